@@ -80,8 +80,10 @@ def batch(name: str, jobs: list[dict[str, Any]], folder: Path, *flags: str, kill
         command, stdout=subprocess.PIPE, text=True, env=os.environ | ONE_THREAD
     ) as process:
         if kill:
-            _kill_a_worker(process.pid, outputs[: len(jobs) // 10 + 1])
+            _kill_a_worker(process, outputs[: len(jobs) // 10 + 1])
         report = json.loads(process.communicate()[0])
+    if "done" not in report:
+        raise SystemExit(str(report["message"]))
     clock = time.monotonic() - begun
     run = Run(name, clock / len(jobs), (_processor_seconds() - before) / len(jobs), outputs)
     run.tell(f"; {report['done']} done, {report['repeated']} repeated, {report['failed']} failed")
@@ -121,11 +123,14 @@ def packets(path: Path) -> list[tuple[int, int, bytes]]:
         )
 
 
-def _kill_a_worker(batch_pid: int, outputs: list[Path]) -> None:
+def _kill_a_worker(process: subprocess.Popen[str], outputs: list[Path]) -> None:
+    """Kill a worker when the outputs exist; none when the batch ends before."""
     while not all(output.exists() for output in outputs):
+        if process.poll() is not None:
+            return
         time.sleep(0.05)
-    children = Path(f"/proc/{batch_pid}/task/{batch_pid}/children")
-    tasks = Path(f"/proc/{batch_pid}/task").glob("*/children")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
     pids = [int(pid) for path in {children, *tasks} for pid in path.read_text().split()]
     workers = [
         pid for pid in pids if "batch-worker" in Path(f"/proc/{pid}/cmdline").read_text("utf-8")

@@ -16,17 +16,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from pictures import find_pictures, measure_each
 
 import thcli
-from thcli.core.errors import ThcliError
 from thcli.core.options import FaceOptions, RunOptions
 from thcli.core.types import Image
 from thcli.engines.mesh.mouth import skin_tone
 from thcli.engines.mesh.mouth_interior import read_eyes
 from thcli.engines.mesh.prepared_source import EDGE_WIDTH, MOST_BLUR
 from thcli.pipeline.observe.face_finder import FaceFinder
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def blur_of(image: Image, finder: FaceFinder) -> tuple[float, float] | None:
@@ -55,22 +53,22 @@ def main() -> None:
     parser.add_argument("paths", type=Path, nargs="+")
     parser.add_argument("--thumbnail", type=int, default=0, metavar="PIXELS")
     given = parser.parse_args()
-    named = (sorted(path.rglob("*")) if path.is_dir() else [path] for path in given.paths)
-    files = [path for group in named for path in group if path.suffix.lower() in SUFFIXES]
-    finder, found = FaceFinder.load(FaceOptions(), RunOptions(threads=1)), list[float]()
-    for path in files:
-        try:
-            image = thcli.read_image(str(path))
-            measured = blur_of(image, finder)
-            if measured and given.thumbnail:
-                small = as_thumbnail(image, measured[1], given.thumbnail)
-                measured = blur_of(small, finder)
-        except ThcliError as error:
-            sys.stdout.write(f"{path.name}: left out, {error}\n")
-            continue
-        if measured:
-            found.append(measured[0])
-            sys.stdout.write(f"{measured[0]:.4f}  face of {measured[1]:.0f} pixels  {path.name}\n")
+    files, finder = (
+        find_pictures(given.paths),
+        FaceFinder.load(FaceOptions(), RunOptions(threads=1)),
+    )
+
+    def measure(path: Path) -> float | None:
+        image = thcli.read_image(str(path))
+        measured = blur_of(image, finder)
+        if measured and given.thumbnail:
+            measured = blur_of(as_thumbnail(image, measured[1], given.thumbnail), finder)
+        if not measured:
+            return None
+        sys.stdout.write(f"{measured[0]:.4f}  face of {measured[1]:.0f} pixels  {path.name}\n")
+        return measured[0]
+
+    found = [blur for blur in measure_each(files, measure) if blur is not None]
     if not found:
         raise SystemExit("No picture shows a face whose eyes can be measured.")
     low, middle, high = np.quantile(found, [0.05, 0.5, 0.95])

@@ -17,15 +17,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from pictures import find_pictures, measure_each
 
 import thcli
-from thcli.core.errors import ThcliError
 from thcli.core.options import FaceOptions, RunOptions
 from thcli.core.types import Image
 from thcli.faces.landmarks.detected import CLEAR_LOGIT
 from thcli.pipeline.observe.face_finder import FaceFinder
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 TILE, COLUMNS, MARGIN = 128, 10, 0.4
 
 
@@ -76,14 +75,13 @@ def main() -> None:
     parser.add_argument("--below", type=float, default=12.0)
     parser.add_argument("--sheet", type=Path)
     given = parser.parse_args()
-    named = (sorted(path.rglob("*")) if path.is_dir() else [path] for path in given.paths)
-    files = [path for group in named for path in group if path.suffix.lower() in SUFFIXES]
-    finder, every = FaceFinder.load(FaceOptions(), RunOptions(threads=1)), list[Box]()
-    for path in files:
-        try:
-            every += boxes(path, finder)
-        except ThcliError as error:
-            sys.stdout.write(f"{path.name}: left out, {error}\n")
+    files, finder = (
+        find_pictures(given.paths),
+        FaceFinder.load(FaceOptions(), RunOptions(threads=1)),
+    )
+    every = [
+        box for each in measure_each(files, lambda path: [*boxes(path, finder)]) for box in each
+    ]
     low = sorted((box for box in every if box.logit < given.below), key=lambda box: box.logit)
     for box in low:
         place = f"box {box.number} of {box.count}"

@@ -20,6 +20,7 @@ class Pot:
 
     size: int = option(2, "Cups.")
     lid: bool = option(False, "With a lid.")
+    milk: bool = option(True, "With milk.", "--milk/--no-milk")
     secret: int = option(7, "Not a flag.", hidden=True)
 
 
@@ -51,6 +52,9 @@ def parse(argv: list[str]) -> Any:
     def other() -> None:
         """Make `make` a subcommand: Typer runs a single command without its name."""
 
+    group = typer.Typer()
+    group.command("stir")(other)
+    app.add_typer(group, name="group")
     app(["make", *argv], standalone_mode=False)
     return received
 
@@ -60,7 +64,7 @@ def test_defaults_and_values() -> None:
     name, out, tea, motion = parse(
         ["x", "-o", "y", "--sort", "black", "--size", "3", "--lid", "--motion", "absolute"]
     )
-    assert (name, out, tea.kind, tea.pot) == ("x", Path("y"), "black", Pot(3, True, 7))
+    assert (name, out, tea.kind, tea.pot) == ("x", Path("y"), "black", Pot(3, True, secret=7))
     assert motion.mode == "absolute"
 
 
@@ -84,6 +88,10 @@ def test_flags_override_the_config_file(tmp_path: Path) -> None:
         "[make]\nsugar = 1\n",
         "sugar = 1\n",
         "[tea]\nsize = 1\n",
+        "[size]\nx = 1\n",
+        "[group]\nsize = 1\n",
+        "other = 3\n",
+        "no-milk = 3\n",
         "not toml",
         "make = 3\n",
         "make = []\n",
@@ -97,3 +105,18 @@ def test_a_bad_config_is_a_usage_error(tmp_path: Path, text: str) -> None:
     config.write_text(text)
     with pytest.raises(UsageError, match=r"c\.toml"):
         parse(["x", "--config", str(config)])
+
+
+@pytest.mark.parametrize(
+    ("text", "is_with_milk"),
+    [
+        ("no-milk = true\n", False),
+        ("no_milk = false\n", True),
+        ("milk = false\n", False),
+        ("no-milk = true\n[make]\nmilk = true\n", True),
+    ],
+)
+def test_a_config_turns_a_flag_off(tmp_path: Path, text: str, is_with_milk: bool) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(text)
+    assert parse(["x", "--config", str(config)])[2].pot.milk is is_with_milk

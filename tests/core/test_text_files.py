@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from thcli.core import text_files
-from thcli.core.text_files import read_text
+from thcli.core.text_files import read_csv, read_text
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
@@ -41,3 +41,9 @@ def test_other_encodings_are_refused(content: bytes, tmp_path: Path) -> None:
     file.write_bytes(content)
     with pytest.raises(ValueError, match="utf-8"):
         read_text(file)
+
+
+def test_rows_of_a_csv_have_the_names_after_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(b'\xef\xbb\xbfclip,note\r\n"a.mp4","two\r\nlines"\r\n')
+    assert list(read_csv(file)) == [{"clip": "a.mp4", "note": "two\r\nlines"}]

@@ -177,12 +177,19 @@ class Trial:
         self.check(output, "after kills")
 
     def run_corruption(self, name: str) -> None:
-        """Kill a job after two segments, damage what it left, finish it and compare."""
+        """Kill a job after two segments, damage what it left, finish it and compare.
+
+        Without a segment left, the kill counts as one before the first.
+        """
         output = f"out{self.jobs}.mp4"
         self.jobs += 1
         if not self.kill_once(output, "segment"):
             return
-        CORRUPTIONS[name](journal_folder(self.folder / output), self.rng)
+        journal = journal_folder(self.folder / output)
+        if not count_segments(journal):
+            self.check(output, "before its first segment")
+            return
+        CORRUPTIONS[name](journal, self.rng)
         self.corruptions[name] += 1
         self.check(output, name)
 

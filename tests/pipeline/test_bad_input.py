@@ -207,9 +207,10 @@ def test_nothing_is_loaded_for_an_unknown_background_or_a_sound_as_face(
     tmp_path: Path, portrait: Path, capsys: Any
 ) -> None:
     sound, out = write_audio(tmp_path / "s.m4a"), tmp_path / "o.mp4"
-    argv = ["reenact", portrait, portrait, "-o", out, "--background", "#zzz", "--progress", "json"]
-    assert run(to_argv(*argv)) == 2
-    assert "neither a colour" in (said := capsys.readouterr().err) and '"track"' not in said
+    for colour in ("#zzz", "z" * 300):  # the second is too long for the name of a file
+        words = ["--background", colour, "--progress", "json"]
+        assert run(to_argv("reenact", portrait, portrait, "-o", out, *words)) == 2
+        assert "neither a colour" in (said := capsys.readouterr().err) and '"track"' not in said
     for command in (["speak", sound, portrait], ["reenact", sound, portrait]):
         assert run(to_argv(*command, "-o", out)) == 2
         assert "shows no face" in capsys.readouterr().err

@@ -44,6 +44,7 @@ from thcli.cli.files import inspect
 from thcli.cli.study import command as study
 from thcli.cli.training.prepare import prepare
 from thcli.cli.ui.command import ui
+from thcli.cli.wording import to_markup
 from thcli.core.errors import INTERRUPTED, DeviceMemoryError, ThcliError, UsageError
 
 GROUPS = ("eval", "train", "weights")  # commands that need one more word
@@ -198,17 +199,13 @@ def _commands() -> Any:
 def _format_help(command: Any) -> None:
     """Prepare help texts for Rich: paragraphs wrap to the terminal, brackets are no markup."""
     paragraphs = introspection.cleandoc(command.help or "").split("\n\n")
-    command.help = "\n\n".join(_literal(" ".join(part.split())) for part in paragraphs)
+    command.help = "\n\n".join(to_markup(" ".join(part.split())) for part in paragraphs)
     for parameter in command.params:
-        parameter.help = _literal(parameter.help or "")
+        parameter.help = to_markup(parameter.help or "")
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""  # a switch takes no value
     for inner in getattr(command, "commands", {}).values():
         _format_help(inner)
-
-
-def _literal(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 def run(argv: Sequence[str]) -> int:

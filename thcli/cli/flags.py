@@ -23,7 +23,7 @@ import typer
 
 from thcli.core.errors import UsageError
 from thcli.core.options import flag_names
-from thcli.core.text_files import read_text
+from thcli.core.text_files import parser_reason, read_text
 
 WIDEST_CHOICES = 20  # characters: longer lists of choices stand in the help text, unbroken
 
@@ -87,8 +87,11 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
         return None
     try:
         table = tomllib.loads(read_text(file))
-    except (OSError, ValueError) as exc:
+    except OSError as exc:
         raise UsageError(f"The configuration file {file} cannot be read: {exc}.") from exc
+    except ValueError as exc:
+        reason = parser_reason(exc)
+        raise UsageError(f"The configuration file {file} cannot be read: {reason}.") from exc
     except RecursionError as exc:
         raise UsageError(f"The configuration file {file} is nested too deeply.") from exc
     command = context.info_name or ""
@@ -98,45 +101,53 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
             f"{file} gives {command!r} a value, but it is a command.",
             f"Write a table: [{command}].",
         )
-    common = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    known_to_any = _names(context.find_root().command)
-    for key in table:
-        if key.replace("_", "-") not in known_to_any and key.replace("-", "_") not in known_to_any:
+    known = _names_of_commands(context.find_root().command)
+    known_to_any = set[str]().union(*known.values())
+    for key, value in table.items():
+        if not (key in known if isinstance(value, dict) else _plain(key) in known_to_any):
             raise UsageError(
                 f"{file} sets {key!r}, which no command knows.",
                 "The keys are the flags' names, such as overwrite = true; tables are commands.",
             )
-    known = {
-        name
-        for p in context.command.params
-        for name in (p.name, *(o.lstrip("-") for o in p.opts))
-        if name
-    }
-    unknown = sorted(
-        key
-        for key in own
-        if key.replace("_", "-") not in known and key.replace("-", "_") not in known
-    )
+    params = {name: p for p in context.command.params for name in _names(p)}
+    unknown = sorted(key for key in own if _plain(key) not in params)
     if unknown:
         raise UsageError(
             f"{file} sets {unknown[0]!r}, which '{context.info_name}' does not know.",
             "See its --help.",
         )
-    names = {
-        o.lstrip("-").replace("-", "_"): p.name for p in context.command.params for o in p.opts
-    }
-    merged = {key.replace("-", "_"): value for key, value in {**common, **own}.items()}
-    context.default_map = {names.get(key) or key: value for key, value in merged.items()}
+    common = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    context.default_map = {}
+    for key, value in [*common.items(), *own.items()]:
+        parameter = params.get(_plain(key))
+        if parameter is None:  # an option of other commands
+            continue
+        is_on = _plain(key) not in map(_plain, parameter.secondary_opts)
+        if not is_on and not isinstance(value, bool):
+            raise UsageError(f"{file} gives {key!r} a value other than true or false.")
+        context.default_map[parameter.name] = value if is_on else not value
     return file
 
 
-def _names(command: Any) -> set[str]:
-    """Return the names of a command and of those below it, and of all their options."""
-    found = {command.name or ""}
-    for p in command.params:
-        found.update((p.name or "", *(o.lstrip("-") for o in p.opts)))
-    for below in getattr(command, "commands", {}).values():
-        found |= _names(below)
+def _plain(name: str) -> str:
+    return name.lstrip("-").replace("-", "_")
+
+
+def _names(parameter: Any) -> set[str]:
+    """Return the names of an option or argument, those that turn it off included."""
+    return {_plain(name) for name in (parameter.name, *parameter.opts, *parameter.secondary_opts)}
+
+
+def _names_of_commands(group: Any) -> dict[str, set[str]]:
+    """Return the names of the options of each command below a group; names of groups are none."""
+    found: dict[str, set[str]] = {}
+    for command in group.commands.values():
+        if hasattr(command, "commands"):
+            below = _names_of_commands(command)
+        else:
+            below = {command.name: set[str]().union(*map(_names, command.params))}
+        for name, names in below.items():
+            found[name] = found.get(name, set()) | names
     return found
 
 

@@ -9,6 +9,16 @@ if TYPE_CHECKING:
     from thcli.pipeline.job.job import Report
 
 
+def to_markup(text: str) -> str:
+    """Return a text for Rich, to which a bracket opens markup."""
+    return text.replace("[", "\\[")
+
+
+def from_markup(text: str) -> str:
+    """Return a text of `to_markup` as the terminal shows it."""
+    return text.replace("\\[", "[")
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """Return a count with its noun in the singular or plural, such as "1 frame" or "7 frames".
 

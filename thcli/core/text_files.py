@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 MAX_BYTES = 256 << 20  # two million rows of poses have less
@@ -19,3 +21,13 @@ def read_text(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES >> 20} MiB")
     return content.decode("utf-8-sig")
+
+
+def read_csv(path: Path) -> csv.DictReader[str]:
+    """Return the rows of a CSV file, see `read_text`. Reading a row may raise csv.Error."""
+    return csv.DictReader(io.StringIO(read_text(path), newline=""))
+
+
+def parser_reason(error: ValueError) -> str:
+    """Return what a parser of TOML or JSON says, without Python's advice on long numbers."""
+    return "a number is too long" if "int_max_str_digits" in str(error) else str(error)

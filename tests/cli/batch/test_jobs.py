@@ -114,10 +114,19 @@ def test_broken_line_is_named(tmp_path: Path) -> None:
         read(tmp_path, "jobs.jsonl", '{"command": "crop", "video": "a"}\n\n{"command"\n')
 
 
-def test_unknown_placeholder_is_refused(tmp_path: Path) -> None:
+def test_a_number_of_too_many_digits_is_named(tmp_path: Path) -> None:
+    text = f'{{"command": "crop"}}\n{{"command": "crop", "seed": {"9" * 5000}}}\n'
+    with pytest.raises(UsageError, match=r"Line 2 of the jobs is no JSON: a number is too long\."):
+        read(tmp_path, "jobs.jsonl", text)
+    with pytest.raises(UsageError, match=r"no valid TOML: a number is too long\."):
+        read(tmp_path, "jobs.toml", f"seed = {'9' * 5000}\n")
+
+
+@pytest.mark.parametrize("word", ["{numbr}", "{Stem}", "{STEM}", "{stem2}", "{number:03}"])
+def test_unknown_placeholder_is_refused(word: str, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     with pytest.raises(UsageError, match="no placeholder"):
-        expand_pattern(COMMANDS.commands, f"{tmp_path}/*.mp4", ["crop", "{}", "-o", "{numbr}.mp4"])
+        expand_pattern(COMMANDS.commands, f"{tmp_path}/*.mp4", ["crop", "{}", "-o", f"{word}.mp4"])
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "toml"])

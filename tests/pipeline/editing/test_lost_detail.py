@@ -51,3 +51,13 @@ def test_a_tint_loses_no_detail() -> None:
     tinted = (before.astype(np.float32) * 1.1).clip(0, 255).astype(np.uint8)
     assert lost_detail(before, tinted).max() < 0.1
     assert lost_detail(before, np.full_like(before, 150)).min() > 0.9
+
+
+def test_the_edge_of_a_crop_leaves_no_dark_line() -> None:
+    rng = np.random.default_rng(0)
+    before = np.clip(rng.normal(150, 12, (64, 64, 1)) * np.ones(3), 0, 255).astype(np.uint8)
+    after = np.full_like(before, 150)
+    placement = Crop(np.array([[1.0, 0, -20.5], [0, 1, -20.5], [0, 0, 1]]), (64, 64))
+    frame = np.full((120, 120, 3), 150, np.uint8)
+    found = replace_lost_detail(frame, before, after, placement, np.ones((64, 64), np.float32))
+    assert np.abs(found.astype(int) - 150).max() <= 1

@@ -156,6 +156,16 @@ def test_crops_that_cannot_be_pasted(
     assert not out.exists() and "thcli crop VIDEO" in " ".join(said.split()), said
 
 
+@pytest.mark.parametrize("name", ["none", "x" * 300])
+def test_a_crop_track_that_is_no_file(
+    cropped: tuple[Path, Path], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames, crops = cropped
+    out = crops.with_name("never.mp4")
+    assert run(to_argv("paste", crops, frames, "-q --crops", name, "-o", out)) == 3
+    assert "thcli paste CROPS CLIP" in " ".join(capsys.readouterr().err.split())
+
+
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_changed_edit_files_are_read_or_refused(

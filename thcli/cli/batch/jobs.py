@@ -21,7 +21,7 @@ from typing import Any
 import typer
 
 from thcli.core.errors import MediaError, UsageError
-from thcli.core.text_files import read_text
+from thcli.core.text_files import parser_reason, read_text
 
 CLIPS = {"reenact": 1, "edit": 0, "refine": 0}  # command -> argument that is the clip
 # With these, segments depend on what comes before them, or the output is not a whole clip.
@@ -83,7 +83,8 @@ def read_jobs(commands: Mapping[str, Any], file: Path) -> list[Job]:
     try:
         rows = list(_rows(file.suffix.lower(), text))
     except (ValueError, csv.Error, RecursionError) as exc:
-        raise UsageError(f"{file} is no valid {file.suffix[1:].upper()}: {exc}.") from exc
+        reason = parser_reason(exc) if isinstance(exc, ValueError) else str(exc)
+        raise UsageError(f"{file} is no valid {file.suffix[1:].upper()}: {reason}.") from exc
     return _check(
         [make_job(commands, number, row) for number, row in enumerate(rows, 1)], str(file)
     )
@@ -108,7 +109,7 @@ def expand_pattern(commands: Mapping[str, Any], pattern: str, template: Sequence
         raise MediaError(f"No file matches {pattern!r}.", "Quote the pattern: 'clips/*.mp4'.")
     if all(_fill(word, 1, files[0]) == word for word in template):
         raise UsageError("The command names no file.", f"Write one of {PLACEHOLDERS}.")
-    others = re.compile(r"\{(?!(?:stem|name|parent|number)?\})[a-z_]+\}")
+    others = re.compile(r"\{(?!(?:stem|name|parent|number)?\})[A-Za-z_][\w.:]*\}")
     if unknown := others.search(" ".join(template)):
         raise UsageError(
             f"{unknown[0]} is no placeholder of the pattern.", f"There are {PLACEHOLDERS}."
@@ -149,8 +150,9 @@ def _rows(suffix: str, text: str) -> Iterator[dict[str, Any]]:
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as exc:
-                raise UsageError(f"Line {number} of the jobs is no JSON: {exc.msg}.") from exc
+            except ValueError as exc:
+                reason = exc.msg if isinstance(exc, json.JSONDecodeError) else parser_reason(exc)
+                raise UsageError(f"Line {number} of the jobs is no JSON: {reason}.") from exc
             if not isinstance(row, dict):
                 raise UsageError(f"Line {number} of the jobs is no JSON object.")
             yield row

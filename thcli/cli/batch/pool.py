@@ -32,7 +32,7 @@ REPEATED_ERRORS = (WORKER_DIED, "DeviceMemoryError")
 
 @dataclass(frozen=True, slots=True)
 class JobStarted:
-    """A worker gets a job next: who records it has done so before any output can exist.
+    """A job is about to be given to a worker; no output of this attempt exists yet.
 
     attempt: from 1.
     owns_output: the output did not exist before the first attempt.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -11,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from thcli.cli.batch.jobs import Job
@@ -27,13 +27,13 @@ class Attempt:
     """A job, or a step of one, that waits or runs, with what became of earlier attempts.
 
     owns_output: the output did not exist before the first attempt, None before that.
-    goes_on: an attempt before it was begun.
+    is_retry: an earlier attempt was begun.
     step: of a job that is cut into parts.
     """
 
     job: Job
     owns_output: bool | None = None
-    goes_on: bool = False
+    is_retry: bool = False
     reasons: tuple[str, ...] = ()
     began: float = 0.0
     log: list[str] = field(default_factory=list)
@@ -41,10 +41,11 @@ class Attempt:
 
     def begin(self) -> None:
         """Note, before any worker has the job, whether its output is this batch's own."""
-        self.goes_on = self.owns_output is not None
+        self.is_retry = self.owns_output is not None
         if self.owns_output is None:
             output = self.job.output
-            self.owns_output = output is not None and not Path(output).exists()
+            # Path.exists raises for a name too long, of which the job's own error tells.
+            self.owns_output = output is not None and not os.path.exists(output)  # noqa: PTH110
 
     def remember(self, line: str) -> None:
         """Add a line to the log, which keeps the last LOG_LINES."""
@@ -64,8 +65,8 @@ class Attempt:
 
         An output that such an attempt finished without telling so is replaced.
         """
-        more = {"--resume"} if self.goes_on or self.step is not None else set[str]()
-        if self.goes_on and self.owns_output:
+        more = {"--resume"} if self.is_retry or self.step is not None else set[str]()
+        if self.is_retry and self.owns_output:
             more.add("--overwrite")
         if device and "--device" in self.job.flags:
             more.add(f"--device={device}")

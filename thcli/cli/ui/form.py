@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from thcli.cli.batch.jobs import OWN_OPTIONS
+from thcli.cli.wording import from_markup
 
 COMMANDS = ("reenact", "speak", "edit", "refine")
 # The page chooses the output, shows it, and replaces that of an earlier run.
@@ -45,7 +46,7 @@ def _is_shown(parameter: Any) -> bool:
 
 
 def _field(parameter: Any) -> Field:
-    about = (parameter.help or "").replace("\\[", "[")  # as the terminal would show it
+    about = from_markup(parameter.help or "")
     many = bool(parameter.multiple) or parameter.nargs == -1
     if parameter.param_type_name == "argument":
         kind: Kind = "files" if many else "file"

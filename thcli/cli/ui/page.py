@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from thcli.cli.batch.jobs import make_job
 from thcli.cli.batch.pool import JobEnded, JobProgress, Pool
 from thcli.cli.ui.form import COMMANDS, Field, describe_event, fields_of, make_row
+from thcli.cli.wording import from_markup
 from thcli.core.errors import ThcliError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def build_page(commands: Any, pool: Pool) -> gradio.Blocks:
         with gradio.Tabs():
             for name in COMMANDS:
                 with gradio.Tab(name):
-                    gradio.Markdown(str(commands[name].help).split("\n\n")[0])
+                    gradio.Markdown(from_markup(str(commands[name].help).split("\n\n")[0]))
                     fields = fields_of(commands[name])
                     boxes = [box for _, box in _draw(fields)]
                     button = gradio.Button(f"Run {name}", variant="primary")

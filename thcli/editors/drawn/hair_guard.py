@@ -22,10 +22,8 @@ _EAR, _NECK = (0.2, 0.6), (0.65, 1.15)
 _COUNTED = (0.3, 0.6)  # probability that becomes 0..1 of a width
 _HANGS = 0.03  # mean width beside the neck below which no hair hangs
 # Limits of doubt and trust, chosen on 52 pictures and clips, of which one showed such wood.
-_NARROW, _SURE = (
-    (0.26, 0.33),
-    (0.71, 0.76),
-)  # narrowest at the ear over beside the neck; probability
+_NARROW = (0.26, 0.33)  # narrowest width at the ear over that beside the neck
+_SURE = (0.71, 0.76)  # probability
 _BELIEVED = (0.35, 0.65)  # mean over the clip
 _BELOW, _BESIDE = (0.36, 0.5), (0.85, 1.0)  # zone of hanging hair: down, out of the outline
 _APART, _HEAD = 0.25, 0.35  # probability that joins patches; hair above it is the head's

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from thcli import media
 from thcli.core.errors import MediaError, UsageError
+from thcli.core.text_files import read_text
 from thcli.core.types import Image
 from thcli.editors.shared.celeba import CELEBA
 
@@ -127,8 +128,8 @@ def load_images(paths: Sequence[Path], side: int) -> Image:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        return path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
+        return read_text(path).splitlines()
+    except (OSError, ValueError) as exc:
         raise MediaError(f"{path} cannot be read: {exc}.", HINT) from exc
 
 

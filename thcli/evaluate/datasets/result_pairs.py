@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from thcli.core.errors import MediaError, UsageError
+from thcli.core.text_files import read_csv
 from thcli.evaluate.datasets.talking_clips import ENDINGS
 
 VIDEOS = tuple(ending for ending in ENDINGS if ending != ".wav")
@@ -85,9 +86,8 @@ def _expand(given: Path) -> Iterator[tuple[Path, str, Path | None]]:
 
 def _read_manifest(path: Path) -> Iterator[tuple[Path, str, Path | None]]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        rows = list(read_csv(path))
+    except (OSError, ValueError, csv.Error) as exc:
         raise MediaError(f"The manifest {path} cannot be read: {exc}.", MANIFEST) from exc
     if not rows or not all(row.get("clip") for row in rows):
         raise MediaError(f"The manifest {path} names no clips.", MANIFEST)

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from thcli.core.errors import MediaError, UsageError
+from thcli.core.text_files import read_csv
 from thcli.media.failures import to_output_error
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
@@ -29,9 +30,8 @@ def find_clips(folder: Path) -> list[tuple[Path, str]]:
     index = folder / "index.csv"
     if index.is_file():
         try:
-            with index.open(encoding="utf-8", newline="") as file:
-                table = list(csv.DictReader(file))
-        except (OSError, UnicodeDecodeError, csv.Error) as exc:
+            table = list(read_csv(index))
+        except (OSError, ValueError, csv.Error) as exc:
             raise MediaError(f"{index} cannot be read: {exc}.", HINT) from exc
         found = [
             (

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from thcli.core.errors import MediaError, UsageError
+from thcli.core.text_files import read_csv, read_text
 from thcli.evaluate.metrics.bootstrap import bootstrap
 from thcli.evaluate.study.plan import FORMAT, REAL
 
 SEED = 0
 SCALE = ("1", "2", "3", "4", "5")
 PREFERENCE = {"A": 1.0, "same": 0.5, "B": 0.0}
-MOST_BYTES = 64 * 2**20  # of a file of answers
 Groups = dict[tuple[str, str], list[tuple[str, float]]]
 
 
@@ -137,7 +137,7 @@ def _estimate(found: Sequence[tuple[str, float]], draw: np.random.Generator) -> 
 
 def _read_key(path: Path) -> dict[str, Any]:
     try:
-        key = json.loads(path.read_text("utf-8"))
+        key = json.loads(read_text(path))
     except OSError as exc:
         raise MediaError(f"The key {path} cannot be read: {exc.strerror or exc}.") from exc
     except (ValueError, RecursionError):
@@ -149,11 +149,8 @@ def _read_key(path: Path) -> dict[str, Any]:
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise MediaError(f"{path} is too large for answers of a study.")
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        return list(read_csv(path))
+    except (OSError, ValueError, csv.Error) as exc:
         raise MediaError(f"The answers {path} cannot be read: {exc}.") from exc
 
 

@@ -7,7 +7,6 @@ positive yaw turns the nose to the image's left, positive roll tilts clockwise.
 from __future__ import annotations
 
 import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from thcli.core.errors import MediaError
 from thcli.core.options import ViewOptions
-from thcli.core.text_files import read_text
+from thcli.core.text_files import read_csv
 from thcli.core.types import Array
 
 ANGLES = ("pitch", "yaw", "roll")
@@ -44,8 +43,7 @@ class PoseCurve:
                 times that do not increase, or no pose.
         """
         try:
-            with io.StringIO(read_text(path), newline="") as lines:
-                rows = _read_rows(csv.DictReader(lines), path)
+            rows = _read_rows(read_csv(path), path)
         except (OSError, ValueError, csv.Error) as exc:
             raise MediaError(f"The pose file {path} cannot be read: {exc}.", _HINT) from exc
         if not rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from thcli.core.types import Array, Array32, Crop, Image
+from thcli.core.types import Array32, Crop, Image
 from thcli.faces.crops.crop import Pixels
 
 _FINE, _AROUND = 2.0, 5.0  # pixels of the crop: deviations of detail and of its mean
@@ -45,8 +45,15 @@ def replace_lost_detail(
         return changed
     shift = np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]], np.float64)
     matrix = (placement.crop_from_frame @ shift)[:2]
-    shown = _sample(after.astype(np.float32), matrix, (x1 - x0, y1 - y0), cv2.INTER_CUBIC)
-    own = _sample(share, matrix, (x1 - x0, y1 - y0), cv2.INTER_LINEAR)[..., None]
+    size, flags = (int(x1 - x0), int(y1 - y0)), cv2.WARP_INVERSE_MAP
+    shown = cv2.warpAffine(  # beyond an edge the crop goes on: `own` reaches half a pixel there
+        after.astype(np.float32),
+        matrix,
+        size,
+        flags=cv2.INTER_CUBIC | flags,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    own = cv2.warpAffine(share, matrix, size, flags=cv2.INTER_LINEAR | flags)[..., None]
     most = np.iinfo(changed.dtype).max
     out = changed.copy()
     part = out[y0:y1, x0:x1].astype(np.float32)
@@ -67,8 +74,3 @@ def lost_detail(before: Image, after: Image) -> Array32:
 def _detail(crop: Image) -> Array32:
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), _FINE), np.float32)
-
-
-def _sample(values: Array32, crop_from_box: Array, size: tuple[int, int], kernel: int) -> Array32:
-    flags = kernel | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(values, crop_from_box, size, flags=flags), np.float32)

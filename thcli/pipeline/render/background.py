@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from fractions import Fraction
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -54,7 +54,7 @@ class Background:
         self._matte = matte
         if matte is None:
             return
-        if not Path(background).exists():
+        if not _is_file(background):
             self._image = np.full((size[1], size[0], 3), _parse_colour(background), np.uint8)
         elif media.probe(background, read).kind == "image":
             self._image = scale_to_cover(media.read_image(background, options=read), size)
@@ -96,8 +96,12 @@ class Background:
 
 def check_background(background: str) -> None:
     """Raise UsageError for a --background that is neither 'keep', a colour nor a file."""
-    if background != KEEP and not Path(background).exists():
+    if background != KEEP and not _is_file(background):
         _parse_colour(background)
+
+
+def _is_file(background: str) -> bool:
+    return os.path.exists(background)  # noqa: PTH110  # Path.exists raises for a name too long
 
 
 def _parse_colour(text: str) -> tuple[int, int, int]:

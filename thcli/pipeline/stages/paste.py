@@ -110,11 +110,15 @@ def paste(
 
 def _existing_track(path: Path) -> Path:
     """Return the path of a crop track. Raises MediaError where there is none."""
-    if not path.exists():
+    try:
+        path.stat()
+    except OSError as exc:
+        is_lost = isinstance(exc, FileNotFoundError)
+        reason = "it does not exist" if is_lost else exc.strerror or str(exc)
         raise MediaError(
-            f"The crop track {path} cannot be read: it does not exist.",
+            f"The crop track {path} cannot be read: {reason}.",
             "'thcli crop' writes it beside its crops, which come first: thcli paste CROPS CLIP.",
-        )
+        ) from exc
     return path
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from thcli.core.errors import MediaError, OutputError, UsageError
 from thcli.core.events import Listener, silent
 from thcli.core.options import AtlasTrainOptions
+from thcli.core.text_files import read_csv
 from thcli.core.types import Array32
 from thcli.editors.atlas.directions import (
     AtlasDirections,
@@ -161,9 +162,8 @@ def _pairs(folder: Path) -> list[tuple[Path, Path]]:
             "See docs/editing.md for the contents of a folder of faces.",
         )
     try:
-        with table.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        rows = list(read_csv(table))
+    except (OSError, ValueError, csv.Error) as exc:
         raise MediaError(f"{table} cannot be read: {exc}.") from exc
     columns = ("file", "person", "expression")
     if not rows or any(row.get(column) is None for row in rows for column in columns):

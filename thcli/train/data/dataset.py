@@ -13,6 +13,7 @@ from pathlib import Path
 
 from thcli.core.errors import MediaError
 from thcli.core.events import Listener, Warned, silent
+from thcli.core.text_files import read_csv
 
 INDEX = "index.csv"
 # start: index of the first frame in the origin. seconds: its time there. x, y, side: centre and
@@ -97,10 +98,9 @@ def read_index(path: Path) -> list[dict[str, str]]:
         MediaError: The file cannot be read or lacks the columns.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        reader = read_csv(path)
+        rows = list(reader)
+    except (OSError, ValueError, csv.Error) as exc:
         raise MediaError(f"{path} cannot be read: {exc}.", HINT) from exc
     missing = {"clip", "origin"} - set(reader.fieldnames or ())
     if missing or any(row["clip"] is None or row["origin"] is None for row in rows):

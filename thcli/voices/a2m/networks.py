@@ -44,10 +44,10 @@ class Member:
 LINEAR_SHARE = 0.1
 MEMBERS = (
     Member("phones", PHONES, 48, (1, 2, 4, 8, 1), False, 0.15),
-    Member("phones again", PHONES, 48, (1, 2, 4, 8, 1), False, 0.15),
+    Member("phones 2", PHONES, 48, (1, 2, 4, 8, 1), False, 0.15),
     Member("wide phones", PHONES, 64, (1, 2, 4, 8, 2), True, 0.15),
     Member("both", BOTH, 64, (1, 2, 4, 8, 1), True, 0.15),
-    Member("both again", BOTH, 64, (1, 2, 4, 8, 2), True, 0.15),
+    Member("both 2", BOTH, 64, (1, 2, 4, 8, 2), True, 0.15),
     Member("sound", SOUND, 48, (1, 2, 4, 8, 1), True, 0.15),
 )
 

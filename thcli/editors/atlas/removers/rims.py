@@ -22,8 +22,9 @@ _NEAR, _FAR = 2.5, 10.0  # samples: deviations of the means around a rim
 class Uncovered(NamedTuple):
     """A part of a face without its glasses.
 
-    target: (height, width, 3) soft logarithms where rims were. solid: (height, width) 0..1, rims.
-    gain: (height, width, 3) smooth change of the rest: tints and shadows.
+    target: (height, width, 3) soft logarithms of the skin that replaces rims.
+    solid: (height, width) 0..1, share of `target`: 1 on rims, 0 on skin and behind lenses.
+    gain: (height, width, 3) soft logarithms that are added elsewhere: without tints and shadows.
     """
 
     target: Array32
@@ -39,6 +40,9 @@ def take_off(texture: Array32, bare: Array32, mask: Array32, skin: Array32) -> U
         bare: likewise, as the network expects it without.
         mask: (height, width) 0..1 of the network, where it differs.
         skin: (height, width) 0..1, visible skin whose colours may be continued below rims.
+
+    Returns:
+        What replaces rims, where they are, and the change of what is beside them.
     """
     change = mask[..., None] * (bare - texture)
     sharp = np.abs(change - _blur(change, _BROAD)).max(-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,7 @@ def replacement_background(options: RenderOptions, size: tuple[int, int]) -> Ima
     name = options.background
     if name == KEEP:
         return None
-    if not Path(name).exists():
+    if not os.path.exists(name):  # noqa: PTH110  # Path.exists raises for a name too long
         return np.full((size[1], size[0], 3), media.parse_background(name), np.uint8)
     if media.probe(name, options.read).kind != "image":
         return None

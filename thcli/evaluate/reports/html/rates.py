@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from thcli.core.errors import MediaError
+from thcli.core.text_files import read_csv
 from thcli.evaluate.reports.html.charts import Chart, rate_chart
 from thcli.evaluate.reports.html.page import Section
 from thcli.evaluate.reports.tables import read_number
@@ -20,9 +21,8 @@ def rate_section(path: Path) -> Section:
     Raises MediaError when it cannot be read.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        rows = list(read_csv(path))
+    except (OSError, ValueError, csv.Error) as exc:
         raise MediaError(f"The rates {path} cannot be read: {exc}.", HINT) from exc
     points: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for row in rows:
