@@ -5,7 +5,6 @@ It needs no generative weights. See docs/mesh-engine.md.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from thcli.core.options import (
     RunOptions,
 )
 from thcli.core.protocols import MotionStore
-from thcli.core.types import Array, Array32, Face, Frame, Image, Motion
+from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.engines.mesh import (
     closed_lips,
     compose,
@@ -36,17 +35,16 @@ from thcli.engines.mesh import (
     video,
     warp,
 )
-from thcli.engines.mesh.head import folds, glasses, grown_cheek, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import folds, grown_cheek, mirrored_cheek, steep_texture
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
     prepare_pictures,
     targets_of_others,
 )
-from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, parse_source, prepare
-from thcli.engines.mesh.unfold import unfold_skin
+from thcli.engines.mesh.prepared_source import MeshSource, SourceNetworks, prepare
 from thcli.engines.mesh.video import MeshVideo
-from thcli.faces.compositing import person_matte
+from thcli.motion import canonical
 from thcli.motion.limits import room_in_picture
 from thcli.motion.observe import KIND, observe
 from thcli.motion.render_target import RenderTarget, iterate_render_targets
@@ -55,7 +53,6 @@ from thcli.motion.video_retarget import VideoRetargetedMotion
 
 if TYPE_CHECKING:
     from thcli.engines.mesh.patches.painter import PatchPainter
-    from thcli.faces.parsing.small import ParseS
 
 DEFAULT = ReenactOptions()
 
@@ -80,12 +77,9 @@ class MeshEngine:
         with_folds: bool = False,
         painter: PatchPainter | None = None,
     ) -> None:
-        self._run, self._matte, self._painter = run, matte, painter
+        self._networks, self._painter = SourceNetworks(run, matte), painter
         self._mouth, self._follow_camera = mouth, follow_camera
         self._with_folds = with_folds
-        self._segmenter: person_matte.PersonMatte | None = None
-        self._parser: ParseS | None = None
-        self._lock = threading.Lock()
 
     @property
     def uses_driving_frames(self) -> bool:
@@ -98,22 +92,25 @@ class MeshEngine:
         Raises:
             NoFaceError: the face has no mesh.
             WeightsError: the matte is required and its network is not installed.
+            DeviceError: the device's memory is full.
+            NotFiniteError: the regions of the face are NaN.
         """
-        with self._lock:
-            return prepare(
-                image,
-                face,
-                self._person_probability(image),
-                self._painter,
-                with_folds=self._with_folds,
-                parsed=self._parse(image, face),
-            )
+        return prepare(
+            image,
+            face,
+            self._networks.person_probability(image),
+            self._painter,
+            with_folds=self._with_folds,
+            parsed=self._networks.parse(image, face),
+        )
 
     def encode_pictures(
         self, image: Image, face: Face, others: Sequence[tuple[Image, Face]]
     ) -> SeveralPictures:
         """Prepare a source image and further pictures of its person. Raises as `encode_source`."""
-        return prepare_pictures(self.encode_source(image, face), others)
+        first = self.encode_source(image, face)
+        parsed = [self._networks.parse(picture, its_face) for picture, its_face in others]
+        return prepare_pictures(first, others, parsed)
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         """Extract the motion of driving frames."""
@@ -168,10 +165,9 @@ class MeshEngine:
 
     def place_meshes(self, source: MeshSource | SeveralPictures, motion: Motion) -> Array:
         """Return the mesh of the face in each image of a window, (T, 468, 3) pixels."""
-        own = np.asarray(self.source_face(source).mesh, np.float64)
-        meshes = np.empty((len(motion), *own.shape))
+        meshes = np.empty((len(motion), *source.first.mesh.shape))
         for mesh, target in zip(meshes, iterate_render_targets(motion), strict=True):
-            mesh[:] = unfold_skin(own, target.points)
+            mesh[:] = source.first.place(target.points).held
             camera = target.camera if self._follow_camera else None
             picture.move_points(mesh, target.body, camera)
         return meshes
@@ -213,32 +209,6 @@ class MeshEngine:
             return image
         return picture.move_picture(image, image_from_still)
 
-    def _person_probability(self, image: Image) -> Array32 | None:
-        """Estimate each pixel's person probability; None when the background moves along."""
-        if self._matte == "off":
-            return None
-        if self._segmenter is None:
-            try:
-                self._segmenter = person_matte.load(self._run)
-            except WeightsError:
-                if self._matte == "on":
-                    raise
-                return None
-        return self._segmenter.probability(image)
-
-    def _parse(self, image: Image, face: Face) -> ParsedSource | None:
-        """Find the regions of a face; None when the network is not installed or refused."""
-        if self._run.licence == "free":
-            return None
-        from thcli.faces.parsing import small
-
-        if self._parser is None:
-            try:
-                self._parser = small.load(self._run)
-            except WeightsError:
-                return None
-        return parse_source(self._parser, image, face)
-
 
 def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
     """Render one frame.
@@ -259,9 +229,8 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
 
 def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
     """Render one frame as `render_frame` does, without the picture's border."""
-    points = unfold_skin(source.mesh, target.points)
-    if source.glasses is not None:
-        points = glasses.hold(source.glasses, source.mesh, points)
+    placed = source.place(target.points)
+    points = placed.held
     visible = eyes.visibilities(source.eyes, points) if source.eyes else []
     shown = steep_texture.texture_positions(source.normals, source.mesh, points)
     cheek, mirrored = source.hidden_cheek, None
@@ -288,7 +257,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
                 made = made * (1 - mirrored)
             grown_cheek.render(out, source.grown_cheek, made, points, warp_map)
     if source.folds is not None:
-        folds.render(out, source.folds, points, warp_map)
+        shape = canonical.decompose(placed.free).shape
+        folds.render(out, source.folds, shape, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
     if driving is not None and driver is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thcli.core.errors import NoFaceError
+from thcli.core.errors import NoFaceError, WeightsError
+from thcli.core.options import Matte, RunOptions
 from thcli.core.protocols import Parser
-from thcli.core.types import Array, Array32, Face, Image
+from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interior
 from thcli.engines.mesh.background import matte
 from thcli.engines.mesh.background.border import Border, find_border
@@ -31,12 +33,15 @@ from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth_interior import MouthInterior
 from thcli.engines.mesh.seen_mouths import SeenMouths
 from thcli.engines.mesh.surroundings import Surroundings
+from thcli.engines.mesh.unfold import unfold_skin
 from thcli.engines.mesh.warp import map_step
+from thcli.faces.compositing import person_matte
 from thcli.faces.crops import align
 from thcli.faces.parsing.crops import Regions, parse_faces
 
 if TYPE_CHECKING:
     from thcli.engines.mesh.patches.painter import PatchPainter, SourcePainter
+    from thcli.faces.parsing.small import ParseS
 
 EDGE_WIDTH = 2.5  # of a blurred edge, from dark to light at its steepest, over the deviation
 # Deviation, in widths of an eye, from which eyes are not painted by networks, which know sharp
@@ -52,6 +57,28 @@ class ParsedSource:
 
     face: Regions
     body: Regions
+
+    def move(self, dst_from_src: Array) -> ParsedSource:
+        """Return the regions in pixels of a copy of the source; dst_from_src: (3, 3)."""
+        src_from_dst = np.linalg.inv(dst_from_src)
+
+        def moved(regions: Regions) -> Regions:
+            placement = regions.placement
+            crop_from_dst = placement.crop_from_frame @ src_from_dst
+            return replace(regions, placement=Crop(crop_from_dst, placement.size))
+
+        return ParsedSource(moved(self.face), moved(self.body))
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedSkin:
+    """Skin of a source in a frame.
+
+    free: (468, 3) as the target moves it.  held: the same, but what is glasses moves with the head.
+    """
+
+    free: Array
+    held: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +127,61 @@ class MeshSource:
     def size(self) -> tuple[int, int]:
         """Size of the image and of every frame, (width, height) in pixels."""
         return self.image.shape[1], self.image.shape[0]
+
+    def place(self, target: Array) -> PlacedSkin:
+        """Return where a frame shows the skin; target: (468, 3) mesh."""
+        free = unfold_skin(self.mesh, target)
+        if self.glasses is None:
+            return PlacedSkin(free, free)
+        return PlacedSkin(free, glasses.hold(self.glasses, self.mesh, free))
+
+
+class SourceNetworks:
+    """Networks of person and face regions.
+
+    Each is loaded for the first source that needs it. Threads may share them.
+    """
+
+    def __init__(self, run: RunOptions, matte: Matte) -> None:
+        self._run, self._matte = run, matte
+        self._person: person_matte.PersonMatte | None = None
+        self._parser: ParseS | None = None
+        self._lock = threading.Lock()
+
+    def person_probability(self, image: Image) -> Array32 | None:
+        """Estimate each pixel's person probability; None when the background moves along.
+
+        Raises WeightsError: the matte is required and its network is not installed.
+        """
+        if self._matte == "off":
+            return None
+        with self._lock:
+            if self._person is None:
+                try:
+                    self._person = person_matte.load(self._run)
+                except WeightsError:
+                    if self._matte == "on":
+                        raise
+                    return None
+        return self._person.probability(image)
+
+    def parse(self, image: Image, face: Face) -> ParsedSource | None:
+        """Find the regions of a face.
+
+        None when the face has no mesh, or the network is not installed or refused.
+        Raises DeviceError, NotFiniteError.
+        """
+        if face.mesh is None or self._run.licence == "free":  # which needs no import of torch
+            return None
+        from thcli.faces.parsing import small
+
+        with self._lock:
+            if self._parser is None:
+                try:
+                    self._parser = small.load(self._run)
+                except WeightsError:
+                    return None
+        return parse_source(self._parser, image, face)
 
 
 def parse_source(parser: Parser, image: Image, face: Face) -> ParsedSource:
@@ -162,9 +244,6 @@ def prepare(
         surroundings = Surroundings(outline, lower_edge, True, hair, hair_step)
     normals = steep_texture.normals(mesh)
     worn = None if parsed is None else glasses.find(parsed.face, mesh)
-    cheek = grown_cheek.prepare(image, mesh, normals)
-    if cheek is not None and worn is not None:
-        cheek = replace(cheek, steep=cheek.steep * (1 - worn))
     return MeshSource(
         image,
         face,
@@ -187,6 +266,6 @@ def prepare(
         if with_folds
         else None,
         border=border,
-        grown_cheek=cheek,
+        grown_cheek=grown_cheek.prepare(image, mesh, normals, worn),
         glasses=worn,
     )

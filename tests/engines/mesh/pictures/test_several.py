@@ -50,7 +50,7 @@ def pictures() -> SeveralPictures:
     first = astronaut(matte=False)
     frowning = render_frame(first, target(smiling(-1.0)), None)
     face = replace(first.face, mesh=smiling(-1.0).astype(np.float32))
-    return prepare_pictures(first, [(frowning, face)])
+    return prepare_pictures(first, [(frowning, face)], [None])
 
 
 def test_the_share_of_a_picture_rises_smoothly_towards_its_expression() -> None:
@@ -73,7 +73,7 @@ def test_a_further_picture_is_in_the_place_of_the_first() -> None:
 def test_further_pictures_are_measured_and_shaded_as_the_first() -> None:
     first = astronaut(matte=False)
     folded = replace(first, folds=folds.prepare(first.image, first.mesh, None))
-    (other,) = prepare_pictures(folded, [(first.image, first.face)]).others
+    (other,) = prepare_pictures(folded, [(first.image, first.face)], [None]).others
     assert other.source.folds is not None and pictures().others[0].source.folds is None
     np.testing.assert_allclose(other.posed.shape, decompose(other.source.mesh).shape)
 

@@ -3,7 +3,8 @@
 A field of log brightness over the face was learned from persons who were photographed twice, with
 a neutral and a smiling face (Face Research Lab London Set, CC BY 4.0; tools/make_folds.py). It is
 scaled by how much more the target smiles than the source. It is smooth, the same for all persons,
-and a function of the target's shape alone, so that it does not flicker.
+and a function of the target's shape alone, so that it does not flicker. The lines that brows draw
+(`brow_lines`) are added; they depend on the source's own skin, too.
 """
 
 from __future__ import annotations
@@ -91,16 +92,16 @@ def prepare(image: Image, mesh: Array, lines: BrowLines | None) -> SourceFolds:
     return SourceFolds(learned, own, shown, lines)
 
 
-def render(out: Image, source: SourceFolds, target: Array, warp_map: WarpMap) -> None:
+def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_map: WarpMap) -> None:
     """Change the brightness of a frame by the target's folds, in place.
 
     Args:
         out: (H, W, 3) uint8 frame.
         source: folds of the source.
+        shape: (468, 3) canonical shape of the target, as if nothing held its skin.
         target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
-    shape = canonical.decompose(target).shape
     change = source.learned.amount(shape) - source.own
     amount = float(np.clip(change, -MAX_AMOUNT, MAX_AMOUNT) * smoothstep(*FADE_RANGE, abs(change)))
     brows = None if source.lines is None else source.lines.shown(shape)

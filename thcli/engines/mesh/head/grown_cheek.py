@@ -71,13 +71,16 @@ class GrownCheek:
     positions: Array
 
 
-def prepare(image: Image, mesh: Array, normals: Array) -> GrownCheek | None:
+def prepare(
+    image: Image, mesh: Array, normals: Array, worn: Array | None = None
+) -> GrownCheek | None:
     """Read tone and grain of a source's cheeks; None where its face shows too little.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         normals: (468, 3) of the mesh.
+        worn: (468,) how far a point is part of glasses, which stay; None without any.
     """
     cosine = normals[:, 2]
     inside = ((mesh[:, :2] >= 0) & (mesh[:, :2] <= (image.shape[1] - 1, image.shape[0] - 1))).all(1)
@@ -98,6 +101,8 @@ def prepare(image: Image, mesh: Array, normals: Array) -> GrownCheek | None:
         plain + departs * (other - plain) for plain, other in zip(PLAIN_STEEP, STEEP, strict=True)
     )
     steep = (1 - smoothstep(0, 1, (cosine - low) / (high - low))) * _SIDES * below
+    if worn is not None:
+        steep = steep * (1 - worn)
     if steep.max() < LEAST:
         return None
     corner = np.maximum(np.floor(mesh[:, :2].min(0)), 0).astype(int)

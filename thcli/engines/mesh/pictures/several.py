@@ -19,7 +19,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh import seen_mouths
 from thcli.engines.mesh.mouth import skin_tone
-from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
 from thcli.faces.crops.crop import transform_face
 from thcli.faces.landmarks.topology import OVAL
 from thcli.motion.canonical import (
@@ -73,18 +73,26 @@ class SeveralPictures:
         return self.first.size
 
 
-def prepare_pictures(first: MeshSource, others: Sequence[tuple[Image, Face]]) -> SeveralPictures:
+def prepare_pictures(
+    first: MeshSource,
+    others: Sequence[tuple[Image, Face]],
+    parsed: Sequence[ParsedSource | None],
+) -> SeveralPictures:
     """Prepare further pictures of the person of a source.
 
     Args:
         first: the source that is animated.
         others: images (H, W, 3) uint8 with the person's face.
+        parsed: regions of the face in each of them, or None.
 
     Raises:
         NoFaceError: a face has no mesh.
     """
     own = decompose(first.mesh)
-    prepared = [_prepare_other(first, own, image, face) for image, face in others]
+    prepared = [
+        _prepare_other(first, own, picture, regions)
+        for picture, regions in zip(others, parsed, strict=True)
+    ]
     mouths = [
         found
         for one in prepared
@@ -95,7 +103,13 @@ def prepare_pictures(first: MeshSource, others: Sequence[tuple[Image, Face]]) ->
     return SeveralPictures(first, own, tuple(prepared))
 
 
-def _prepare_other(first: MeshSource, own: PosedShape, image: Image, face: Face) -> OtherPicture:
+def _prepare_other(
+    first: MeshSource,
+    own: PosedShape,
+    picture: tuple[Image, Face],
+    parsed: ParsedSource | None,
+) -> OtherPicture:
+    image, face = picture
     if face.mesh is None:
         raise NoFaceError(
             "A further picture's face has no mesh.", "Choose another picture or landmarker."
@@ -113,7 +127,13 @@ def _prepare_other(first: MeshSource, own: PosedShape, image: Image, face: Face)
     tone = skin_tone(moved, np.asarray(placed.mesh, np.float64))
     gain = np.clip(first.tone / np.maximum(tone, 1.0), *GAIN_RANGE)
     toned = np.clip(moved * gain + 0.5, 0, 255).astype(np.uint8)
-    source = prepare(toned, placed, None, with_folds=first.folds is not None)
+    source = prepare(
+        toned,
+        placed,
+        None,
+        with_folds=first.folds is not None,
+        parsed=None if parsed is None else parsed.move(matrix),
+    )
     change = np.zeros((2, 2))
     if first.face.iris is not None and placed.iris is not None:
         change = gaze(first.mesh, first.face.iris) - gaze(source.mesh, placed.iris)
