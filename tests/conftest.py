@@ -23,8 +23,8 @@ from thcli.evaluate.benchmarks.memory import peak_rss, rss
 REPO = Path(__file__).resolve().parents[1]
 MMAP_THRESHOLD = -3  # mallopt(3)
 MOST_LEFT = 200 << 20  # bytes that a test may leave in the heap
-# Tests that fork or need most memory, in this order: they come first, while a worker has few threads
-# and holds little else.
+# Tests that fork or need most memory, in this order: they come first, while a worker has few
+# threads and holds little else.
 FIRST = (
     "tests/golden/",
     "tests/pipeline/test_bad_input.py",
