@@ -26,9 +26,16 @@ UNIT, MARGIN = 120, 4  # pixels of the field for the distance of the eyes' outer
 KNIT = 2  # channel of knit brows, after those of either raised one and before the own lines
 # Columns of mesh points from a brow's upper edge to the hair, from the image's left to its right
 COLUMNS = (
-    ((63,), 54), ((105,), 103), ((66,), 67), ((107,), 109), ((107, 336), 10),
-    ((336,), 338), ((296,), 297), ((334,), 332), ((293,), 284),
-)  # fmt: skip
+    ((63,), 54),
+    ((105,), 103),
+    ((66,), 67),
+    ((107,), 109),
+    ((107, 336), 10),
+    ((336,), 338),
+    ((296,), 297),
+    ((334,), 332),
+    ((293,), 284),
+)
 HEIGHTS = ((0.30, 1.0), (0.52, 0.85), (0.74, 0.6))  # of lines from brow to hair; their strength
 SIDES = (0.15, 0.7, 1.0, 0.85, 0.6, 0.85, 1.0, 0.7, 0.15)  # strength along a line, by column
 WIDTH = 0.016  # of a line, canonical units
