@@ -120,8 +120,7 @@ def ordered_map(
         depth: most items in flight.
     """
     pending: deque[Future[R]] = deque()
-    shared = isinstance(workers, ThreadPoolExecutor)
-    pool = workers if isinstance(workers, ThreadPoolExecutor) else worker_pool(workers)
+    pool = worker_pool(workers) if isinstance(workers, int) else workers
     try:
         for item in items:
             pending.append(pool.submit(function, item))
@@ -131,7 +130,7 @@ def ordered_map(
             yield pending.popleft().result()
     finally:
         wait([future for future in pending if not future.cancel()])
-        if not shared:
+        if pool is not workers:
             pool.shutdown()
         _close(items)
 

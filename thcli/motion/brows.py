@@ -13,7 +13,7 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.faces.landmarks import topology
-from thcli.motion.canonical import neutral
+from thcli.motion.canonical import neutral, neutral_distances
 
 GAIN = 1.35  # of the motion of the brows
 GAIN_RANGE = (0.01, 0.035)  # canonical units of motion: noise, and full gain
@@ -25,21 +25,18 @@ KNIT_IN, KNIT_DOWN = 0.022, 0.032  # canonical units that knit brows move furthe
 # brings brows together as far as a frown does
 LOWER_SHARE, GRIN_SHARE = 0.7, 0.4
 SIDES = ((52, 105, 66, 65), (282, 334, 296, 295))
-HEADS = ((55, 107), (285, 336))
+INNER_ENDS = ((55, 107), (285, 336))
 
 
 @cache
 def weights() -> Array:
     """Return how far points belong to the brows, (468,)."""
-    points = neutral()[:, :2]
-    brows = points[np.concatenate([np.asarray(ring) for ring in topology.BROWS])]
-    lids = points[np.concatenate([np.asarray(ring) for ring in topology.EYES])]
-
-    def nearest(others: Array) -> Array:
-        return np.asarray(np.linalg.norm(points[:, None] - others, axis=-1).min(1))
-
-    near = np.exp(-((nearest(brows) / REACH) ** 2))
-    return np.asarray(near * np.clip(nearest(lids) / LID_REACH, 0, 1))
+    brows, lids = (
+        neutral_distances(np.concatenate([np.asarray(ring) for ring in rings]))
+        for rings in (topology.BROWS, topology.EYES)
+    )
+    near = np.exp(-((brows / REACH) ** 2))
+    return np.asarray(near * np.clip(lids / LID_REACH, 0, 1))
 
 
 @cache
@@ -64,7 +61,7 @@ def measure(change: Array) -> tuple[Array, Array]:
         units.
     """
     rises = np.stack([-change[..., side, 1].mean(-1) for side in SIDES], -1)
-    left, right = (change[..., head, 0].mean(-1) for head in HEADS)
+    left, right = (change[..., end, 0].mean(-1) for end in INNER_ENDS)
     corners = change[..., topology.MOUTH_CORNERS, 0]
     grin = np.maximum(corners[..., 1] - corners[..., 0], 0)
     return rises, np.asarray(left - right - LOWER_SHARE * rises.mean(-1) - GRIN_SHARE * grin)

@@ -41,6 +41,12 @@ def neutral() -> Array:
     return np.asarray(load(content)["neutral"], np.float64)
 
 
+def neutral_distances(points: npt.NDArray[np.integer]) -> Array:
+    """Return each point's distance (468,) to the nearest of some in the neutral mesh, x and y."""
+    flat = neutral()[:, :2]
+    return np.asarray(np.linalg.norm(flat[:, None] - flat[points], axis=-1).min(1))
+
+
 @dataclass(frozen=True, slots=True)
 class PosedShape:
     """Faces as head pose and canonical shape.

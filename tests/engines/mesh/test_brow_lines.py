@@ -75,6 +75,17 @@ def test_nothing_is_drawn_on_hair() -> None:
     assert np.abs(found).max() <= 1
 
 
+def test_nothing_is_drawn_on_glasses() -> None:
+    worn = np.zeros(len(mesh()))
+    worn[[105, 104, 63, 68, 69, 66, 107, 108]] = 1  # the brow on the image's left
+    plain, framed = (brow_lines.prepare(skin(), mesh(), 0.0, w).field for w in (None, worn))
+    column, row = np.rint(brow_lines.places()[[104, 105, 69]].mean(0)).astype(int)
+    near = np.s_[row - 2 : row + 3, column - 2 : column + 3]
+    assert np.abs(plain[near]).max() > 0.01 and np.abs(framed[near]).max() < 1e-4
+    other = np.s_[:, int(brow_lines.places()[338, 0]) :]
+    assert np.array_equal(plain[other], framed[other])
+
+
 def test_own_lines_grow_with_a_rise_and_fade_where_raised_brows_come_down() -> None:
     image = skin()
     line = int(mesh()[[69, 299], 1].mean())

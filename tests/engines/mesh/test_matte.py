@@ -46,6 +46,8 @@ def test_a_pole_beside_the_head_is_the_background_s() -> None:
     cv2.line(image, (50, 110), (72, 110), (0.2, 0.2, 0.2), 2)
     cv2.line(image, (50, 70), (50, 150), (0.2, 0.2, 0.2), 2)
     assert find_strands(image, alpha, 100.0)[70:150, 40:60].sum() == 0
+    cv2.line(image, (160, 90), (192, 76), (0.15, 0.15, 0.15), 1)  # a strand on the other side
+    assert find_strands(image, alpha, 100.0)[78:86, 171:186].sum() >= 10
 
 
 def test_hair_and_neck_hang_from_the_head_and_shoulders_do_not() -> None:

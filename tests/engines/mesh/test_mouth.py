@@ -65,15 +65,25 @@ def test_a_film_of_lip_over_the_mouth_is_left_out_of_it() -> None:
     np.testing.assert_allclose(found.corner, lips.corner, atol=0.01)
 
 
-@pytest.mark.parametrize(("teeth", "opens"), [((225, 222, 215), True), ((150, 90, 90), False)])
+@pytest.mark.parametrize(
+    ("skin", "lip", "teeth", "opens"),
+    [
+        ((205, 160, 140), (140, 70, 70), (225, 222, 215), True),
+        ((205, 160, 140), (140, 70, 70), (150, 90, 90), False),
+        ((160,) * 3, (85,) * 3, (205,) * 3, True),  # black and white
+        ((150,) * 3, (75,) * 3, (120,) * 3, False),
+        ((160,) * 3, (90,) * 3, (130,) * 3, False),
+        ((200,) * 3, (100,) * 3, (150,) * 3, False),
+    ],
+)
 def test_a_row_of_teeth_below_shut_landmarks_opens_them(
-    teeth: tuple[int, int, int], opens: bool
+    skin: tuple[int, ...], lip: tuple[int, ...], teeth: tuple[int, ...], opens: bool
 ) -> None:
     """A band in the upper part of the lower lip: teeth, or a glossy lip."""
     mesh = centred_mesh(384, 384, 0.8)
-    image = np.full((384, 384, 3), (205, 160, 140), np.uint8)
+    image = np.full((384, 384, 3), skin, np.uint8)
     inner, outer = (mesh[ring, :2] for ring in (LIPS, LIPS_OUTER))
-    cv2.fillPoly(image, [np.rint(outer).astype(np.int32)], (140, 70, 70))
+    cv2.fillPoly(image, [np.rint(outer).astype(np.int32)], lip)
     half = len(LIPS) // 2 + 1
     band = np.concatenate([inner[:half], (inner + 0.5 * (outer - inner))[:half][::-1]])
     cv2.fillPoly(image, [np.rint(band).astype(np.int32)], teeth)

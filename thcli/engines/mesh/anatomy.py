@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from thcli.core.types import Array
 from thcli.faces.landmarks import topology
-from thcli.motion.canonical import neutral
+from thcli.motion import canonical
 
 Indices = npt.NDArray[np.int32]
 
@@ -66,6 +66,6 @@ def face_height(mesh: Array) -> float:
 
 def neutral_distances(points: npt.NDArray[np.integer]) -> Array:
     """Return each point's distance (468,) to the nearest of some in a mean face, face heights."""
-    flat = neutral()[:, :2]
+    flat = canonical.neutral()[:, :2]
     height = np.linalg.norm(flat[FOREHEAD] - flat[CHIN])
-    return np.asarray(np.linalg.norm(flat[:, None] - flat[points], axis=-1).min(1) / height)
+    return np.asarray(canonical.neutral_distances(points) / height)

@@ -42,11 +42,15 @@ RIDGE = 0.05  # pull towards the landmarks
 # below which a pixel is no lip, share of pixels that are lip, and redness that lips must have
 INSIDE_PLACES = np.linspace(0.15, 0.85, 21, dtype=np.float32)
 DARK_INSIDE, PALE_INSIDE, ALL_LIP_RANGE, LEAST_RED = 0.6, 0.6, (0.68, 0.78), 0.05
-# A row of teeth below lips that look shut: samples across the lower lip, those that may be its end,
-# how much brighter than both lips it is, and than the skin (a glossy lip is not), its redness over
-# the lips', the step to the lip below it, and the median of the steps from which it is one
-GRIN_PLACES, GRIN_ENDS = np.linspace(0.0, 1.0, 31), range(6, 24)
-TOOTH_LIGHT, TOOTH_SKIN, TOOTH_RED, LEAST_STEP, GRIN_STEP = 1.3, 0.55, 0.6, 0.15, 0.25
+# A row of teeth below lips that look shut
+GRIN_PLACES = np.linspace(0.0, 1.0, 31)  # shares of the lower lip's height that are sampled
+GRIN_ENDS = range(6, 24)  # those of them where the row may end
+TOOTH_LIGHT = 1.3  # its brightness over that of both lips
+TOOTH_SKIN = 0.55  # its brightness over the skin's; a glossy lip is darker
+GREY_TOOTH_SKIN = 0.9  # the same where no redness tells teeth from a glossy lip
+TOOTH_RED = 0.6  # its redness over the lips'
+LEAST_STEP = 0.15  # step of brightness to the lip below it
+GRIN_STEP = 0.25  # median of the steps from which it is a row of teeth
 SKIN_PLACE = 1.6  # lip heights from its inner rim
 _HALF = len(LIPS) // 2
 _LOWER = np.arange(1, _HALF)
@@ -113,15 +117,17 @@ def _hidden_teeth(image: Image, mesh: Array, lips: Opening) -> Array:
         row, below = np.median(light[2:end], 0), light[end + 1 : end + 7].mean(0)
         step = light[end - 3 : end].mean(0) - light[end + 1 : end + 4].mean(0)
         step /= np.maximum(below, 20.0)
-        bright = (row > TOOTH_LIGHT * np.maximum(below, upper)) & (row > TOOTH_SKIN * skin)
+        bright = row > TOOTH_LIGHT * np.maximum(below, upper)
         pale = np.median(red[2:end], 0) < TOOTH_RED * red[end + 1 : end + 7].mean(0)
         grey = np.abs(red[end + 1 : end + 7]).mean(0) < LEAST_RED
-        better = bright & (pale | grey) & (step > steps)
+        least = np.where(grey, GREY_TOOTH_SKIN, TOOTH_SKIN) * skin
+        better = bright & (pale | grey) & (row > least) & (step > steps)
         steps[better], ends[better] = step[better], GRIN_PLACES[end]
     shares = np.zeros(len(LIPS))
     if np.median(steps[1:-1]) > GRIN_STEP:
         along = lips.to_local(inner[_LOWER])[:, 0]
-        shares[_LOWER] = _smooth(along, (steps > LEAST_STEP).astype(np.float64), ends)
+        line = _smooth(along, (steps > LEAST_STEP).astype(np.float64), ends)
+        shares[_LOWER] = line.clip(0, GRIN_PLACES[GRIN_ENDS[-1]])  # no fold where it is unsure
     return shares
 
 

@@ -262,7 +262,7 @@ def prepare(
         painter=None
         if painter is None or is_blurred
         else painter.bind(image, mesh, face, interior),
-        folds=folds.prepare(image, mesh, brow_lines.prepare(image, mesh, blur))
+        folds=folds.prepare(image, mesh, brow_lines.prepare(image, mesh, blur, worn))
         if with_folds
         else None,
         border=border,

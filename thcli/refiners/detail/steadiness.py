@@ -23,10 +23,10 @@ from thcli.engines.mesh.sampling import remap, resize
 REACH = 2  # frames on both sides over which places, energies and colours are averaged
 _SIGMA = 1.2  # frames, of their weights
 _TORN = (1.5, 3.0)  # pixels of a reduced crop by which a neighbour's placement may differ
-_SHAKE = (0.3, 0.8)  # pixels of it: a path bent by less is shaken, by more is a movement
-_UNCERTAIN = (0.3, 1.5)  # pixels of it: placements that differ by more say nothing
-_SMOOTHING = 6.0  # pixels of it
-_EVERY = 2  # pixels of it between the samples that are followed
+_SHAKE = (0.3, 0.8)  # pixels of a reduced crop: a path bent by less is shaken, by more a movement
+_UNCERTAIN = (0.3, 1.5)  # pixels of a reduced crop: placements that differ by more say nothing
+_SMOOTHING = 6.0  # pixels of a reduced crop
+_EVERY = 2  # pixels of a reduced crop between the samples that are followed
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,14 +50,25 @@ def find_strands(small: Array32, alpha: Array32, face_size: float) -> Array32:
     _, things = cv2.connectedComponents(_join(held))
     far = np.unique(things[held & (distance >= STRAND_REACH)])
     strands = held & ~np.isin(things, far)
-    for thing in np.unique(things[strands]):
-        samples = things == thing
-        if np.median(distance[samples & strands]) > BESIDE:
-            strands &= ~samples
     band = around & (distance > TEXTURE_BAND)
     if band.any() and (lines & ~strands)[band].mean() > MOST_TEXTURE:
         return np.zeros_like(alpha)
+    strands[strands] = ~_beside(np.asarray(things[strands], np.int32), distance[strands])
     return strands.astype(np.float32)
+
+
+def _beside(things: npt.NDArray[np.int32], distance: Array32) -> npt.NDArray[np.bool_]:
+    """Tell which samples (n,) belong to things that stand beside the person.
+
+    Args:
+        things: (n,) number of each sample's thing.
+        distance: (n,) face heights from the matte.
+    """
+    order = np.argsort(things, kind="stable")
+    numbers, starts = np.unique(things[order], return_index=True)
+    parts = np.split(distance[order], starts)[1:]
+    beside = [float(np.median(part)) > BESIDE for part in parts]
+    return np.isin(things, numbers[np.array(beside, bool)])
 
 
 def _join(lines: npt.NDArray[np.bool_]) -> Image:

@@ -1,8 +1,8 @@
 """Lines of the forehead and between the brows, drawn where brows rise or are knit.
 
 The lines run along the mesh of the mean face. A picture gets as much of them as its own skin shows:
-a smooth forehead gets half, and lines that it has already grow deeper, or fade where its raised
-brows come down. Nothing is drawn on what is no skin: hair, hats, frames of glasses.
+a smooth forehead gets a third, and lines that it has already grow deeper, or fade where brows come
+down. Nothing is drawn on what is no skin: hair, hats, glasses that are known.
 """
 
 from __future__ import annotations
@@ -23,12 +23,19 @@ from thcli.faces.landmarks import topology
 from thcli.motion import brows, canonical
 
 UNIT, MARGIN = 120, 4  # pixels of the field for the distance of the eyes' outer corners; around it
-LEFT, RIGHT, KNIT, OWN = range(4)  # channels: raised brow on either side, knit ones, own lines
+KNIT = 2  # channel of knit brows, after those of either raised one and before the own lines
 # Columns of mesh points from a brow's upper edge to the hair, from the image's left to its right
 COLUMNS = (
-    ((63,), 54), ((105,), 103), ((66,), 67), ((107,), 109), ((107, 336), 10),
-    ((336,), 338), ((296,), 297), ((334,), 332), ((293,), 284),
-)  # fmt: skip
+    ((63,), 54),
+    ((105,), 103),
+    ((66,), 67),
+    ((107,), 109),
+    ((107, 336), 10),
+    ((336,), 338),
+    ((296,), 297),
+    ((334,), 332),
+    ((293,), 284),
+)
 HEIGHTS = ((0.30, 1.0), (0.52, 0.85), (0.74, 0.6))  # of lines from brow to hair; their strength
 SIDES = (0.15, 0.7, 1.0, 0.85, 0.6, 0.85, 1.0, 0.7, 0.15)  # strength along a line, by column
 WIDTH = 0.016  # of a line, canonical units
@@ -36,10 +43,11 @@ RISE_DEPTH, KNIT_DEPTH, SHADE_DEPTH = 0.24, 0.5, 0.16  # log brightness of whole
 OWN_GAIN = 0.8  # share by which own lines grow or fade
 OWN_LIMIT = 0.2  # log brightness of the own line that counts at most
 OWN_BAND = (0.008, 0.035)  # canonical units between which lines lie
-AGE_RANGE = (0.012, 0.035)  # median log brightness of the own lines: smooth, and wrinkled
-LEAST_AGE = 0.35  # share of the lines in smooth skin
+LINE_RANGE = (0.012, 0.035)  # mean log brightness of the own lines: smooth, and wrinkled
+SMOOTH_SHARE = 0.35  # of the lines in smooth skin
 OLD_RANGE, MOST_OWN = (0.035, 0.07), 0.8  # own lines that take over; the share that they take
-HALF, LIGHT_SHARE = 0.5, 0.4  # of skin; of own light beside own lines
+LEAST_SKIN = 0.5  # share of skin from which own lines count
+LIGHT_SHARE = 0.4  # of the light ridges beside own lines that is kept
 RISE_RANGE = (0.03, 0.12)  # rise of the brows, canonical units, over which lines appear
 KNIT_RANGE = (0.03, 0.12)
 BRIGHT_RANGE = (0.25, 0.55)  # log brightness beside the skin's between which it is no skin
@@ -47,7 +55,12 @@ TINT_RANGE = (0.12, 0.3)  # the same of the tint
 ROUGH_RANGE = (0.05, 0.11)  # log brightness of strands
 EYE_WIDTH = 0.33  # canonical units
 BLUR_GAIN = 4.0  # of the picture's blur: lines of blurred pictures are broad and faint
-FOREHEAD = (9, 151, 108, 337, 69, 299, 107, 336)
+FOREHEAD_SKIN = (9, 151, 108, 337, 69, 299, 107, 336)  # mesh points
+BLACK = 6  # added to 8-bit colours, so that dark noise has no large logarithm
+SKIN_BLUR, STRAND_BLUR = 0.02, 0.03  # canonical units over which skin and strands are averaged
+SKIN_MARGIN = 5  # pixels of the field, width by which skin shrinks
+LINE_LENGTH, LINE_BLUR = 0.03, 0.1 / UNIT  # canonical units: no strands, no grain
+ABOVE_BROWS = 0.12  # canonical units above the brows over which own lines appear
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,12 @@ def places() -> Array:
 
 
 @cache
+def _flat_mesh() -> Array:
+    """Return the mesh of the mean face in the field, (468, 3) pixels."""
+    return np.asarray(np.c_[places(), np.zeros(topology.POINTS)])
+
+
+@cache
 def size() -> tuple[int, int]:
     """Return width and height of the field: the face from the hair to the base of the nose."""
     points = places()
@@ -99,10 +118,10 @@ def _path(points: Array) -> tuple[Array32, Array32]:
     return (gaps.min(-1) / UNIT).astype(np.float32), nearest
 
 
-def _profile(distance: Array32, strength: Array, width: float = WIDTH) -> Array:
+def _profile(distance: Array32, strength: Array) -> Array:
     """Return a dark line between two faint ridges."""
-    line = np.exp(-((distance / width) ** 2) / 2)
-    ridge = np.exp(-(((distance - 2.2 * width) / (1.2 * width)) ** 2) / 2)
+    line = np.exp(-((distance / WIDTH) ** 2) / 2)
+    ridge = np.exp(-(((distance - 2.2 * WIDTH) / (1.2 * WIDTH)) ** 2) / 2)
     return np.asarray(strength * (0.35 * ridge - line))
 
 
@@ -153,8 +172,7 @@ def _ids() -> tuple[Indices, SampleGrid]:
     width, height = size()
     grid = SampleGrid(0, 0, 1, width, height)
     order = np.arange(len(topology.TRIANGLES))
-    flat = np.c_[places(), np.zeros(topology.POINTS)]
-    return raster.rasterize(flat, topology.TRIANGLES, order, grid), grid
+    return raster.rasterize(_flat_mesh(), topology.TRIANGLES, order, grid), grid
 
 
 @cache
@@ -177,46 +195,62 @@ def _blur(values: Array32, deviation: float) -> Array32:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), deviation * UNIT), np.float32)
 
 
-def prepare(image: Image, mesh: Array, blur: float) -> BrowLines:
+def prepare(image: Image, mesh: Array, blur: float, worn: Array | None = None) -> BrowLines:
     """Prepare a source.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         blur: deviation of the picture's edges in widths of an eye.
+        worn: (468,) how far points are glasses, 0..1; None for none.
     """
     ids, grid = _ids()
-    maps = raster.linear_maps(np.c_[places(), np.zeros(topology.POINTS)], mesh[:, :2],
-                              topology.TRIANGLES)  # fmt: skip
-    colours = remap(image, raster.sample_maps(ids, maps, grid)).astype(np.float32) + 6
-    logs = np.log(colours)
+    values = np.c_[mesh[:, :2], np.zeros(topology.POINTS) if worn is None else worn]
+    maps = raster.linear_maps(_flat_mesh(), values, topology.TRIANGLES)
+    samples = raster.sample_maps(ids, maps, grid)
+    colours = remap(image, np.ascontiguousarray(samples[..., :2])).astype(np.float32)
+    logs = np.log(colours + BLACK)
     bright = logs.mean(-1)
-    tint = logs - bright[..., None]
-    at = np.rint(places()[list(FOREHEAD)]).astype(int)
-    skin = np.median(_blur(bright, 0.03)[at[:, 1], at[:, 0]])
-    skin_tint = np.median(_blur(tint, 0.03)[at[:, 1], at[:, 0]], 0)
-    fine = _blur(bright, OWN_BAND[0])
-    strands = np.asarray(np.abs(cv2.Sobel(fine, cv2.CV_32F, 1, 0, scale=1 / 4)), np.float32)
-    smooth = _blur(bright, 0.02)
-    is_skin = 1 - smoothstep(*BRIGHT_RANGE, np.abs(smooth - skin))
-    is_skin *= 1 - smoothstep(*TINT_RANGE, np.abs(_blur(tint, 0.02) - skin_tint).max(-1))
-    is_skin *= 1 - smoothstep(*ROUGH_RANGE, _blur(strands, 0.03))
-    eroded = cv2.erode(is_skin.astype(np.float32), np.ones((5, 5), np.uint8))
-    is_skin = _blur(np.asarray(eroded, np.float32), 0.02)
-    shown = is_skin * _region()
-    coarse = _blur(bright * is_skin, OWN_BAND[1]) / (_blur(is_skin, OWN_BAND[1]) + 1e-3)
-    band = np.clip(fine - coarse, -OWN_LIMIT, OWN_LIMIT) * (is_skin > HALF)
-    lines = cv2.GaussianBlur(band, (0, 0), sigmaX=0.03 * UNIT, sigmaY=0.1)  # no strands, no grain
-    growing = np.minimum(lines, 0) + LIGHT_SHARE * np.maximum(lines, 0)
-    forehead = shown * np.abs(drawn()[..., :2]).max(-1)
-    age = float((np.abs(lines) * forehead).sum() / max(float(forehead.sum()), 1e-6))
-    share = LEAST_AGE + (1 - LEAST_AGE) * float(smoothstep(*AGE_RANGE, age))
-    share *= 1 - MOST_OWN * float(smoothstep(*OLD_RANGE, age))
-    above = smoothstep(0.0, 0.12, (places()[107, 1] - np.indices(ids.shape)[0]) / UNIT)
-    made = drawn() * share
+    is_skin = _skin(bright, logs - bright[..., None])
+    shown = is_skin * _region() * (1 - samples[..., 2])
+    band, lines = _own_lines(bright, is_skin)
+    made = drawn() * _share(lines, shown)
     if blur > 0:
         made = _blur(made, BLUR_GAIN * EYE_WIDTH * blur)
+    above = smoothstep(0.0, ABOVE_BROWS, (places()[107, 1] - np.indices(ids.shape)[0]) / UNIT)
+    growing = np.minimum(lines, 0) + LIGHT_SHARE * np.maximum(lines, 0)
     field = np.concatenate([made, (OWN_GAIN * growing * above)[..., None]], -1)
     field[..., KNIT] += OWN_GAIN * band * np.clip(-drawn()[..., KNIT] / KNIT_DEPTH, 0, 1)
     own = canonical.decompose(mesh).shape
     return BrowLines((field * shown[..., None]).astype(np.float32), own)
+
+
+def _skin(bright: Array32, tint: Array32) -> Array32:
+    """Return how far a field is skin, (H, W) 0..1, by log brightness (H, W) and tint (H, W, 3)."""
+    at = np.rint(places()[list(FOREHEAD_SKIN)]).astype(int)
+    skin = np.median(_blur(bright, STRAND_BLUR)[at[:, 1], at[:, 0]])
+    skin_tint = np.median(_blur(tint, STRAND_BLUR)[at[:, 1], at[:, 0]], 0)
+    fine = _blur(bright, OWN_BAND[0])
+    strands = np.asarray(np.abs(cv2.Sobel(fine, cv2.CV_32F, 1, 0, scale=1 / 4)), np.float32)
+    is_skin = 1 - smoothstep(*BRIGHT_RANGE, np.abs(_blur(bright, SKIN_BLUR) - skin))
+    is_skin *= 1 - smoothstep(*TINT_RANGE, np.abs(_blur(tint, SKIN_BLUR) - skin_tint).max(-1))
+    is_skin *= 1 - smoothstep(*ROUGH_RANGE, _blur(strands, STRAND_BLUR))
+    eroded = cv2.erode(is_skin.astype(np.float32), np.ones((SKIN_MARGIN,) * 2, np.uint8))
+    return _blur(np.asarray(eroded, np.float32), SKIN_BLUR)
+
+
+def _own_lines(bright: Array32, is_skin: Array32) -> tuple[Array32, Array32]:
+    """Return the log brightness (H, W) of fine structure of the skin, and of its level lines."""
+    fine = _blur(bright, OWN_BAND[0])
+    coarse = _blur(bright * is_skin, OWN_BAND[1]) / (_blur(is_skin, OWN_BAND[1]) + 1e-3)
+    band = np.clip(fine - coarse, -OWN_LIMIT, OWN_LIMIT) * (is_skin > LEAST_SKIN)
+    lines = cv2.GaussianBlur(band, (0, 0), sigmaX=LINE_LENGTH * UNIT, sigmaY=LINE_BLUR * UNIT)
+    return band, np.asarray(lines, np.float32)
+
+
+def _share(lines: Array32, shown: Array32) -> float:
+    """Return the share of the drawn lines that skin with own lines (H, W) gets, by where shown."""
+    forehead = shown * np.abs(drawn()[..., :2]).max(-1)
+    depth = float((np.abs(lines) * forehead).sum() / max(float(forehead.sum()), 1e-6))
+    share = SMOOTH_SHARE + (1 - SMOOTH_SHARE) * float(smoothstep(*LINE_RANGE, depth))
+    return share * (1 - MOST_OWN * float(smoothstep(*OLD_RANGE, depth)))
