@@ -47,10 +47,10 @@ GRIN_PLACES = np.linspace(0.0, 1.0, 31)  # shares of the lower lip's height that
 GRIN_ENDS = range(6, 24)  # those of them where the row may end
 TOOTH_LIGHT = 1.3  # its brightness over that of both lips
 TOOTH_SKIN = 0.55  # its brightness over the skin's; a glossy lip is darker
-GREY_TOOTH_SKIN = 0.9  # the same where no redness tells teeth from a glossy lip
 TOOTH_RED = 0.6  # its redness over the lips'
 LEAST_STEP = 0.15  # step of brightness to the lip below it
 GRIN_STEP = 0.25  # median of the steps from which it is a row of teeth
+LEAST_ROW = 2.5  # pixels of its height; a thinner line is not told from a light seam of the lips
 SKIN_PLACE = 1.6  # lip heights from its inner rim
 _HALF = len(LIPS) // 2
 _LOWER = np.arange(1, _HALF)
@@ -120,11 +120,11 @@ def _hidden_teeth(image: Image, mesh: Array, lips: Opening) -> Array:
         bright = row > TOOTH_LIGHT * np.maximum(below, upper)
         pale = np.median(red[2:end], 0) < TOOTH_RED * red[end + 1 : end + 7].mean(0)
         grey = np.abs(red[end + 1 : end + 7]).mean(0) < LEAST_RED
-        least = np.where(grey, GREY_TOOTH_SKIN, TOOTH_SKIN) * skin
-        better = bright & (pale | grey) & (row > least) & (step > steps)
+        better = bright & (pale | grey) & (row > TOOTH_SKIN * skin) & (step > steps)
         steps[better], ends[better] = step[better], GRIN_PLACES[end]
     shares = np.zeros(len(LIPS))
-    if np.median(steps[1:-1]) > GRIN_STEP:
+    heights = ends * np.linalg.norm((outer - inner)[_LOWER], axis=1)
+    if np.median(steps[1:-1]) > GRIN_STEP and np.median(heights[1:-1]) > LEAST_ROW:
         along = lips.to_local(inner[_LOWER])[:, 0]
         line = _smooth(along, (steps > LEAST_STEP).astype(np.float64), ends)
         shares[_LOWER] = line.clip(0, GRIN_PLACES[GRIN_ENDS[-1]])  # no fold where it is unsure
