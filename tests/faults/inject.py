@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import gc
 import io
 import os
 import pty
@@ -119,6 +120,7 @@ def start(argv: list[str], room: Path, *faults: Fault) -> int:
     process = os.fork()
     if process == 0:
         code = 1
+        gc.freeze()  # what this process left is not freed here: its codecs would wait for threads
         try:
             with prepared(room, faults) as said:
                 try:
