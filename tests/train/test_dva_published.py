@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from thcli.core.options import DvaPublishedTrainOptions, TrainOptions
 from thcli.editors.dva.encoder import Encoder
+from thcli.editors.dva.network import OFFICIAL
 from thcli.train.core.run import create_task, train
 from thcli.train.core.task import step_generator
 from thcli.train.dva.published import UPDATES, PublishedDvaTask
@@ -53,8 +54,11 @@ class SmallEncoder(Encoder):
         self.linear = nn.Linear(614, 512)
 
 
-@pytest.fixture
-def small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the small encoder, and a noise estimator of two levels; the golden file has the whole."""
+    small = replace(OFFICIAL, times=(1, 2), blocks=1, attention=(2,))
+    monkeypatch.setattr("thcli.train.dva.published.OFFICIAL", small)
     monkeypatch.setattr("thcli.train.dva.published.Encoder", SmallEncoder)
 
 
@@ -68,10 +72,9 @@ def made_task(**own: Any) -> PublishedDvaTask:
 def made_batch() -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
     small = torch.rand(2, 3, 4, 4, generator=generator) * 2 - 1
-    return {"target": nn.functional.interpolate(small, (64, 64), mode="bilinear")}
+    return {"target": nn.functional.interpolate(small, (32, 32), mode="bilinear")}
 
 
-@pytest.mark.usefixtures("small_encoder")
 def test_the_settings_are_the_papers() -> None:
     task = made_task()
     assert (task.hyperparameters.lr, task.hyperparameters.batch) == (1e-4, 16)
@@ -82,7 +85,6 @@ def test_the_settings_are_the_papers() -> None:
     assert task.count_updates(160, 16) == (10, 30)
 
 
-@pytest.mark.usefixtures("small_encoder")
 def test_two_faces_are_learned_by_heart() -> None:
     task, batch = made_task(), made_batch()
     task.train(False)  # without dropout
@@ -99,7 +101,6 @@ def test_two_faces_are_learned_by_heart() -> None:
     assert sum(values[-3:]) < 0.8 * sum(values[:3])
 
 
-@pytest.mark.usefixtures("small_encoder")
 def test_regularisation_can_be_left_out() -> None:
     """The other loss stays the same one."""
 
@@ -114,7 +115,6 @@ def test_regularisation_can_be_left_out() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small_encoder")
 def test_a_run_resumes_and_exports_the_published_layout(tmp_path: Path) -> None:
     own = DvaPublishedTrainOptions(persons="0-9")
     whole = train("dva-published", None, tmp_path / "whole", TINY, own)
