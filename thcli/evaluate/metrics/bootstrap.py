@@ -11,6 +11,7 @@ import numpy.typing as npt
 from thcli.core.types import Array
 
 RESAMPLES = 2000
+MOST_VALUES = 1 << 18  # that are drawn at once
 LEVEL = (0.025, 0.975)  # quantiles: an interval of 95 %
 
 
@@ -37,7 +38,7 @@ def bootstrap(
     table = np.zeros((len(groups), lengths.max()))
     for row, group in zip(table, groups, strict=True):
         row[: len(group)] = group
-    means = np.array([_resample(table, lengths, draw, equal=equal) for _ in range(RESAMPLES)])
+    means = _resample(table, lengths, draw, equal=equal)
     low, high = np.quantile(means, LEVEL)
     values = np.array([group.mean() for group in groups]) if equal else np.concatenate(groups)
     return Interval(float(values.mean()), float(low), float(high))
@@ -45,8 +46,8 @@ def bootstrap(
 
 def _resample(
     table: Array, lengths: npt.NDArray[np.int64], draw: np.random.Generator, *, equal: bool
-) -> float:
-    """Return the mean of values drawn from groups that were drawn.
+) -> Array:
+    """Return the means (RESAMPLES,) of values drawn from groups that were drawn.
 
     Args:
         table: a row of values for each group, filled up with zeros.
@@ -54,14 +55,22 @@ def _resample(
         draw: random numbers.
         equal: see `bootstrap`.
     """
-    chosen = draw.integers(len(table), size=len(table))
-    count = lengths[chosen, None]
-    picked = (draw.random((len(table), table.shape[1])) * count).astype(np.int64)
-    values = np.take_along_axis(table[chosen], picked, 1)
-    known = np.arange(table.shape[1]) < count
-    if equal:
-        return float(np.mean(values, axis=1, where=known).mean())
-    return float(values[known].mean())
+    at_once = max(1, MOST_VALUES // table.size)
+    means = []
+    for first in range(0, RESAMPLES, at_once):
+        places = np.empty((min(at_once, RESAMPLES - first), *table.shape))
+        chosen = np.empty(places.shape[:2], np.int64)
+        for groups, place in zip(chosen, places, strict=True):
+            groups[:] = draw.integers(len(table), size=len(table))
+            draw.random(out=place)
+        counts = lengths[chosen][..., None]
+        values = table[chosen[..., None], (places * counts).astype(np.int64)]
+        known = np.arange(table.shape[1]) < counts
+        if equal:
+            means.append(values.mean(2, where=known).mean(1))
+        else:
+            means.append(values.mean((1, 2), where=known))
+    return np.concatenate(means)
 
 
 def frame_groups(curves: Sequence[Array], block: int = 12) -> list[Array]:
