@@ -163,27 +163,44 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 8)
 
 
+@pytest.fixture(scope="module")
+def broken_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a driver, its whole result, and the journal of a job at frame 38."""
+    folder = tmp_path_factory.mktemp("broken")
+    clips.write_clip(folder / "drive.mkv", clips.ClipSpec(count=40, size=(256, 256)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 8)
+        run(folder / "drive.mkv", folder / "whole.mp4")
+        with pytest.raises(KeyboardInterrupt):
+            run(folder / "drive.mkv", folder / "out.mp4", stop_at=38)
+    return folder
+
+
 @pytest.mark.usefixtures("short_segments")
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_what_is_damaged_is_rendered_again(tmp_path: Path, name: str) -> None:
-    drive, whole, out = tmp_path / "drive.mkv", tmp_path / "whole.mp4", tmp_path / "out.mp4"
-    clips.write_clip(drive, clips.ClipSpec(count=40, size=(256, 256)))
-    run(drive, whole)
+def test_what_is_damaged_is_rendered_again(tmp_path: Path, broken_off: Path, name: str) -> None:
+    out, folder = tmp_path / "out.mp4", tmp_path / ".out.mp4.thcli-resume"
     for seed in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            run(drive, out, stop_at=38)
-        folder = tmp_path / ".out.mp4.thcli-resume"
+        shutil.copytree(broken_off / folder.name, folder)
         CORRUPTIONS[name](folder, Random(seed))
         events: list[Event] = []
-        done = run(drive, out, events=events)
+        done = run(broken_off / "drive.mkv", out, events=events)
         # the beginning of a line is taken for one that was being written
         told = len(events) == 1 and isinstance(events[0], Warned)
         assert done in (0, 8, 16, 24, 32)
         assert told or done == 32 or name == "journal cut", events
         assert not events or "inputs or options" not in str(events[0])
-        assert packets(out) == packets(whole)
+        assert packets(out) == packets(broken_off / "whole.mp4")
         out.unlink()
-    assert {path.name for path in tmp_path.iterdir()} == {"drive.mkv", "whole.mp4"}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("short_segments")
+def test_an_undamaged_copy_continues_where_it_stopped(tmp_path: Path, broken_off: Path) -> None:
+    """The damage of the test above is what makes it render again."""
+    name = ".out.mp4.thcli-resume"
+    shutil.copytree(broken_off / name, tmp_path / name)
+    assert run(broken_off / "drive.mkv", tmp_path / "out.mp4") == 32
 
 
 def test_a_kill_before_the_first_segment_is_no_other_job(tmp_path: Path, drive: Path) -> None:
