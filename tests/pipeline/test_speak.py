@@ -200,7 +200,7 @@ def test_a_job_that_is_driven_by_mesh_is_resumed(
     row = Backend("tests.pipeline.fake_voices:other_engine", "mesh by another name")
     monkeypatch.setitem(ENGINES.rows, "other", row)
     monkeypatch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 8)
-    sound, out, plain = wave(end=1.2), tmp_path / "out.mkv", tmp_path / "plain.mkv"
+    sound, out, plain = wave(end=0.6), tmp_path / "out.mkv", tmp_path / "plain.mkv"
     argv = to_argv("speak", portrait, sound, "--engine other --codec ffv1 -q -o")
     assert run([*argv, str(plain)]) == 0
     original, counts = Journal.add, list[int]()

@@ -110,7 +110,7 @@ def test_an_official_file_is_loaded_by_the_table(
 ) -> None:
     """A flat state under `diffusion.` of a smaller network; DECA's unchanged."""
     monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path / "cache"))
-    shape = NetworkShape(width=32, multipliers=(1, 1), blocks=1, attention=(2,), inner=8)
+    shape = NetworkShape(width=32, multipliers=(1, 1, 1, 1), blocks=1, attention=(8,), inner=8)
     install("fadm-diffusion", published(shape), tmp_path)
     install("deca", {"E_flame": flame_tensors(), "E_detail": {"x": torch.zeros(2)}}, tmp_path)
     fadm = REFINERS.backend("fadm").load(RUN)

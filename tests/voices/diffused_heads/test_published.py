@@ -166,7 +166,7 @@ def test_each_time_stamp_gets_an_image() -> None:
         head_channels=16,
     )
     voice = PublishedVoice(
-        DiffusedHeads(config).eval(), random_encoder(), RunOptions(device="cpu", seed=3), steps=30
+        DiffusedHeads(config).eval(), random_encoder(), RunOptions(device="cpu", seed=3), steps=12
     )
     assert isinstance(voice, RenderingVoice)
     portrait = np.full((32, 32, 3), 90, np.uint8)
@@ -183,6 +183,6 @@ def test_each_time_stamp_gets_an_image() -> None:
     assert len(first) == 3 and first[0].shape == (32, 32, 3)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     (fewer,), (other,) = (
-        render([0], Fraction(1, 25), **chosen) for chosen in ({"steps": 20}, {"sampler": "ddim"})
+        render([0], Fraction(1, 25), **chosen) for chosen in ({"steps": 8}, {"sampler": "ddim"})
     )
     assert not np.array_equal(fewer, first[0]) and not np.array_equal(other, first[0])
