@@ -89,7 +89,7 @@ def test_two_clips_are_learned_by_heart(tmp_path: Path) -> None:
     batch = made_batch(task, tmp_path)
     optimiser = task.optimiser(task.phases[0], task.model.parameters(), 2e-3)
     values = []
-    for step in range(30):
+    for step in range(18):
         terms = task.losses("speak", batch, step_generator(0, step % 2, 2), {})
         assert set(terms) == {"expression", "mesh", "size", "kl", "laplacian"}
         optimiser.zero_grad()

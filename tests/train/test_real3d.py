@@ -180,12 +180,12 @@ def trained(
 
 
 def test_views_from_other_cameras_improve(heads: list[KnownHead]) -> None:
-    (before, after), (first, last) = trained("real3d-planes", heads, 30)
+    (before, after), (first, last) = trained("real3d-planes", heads, 20)
     assert after > before + 1 and last < 0.4 * first
 
 
 def test_expressions_of_a_pncc_are_learnt(heads: list[KnownHead]) -> None:
-    (before, after), (first, last) = trained("real3d", heads, 15)
+    (before, after), (first, last) = trained("real3d", heads, 10)
     assert after > before + 1 and last < 0.4 * first
 
 

@@ -166,7 +166,7 @@ def test_a_background_that_changed_restarts_the_job(
     portrait: Path, clip: Any, interrupt: Callable[[list[str]], None], capsys: Any
 ) -> None:
     drive = clip("thirty.mp4", 30)
-    argv = to_argv("reenact", portrait, drive, "--resume --background back.png -o")
+    argv = to_argv("reenact", portrait, drive, "--end 0.8 --resume --background back.png -o")
     for grey in (40, 200):
         save_image(Path("back.png"), np.full((64, 64, 3), grey, np.uint8))
         if grey == 40:
