@@ -20,12 +20,14 @@ from thcli.engines.mesh.closed_lips import PartedLips
 from thcli.engines.mesh.eyes import EyeTexture
 from thcli.engines.mesh.head import (
     brow_lines,
+    far_side,
     folds,
     glasses,
     grown_cheek,
     mirrored_cheek,
     steep_texture,
 )
+from thcli.engines.mesh.head.far_side import FarSide
 from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
@@ -97,6 +99,8 @@ class MeshSource:
     border: of the picture, which `image` does without; None if it has none.
     grown_cheek: skin for the sides of the cheeks; None leaves them as they are stretched.
     glasses: (468,) how far a point is part of glasses; None without any.
+    far_side: mirror image of a turned source; None when both sides are seen, or without layers or
+    regions.
     """
 
     image: Image
@@ -117,6 +121,7 @@ class MeshSource:
     border: Border | None = None
     grown_cheek: GrownCheek | None = None
     glasses: Array | None = None
+    far_side: FarSide | None = None
 
     @property
     def first(self) -> MeshSource:
@@ -244,6 +249,10 @@ def prepare(
         surroundings = Surroundings(outline, lower_edge, True, hair, hair_step)
     normals = steep_texture.normals(mesh)
     worn = None if parsed is None else glasses.find(parsed.face, mesh)
+    cheek = mirrored_cheek.prepare(image, mesh)
+    far: FarSide | None = None
+    if cheek is not None and layers is not None and body is not None:
+        far = far_side.prepare(cheek, mesh, layers, surroundings, body)
     return MeshSource(
         image,
         face,
@@ -253,7 +262,7 @@ def prepare(
         surroundings,
         layers,
         eyes.extract_eyes(image, mesh, face.iris, tone, blur if is_blurred else 0.0),
-        mirrored_cheek.prepare(image, mesh),
+        cheek,
         tone,
         interior,
         closed_lips.prepare(image, mesh, interior.lips.gap, blur=interior.blur)
@@ -268,4 +277,5 @@ def prepare(
         border=border,
         grown_cheek=grown_cheek.prepare(image, mesh, normals, worn),
         glasses=worn,
+        far_side=far,
     )
