@@ -108,9 +108,8 @@ class MeshEngine:
         self, image: Image, face: Face, others: Sequence[tuple[Image, Face]]
     ) -> SeveralPictures:
         """Prepare a source image and further pictures of its person. Raises as `encode_source`."""
-        first = self.encode_source(image, face)
         parsed = [self._networks.parse(picture, its_face) for picture, its_face in others]
-        return prepare_pictures(first, others, parsed)
+        return prepare_pictures(self.encode_source(image, face), others, parsed)
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         """Extract the motion of driving frames."""
@@ -168,8 +167,7 @@ class MeshEngine:
         meshes = np.empty((len(motion), *source.first.mesh.shape))
         for mesh, target in zip(meshes, iterate_render_targets(motion), strict=True):
             mesh[:] = source.first.place(target.points).held
-            camera = target.camera if self._follow_camera else None
-            picture.move_points(mesh, target.body, camera)
+            picture.move_points(mesh, target.body, target.camera if self._follow_camera else None)
         return meshes
 
     def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:

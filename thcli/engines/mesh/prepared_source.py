@@ -15,6 +15,7 @@ from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interior
 from thcli.engines.mesh.background import matte
 from thcli.engines.mesh.background.border import Border, find_border
+from thcli.engines.mesh.background.hair import parsed_cloth
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.closed_lips import PartedLips
 from thcli.engines.mesh.eyes import EyeTexture
@@ -39,6 +40,7 @@ from thcli.engines.mesh.unfold import unfold_skin
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing import person_matte
 from thcli.faces.crops import align
+from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.crops import Regions, parse_faces
 
 if TYPE_CHECKING:
@@ -246,7 +248,9 @@ def prepare(
         layers, surroundings = None, Surroundings(outline, lower_edge, False)
     else:
         layers, hair, hair_step = separated
-        surroundings = Surroundings(outline, lower_edge, True, hair, hair_step)
+        oval = (mesh[OVAL, :2] + 0.5) / hair_step - 0.5
+        cloth = None if body is None else parsed_cloth(body, hair.shape, oval, hair_step)
+        surroundings = Surroundings(outline, lower_edge, True, hair, hair_step, cloth)
     normals = steep_texture.normals(mesh)
     worn = None if parsed is None else glasses.find(parsed.face, mesh)
     cheek = mirrored_cheek.prepare(image, mesh)
@@ -275,7 +279,9 @@ def prepare(
         if with_folds
         else None,
         border=border,
-        grown_cheek=grown_cheek.prepare(image, mesh, normals, worn),
+        grown_cheek=grown_cheek.prepare(
+            image, mesh, normals, worn, None if parsed is None else parsed.face
+        ),
         glasses=worn,
         far_side=far,
     )

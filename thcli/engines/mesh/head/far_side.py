@@ -7,7 +7,7 @@ another picture of the person, in the light of the first. Shoulders and cloth ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ from thcli.faces.landmarks.topology import OVAL, PAIRS
 from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD, class_number
 from thcli.faces.parsing.crops import Regions
 
-LEAST_HIDDEN = 0.6  # of the most hidden point, from which a source has a far side
+LEAST_SIDE = 0.15  # sine of a source's yaw from which it has a far side
 BESIDE_BLEND = 0.12  # face heights over which outline points share what lies beside them
 TURNED = (0.35, 0.75)  # share of the mirrored cheek by which what is beside it shows: none, all
 BELOW = (-0.7, -0.3)  # face heights above the middle of the face: the body, all of the head
@@ -36,6 +36,9 @@ HAIR_BELOW = (-1.5, -0.8)  # the same of hair that hangs down
 EDGE = 0.08  # face heights from the mirror image's sides over which it fades
 MASK_SAMPLES = 64  # samples per face height of the masks of head, cloth and hair
 SOFTNESS = 0.03  # face heights, of their edges
+# Share of the way to the mirror image's pose: it is not used, it is used alone. A frontal view is
+# half of the way.
+TURNED_BACK = (0.24, 0.36)
 LEAST = 0.02  # share of the mirror image below which nothing is rendered
 HAIR_CLASSES = HAIR | {class_number("hat")}
 PARTS = (
@@ -64,14 +67,15 @@ class FarSide:
     """A turned source's mirror image.
 
     person: (H, W, 4) uint8 premultiplied.  mesh: (468, 3) in its pixels.  shift: pixels to the
-    right from the mirror image to the source.  log_gains: (468, 3) of the colours.  parts: of the
-    source.  mirrored_parts: of the mirror image.
+    right from the mirror image to the source.  side: `_side_depth` of the source.
+    log_gains: (468, 3) of the colours.  parts: of the source.  mirrored_parts: of the mirror image.
     """
 
     person: Image
     mesh: Array
     surroundings: Surroundings
     shift: int
+    side: float
     log_gains: Array
     parts: Parts
     mirrored_parts: Parts
@@ -79,7 +83,7 @@ class FarSide:
 
 @dataclass(frozen=True, slots=True)
 class ShownFarSide:
-    """What a frame shows of the mirror image: its alpha and share (h, w) in 0..1 in a region."""
+    """Part of a frame that shows the mirror image: its alpha and share (h, w) in 0..1."""
 
     region: Region
     alpha: Array32
@@ -107,26 +111,29 @@ def prepare(
         surroundings: of the source.
         regions: of the face, down to the shoulders.
     """
-    if cheek.hidden.max() < LEAST_HIDDEN:
+    side = _side_depth(mesh)
+    if abs(side) < LEAST_SIDE:
         return None
     height, width = layers.person.shape[:2]
     mirrored = mesh[PAIRS]
     mirrored[:, 0] = width - 1 - mirrored[:, 0]
     cell = warp.map_step(mesh) * warp.COARSE  # so that the samples of both maps fall together
     shift = cell * round((2 * float(mesh[:, 0].mean()) - (width - 1)) / cell)
-    hair = surroundings.hair
-    beside = Surroundings(
-        find_outline(mirrored),
-        surroundings.lower_edge,
-        surroundings.matte,
-        None if hair is None else np.ascontiguousarray(hair[:, ::-1]),
-        surroundings.hair_step,
+    beside = replace(
+        surroundings,
+        outline=find_outline(mirrored),
+        hair=_flip(surroundings.hair),
+        cloth=_flip(surroundings.cloth),
     )
     own = _find_parts(regions, mesh, (width, height), np.eye(3))
     flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
     other = _find_parts(regions, mesh, (width, height), flip)
     person = np.ascontiguousarray(layers.person[:, ::-1])
-    return FarSide(person, mirrored, beside, shift, np.log(cheek.gains), own, other)
+    return FarSide(person, mirrored, beside, shift, side, np.log(cheek.gains), own, other)
+
+
+def _flip(mask: Array32 | None) -> Array32 | None:
+    return None if mask is None else np.ascontiguousarray(mask[:, ::-1])
 
 
 def _find_parts(
@@ -141,6 +148,19 @@ def _find_parts(
     soft = odd_size(2 * SOFTNESS * face_size / step)
     masks = [box_mean(regions.mask_in(placement, group), soft) for group in PARTS]
     return Parts(np.dstack(masks), step)
+
+
+def turned_back(far: FarSide, target: Array) -> float:
+    """Return how far a target mesh (468, 3) has turned to the mirror image's pose, 0..1."""
+    way = (far.side - _side_depth(target)) / (2 * far.side)
+    return float(smoothstep(*TURNED_BACK, way))
+
+
+def _side_depth(mesh: Array) -> float:
+    """Return the sine of a mesh's yaw: how much further away one side is, over the width."""
+    oval = mesh[OVAL]
+    across = (oval[1:18] - oval[:18:-1]).mean(0)
+    return float(across[2] / max(float(np.linalg.norm(across)), 1e-9))
 
 
 def render(
@@ -165,7 +185,7 @@ def render(
         return None
     values, solid = _spread(np.concatenate([weight[:, None], far.log_gains], 1), own, found)
     upper, hanging = _fades(own, found.grid, size)
-    values[..., 0] *= hanging
+    values[..., 0] *= turned_back(far, target) * hanging
     rows, columns = (np.flatnonzero((values[..., 0] > LEAST).any(axis)) for axis in (1, 0))
     if not len(rows):
         return None
@@ -185,12 +205,33 @@ def render(
     if window is None:
         return None
     region, full = window
-    person = compose.sample_person(far.person, np.ascontiguousarray(full[..., :2]))
-    opaque = person[..., 3:].astype(np.float32)
-    colour = np.minimum(person[..., :3] * full[..., 3:], opaque)
-    opaque /= np.float32(255)
-    blend(out, region, full[..., 2], plate[region] * (1 - opaque) + colour)
-    return ShownFarSide(region, opaque[..., 0], full[..., 2])
+    alpha = _blend(out, far.person, plate, region, full)
+    return ShownFarSide(region, alpha, full[..., 2])
+
+
+def _blend(out: Image, person: Image, plate: Image, region: Region, full: Array32) -> Array32:
+    """Blend a person over its plate into a region of a frame, in place; returns its alpha 0..1.
+
+    Args:
+        out: (H, W, 3) uint8 frame.
+        person: (H, W, 4) uint8 premultiplied.
+        plate: (H, W, 3) uint8.
+        region: of the frame.
+        full: (h, w, 6) positions in the person, share, gains of the colours.
+    """
+    alpha = np.empty(full.shape[:2], np.float32)
+    for first in range(0, len(full), compose.STRIP):  # fits the cache
+        strip = full[first : first + compose.STRIP]
+        top = region[0].start + first
+        rows = slice(top, top + len(strip)), region[1]
+        sampled = compose.sample_person(person, np.ascontiguousarray(strip[..., :2]))
+        opaque = sampled[..., 3:].astype(np.float32)
+        shown = np.minimum(sampled[..., :3] * strip[..., 3:], opaque)
+        opaque /= np.float32(255)
+        shown += plate[rows] * (1 - opaque)
+        blend(out, rows, strip[..., 2], shown)
+        alpha[first : first + compose.STRIP] = opaque[..., 0]
+    return alpha
 
 
 def _positions_on(grid: SampleGrid, warp_map: WarpMap) -> Array32:

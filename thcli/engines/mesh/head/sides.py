@@ -19,11 +19,12 @@ class Sides:
     """Sides of a frame's head.
 
     texture: (468, 2) source pixels that the mesh's points show.  mirrored: (468,) their share of
-    mirrored texture, or None.
+    mirrored texture, or None.  back: 0..1, how much of it is that of the whole mirror image.
     """
 
     texture: Array
     mirrored: Array | None
+    back: float = 0.0
 
 
 def find(source: MeshSource, points: Array) -> Sides:
@@ -31,9 +32,11 @@ def find(source: MeshSource, points: Array) -> Sides:
     texture = steep_texture.texture_positions(source.normals, source.mesh, points)
     cheek = source.hidden_cheek
     mirrored = None if cheek is None else mirrored_cheek.shown_weights(cheek, source.mesh, points)
-    if cheek is not None and mirrored is not None and source.far_side is None:
-        texture = mirrored_cheek.move_beside(texture, cheek, source.mesh, mirrored)
-    return Sides(texture, mirrored)
+    if cheek is None or mirrored is None:
+        return Sides(texture, None)
+    back = 0.0 if source.far_side is None else far_side.turned_back(source.far_side, points)
+    texture = mirrored_cheek.move_beside(texture, cheek, source.mesh, mirrored * (1 - back))
+    return Sides(texture, mirrored, back)
 
 
 def render(
@@ -53,11 +56,11 @@ def render(
     """
     cheek, mirrored, shown = source.hidden_cheek, sides.mirrored, None
     if cheek is not None and mirrored is not None:
-        if source.far_side is not None and source.layers is not None:
+        if sides.back < 1:
+            mirrored_cheek.render(out, source.image, cheek, mirrored, points, warp_map)
+        if sides.back > 0 and source.far_side is not None and source.layers is not None:
             plate = source.layers.plate
             shown = far_side.render(out, source.far_side, plate, mirrored, points, warp_map)
-        else:
-            mirrored_cheek.render(out, source.image, cheek, mirrored, points, warp_map)
     if source.grown_cheek is not None:
         made = grown_cheek.weights(source.grown_cheek, source.mesh, points)
         if made is not None:
