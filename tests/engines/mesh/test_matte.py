@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Crop
-from thcli.engines.mesh.background.hair import parsed_hair
+from thcli.engines.mesh.background.hair import parsed_cloth, parsed_hair
 from thcli.engines.mesh.background.strands import find_strands
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
@@ -50,7 +50,7 @@ def test_a_pole_beside_the_head_is_the_background_s() -> None:
     assert find_strands(image, alpha, 100.0)[78:86, 171:186].sum() >= 10
 
 
-def test_hair_and_neck_hang_from_the_head_and_shoulders_do_not() -> None:
+def test_hair_hangs_from_the_head_neck_and_shoulders_do_not_and_cloth_stays() -> None:
     """A parser's crop at half the image's size: hair left, neck below, cloth of hair's colour."""
     planes = np.zeros((len(CLASSES), 100, 100), np.float32)
     planes[class_number("hair"), :80, :30] = 1
@@ -60,5 +60,7 @@ def test_hair_and_neck_hang_from_the_head_and_shoulders_do_not() -> None:
     angles = 2 * np.pi * np.arange(36) / 36
     oval = np.stack([100 + 30 * np.sin(angles), 90 - 50 * np.cos(angles)], 1)
     found = parsed_hair(regions, np.ones((200, 200), np.float32), oval, 1)
-    assert found[80, 30] > 0.95 and found[170, 100] > 0.95  # hair, neck
+    assert found[80, 30] > 0.95 and found[170, 100] < 0.05  # hair, neck
     assert found[190, 20] < 0.05 and found[190, 180] < 0.05  # cloth, a bare shoulder
+    cloth = parsed_cloth(regions, (200, 200), oval, 1)
+    assert cloth[190, 20] > 0.95 and cloth[80, 30] < 0.05 and cloth[170, 100] < 0.05

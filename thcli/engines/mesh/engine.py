@@ -35,7 +35,7 @@ from thcli.engines.mesh import (
     video,
     warp,
 )
-from thcli.engines.mesh.head import folds, grown_cheek, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import folds, sides
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
@@ -108,9 +108,8 @@ class MeshEngine:
         self, image: Image, face: Face, others: Sequence[tuple[Image, Face]]
     ) -> SeveralPictures:
         """Prepare a source image and further pictures of its person. Raises as `encode_source`."""
-        first = self.encode_source(image, face)
         parsed = [self._networks.parse(picture, its_face) for picture, its_face in others]
-        return prepare_pictures(first, others, parsed)
+        return prepare_pictures(self.encode_source(image, face), others, parsed)
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         """Extract the motion of driving frames."""
@@ -168,8 +167,7 @@ class MeshEngine:
         meshes = np.empty((len(motion), *source.first.mesh.shape))
         for mesh, target in zip(meshes, iterate_render_targets(motion), strict=True):
             mesh[:] = source.first.place(target.points).held
-            camera = target.camera if self._follow_camera else None
-            picture.move_points(mesh, target.body, camera)
+            picture.move_points(mesh, target.body, target.camera if self._follow_camera else None)
         return meshes
 
     def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
@@ -232,30 +230,16 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     placed = source.place(target.points)
     points = placed.held
     visible = eyes.visibilities(source.eyes, points) if source.eyes else []
-    shown = steep_texture.texture_positions(source.normals, source.mesh, points)
-    cheek, mirrored = source.hidden_cheek, None
-    if cheek is not None:
-        mirrored = mirrored_cheek.shown_weights(cheek, source.mesh, points)
-        if mirrored is not None:
-            shown = mirrored_cheek.move_beside(shown, cheek, source.mesh, mirrored)
-    texture = warp.TexturePositions(
-        shown,
-        eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2],
-    )
+    shown = sides.find(source, points)
+    strips = eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2]
+    texture = warp.TexturePositions(shown.texture, strips)
     warp_map = warp.build_map(
         source.mesh, source.surroundings, points, texture, source.size, source.step
     )
     if warp_map is None:
         return source.image.copy()
     out = compose.render(source.image, source.layers, warp_map)
-    if cheek is not None and mirrored is not None:
-        mirrored_cheek.render(out, source.image, cheek, mirrored, points, warp_map)
-    if source.grown_cheek is not None:
-        made = grown_cheek.weights(source.grown_cheek, source.mesh, points)
-        if made is not None:
-            if mirrored is not None:
-                made = made * (1 - mirrored)
-            grown_cheek.render(out, source.grown_cheek, made, points, warp_map)
+    beside = sides.render(out, source, shown, points, warp_map)
     if source.folds is not None:
         shape = canonical.decompose(placed.free).shape
         folds.render(out, source.folds, shape, points, warp_map)
@@ -286,7 +270,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         with_mouth = driving is None or inside is None
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
     if target.body is not None and np.abs(target.body).max() >= picture.STILL:
-        out = picture.move_person(out, source.layers, warp_map, target.body)
+        out = picture.move_person(out, source.layers, warp_map, target.body, beside)
     return out
 
 

@@ -10,6 +10,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background.matte import MatteLayers
+from thcli.engines.mesh.head.far_side import ShownFarSide
 from thcli.engines.mesh.warp import WarpMap
 
 STILL = 0.05  # pixels of motion below which the picture is unchanged
@@ -40,7 +41,13 @@ def move_picture(image: Image, image_from_still: Array) -> Image:
     return _extend(picture, image_from_still) if inside.min() < 0 else picture
 
 
-def move_person(image: Image, layers: MatteLayers | None, warp_map: WarpMap, shift: Array) -> Image:
+def move_person(
+    image: Image,
+    layers: MatteLayers | None,
+    warp_map: WarpMap,
+    shift: Array,
+    beside: ShownFarSide | None = None,
+) -> Image:
     """Move the person of a rendered picture (H, W, 3) uint8 over the background plate.
 
     Where the picture's edges cut the person off, it is mirrored. Without layers the whole picture
@@ -51,12 +58,15 @@ def move_person(image: Image, layers: MatteLayers | None, warp_map: WarpMap, shi
         layers: person and plate of the source.
         warp_map: with which the picture was rendered.
         shift: (2,) pixels.
+        beside: what the picture shows of the source's mirror image.
     """
     image_from_still = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64)
     if layers is None:
         return move_picture(image, image_from_still)
     height, width = image.shape[:2]
     alpha = compose.render_alpha(layers, warp_map)
+    if beside is not None:
+        beside.cover(alpha)
     weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
     person = np.dstack([cv2.multiply(image, weight, scale=1 / 255), alpha])
     out = np.empty_like(image)

@@ -15,17 +15,20 @@ from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interior
 from thcli.engines.mesh.background import matte
 from thcli.engines.mesh.background.border import Border, find_border
+from thcli.engines.mesh.background.hair import parsed_cloth
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.closed_lips import PartedLips
 from thcli.engines.mesh.eyes import EyeTexture
 from thcli.engines.mesh.head import (
     brow_lines,
+    far_side,
     folds,
     glasses,
     grown_cheek,
     mirrored_cheek,
     steep_texture,
 )
+from thcli.engines.mesh.head.far_side import FarSide
 from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
@@ -37,6 +40,7 @@ from thcli.engines.mesh.unfold import unfold_skin
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing import person_matte
 from thcli.faces.crops import align
+from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.crops import Regions, parse_faces
 
 if TYPE_CHECKING:
@@ -97,6 +101,8 @@ class MeshSource:
     border: of the picture, which `image` does without; None if it has none.
     grown_cheek: skin for the sides of the cheeks; None leaves them as they are stretched.
     glasses: (468,) how far a point is part of glasses; None without any.
+    far_side: mirror image of a turned source; None when both sides are seen, or without layers or
+    regions.
     """
 
     image: Image
@@ -117,6 +123,7 @@ class MeshSource:
     border: Border | None = None
     grown_cheek: GrownCheek | None = None
     glasses: Array | None = None
+    far_side: FarSide | None = None
 
     @property
     def first(self) -> MeshSource:
@@ -241,9 +248,15 @@ def prepare(
         layers, surroundings = None, Surroundings(outline, lower_edge, False)
     else:
         layers, hair, hair_step = separated
-        surroundings = Surroundings(outline, lower_edge, True, hair, hair_step)
+        oval = (mesh[OVAL, :2] + 0.5) / hair_step - 0.5
+        cloth = None if body is None else parsed_cloth(body, hair.shape, oval, hair_step)
+        surroundings = Surroundings(outline, lower_edge, True, hair, hair_step, cloth)
     normals = steep_texture.normals(mesh)
     worn = None if parsed is None else glasses.find(parsed.face, mesh)
+    cheek = mirrored_cheek.prepare(image, mesh)
+    far: FarSide | None = None
+    if cheek is not None and layers is not None and body is not None:
+        far = far_side.prepare(cheek, mesh, layers, surroundings, body)
     return MeshSource(
         image,
         face,
@@ -253,7 +266,7 @@ def prepare(
         surroundings,
         layers,
         eyes.extract_eyes(image, mesh, face.iris, tone, blur if is_blurred else 0.0),
-        mirrored_cheek.prepare(image, mesh),
+        cheek,
         tone,
         interior,
         closed_lips.prepare(image, mesh, interior.lips.gap, blur=interior.blur)
@@ -266,6 +279,9 @@ def prepare(
         if with_folds
         else None,
         border=border,
-        grown_cheek=grown_cheek.prepare(image, mesh, normals, worn),
+        grown_cheek=grown_cheek.prepare(
+            image, mesh, normals, worn, None if parsed is None else parsed.face
+        ),
         glasses=worn,
+        far_side=far,
     )

@@ -77,8 +77,8 @@ class Surroundings:
     """The source outside of its mesh.
 
     outline: from `find_outline`.  lower_edge: y of the image's last row.
-    matte: whether the person moves over a plate.  hair: (h, w) float32 mask in 0..1, hair_step
-    source pixels per sample; None when not known.
+    matte: whether the person moves over a plate.  hair, cloth: (h, w) float32 masks in 0..1, what
+    hangs from the head and what stays, hair_step source pixels per sample; None when not known.
     """
 
     outline: Outline
@@ -86,6 +86,7 @@ class Surroundings:
     matte: bool
     hair: Array32 | None = None
     hair_step: int = 1
+    cloth: Array32 | None = None
 
 
 def motion_reach(source: Array, target: Array) -> float:
@@ -308,11 +309,18 @@ def _follow_weight(
     across = np.abs(across)
     ring = 1 - smoothstep(*radius, np.hypot(across, 0.9 * np.maximum(above, 0)))
     body = 1 - smoothstep(*body_below, BODY.side * across - above)
+    step = np.float32(surroundings.hair_step)
+    if surroundings.cloth is not None:
+        body = body * (1 - _sample(surroundings.cloth, p, step))
     if surroundings.hair is not None:
-        half = np.float32(0.5)
-        positions = (p + displacement).T[None]
-        samples = (positions + half) / np.float32(surroundings.hair_step) - half
-        hair = remap(surroundings.hair, np.ascontiguousarray(samples))[0]
+        hair = _sample(surroundings.hair, p + displacement, step)
         falloff = 1 - smoothstep(*hair_below, HAIR.side * across - above)
         body = body + hair_weight * hair * (falloff - body)
     return np.asarray(ring * body, np.float32)
+
+
+def _sample(mask: Array32, positions: Array32, step: np.float32) -> Array32:
+    """Sample a mask (h, w) at source pixels (2, N); step: pixels per sample."""
+    half = np.float32(0.5)
+    samples = (positions.T[None] + half) / step - half
+    return np.asarray(remap(mask, np.ascontiguousarray(samples))[0])

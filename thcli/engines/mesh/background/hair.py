@@ -1,4 +1,4 @@
-"""Hair and neck of a source: what hangs from the head."""
+"""Hair and cloth of a source: what hangs from the head, and what stays."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh.sampling import box_mean, polygon_mask
-from thcli.faces.parsing.classes import HAIR, NECK, class_number
+from thcli.faces.parsing.classes import HAIR, class_number
 from thcli.faces.parsing.crops import Regions
 
 HEADWEAR = HAIR | {class_number("hat")}
-NECK_WIDTH = (0.35, 0.5)  # face heights to the side: neck, shoulder
+CLOTH = frozenset({class_number("cloth"), class_number("neck_l")})
 SOFTNESS = 0.05  # face heights, of the mask's edge
+CLOTH_SOFTNESS = 0.02  # the same of cloth
 
 
 def parsed_hair(regions: Regions, alpha: Array32, oval: Array, step: int) -> Array32:
-    """Return where hair and neck hang from the head, as a parser sees them.
+    """Return where hair and hats hang from the head, as a parser sees them.
 
     Args:
         regions: of the face, in a crop that reaches down to the shoulders.
@@ -29,13 +29,24 @@ def parsed_hair(regions: Regions, alpha: Array32, oval: Array, step: int) -> Arr
     Returns:
         (h, w) float32 mask in 0..1 with soft edges.
     """
-    shift = (1 / step - 1) / 2  # pixel centres
-    samples = np.array([[1 / step, 0, shift], [0, 1 / step, shift], [0, 0, 1]])
-    placement = Crop(samples, (alpha.shape[1], alpha.shape[0]))
-    _, across = _face_axes(alpha.shape, oval)
-    neck = regions.mask_in(placement, NECK) * (1 - smoothstep(*NECK_WIDTH, across))
-    hangs = np.minimum(regions.mask_in(placement, HEADWEAR) + neck, alpha)
+    hangs = np.minimum(regions.mask_in(_placement(alpha.shape, step), HEADWEAR), alpha)
     return _soften(np.asarray(hangs, np.float32), SOFTNESS * _face_size(oval))
+
+
+def parsed_cloth(regions: Regions, shape: tuple[int, int], oval: Array, step: int) -> Array32:
+    """Return where cloth is, which no head moves, as a parser sees it.
+
+    Args:
+        regions: of the face, in a crop that reaches down to the shoulders.
+        shape: (h, w) of the mask in samples.
+        oval: (36, 2) the face's oval in samples.
+        step: pixels of the image per sample.
+
+    Returns:
+        (h, w) float32 mask in 0..1 with soft edges.
+    """
+    cloth = regions.mask_in(_placement(shape, step), CLOTH)
+    return _soften(cloth, CLOTH_SOFTNESS * _face_size(oval))
 
 
 def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
@@ -78,6 +89,13 @@ def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
     _, labels = cv2.connectedComponents(flesh_clean)
     neck = (labels == np.bincount(labels[face & (flesh_clean > 0)]).argmax()) & ~face
     return _soften((joined | neck).astype(np.float32), SOFTNESS * _face_size(oval))
+
+
+def _placement(shape: tuple[int, ...], step: int) -> Crop:
+    """Return the whole image as a crop of (h, w) samples, `step` pixels each."""
+    shift = (1 / step - 1) / 2  # pixel centres
+    samples = np.array([[1 / step, 0, shift], [0, 1 / step, shift], [0, 0, 1]])
+    return Crop(samples, (shape[1], shape[0]))
 
 
 def _face_size(oval: Array) -> float:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.geometry import matrix_from_rotvec
+from thcli.core.geometry import matrix_from_rotvec, transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import anatomy, opening
-from thcli.engines.mesh.head import overlay
+from thcli.engines.mesh.head import overlay, steep_texture
 from thcli.engines.mesh.head.continuation import continue_smoothly
 from thcli.engines.mesh.head.steep_texture import COUNT, sum_at_points, turned_cosines
 from thcli.engines.mesh.sampling import box_mean, odd_size, remap
@@ -30,6 +30,8 @@ from thcli.faces.landmarks.topology import (
     PAIRS,
     TRIANGLES,
 )
+from thcli.faces.parsing.classes import FACE, HAIR
+from thcli.faces.parsing.crops import Regions
 from thcli.motion.canonical import neutral
 
 KNOWN_COSINE = 0.65  # of surface and view in the source, from which its tone is known
@@ -52,6 +54,8 @@ LEAST = 0.02  # largest weight below which nothing is rendered
 LENS = (0.35, 0.6)  # brightness below the eyes over that of the cheek: dark glasses, skin
 LENS_DROP = 0.15  # face heights by which less is replaced below dark glasses
 BELOW_EYES = np.array([117, 118, 119, 346, 347, 348])
+STRETCH_RADIUS = 0.02  # face heights around a point in which skin and hair are looked for
+STRETCHABLE = (0.4, 0.8)  # their share: made skin, stays
 CHEEKS = 50, 280  # points of either cheek that the source shows
 
 
@@ -72,7 +76,11 @@ class GrownCheek:
 
 
 def prepare(
-    image: Image, mesh: Array, normals: Array, worn: Array | None = None
+    image: Image,
+    mesh: Array,
+    normals: Array,
+    worn: Array | None = None,
+    regions: Regions | None = None,
 ) -> GrownCheek | None:
     """Read tone and grain of a source's cheeks; None where its face shows too little.
 
@@ -81,6 +89,7 @@ def prepare(
         mesh: (468, 3) pixels.
         normals: (468, 3) of the mesh.
         worn: (468,) how far a point is part of glasses, which stay; None without any.
+        regions: of the face, whose skin and hair stay; None tells them by their colours.
     """
     cosine = normals[:, 2]
     inside = ((mesh[:, :2] >= 0) & (mesh[:, :2] <= (image.shape[1] - 1, image.shape[0] - 1))).all(1)
@@ -103,6 +112,9 @@ def prepare(
     steep = (1 - smoothstep(0, 1, (cosine - low) / (high - low))) * _SIDES * below
     if worn is not None:
         steep = steep * (1 - worn)
+    if regions is not None:
+        shown = steep_texture.pulled_positions(normals, mesh, 1.0)
+        steep = steep * (1 - _find_stretchable(regions, shown))
     if steep.max() < LEAST:
         return None
     corner = np.maximum(np.floor(mesh[:, :2].min(0)), 0).astype(int)
@@ -113,6 +125,15 @@ def prepare(
     grain = _grain(face, size)
     positions = _spread_out(mesh) - corner
     return GrownCheek(normals, steep, np.clip((tone - 4) / 255, 0, 1), grain, positions)
+
+
+def _find_stretchable(regions: Regions, positions: Array) -> Array:
+    """Return how far source pixels (468, 2) show skin or hair, which a turn may stretch."""
+    points = transform_points(regions.placement.crop_from_frame, positions)
+    size = float(np.linalg.norm(points[anatomy.FOREHEAD] - points[anatomy.CHIN]))
+    near = box_mean(regions.mask(FACE | HAIR), odd_size(2 * STRETCH_RADIUS * size))
+    found = remap(near, points[None].astype(np.float32))[0]
+    return np.asarray(smoothstep(*STRETCHABLE, found), np.float64)
 
 
 def _spread(values: Array) -> Array:

@@ -59,6 +59,11 @@ def texture_positions(normal: Array, mesh: Array, target: Array) -> Array:
         mesh, target: (468, 3) source and target meshes.
     """
     growth = smoothstep(*TURN, turned_cosines(normal, mesh, target) - normal[:, 2])
+    return pulled_positions(normal, mesh, growth)
+
+
+def pulled_positions(normal: Array, mesh: Array, growth: Array | float) -> Array:
+    """Return the source pixels (468, 2) of points that turned into view by a growth, 0..1."""
     pull = PULL * anatomy.face_height(mesh) * growth * BORDER
     pull = pull * (1 - smoothstep(*STEEP_COSINE, normal[:, 2]))
     sideways = normal[:, :2]  # of the inner side: towards the middle of the face

@@ -1,0 +1,93 @@
+"""Far side of a turned source: an ear and hair from its mirror image, no second shoulder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array32, Crop, Image
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
+from thcli.faces.landmarks.topology import OVAL
+from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.crops import Regions
+
+SIDE = 320
+EAR, CLOTH = (30, 40, 220), (240, 240, 0)
+
+
+@cache
+def source(angle: float) -> MeshSource:
+    """Draw a face turned by an angle, an ear beside its near cheek and cloth below that side."""
+    mesh = faces.make_target(faces.make_source(SIDE, SIDE), turn=(0, angle, 0)).points
+    image = faces.render_face(mesh, SIDE, SIDE)
+    image[(image == (200, 200, 60)).all(-1)] = faces.GROUND
+    face = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)
+    size, chin = anatomy.face_height(mesh), mesh[anatomy.CHIN]
+    x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    near = 1 if mesh[4, 0] < mesh[OVAL, 0].mean() else -1
+    edge = mesh[OVAL, 0].max() if near > 0 else mesh[OVAL, 0].min()
+    beside = (abs(x - edge) < 0.12 * size) & (abs(y - mesh[4, 1]) < 0.2 * size) & ~face
+    below = (near * (x - chin[0]) > 0) & (y > chin[1] + 0.05 * size)
+    image[beside], image[below] = EAR, CLOTH
+    person = (face | beside | below).astype(np.float32)
+    planes: Array32 = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
+    planes[0] = 1 - person
+    planes[class_number("skin")] = face
+    planes[class_number("l_ear")] = beside
+    planes[class_number("cloth")] = below
+    regions = Regions(Crop(np.eye(3), (SIDE, SIDE)), planes)
+    parsed = ParsedSource(regions, regions)
+    made_face = faces.make_face(mesh, faces.iris_points(mesh))
+    return prepare(image, made_face, person, parsed=parsed)
+
+
+def is_blue(image: Image) -> npt.NDArray[np.bool_]:
+    """Return which pixels of a frame are those of an ear, in any light."""
+    red, green, blue = (image[..., k].astype(int) for k in range(3))
+    return np.asarray(blue > np.maximum(red, green) + 60)
+
+
+@pytest.mark.parametrize("angle", [30.0, -30.0])
+def test_the_far_side_shows_the_near_ones_ear_and_no_second_cloth(angle: float) -> None:
+    turned = source(angle)
+    assert turned.far_side is not None
+    target = faces.make_target(turned, turn=(0, -angle, 0))
+    out, middle = render_frame(turned, target, None), target.points[4]
+    ear, cloth = is_blue(out), np.abs(out.astype(int) - CLOTH).max(-1) < 60
+    near = np.sign(np.flatnonzero(cloth.any(0)).mean() - middle[0])
+    far = near * (np.arange(SIDE) - middle[0]) < 0
+    assert ear[:, far].sum() > 0.3 * ear[:, ~far].sum() > 0
+    beyond = near * (np.arange(SIDE) - turned.mesh[anatomy.CHIN, 0]) < -0.1 * SIDE
+    assert not cloth[:, beyond].any()
+
+
+def test_the_mirror_image_shows_as_the_head_turns_back_alone() -> None:
+    turned = source(30.0)
+    for turn in (0.0, 10.0):
+        target = faces.make_target(turned, turn=(0, turn, 0))
+        ear = is_blue(render_frame(turned, target, None))
+        sides = ear[:, : int(target.points[4, 0])].any(), ear[:, int(target.points[4, 0]) :].any()
+        assert sum(sides) == 1
+
+
+def test_a_frontal_source_and_one_without_regions_have_none() -> None:
+    turned = source(30.0)
+    assert faces.astronaut().far_side is None
+    assert prepare(turned.image, turned.face, np.ones((8, 8), np.float32)).far_side is None
+
+
+def test_a_person_that_moves_takes_its_far_side_along() -> None:
+    turned = source(30.0)
+    target = faces.make_target(turned, turn=(0, -45, 0))
+    still = render_frame(turned, target, None)
+    moved = render_frame(turned, replace(target, body=np.array([0.0, -24.0])), None)
+    rows, columns = np.nonzero(is_blue(still))
+    assert len(rows) > 100
+    assert is_blue(moved)[rows - 24, columns].mean() > 0.9

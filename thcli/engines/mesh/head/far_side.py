@@ -1,0 +1,301 @@
+"""Far side of a turned head, from its mirror image.
+
+A source that is turned shows one half of its head well: cheek, ear, hair. Where a turn brings the
+other half into view, the picture is rendered a second time from its mirror image, as if it were
+another picture of the person, in the light of the first. Shoulders and cloth are not mirrored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Crop, Image
+from thcli.engines.mesh import anatomy, compose, raster, warp
+from thcli.engines.mesh.background.matte import MatteLayers
+from thcli.engines.mesh.head import overlay
+from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
+from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.opening import Region, blend
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize
+from thcli.engines.mesh.surroundings import Surroundings
+from thcli.engines.mesh.warp import WarpMap
+from thcli.faces.landmarks.topology import OVAL, PAIRS
+from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD, class_number
+from thcli.faces.parsing.crops import Regions
+
+LEAST_SIDE = 0.15  # sine of a source's yaw from which it has a far side
+BESIDE_BLEND = 0.12  # face heights over which outline points share what lies beside them
+TURNED = (0.35, 0.75)  # share of the mirrored cheek by which what is beside it shows: none, all
+BELOW = (-0.7, -0.3)  # face heights above the middle of the face: the body, all of the head
+HAIR_BELOW = (-1.5, -0.8)  # the same of hair that hangs down
+EDGE = 0.08  # face heights from the mirror image's sides over which it fades
+MASK_SAMPLES = 64  # samples per face height of the masks of head, cloth and hair
+SOFTNESS = 0.03  # face heights, of their edges
+# Share of the way to the mirror image's pose: it is not used, it is used alone. A frontal view is
+# half of the way.
+TURNED_BACK = (0.24, 0.36)
+LEAST = 0.02  # share of the mirror image below which nothing is rendered
+HAIR_CLASSES = HAIR | {class_number("hat")}
+PARTS = (
+    HEAD | GLASSES | {class_number("hat"), class_number("ear_r")},
+    frozenset({class_number("cloth"), class_number("neck_l")}),
+    HAIR_CLASSES,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Masks of head, cloth and hair of a picture, (h, w, 3) float32, `step` pixels per sample."""
+
+    masks: Array32
+    step: int
+
+    def sample(self, positions: Array32) -> Array32:
+        """Return the masks at pixels (..., 2) of the picture."""
+        half = np.float32(0.5)
+        samples = (positions + half) / np.float32(self.step) - half
+        return remap(self.masks, np.ascontiguousarray(samples))
+
+
+@dataclass(frozen=True, slots=True)
+class FarSide:
+    """A turned source's mirror image.
+
+    person: (H, W, 4) uint8 premultiplied.  mesh: (468, 3) in its pixels.  shift: pixels to the
+    right from the mirror image to the source.  side: `_side_depth` of the source.
+    log_gains: (468, 3) of the colours.  parts: of the source.  mirrored_parts: of the mirror image.
+    """
+
+    person: Image
+    mesh: Array
+    surroundings: Surroundings
+    shift: int
+    side: float
+    log_gains: Array
+    parts: Parts
+    mirrored_parts: Parts
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFarSide:
+    """Part of a frame that shows the mirror image: its alpha and share (h, w) in 0..1."""
+
+    region: Region
+    alpha: Array32
+    share: Array32
+
+    def cover(self, alpha: Image) -> None:
+        """Blend the person's alpha (H, W) uint8 with that of the mirror image, in place."""
+        view = alpha[self.region]
+        view[:] = view + self.share * (255 * self.alpha - view) + np.float32(0.5)
+
+
+def prepare(
+    cheek: MirroredCheek,
+    mesh: Array,
+    layers: MatteLayers,
+    surroundings: Surroundings,
+    regions: Regions,
+) -> FarSide | None:
+    """Mirror a source whose other cheek is hidden; None where too little of it is.
+
+    Args:
+        cheek: the hidden cheek.
+        mesh: (468, 3) pixels.
+        layers: person and plate.
+        surroundings: of the source.
+        regions: of the face, down to the shoulders.
+    """
+    side = _side_depth(mesh)
+    if abs(side) < LEAST_SIDE:
+        return None
+    height, width = layers.person.shape[:2]
+    mirrored = mesh[PAIRS]
+    mirrored[:, 0] = width - 1 - mirrored[:, 0]
+    cell = warp.map_step(mesh) * warp.COARSE  # so that the samples of both maps fall together
+    shift = cell * round((2 * float(mesh[:, 0].mean()) - (width - 1)) / cell)
+    beside = replace(
+        surroundings,
+        outline=find_outline(mirrored),
+        hair=_flip(surroundings.hair),
+        cloth=_flip(surroundings.cloth),
+    )
+    own = _find_parts(regions, mesh, (width, height), np.eye(3))
+    flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
+    other = _find_parts(regions, mesh, (width, height), flip)
+    person = np.ascontiguousarray(layers.person[:, ::-1])
+    return FarSide(person, mirrored, beside, shift, side, np.log(cheek.gains), own, other)
+
+
+def _flip(mask: Array32 | None) -> Array32 | None:
+    return None if mask is None else np.ascontiguousarray(mask[:, ::-1])
+
+
+def _find_parts(
+    regions: Regions, mesh: Array, size: tuple[int, int], picture_from_source: Array
+) -> Parts:
+    face_size = anatomy.face_height(mesh)
+    step = max(1, round(face_size / MASK_SAMPLES))
+    offset = (1 / step - 1) / 2  # pixel centres
+    samples = np.array([[1 / step, 0, offset], [0, 1 / step, offset], [0, 0, 1]])
+    columns, rows = (max(1, -(-side // step)) for side in size)
+    placement = Crop(samples @ picture_from_source, (columns, rows))
+    soft = odd_size(2 * SOFTNESS * face_size / step)
+    masks = [box_mean(regions.mask_in(placement, group), soft) for group in PARTS]
+    return Parts(np.dstack(masks), step)
+
+
+def turned_back(far: FarSide, target: Array) -> float:
+    """Return how far a target mesh (468, 3) has turned to the mirror image's pose, 0..1."""
+    way = (far.side - _side_depth(target)) / (2 * far.side)
+    return float(smoothstep(*TURNED_BACK, way))
+
+
+def _side_depth(mesh: Array) -> float:
+    """Return the sine of a mesh's yaw: how much further away one side is, over the width."""
+    oval = mesh[OVAL]
+    across = (oval[1:18] - oval[:18:-1]).mean(0)
+    return float(across[2] / max(float(np.linalg.norm(across)), 1e-9))
+
+
+def render(
+    out: Image, far: FarSide, plate: Image, weight: Array, target: Array, warp_map: WarpMap
+) -> ShownFarSide | None:
+    """Render the far side of a head over a frame, in place; None where nothing of it shows.
+
+    Args:
+        out: (H, W, 3) uint8 frame.
+        far: the source's mirror image.
+        plate: (H, W, 3) uint8 background.
+        weight: (468,) share of the mirrored texture.
+        target: (468, 3) target mesh.
+        warp_map: the frame's map.
+    """
+    size = out.shape[1], out.shape[0]
+    own = target - (far.shift, 0, 0)
+    texture = warp.TexturePositions(far.mesh[:, :2], far.mesh[:, :2])
+    step = warp_map.grid.step
+    found = warp.build_map(far.mesh, far.surroundings, own, texture, size, step)
+    if found is None:
+        return None
+    values, solid = _spread(np.concatenate([weight[:, None], far.log_gains], 1), own, found)
+    upper, hanging = _fades(own, found.grid, size)
+    values[..., 0] *= turned_back(far, target) * hanging
+    rows, columns = (np.flatnonzero((values[..., 0] > LEAST).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    kept = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    part = found.grid.part(*kept)
+    grid = SampleGrid(part.x0 + far.shift, part.y0, step, part.columns, part.rows)
+    positions = np.ascontiguousarray(compose.source_positions(found)[kept])
+    head, cloth, hair = cv2.split(far.mirrored_parts.sample(positions))
+    first_head, first_cloth, _ = cv2.split(far.parts.sample(_positions_on(grid, warp_map)))
+    # the first picture's cloth stays, and the mirror image's is left out
+    on_head = np.maximum(upper[kept], hair)
+    body = np.maximum(cloth * (1 - first_head), (1 - head * on_head) * first_cloth)
+    share = values[kept][..., 0] * (1 - (1 - solid[kept]) * body)
+    share *= _room(positions, size, target) * on_head
+    gains = np.exp(values[kept][..., 1:] * (1 - hair)[..., None])
+    window = compose.upsample_window(np.dstack([positions, share, gains]), grid, size)
+    if window is None:
+        return None
+    region, full = window
+    alpha = _blend(out, far.person, plate, region, full)
+    return ShownFarSide(region, alpha, full[..., 2])
+
+
+def _blend(out: Image, person: Image, plate: Image, region: Region, full: Array32) -> Array32:
+    """Blend a person over its plate into a region of a frame, in place; returns its alpha 0..1.
+
+    Args:
+        out: (H, W, 3) uint8 frame.
+        person: (H, W, 4) uint8 premultiplied.
+        plate: (H, W, 3) uint8.
+        region: of the frame.
+        full: (h, w, 6) positions in the person, share, gains of the colours.
+    """
+    alpha = np.empty(full.shape[:2], np.float32)
+    for first in range(0, len(full), compose.STRIP):  # fits the cache
+        strip = full[first : first + compose.STRIP]
+        top = region[0].start + first
+        rows = slice(top, top + len(strip)), region[1]
+        sampled = compose.sample_person(person, np.ascontiguousarray(strip[..., :2]))
+        opaque = sampled[..., 3:].astype(np.float32)
+        shown = np.minimum(sampled[..., :3] * strip[..., 3:], opaque)
+        opaque /= np.float32(255)
+        shown += plate[rows] * (1 - opaque)
+        blend(out, rows, strip[..., 2], shown)
+        alpha[first : first + compose.STRIP] = opaque[..., 0]
+    return alpha
+
+
+def _positions_on(grid: SampleGrid, warp_map: WarpMap) -> Array32:
+    """Return the source pixels that a map shows at the samples (rows, columns, 2) of a grid."""
+    positions = np.dstack(np.meshgrid(*grid.pixel_axes()))
+    whole, step = warp_map.grid, grid.step
+    column, row = (grid.x0 - whole.x0) // step, (grid.y0 - whole.y0) // step
+    left, right = max(column, 0), min(column + grid.columns, whole.columns)
+    top, bottom = max(row, 0), min(row + grid.rows, whole.rows)
+    if right > left and bottom > top:
+        shared = positions[top - row : bottom - row, left - column : right - column]
+        shared += warp_map.displacement[top:bottom, left:right]
+    return positions
+
+
+def _spread(values: Array, target: Array, warp_map: WarpMap) -> tuple[Array32, Array32]:
+    """Interpolate values (468, C) over the mesh, and continue those of its outline beside it.
+
+    The first one counts beside the mesh as TURNED says.
+
+    Returns:
+        (rows, columns, C) float32 on the map's grid, and how much is mesh (rows, columns).
+    """
+    grid, face = warp_map.grid, warp_map.face
+    columns, rows = (-(-n // warp.COARSE) for n in (grid.columns, grid.rows))
+    coarse = SampleGrid(grid.x0, grid.y0, warp.COARSE * grid.step, columns, rows)
+    x, y = coarse.pixel_axes()
+    outline = find_outline(target).points.astype(np.float32)[..., None, None]
+    distance = np.hypot(x - outline[:, 0], y[:, None] - outline[:, 1])
+    nearest = distance.min(0)
+    scale = np.float32(BESIDE_BLEND * anatomy.face_height(target))
+    shares = np.exp((nearest - distance) / scale)
+    beside = values[OVAL]
+    beside[:, 0] = smoothstep(*TURNED, beside[:, 0])
+    around = np.tensordot(shares / shares.sum(0), beside.astype(np.float32), (0, 0))
+    out = resize(np.asarray(around, np.float32), (grid.columns, grid.rows))
+    maps = raster.linear_maps(target, values, anatomy.TRIANGLES)
+    covered = box_mean((warp_map.ids >= 0).astype(np.float32), 3)
+    inside = box_mean(raster.sample_maps(warp_map.ids, maps, face), 3)
+    inside /= np.maximum(covered, np.float32(0.1))[..., None]
+    row, column = (face.y0 - grid.y0) // grid.step, (face.x0 - grid.x0) // grid.step
+    part = slice(row, row + face.rows), slice(column, column + face.columns)
+    solid = np.zeros(out.shape[:2], np.float32)
+    solid[part] = smoothstep(0, overlay.SOLID, warp_map.mesh_weight)
+    out[part] += solid[part][..., None] * (inside - out[part])
+    return out, solid
+
+
+def _fades(target: Array, grid: SampleGrid, size: tuple[int, int]) -> tuple[Array32, Array32]:
+    """Return how far samples (rows, columns) lie on the head, and on the hair that hangs from it.
+
+    The second one ends at the sides of the mirror image.
+    """
+    face_size = anatomy.face_height(target)
+    middle = (target[anatomy.FOREHEAD, :2] + target[anatomy.CHIN, :2]) / 2
+    up = (target[anatomy.FOREHEAD, :2] - target[anatomy.CHIN, :2]) / face_size**2
+    x, y = grid.pixel_axes()
+    above = (x - middle[0]) * up[0] + ((y - middle[1]) * up[1])[:, None]
+    inside = smoothstep(0, EDGE * face_size, np.minimum(x, size[0] - 1 - x))
+    head, hair = smoothstep(*BELOW, above), inside * smoothstep(*HAIR_BELOW, above)
+    return np.asarray(head, np.float32), np.asarray(hair, np.float32)
+
+
+def _room(positions: Array32, size: tuple[int, int], target: Array) -> Array32:
+    """Return how far source pixels (rows, columns, 2) lie inside of the mirror image's sides."""
+    room = np.minimum(positions[..., 0], size[0] - 1 - positions[..., 0])
+    return np.asarray(smoothstep(0, EDGE * anatomy.face_height(target), room), np.float32)

@@ -1,0 +1,69 @@
+"""Sides of a head that a turn brings into view: what they show, and how they are rendered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thcli.core.types import Array, Image
+from thcli.engines.mesh.head import far_side, grown_cheek, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head.far_side import ShownFarSide
+from thcli.engines.mesh.warp import WarpMap
+
+if TYPE_CHECKING:
+    from thcli.engines.mesh.prepared_source import MeshSource
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Sides of a frame's head.
+
+    texture: (468, 2) source pixels that the mesh's points show.  mirrored: (468,) their share of
+    mirrored texture, or None.  back: 0..1, how much of it is that of the whole mirror image.
+    """
+
+    texture: Array
+    mirrored: Array | None
+    back: float = 0.0
+
+
+def find(source: MeshSource, points: Array) -> Sides:
+    """Find what the sides of a head show; points: (468, 3) target mesh."""
+    texture = steep_texture.texture_positions(source.normals, source.mesh, points)
+    cheek = source.hidden_cheek
+    mirrored = None if cheek is None else mirrored_cheek.shown_weights(cheek, source.mesh, points)
+    if cheek is None or mirrored is None:
+        return Sides(texture, None)
+    back = 0.0 if source.far_side is None else far_side.turned_back(source.far_side, points)
+    texture = mirrored_cheek.move_beside(texture, cheek, source.mesh, mirrored * (1 - back))
+    return Sides(texture, mirrored, back)
+
+
+def render(
+    out: Image, source: MeshSource, sides: Sides, points: Array, warp_map: WarpMap
+) -> ShownFarSide | None:
+    """Render mirrored and made texture over a frame, in place.
+
+    Args:
+        out: (H, W, 3) uint8 frame.
+        source: prepared source.
+        sides: from `find`.
+        points: (468, 3) target mesh.
+        warp_map: the frame's map.
+
+    Returns:
+        What shows of the source's mirror image, or None.
+    """
+    cheek, mirrored, shown = source.hidden_cheek, sides.mirrored, None
+    if cheek is not None and mirrored is not None:
+        if sides.back < 1:
+            mirrored_cheek.render(out, source.image, cheek, mirrored, points, warp_map)
+        if sides.back > 0 and source.far_side is not None and source.layers is not None:
+            plate = source.layers.plate
+            shown = far_side.render(out, source.far_side, plate, mirrored, points, warp_map)
+    if source.grown_cheek is not None:
+        made = grown_cheek.weights(source.grown_cheek, source.mesh, points)
+        if made is not None:
+            made = made if mirrored is None else made * (1 - mirrored)
+            grown_cheek.render(out, source.grown_cheek, made, points, warp_map)
+    return shown
