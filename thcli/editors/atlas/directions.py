@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -46,12 +46,25 @@ class FaceChange:
     detail: (ROWS / 2, COLUMNS / 2, 2) logarithms of the gain of two frequency bands.
     shape: (468, 3) displacements, canonical units.
     wrinkle_depth: depth of the age lines (see `wrinkles`).
+    unsmile: what takes a whole smile away, added as far as a frame shows one; None for nothing.
     """
 
     texture: Array32
     detail: Array32
     shape: Array
     wrinkle_depth: float = 0.0
+    unsmile: FaceChange | None = None
+
+    def with_unsmile(self, share: float) -> FaceChange:
+        """Return the change of a frame that shows a share 0..1 of a smile."""
+        if self.unsmile is None:
+            return self
+        return FaceChange(
+            self.texture + np.float32(share) * self.unsmile.texture,
+            self.detail + np.float32(share) * self.unsmile.detail,
+            self.shape + share * self.unsmile.shape,
+            self.wrinkle_depth,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,14 @@ class AtlasDirections:
             strengths: attribute -> strength; unknown attributes are ignored.
             look: (APPEARANCE_SIZE,) as `appearance.measure` returns it.
         """
+        calm = min(strengths.get("smiling", 0.0), 0.0)
+        if not calm:
+            return self._sum(strengths, look)
+        unsmile = self._sum({"smiling": calm}, look)
+        return replace(self._sum({**strengths, "smiling": 0.0}, look), unsmile=unsmile)
+
+    def _sum(self, strengths: Mapping[str, float], look: Array32) -> FaceChange:
+        """Return the sum of the directions of the attributes."""
         texture = np.zeros((layout.ROWS, HALF, 3), np.float32)
         detail = np.zeros(self.detail.shape[1:], np.float32)
         shape = np.zeros((POINTS, 3))
