@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -263,3 +265,27 @@ def test_a_smile_is_taken_away_as_far_as_there_is_one() -> None:
     half, whole = (change.with_unsmile(share).shape for share in (0.5, 1.0))
     assert whole.any()
     np.testing.assert_allclose(half, whole / 2)
+
+
+def test_a_change_of_age_leaves_fair_brows_their_tone() -> None:
+    fair, dark = np.zeros((2, appearance.APPEARANCE_SIZE), np.float32)
+    dark[3] = -1
+    brows = region_mask("brows") > 0.99
+    rise = [
+        random_directions().change({"young": -6.0}, look).texture[brows].max()
+        for look in (fair, dark)
+    ]
+    assert rise[0] < 0.01 < rise[1]
+
+
+def test_gender_brightens_neither_lids_nor_the_rim_of_the_lips() -> None:
+    plain = random_directions(("male",))
+    scale = np.full(1, 0.003, np.float32)
+    bright = replace(plain, texture=np.full_like(plain.texture, 127), texture_scale=scale)
+    look = np.zeros(appearance.APPEARANCE_SIZE, np.float32)
+    texture = bright.change({"male": 1.0}, look).texture[:, :HALF]
+    lips, red, eyes = (region_mask(name)[:, :HALF] for name in ("lips", "red", "eyes"))
+    rim = (lips > 0.99) & (red < 0.01)
+    assert rim.any()
+    assert texture[rim].max() < 0.05
+    assert texture[eyes > 0.99].max() < 0.07

@@ -15,7 +15,18 @@ from thcli.faces.landmarks.topology import EYES, LIPS_OUTER, OVAL, PAIRS, POINTS
 from thcli.motion.canonical import neutral
 
 RegionName = Literal[
-    "all", "beside", "brows", "cheeks", "dark", "eyes", "jaw", "lips", "lower", "nose", "red", "upper_lip"
+    "all",
+    "beside",
+    "brows",
+    "cheeks",
+    "dark",
+    "eyes",
+    "jaw",
+    "lips",
+    "lower",
+    "nose",
+    "red",
+    "upper_lip",
 ]
 
 _BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
