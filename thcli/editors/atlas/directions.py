@@ -160,7 +160,7 @@ def _limit_gender(texture: Array32) -> Array32:
     only. Make-up that comes does not blacken the lids, and lids and lips get no bright rims.
     """
     grey = (texture @ tone.LUMA)[..., None]
-    calm = grey + (texture - grey) * JAW_HUE
+    calm = np.asarray(grey + (texture - grey) * JAW_HUE, np.float32)
     out = texture + region_mask("jaw")[:, :HALF, None] * (_limit_rise(calm, MAX_JAW_RISE) - texture)
     out += region_mask("eyes")[:, :HALF, None] * (_limit_rise(out, MAX_LID_RISE) - out)
     fall = np.maximum(-out.min(-1), 1e-6)
