@@ -43,6 +43,9 @@ TEXTS = {
         "beard": -1.0,
         "moustache": 1.0,
     },
+    "no glasses, older": {"eyeglasses": -1.0, "old": 1.0},
+    "without a beard and smiling": {"beard": -1.0, "smiling": 1.0},
+    "without smiling": {"smiling": -1.0},
     "a thick grey beard": {"beard#9c9a97": 1.5},
     "a thick beard and red glasses": {"beard": 1.5, "eyeglasses#a8391c": 1.0},
 }
@@ -55,6 +58,7 @@ REFUSED = {
     "a woman with long hair": "long hair",
     "a sad woman": "sad",
     "a zombie": "zombie",
+    "eine l\u00e4chelnde Frau": "l\u00e4chelnde",
     "a man without sunglasses": "without sunglasses",
     "a face": "nothing that changes",
     "a woman with glases": "glasses",

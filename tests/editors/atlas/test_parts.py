@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,7 @@ from thcli.editors.atlas.directions import (
     symmetrize,
     unpack_directions,
 )
-from thcli.editors.atlas.mouth import fit_to_mouth
+from thcli.editors.atlas.mouth import fit_to_mouth, smile_share
 from thcli.editors.atlas.regions import region_mask
 from thcli.faces.landmarks.topology import LIPS, MOUTH_CORNERS, OVAL, PAIRS, POINTS
 from thcli.motion.canonical import neutral
@@ -250,3 +252,40 @@ def test_pouting_lips_and_a_frown_hold_a_smile_back() -> None:
         raised.append(fit_to_mouth(smile(), face)[MOUTH_CORNERS[0], 1])
     assert raised[0] < -0.05
     assert raised[0] * 0.75 < min(raised[1:]) <= max(raised[1:]) < 0
+
+
+def test_a_smile_is_taken_away_as_far_as_there_is_one() -> None:
+    smiling = mouth(0.05, 1.15)
+    smiling[list(MOUTH_CORNERS), 1] -= 0.04
+    assert smile_share(mouth(0.05)) == 0
+    assert smile_share(smiling) > 0.9
+    look = np.zeros(appearance.APPEARANCE_SIZE, np.float32)
+    change = random_directions(("smiling",)).change({"smiling": -1.0}, look)
+    assert not change.with_unsmile(0).shape.any()
+    half, whole = (change.with_unsmile(share).shape for share in (0.5, 1.0))
+    assert whole.any()
+    np.testing.assert_allclose(half, whole / 2)
+
+
+def test_a_change_of_age_leaves_fair_brows_their_tone() -> None:
+    fair, dark = np.zeros((2, appearance.APPEARANCE_SIZE), np.float32)
+    dark[3] = -1
+    brows = region_mask("brows") > 0.99
+    rise = [
+        random_directions().change({"young": -6.0}, look).texture[brows].max()
+        for look in (fair, dark)
+    ]
+    assert rise[0] < 0.01 < rise[1]
+
+
+def test_gender_brightens_neither_lids_nor_the_rim_of_the_lips() -> None:
+    plain = random_directions(("male",))
+    scale = np.full(1, 0.003, np.float32)
+    bright = replace(plain, texture=np.full_like(plain.texture, 127), texture_scale=scale)
+    look = np.zeros(appearance.APPEARANCE_SIZE, np.float32)
+    texture = bright.change({"male": 1.0}, look).texture[:, :HALF]
+    lips, red, eyes = (region_mask(name)[:, :HALF] for name in ("lips", "red", "eyes"))
+    rim = (lips > 0.99) & (red < 0.01)
+    assert rim.any()
+    assert texture[rim].max() < 0.05
+    assert texture[eyes > 0.99].max() < 0.07

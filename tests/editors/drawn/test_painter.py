@@ -218,6 +218,8 @@ def test_pale_lightens_skin_and_takes_its_colour() -> None:
     assert np.abs(after - before)[region_interior("u_lip")].max() <= 3
     tanned = render({"pale": -1.0}).astype(float)
     assert tanned[skin].mean() < before[skin].mean() - 10
+    warmth = [image[skin].mean(0)[0] / image[skin].mean(0)[2] for image in (before, tanned)]
+    assert warmth[1] > 1.08 * warmth[0]
 
 
 def test_only_hair_takes_the_dye() -> None:
@@ -256,6 +258,14 @@ def test_lipstick_reddens_lips() -> None:
         p[lips].astype(float).mean(0) for p in (make_face()[0], render({"lipstick": 1.0}))
     )
     assert after[0] / after[1] > 1.25 * before[0] / before[1]
+
+
+def test_a_light_lipstick_is_lighter_than_a_dark_one() -> None:
+    lips = region_interior("u_lip")
+    red, pink, black = (
+        render({f"lipstick{code}": 1.0})[lips].mean() for code in ("", "#f0a0c0", "#100810")
+    )
+    assert pink > red + 8 > black + 16
 
 
 def test_regions_of_another_resolution_do() -> None:

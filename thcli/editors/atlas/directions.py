@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ WRINKLE_DEPTH = 0.5  # of `wrinkles` at strength -1 of young
 MAX_BRIGHTENING: dict[RegionName, float] = {"lips": 0.4, "dark": 0.12, "beside": 0.08}
 # Of the change between genders, below the nose: limit of the rise, and share of the hue.
 MAX_JAW_RISE, JAW_HUE = 0.03, 0.5
+BROW_HUE = 0.7  # share of the hue that a change of age loses at the brows
+BROW_RISE = 0.3  # limit of their rise over their darkness
+MAX_LID_RISE = 0.05  # limit of the rise around the eyes between genders
 MAX_GENDER_FALL = 0.5  # limit of the fall between genders: narrowed eyes get no black lids
 HALF = layout.COLUMNS // 2
 TENSORS = (
@@ -46,12 +49,25 @@ class FaceChange:
     detail: (ROWS / 2, COLUMNS / 2, 2) logarithms of the gain of two frequency bands.
     shape: (468, 3) displacements, canonical units.
     wrinkle_depth: depth of the age lines (see `wrinkles`).
+    unsmile: what takes a whole smile away, added as far as a frame shows one; None for nothing.
     """
 
     texture: Array32
     detail: Array32
     shape: Array
     wrinkle_depth: float = 0.0
+    unsmile: FaceChange | None = None
+
+    def with_unsmile(self, share: float) -> FaceChange:
+        """Return the change of a frame that shows a share 0..1 of a smile."""
+        if self.unsmile is None:
+            return self
+        return FaceChange(
+            self.texture + np.float32(share) * self.unsmile.texture,
+            self.detail + np.float32(share) * self.unsmile.detail,
+            self.shape + share * self.unsmile.shape,
+            self.wrinkle_depth,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,14 @@ class AtlasDirections:
             strengths: attribute -> strength; unknown attributes are ignored.
             look: (APPEARANCE_SIZE,) as `appearance.measure` returns it.
         """
+        calm = min(strengths.get("smiling", 0.0), 0.0)
+        if not calm:
+            return self._sum(strengths, look)
+        unsmile = self._sum({"smiling": calm}, look)
+        return replace(self._sum({**strengths, "smiling": 0.0}, look), unsmile=unsmile)
+
+    def _sum(self, strengths: Mapping[str, float], look: Array32) -> FaceChange:
+        """Return the sum of the directions of the attributes."""
         texture = np.zeros((layout.ROWS, HALF, 3), np.float32)
         detail = np.zeros(self.detail.shape[1:], np.float32)
         shape = np.zeros((POINTS, 3))
@@ -99,7 +123,11 @@ class AtlasDirections:
                 own += self.depends[k, which] * np.float32(
                     strength * self.depends_scale[k, which] * deviation[which]
                 )
-            texture += own if name != "male" else _limit_gender(own)
+            if name == "male":
+                own = _limit_gender(own)
+            if name == "young":
+                own = _calm_brows(own, max(-float(look[3]), 0.0))
+            texture += own
             detail += self.detail[k].astype(np.float32) * np.float32(strength)
             shape += self.shape[k].astype(np.float64) * strength
         aged = max(-strengths.get("young", 0.0), 0.0)
@@ -129,17 +157,31 @@ def _limit_gender(texture: Array32) -> Array32:
     """Limit the change of colours (ROWS, HALF, 3) between genders, relative to the skin.
 
     Where a beard may be, a shadow that goes does not glow, and one that comes has half of its hue
-    only. Make-up that comes does not blacken the lids.
+    only. Make-up that comes does not blacken the lids, and lids and lips get no bright rims.
     """
     grey = (texture @ tone.LUMA)[..., None]
-    calm = grey + (texture - grey) * JAW_HUE
-    rise = np.maximum(calm.max(-1), 1e-6)
-    factor = np.minimum(soft_limit(rise, MAX_JAW_RISE) / rise, 1)[..., None]
-    share = region_mask("jaw")[:, :HALF, None]
-    out = texture + share * (calm * factor - texture)
+    calm = np.asarray(grey + (texture - grey) * JAW_HUE, np.float32)
+    out = texture + region_mask("jaw")[:, :HALF, None] * (_limit_rise(calm, MAX_JAW_RISE) - texture)
+    out += region_mask("eyes")[:, :HALF, None] * (_limit_rise(out, MAX_LID_RISE) - out)
     fall = np.maximum(-out.min(-1), 1e-6)
     out *= np.minimum(soft_limit(fall, MAX_GENDER_FALL) / fall, 1)[..., None]
     return np.asarray(out, np.float32)
+
+
+def _calm_brows(texture: Array32, dark: float) -> Array32:
+    """Return a change of age (ROWS, HALF, 3) in which fair brows do not glow.
+
+    dark: darkness of the brows relative to the skin, soft logarithms.
+    """
+    grey = (texture @ tone.LUMA)[..., None]
+    calm = _limit_rise(texture + np.float32(BROW_HUE) * (grey - texture), BROW_RISE * dark + 1e-3)
+    return np.asarray(texture + region_mask("brows")[:, :HALF, None] * (calm - texture))
+
+
+def _limit_rise(texture: Array32, most: float) -> Array32:
+    """Limit the rise of colours (ROWS, HALF, 3), keeping the hue."""
+    rise = np.maximum(texture.max(-1), 1e-6)
+    return np.asarray(texture * np.minimum(soft_limit(rise, most) / rise, 1)[..., None], np.float32)
 
 
 def mirror(half: Array32) -> Array32:

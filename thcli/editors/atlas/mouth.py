@@ -26,6 +26,9 @@ _POUT, _POUTING = (0.44, 0.62), 0.8  # from relaxed to a kiss; share of the moti
 _FROWN, _FROWNING = (0.13, 0.175), 0.6  # of brows above the eyes, in anger to calm; likewise
 _LIDS, _BROWS = (159, 386), (105, 334)  # points
 _LIP_TOP, _LIP_END = 0, 17
+# Of a smile: width of the mouth and height of its corners, each over what a whole smile adds.
+_WIDER, _LIFT = 0.12, 0.055
+_SMILING = (0.2, 0.6)  # mean of both, from a serious mouth to a smile
 
 
 def fit_to_mouth(shape: Array, face: Array) -> Array:
@@ -47,6 +50,16 @@ def fit_to_mouth(shape: Array, face: Array) -> Array:
     fix = np.interp(rest[:, 0], at, np.pad((limited - opens) / 2, 1))
     out[:, 1] += side * near * fix
     return np.asarray(out)
+
+
+def smile_share(face: Array) -> float:
+    """Return 0..1, how far (468, 3) canonical points smile."""
+    plain, corners = neutral()[list(MOUTH_CORNERS)], face[list(MOUTH_CORNERS)]
+    width = float(np.linalg.norm(corners[1] - corners[0]) - np.linalg.norm(plain[1] - plain[0]))
+    middle = len(LIPS.upper) // 2
+    seam = face[[LIPS.upper[middle], LIPS.lower[middle]], 1].mean()
+    lift = float(seam - corners[:, 1].mean())
+    return float(smoothstep(*_SMILING, (width / _WIDER + lift / _LIFT) / 2))
 
 
 def _freedom(face: Array, gap: float) -> float:

@@ -8,12 +8,12 @@ import numpy as np
 from thcli.core.types import Array, Array32, Image
 from thcli.editors.atlas import layout, tone
 from thcli.editors.atlas.directions import FaceChange
-from thcli.editors.atlas.mouth import fit_to_mouth
+from thcli.editors.atlas.mouth import fit_to_mouth, smile_share
 from thcli.editors.atlas.sampling import STEP, AtlasProjection, project, unroll_image, upsample
 from thcli.editors.atlas.wrinkles import LINE_SCALE, line_texture
 from thcli.engines.mesh.sampling import box_mean, remap, resize
 from thcli.faces.landmarks.topology import OVAL
-from thcli.motion.canonical import decompose
+from thcli.motion.canonical import PosedShape, decompose
 
 # Share of the outline's motion that the pushed outline and the two rings follow.
 FOLLOW = (1.0, 0.6, 0.0)
@@ -33,6 +33,8 @@ def apply_change(crop: Image, mesh: Array, visible: Array32, change: FaceChange)
         change: change to apply.
     """
     size = crop.shape[0]
+    posed = decompose(mesh)
+    change = change.with_unsmile(smile_share(posed.shape))
     points = layout.extend_mesh(mesh)
     projection = project(mesh, points, size)
     facing = box_mean(projection.visibility * projection.coverage, 3)
@@ -45,7 +47,7 @@ def apply_change(crop: Image, mesh: Array, visible: Array32, change: FaceChange)
         pixels = (pixels + np.float32(tone.FLOOR)) * gain - np.float32(tone.FLOOR)
     out: Image = np.clip(pixels * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
     if np.abs(change.shape).max() > _TINY:
-        out = _warp(out, mesh, points, projection, change.shape)
+        out = _warp(out, posed, points, projection, change.shape)
     return out
 
 
@@ -87,10 +89,9 @@ def _suppress_edges(band: Array32) -> Array32:
 
 
 def _warp(
-    image: Image, mesh: Array, points: Array, projection: AtlasProjection, shape: Array
+    image: Image, posed: PosedShape, points: Array, projection: AtlasProjection, shape: Array
 ) -> Image:
     """Warp an image by canonical displacements (468, 3) of the face's mesh points."""
-    posed = decompose(mesh)
     turn = np.exp(posed.log_scale) * posed.rotation
     motion = fit_to_mouth(shape, posed.shape) @ turn.T
     outline = motion[OVAL]

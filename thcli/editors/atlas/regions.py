@@ -15,7 +15,18 @@ from thcli.faces.landmarks.topology import EYES, LIPS_OUTER, OVAL, PAIRS, POINTS
 from thcli.motion.canonical import neutral
 
 RegionName = Literal[
-    "all", "beside", "brows", "cheeks", "dark", "eyes", "jaw", "lips", "lower", "nose", "upper_lip"
+    "all",
+    "beside",
+    "brows",
+    "cheeks",
+    "dark",
+    "eyes",
+    "jaw",
+    "lips",
+    "lower",
+    "nose",
+    "red",
+    "upper_lip",
 ]
 
 _BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
@@ -32,7 +43,7 @@ def region_mask(name: RegionName) -> Array32:
 
     "beside" is outside of the face outline. "dark" holds eyes, lids and corners of the mouth, where
     little light falls. "eyes" includes the bags below them. "lower" is below the nose, "jaw" is
-    that without the lips.
+    that without "red", the lips without the skin around them.
     """
     flat = layout.unroll_points(neutral())
     y, x = np.mgrid[: layout.ROWS, : layout.COLUMNS].astype(np.float32)
@@ -42,7 +53,7 @@ def region_mask(name: RegionName) -> Array32:
         outside = np.repeat([0.0, 0.5, 1.0, 1.0], [POINTS, *[len(OVAL)] * 3])
         return layout.rasterize(outside[:, None])[..., 0]
     if name == "jaw":
-        return region_mask("lower") * (1 - region_mask("lips"))
+        return region_mask("lower") * (1 - region_mask("red"))
     if name == "lower":
         base = float(flat[_NOSE_BASE, 1])
         return np.asarray(smoothstep(base - 0.12 * layout.DENSITY, base, y), np.float32)
@@ -52,13 +63,14 @@ def region_mask(name: RegionName) -> Array32:
         "eyes": ([*rings, *_UNDER_EYES], 0.1),
         "brows": (list(_BROWS), 0.1),
         "lips": (LIPS_OUTER.tolist(), 0.05),
+        "red": (LIPS_OUTER.tolist(), 0.008),
         "nose": (list(_NOSE), 0.12),
         "cheeks": (list(_CHEEKS), 0.13),
         "upper_lip": (list(_UPPER_LIP), 0.08),
     }[name]
     both = np.array([*points, *PAIRS[points]])
     mask = np.zeros(x.shape, np.uint8)
-    if name in ("dark", "lips"):
+    if name in ("dark", "lips", "red"):
         ring = np.array(rings if name == "dark" else points)
         for side in (ring, PAIRS[ring]):
             cv2.fillPoly(mask, [np.rint(flat[side] * 16).astype(np.int32)], (1,), cv2.LINE_8, 4)

@@ -17,8 +17,8 @@ from thcli.editors.atlas import layout
 from thcli.motion.canonical import neutral
 
 LINE_SCALE = 3  # samples of the lines to one of the atlas
-_NARROW, _WIDE = 0.010, 0.034  # widths of the valley and of its shoulders, canonical units
-_SHOULDER = 0.75  # light of the shoulders, relative to the loss of the valley
+_NARROW, _WIDE = 0.014, 0.036  # widths of the valley and of its shoulders, canonical units
+_SHOULDER = 0.5  # light of the shoulders, relative to the loss of the valley
 # Darkening of each channel; red darkens least, because blood shows through.
 _CHANNEL_DEPTH = np.array([0.8, 1.05, 1.1], np.float32)
 _POINTS = 40  # of a line

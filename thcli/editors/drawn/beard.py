@@ -10,6 +10,7 @@ from thcli.editors.drawn import beard_roots, hair_strokes
 from thcli.editors.drawn.appearance import Appearance
 from thcli.editors.drawn.hair_strokes import HairLayer
 from thcli.editors.drawn.scene import Scene
+from thcli.editors.drawn.tint import SKIN_LEVEL, light_cast
 from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.faces.parsing.classes import MOUTH, NECK, SKIN
 from thcli.faces.parsing.polygon import polygon_coverage
@@ -45,7 +46,7 @@ def draw(out: Array32, scene: Scene, name: str, strength: float, dyed: Array | N
 
 def dyed_beard(scene: Scene, colour: Array) -> Array:
     """Return a requested colour (3,) RGB in the light of the scene."""
-    return np.asarray(colour * float(scene.appearance.skin.mean()) / 165.0)
+    return np.asarray(colour * light_cast(scene) * float(scene.appearance.skin.mean()) / SKIN_LEVEL)
 
 
 def beard_colour(appearance: Appearance) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from thcli.core.types import Array, Array32
 from thcli.editors.drawn import soft_spots
 from thcli.editors.drawn.scene import Scene
-from thcli.editors.drawn.tint import luma
+from thcli.editors.drawn.tint import SKIN_LEVEL, light_cast, luma
 from thcli.faces.landmarks.topology import EYES, LIDS, LIPS_INNER, LIPS_OUTER
 from thcli.faces.parsing.classes import EYES as EYE_REGIONS
 from thcli.faces.parsing.classes import GLASSES, LIPS, SKIN
@@ -17,6 +17,7 @@ from thcli.faces.parsing.polygon import polygon_coverage
 _LIPSTICK = np.array([1.75, 0.5, 0.66], np.float32)  # RGB over its luma
 _LUMA = np.array([0.299, 0.587, 0.114])
 _COVER, _DARKENING = 0.42, 0.13  # of lipstick at strength 1: share of its hue, loss of light
+_LIGHTER, _TONED = (0.5, 1.7), 0.7  # factors to a lipstick's own brightness; share of them
 _BLUSH = np.array([1.043, 0.88, 0.902], np.float32)  # factors at strength 1
 _EYESHADOW = np.array([0.62, 0.5, 0.53], np.float32)  # factors at strength 1
 _FINE = 4  # samples per pixel in each direction, for thin lines
@@ -44,7 +45,9 @@ def apply_lipstick(
         strength: above 0.
         colour: (3,) RGB of the lipstick, None for red.
     """
-    paint = np.asarray(_LIPSTICK if colour is None else colour / max(colour @ _LUMA, 8.0))
+    paint = np.asarray(_LIPSTICK)
+    if colour is not None:
+        paint = light_cast(scene) * colour / max(colour @ _LUMA, 8.0)
     size = (scene.side, scene.side)
     flat = scene.mesh[:, :2]
     opening = polygon_coverage(flat[LIPS_INNER], size)
@@ -59,8 +62,13 @@ def apply_lipstick(
     shine = np.clip((grey - np.float32(scene.appearance.skin.mean())) / 60, 0, 1)
     own = part / np.maximum(grey, 1)
     hue = own + share_of_paint * (1 - 0.7 * shine) * (paint.astype(np.float32) - own)
-    dark = np.float32(np.exp(-_DARKENING * strength))
-    part += share * (grey * dark * hue - part)
+    bright = float(np.exp(-_DARKENING * strength))
+    if colour is not None:
+        skin = float(scene.appearance.skin.mean())
+        lips = float((grey * share).sum() / max(float(share.sum()), 1e-3))
+        level = float(colour @ _LUMA) * skin / SKIN_LEVEL
+        bright = float(np.clip(level / max(lips, 1.0), *_LIGHTER)) ** (_TONED * min(strength, 1.6))
+    part += share * (grey * np.float32(bright) * hue - part)
 
 
 def apply_blush(out: Array32, scene: Scene, strength: float) -> None:

@@ -18,11 +18,13 @@ from thcli.faces.parsing.classes import BROWS, EARS, NECK, SKIN
 
 _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
 _SKIN = np.array([1.18, 0.965, 0.855])  # RGB of skin in white light over their mean
-_SKIN_LEVEL = 165.0  # brightness of fair skin in full light, to which colours of dyes refer
+SKIN_LEVEL = 165.0  # brightness of fair skin in full light, to which colours of dyes refer
 # Chosen on talk_suit_6s, talk_may_5s, lrwar_01330, later on talk_anchor_6s and lrwar_01855.
 _CONTRAST = (0.6, 2.2)  # limits of the factor from the hair's own tones to those of a dye
 _BRIGHTEST = 1.3  # limit of the brightness of dyed hair, relative to the skin's
 _UNDYED = 0.5  # share of the roots that a dye leaves
+_TAN = 0.2  # fall of the logarithm of the brightness of tanned skin
+_COOL, _WARM = (-0.012, 0.002, 0.014), (-0.045, 0.01, 0.075)  # hue of pale skin; less that of a tan
 _BROWS_DYED = 0.35  # share of the brows that a dye of the hair changes
 
 
@@ -60,7 +62,7 @@ def dye_of(colour: Array) -> Dye:
     paler = 0.72 * hue + 0.28
     paler = paler / max(float(paler @ _GREY[0]), 1e-3)
     (r, g, b), (lr, lg, lb) = hue.tolist(), paler.tolist()
-    return Dye(float(np.clip(level / _SKIN_LEVEL, 0.1, 1.1)), 0.42, (r, g, b), (lr, lg, lb))
+    return Dye(float(np.clip(level / SKIN_LEVEL, 0.1, 1.1)), 0.42, (r, g, b), (lr, lg, lb))
 
 
 def luma(pixels: Array32) -> Array32:
@@ -68,7 +70,7 @@ def luma(pixels: Array32) -> Array32:
     return np.asarray(cv2.transform(pixels, _GREY), np.float32)
 
 
-def _cast(scene: Scene) -> Array32:
+def light_cast(scene: Scene) -> Array32:
     """Return the colour cast (3,) of the light, estimated from the skin."""
     skin = scene.appearance.skin / max(float(scene.appearance.skin.mean()), 1.0)
     return np.asarray(np.clip(skin / _SKIN, 0.6, 1.5) ** 0.5, np.float32)
@@ -109,7 +111,7 @@ def dye_hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
     wanted = np.where(wanted > 0.7 * most, over, wanted)
     light = np.clip(np.float32(0.5) + np.float32(0.5 * contrast) * tone, 0, 1)[..., None]
     dark_colour, light_colour = np.array(dye.dark, np.float32), np.array(dye.light, np.float32)
-    colour = (dark_colour * (1 - light) + light_colour * light) * _cast(scene)
+    colour = (dark_colour * (1 - light) + light_colour * light) * light_cast(scene)
     part += np.float32(min(strength, 1.0)) * share * (wanted[..., None] * colour - own)
 
 
@@ -127,9 +129,9 @@ def lighten_skin(out: Array32, scene: Scene, strength: float) -> None:
         bright = grey * np.exp(amount * np.float32(0.18) * headroom)
         saturation = np.float32(np.exp(-0.25 * strength))
     else:
-        bright = grey * np.exp(amount * np.float32(0.28))
+        bright = grey * np.exp(amount * np.float32(_TAN))
         saturation = np.float32(1 - 0.12 * strength)
-    cool = np.array([-0.012, 0.002, 0.014], np.float32) * amount
+    cool = np.array(_COOL if strength > 0 else _WARM, np.float32) * amount
     chroma = out / np.maximum(grey, 1)[..., None] - 1
     wanted = bright[..., None] * (1 + saturation * chroma + cool)
     out += mask[..., None] * (wanted - out)

@@ -9,6 +9,7 @@ colour belongs to the thing that follows it, so "red hair" never colours lips.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -184,6 +185,15 @@ _NEGATIONS = frozenset(("without", "no", "not", "remove", "minus", "never"))
 _LASTING = frozenset(("without", "no", "remove", "minus"))  # up to the next "with", "who" or noun
 _RESETS = frozenset(("with", "who", "but", "has", "have", "having", "is", "add"))
 _CONTINUES = frozenset(("and", "or", "nor", "any", "a", "an", "the", "his", "her", "their"))
+_STATES = frozenset(
+    split_words(
+        "smiling happy cheerful laughing grinning serious unsmiling young younger youthful old "
+        "older elderly aged wrinkled tanned suntanned pale tired bearded unshaven shaved shaven "
+        "moustached blond blonde brunette redheaded chubby plump fat thin slim masculine feminine "
+        "attractive pretty handsome beautiful bespectacled"
+    )
+)
+"""Words that say what somebody is like: "no glasses, older" takes only the glasses away."""
 _FILLERS = frozenset(
     word
     for text in (
@@ -231,9 +241,12 @@ def describe(text: str) -> Description:
     words = _split(text)
     out = Description()
     at, degree, negated, lasting = 0, 1.0, False, False
+    carried = False  # the negation has a thing already
     while at < len(words):
         length, kind, meaning = _match(words, at)
         word = words[at]
+        if carried and word in _STATES:
+            negated = lasting = carried = False
         if kind == "degree":
             degree *= DEGREES[" ".join(words[at : at + length])]
         elif kind == "noun":
@@ -243,14 +256,16 @@ def describe(text: str) -> Description:
             name, strength = meaning
             _add(out, name, (-strength if negated else strength) * degree)
             degree, negated = 1.0, negated and lasting
+            carried = negated
         elif kind == "impossible":
             phrase = " ".join(words[at : at + length])
             hint = IMPOSSIBLE.get(phrase, "")
             if not negated:
                 out.impossible.append(f"{phrase} ({hint.rstrip('.')})" if hint else phrase)
             degree, negated = 1.0, negated and lasting
+            carried = negated
         elif word in _NEGATIONS:
-            negated, lasting = True, word in _LASTING
+            negated, lasting, carried = True, word in _LASTING, False
         elif word in _FILLERS:
             if word in _RESETS:
                 negated = lasting = False
@@ -332,7 +347,7 @@ def _split(text: str) -> list[str]:
         if bare.startswith("#") and parse_colour(bare):
             out.append(bare)
         else:
-            out += split_words(part)
+            out += re.findall(r"[^\W_]+", re.sub("['\u2019]", "", part))
     return out
 
 

@@ -244,6 +244,21 @@ def test_rims_are_replaced_and_tints_lifted_with_their_detail() -> None:
     assert np.abs(tinted - tinted.mean()).max() < 0.02
 
 
+def test_a_pale_rim_is_replaced_where_glasses_are_worn() -> None:
+    """The network sees that there are glasses, but not where their pale rims are."""
+    spec = PARTS["eyes"]
+    size = (spec.height, spec.width)
+    skin = np.full((*size, 3), tone.to_log(np.array(SKIN, np.uint8)), np.float32)
+    skin += np.random.default_rng(4).normal(0, 0.003, (*size, 1)).astype(np.float32)
+    worn = skin.copy()
+    worn[58:60, 20:60] += 0.1
+    seen = np.ones(size, np.float32)
+    for mask, replaced in ((0.25, True), (0.01, False)):
+        found = take_off(worn, skin, np.full(size, mask, np.float32), seen)
+        assert (found.solid[58:60, 25:55] > 0.9).all() == replaced
+        assert found.solid[75:, 20:60].max() < 0.05
+
+
 def test_lenses_that_hide_the_eyes_are_refused() -> None:
     crop, face, regions = make_face()
     assert face.mesh is not None

@@ -8,13 +8,27 @@ import cv2
 import numpy as np
 
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array32
-from thcli.editors.atlas.removers.parts import code_texture, decode_texture
+from thcli.core.types import Array32, Image
+from thcli.editors.atlas.removers.parts import (
+    PARTS,
+    canonical_places,
+    code_texture,
+    decode_texture,
+    ring_mask,
+)
+from thcli.faces.landmarks.topology import BROWS
 
 _BROAD = 6.0  # samples: deviation below which a difference is a rim or a reflection, not a tint
 _RIM = 11  # samples; wider structures of the texture are no rims
 _SHARP = (0.05, 0.12)  # soft logarithms of such a difference: below the first skin, above it a rim
 _SURE = (0.12, 0.45)  # of the network's mask, likewise
+_WORN = (0.06, 0.12)  # mean of the mask: bare faces have .02 at most, faces with glasses .16
+_ZONE, _BESIDE = (0.08, 0.2), 15  # of the mask, near lenses; samples by which that is widened
+_THIN = 4  # samples: half the width of a line that may be a pale rim
+_LINE = (0.018, 2.0)  # least soft logarithms between such a line and the skin, and over its grain
+_NOSE = (0.2, 0.12)  # canonical: half width and top of the nose, whose edges are no rims
+_LONG = 16  # samples: shorter lines are no rims
+_SOME = 0.3  # share of a line above which its samples are joined
 _GROWN = 7  # samples: width of the dilation of rims
 _NEAR, _FAR = 2.5, 10.0  # samples: deviations of the means around a rim
 
@@ -50,6 +64,7 @@ def take_off(texture: Array32, bare: Array32, mask: Array32, skin: Array32) -> U
     around = decode_texture(np.asarray(cv2.medianBlur(coded, 2 * _RIM + 1), np.uint8))
     narrow = np.abs(texture - around).max(-1)
     found = smoothstep(*_SHARP, np.minimum(sharp, narrow)) * smoothstep(*_SURE, mask)
+    found = np.maximum(found, _pale_rims(texture, coded, mask, skin))
     wide = cv2.dilate(found.astype(np.float32), np.ones((_GROWN, _GROWN), np.uint8))
     solid = _blur(np.asarray(wide, np.float32), _GROWN / 4)
     free = np.clip(1 - 1.5 * solid, 0, 1) * np.clip(skin, 0, 1)
@@ -57,6 +72,39 @@ def take_off(texture: Array32, bare: Array32, mask: Array32, skin: Array32) -> U
     # What replaces a rim meets the skin beside it: the network's colours may be off as a whole.
     target = bare + _mean_around(texture + gain - bare, free)
     return Uncovered(target, solid, gain)
+
+
+def _pale_rims(texture: Array32, coded: Image, mask: Array32, skin: Array32) -> Array32:
+    """Return (height, width) 0..1, long thin lines around lenses: rims of the skin's brightness.
+
+    The network sees that such glasses are worn, but not where their rims are.
+
+    Args:
+        texture: as in `take_off`.
+        coded: the texture as bytes.
+        mask: as in `take_off`.
+        skin: likewise.
+    """
+    worn = smoothstep(*_WORN, float(mask.mean()))
+    if not worn:
+        return np.zeros(mask.shape, np.float32)
+    around = decode_texture(np.asarray(cv2.medianBlur(coded, 2 * _THIN + 1), np.uint8))
+    lenses = smoothstep(*_ZONE, mask).astype(np.float32)
+    near = cv2.dilate(lenses, np.ones((_BESIDE, _BESIDE), np.uint8))
+    brows = ring_mask(BROWS, 1, 1.0)[PARTS["eyes"].window]
+    places = canonical_places()[PARTS["eyes"].window]
+    nose = (np.abs(places[..., 0]) < _NOSE[0]) & (places[..., 1] > _NOSE[1])
+    free = near * skin * (1 - brows) * ~nose
+    thin = np.abs(texture - around).max(-1)
+    least, over = _LINE
+    least = max(least, over * float(np.median(thin[free > _SOME], axis=None)))
+    line = smoothstep(least, 2 * least, thin) * free
+    joined = cv2.dilate((line > _SOME).astype(np.uint8), np.ones((3, 3), np.uint8))
+    _, labels, sizes, _ = cv2.connectedComponentsWithStats(joined)
+    extent = np.hypot(sizes[:, cv2.CC_STAT_WIDTH], sizes[:, cv2.CC_STAT_HEIGHT])
+    long = extent >= _LONG
+    long[0] = False
+    return np.asarray(worn * line * long[labels], np.float32)
 
 
 def _mean_around(values: Array32, weight: Array32) -> Array32:
