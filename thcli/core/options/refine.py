@@ -29,8 +29,8 @@ class RefineOptions:
     )
     strength: float | None = option(
         None,
-        "fadm: noise level of the start, up to 1: 1 starts from pure noise, less from the noised coarse "
-        "frame (default: the refiner's own).",
+        "fadm: noise level of the start, up to 1: 1 starts from pure noise, less from the noised "
+        "coarse frame (default: its own).",
     )
     noise: RefineNoise = option(
         "shared", "shared: the same noise for all frames, without flicker; frame: noise per frame."
