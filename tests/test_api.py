@@ -84,6 +84,7 @@ PUBLIC = [
     "Real3dAdapterTrainOptions",
     "Real3dTrainOptions",
     "RemoverTrainOptions",
+    "ResshiftTrainOptions",
     "ReadOptions",
     "ReceiveOptions",
     "Real3dOptions",

@@ -90,6 +90,7 @@ _HOMES = {
         "Real3dAdapterTrainOptions",
         "Real3dTrainOptions",
         "RemoverTrainOptions",
+        "ResshiftTrainOptions",
         "ReadOptions",
         "ReceiveOptions",
         "Real3dOptions",

@@ -32,11 +32,14 @@ from thcli.faces.model3d.deep3d import Deep3d, ReconNet
 from thcli.faces.model3d.tddfa import COEFFICIENTS, MobileNet, Tddfa
 from thcli.faces.parsing.network import ParseNet
 from thcli.faces.parsing.small import ParseS
+from thcli.refiners.resshift.network import Conditions, ShiftNetwork, shifts, walk
+from thcli.refiners.resshift.refiner import SIDE, ShiftRefiner
 from thcli.refiners.restoration.autoencoder import AutoencoderShape
 from thcli.refiners.restoration.codeformer import CodeFormer, CodeFormerShape
 from thcli.refiners.restoration.gfpgan import Gfpgan
 from thcli.refiners.restoration.refiner import RESTORERS, RestorationRefiner
 from thcli.refiners.restoration.restoreformer import RestoreFormer, RestoreFormerShape
+from thcli.refiners.shared.residual import ResidualInput
 from thcli.voices.a2m.features import INPUT_COLUMNS
 from thcli.voices.a2m.networks import MouthNetwork
 from thcli.voices.a2m.voice import AudioToMotionVoice
@@ -88,6 +91,17 @@ def run_removers(run: RunOptions, batch: int) -> Outputs:
     ]
     found = network(texture, texture, *rest)
     return {"target": found.target, "mask": found.mask, "texture": found.apply(texture)}
+
+
+def run_resshift_s(run: RunOptions, batch: int) -> Outputs:
+    refiner = ShiftRefiner(evaluated(ShiftNetwork((8, 8, 16))), run)
+    grey = np.full((SIDE, SIDE, 3), 0.5, np.float32)
+    view = ResidualInput(grey, grey, grey, grey[..., 0])
+    assert refiner.predict_residual(view, 0, RefineOptions(steps=3)).shape == grey.shape
+    with refiner.inference():
+        images = torch.zeros(batch, 3, SIDE, SIDE, device=refiner.device)
+        conditions = Conditions(images, images, images, images[:, :1]).channels()
+        return {"residual": walk(refiner.network, images, conditions, shifts(), [40, 20])}
 
 
 def run_restoration(run: RunOptions, batch: int) -> Outputs:

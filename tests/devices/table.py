@@ -68,6 +68,7 @@ TABLE = {
         half=True,
     ),
     "fadm-s": Row(cases.run_fadm_s, ("refiners/fadm/alignment.py",), half=True),
+    "resshift-s": Row(more_cases.run_resshift_s, ("refiners/resshift/network.py",), half=True),
     "restoration": Row(
         more_cases.run_restoration,
         tuple(

@@ -23,6 +23,7 @@ from thcli.refiners.backends import DETAIL_ALONE, REFINERS, choose_refiner
 from thcli.refiners.fadm import small
 from thcli.refiners.fadm.network import OFFICIAL, Diffusion, NetworkShape
 from thcli.refiners.fadm.refiner import PUBLISHED, FadmRefiner
+from thcli.refiners.resshift.refiner import NAME as RUNS_LAST
 from thcli.refiners.restoration.autoencoder import AutoencoderShape
 from thcli.refiners.restoration.codeformer import CodeFormer, CodeFormerShape
 from thcli.refiners.restoration.gfpgan import Gfpgan
@@ -109,9 +110,10 @@ def refined(
 
 
 def test_every_row_of_the_table_is_here() -> None:
-    assert set(REFINERS.rows) == {*ROWS, DETAIL_ALONE}
+    unchanged = {DETAIL_ALONE, RUNS_LAST}  # crops stay; see tests/refiners/resshift
+    assert set(REFINERS.rows) == {*ROWS, *unchanged}
     names = [choose_refiner("auto", RUN, mesh_frames=mesh) for mesh in (False, True)]
-    assert names == [DETAIL_ALONE, "fadm-s"]
+    assert names == [RUNS_LAST, "fadm-s"]
     free = replace(RUN, licence="free")
     assert choose_refiner("auto", free, mesh_frames=True) == DETAIL_ALONE
 

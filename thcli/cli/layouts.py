@@ -28,6 +28,7 @@ MODULES = {
     "liveportrait-spade": "thcli.engines.liveportrait.engine",
     "liveportrait-stitching": "thcli.engines.liveportrait.engine",
     "fadm-s": "thcli.refiners.fadm.refiner",
+    "resshift-s": "thcli.refiners.resshift.refiner",
     "fadm-diffusion": "thcli.refiners.fadm.refiner",
     "gfpgan": "thcli.refiners.restoration.refiner",
     "codeformer": "thcli.refiners.restoration.refiner",

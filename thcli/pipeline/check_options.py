@@ -29,7 +29,7 @@ from thcli.media.writing.unread import refuse_unread_output_options
 from thcli.motion.file.format import SUFFIX
 from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.render.background import check_background
-from thcli.refiners.backends import DETAIL_ALONE, OF_MESH_FRAMES, REFINERS
+from thcli.refiners.backends import DETAIL_FIRST, OF_MESH_FRAMES, REFINERS
 from thcli.voices.backends import ENGINE, VOICES
 from thcli.weights.backend import refuse_unread_options
 
@@ -240,9 +240,9 @@ def check_refiner(name: str, options: RefineJobOptions) -> None:
     name: of the refiner, which auto may have chosen by the video.
     """
     refuse_unread_options(options, [name], REFINERS)
-    if name == DETAIL_ALONE:
-        hint = f"Those are options of a network: --engine {OF_MESH_FRAMES}."
-        refuse(options, OF_NETWORK_CHANGES, f"with refiner {name}, which has no network", hint)
+    if name in DETAIL_FIRST:
+        hint = f"Those are options of a network before the detail: --engine {OF_MESH_FRAMES}."
+        refuse(options, OF_NETWORK_CHANGES, f"with refiner {name}, which has none", hint)
         if not options.change.source_detail:
             message = f"--no-source-detail leaves nothing to do with refiner {name}."
             raise UsageError(message, "Leave it out, or choose a network with --engine.")

@@ -23,6 +23,12 @@ REFINERS = Stage(
             "corrects the geometry of the mesh engine's frames, 192 x 192",
             ("fadm-s",),
         ),
+        "resshift-s": Backend(
+            "thcli.refiners.resshift.refiner:load",
+            "residual shifting after the detail of the source, 128 x 128",
+            ("resshift-s",),
+            reads=("refine.steps", "refine.noise"),
+        ),
         "fadm": Backend(
             "thcli.refiners.fadm.refiner:load",
             "attribute-guided diffusion, 256 x 256, 100 steps per frame",
@@ -39,10 +45,12 @@ REFINERS = Stage(
             for name, about in RESTORATION.items()
         },
     },
-    {"any": "detail", "free": "detail"},
+    {"any": "resshift-s", "free": "detail"},
 )
 DETAIL_ALONE = "detail"
 """Refiner without a network."""
+DETAIL_FIRST = (DETAIL_ALONE, "resshift-s")
+"""Refiners without a network before the detail."""
 OF_MESH_FRAMES = "fadm-s"
 """Refiner that corrects the frames of the mesh engine, and no others."""
 

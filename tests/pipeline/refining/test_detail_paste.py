@@ -10,7 +10,7 @@ from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import paste_change
 from thcli.faces.compositing.pixel_ops import OPENCV
 from thcli.faces.crops.crop import crop
-from thcli.pipeline.refining.detail_pass import _RIM, _add_to_frame, _cut
+from thcli.pipeline.refining.detail_crops import _RIM, add_to_frame, cut
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_it_adds_what_pasting_adds(corner: tuple[int, int], dtype: type) -> None
     before = coarse.astype(np.float32) / np.float32(255)
     after, mask = before + change / np.float32(255), rim_mask((32, 32), _RIM)
     expected = paste_change(frame, before, after, placement, mask)
-    np.testing.assert_array_equal(_cut(coarse, placement), crop(coarse, placement))
-    made = _add_to_frame(frame, coarse, change, placement, OPENCV)
+    np.testing.assert_array_equal(cut(coarse, placement), crop(coarse, placement))
+    made = add_to_frame(frame, coarse, change, placement, OPENCV)
     assert made.dtype == dtype
     assert np.abs(made.astype(int) - expected).max() <= full // 255

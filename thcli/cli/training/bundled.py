@@ -21,6 +21,7 @@ from thcli.core.options import (
     ParseTrainOptions,
     PatchTrainOptions,
     RemoverTrainOptions,
+    ResshiftTrainOptions,
     ShowOptions,
     TrainOptions,
 )
@@ -93,6 +94,26 @@ def fadm(
 ) -> None:
     """Train the small refiner (fadm-s): from a coarse frame to the true frame."""
     train_model("fadm", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def resshift(
+    dataset: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of talking clips; index.csv (file, speaker) names the speakers "
+            "(optional with --smoke)."
+        ),
+    ] = None,
+    *,
+    output: Run,
+    model: ResshiftTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train the refiner resshift-s: from a crop with the source's detail to the true crop."""
+    train_model("resshift", dataset, output, model, train, show)
 
 
 @app.command()

@@ -122,6 +122,7 @@ from thcli.core.options.train_models import (
     ParseTrainOptions,
     PatchTrainOptions,
     RemoverTrainOptions,
+    ResshiftTrainOptions,
     TeacherInput,
 )
 
@@ -204,6 +205,7 @@ __all__ = [
     "Region",
     "RemoverTrainOptions",
     "RenderOptions",
+    "ResshiftTrainOptions",
     "RunOptions",
     "ShowOptions",
     "SpadeChoice",

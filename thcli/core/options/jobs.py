@@ -55,7 +55,8 @@ class RenderOptions:
     )
     refine: str | None = option(
         None,
-        "Refine the result with this refiner: detail, fadm-s, fadm or auto (default: none).",
+        "Refine the result with this refiner: detail, resshift-s, fadm-s, fadm or auto (default: "
+        "none).",
     )
     source_face: str = option(
         "largest",
@@ -250,7 +251,8 @@ class RefineJobOptions:
 
     engine: str = option(
         "auto",
-        "Refiner (thcli list refiners); auto: fadm-s for frames of the engine mesh, else detail.",
+        "Refiner (thcli list refiners); auto: fadm-s for frames of the engine mesh, else "
+        "resshift-s; detail with --licence free.",
     )
     source: str | None = option(
         None,

@@ -76,7 +76,8 @@ class RefineEvaluateOptions:
 
     engine: str = option(
         "auto",
-        "Refiner (thcli list refiners); auto: fadm-s for frames of the engine mesh, else detail.",
+        "Refiner (thcli list refiners); auto: fadm-s for frames of the engine mesh, else "
+        "resshift-s; detail with --licence free.",
     )
     coarse_engine: str = option(
         "mesh",

@@ -14,7 +14,7 @@ RefineBackground = Literal["keep", "refine"]
 
 @dataclass(frozen=True, slots=True)
 class RefineOptions:
-    """Refinement, sampling of fadm.
+    """Sampling of fadm, resshift-s.
 
     An option that is not given is chosen by the refiner.
     """
@@ -22,15 +22,15 @@ class RefineOptions:
     steps: int | None = option(
         None, "Network evaluations per frame, 2 or more (default: the refiner's own)."
     )
-    sampler: RefineSampler = option("auto", "Diffusion sampler; auto: the refiner's own.")
+    sampler: RefineSampler = option("auto", "Diffusion sampler of fadm; auto: its own.")
     eta: float | None = option(
         None,
-        "Noise added in each step of ddim: 0 none, 1 as in ddpm (default: the refiner's own).",
+        "fadm: noise added in each step of ddim, 0 none, 1 as in ddpm (default: its own).",
     )
     strength: float | None = option(
         None,
-        "Noise level of the start, up to 1: 1 starts from pure noise, less from the noised coarse "
-        "frame (default: the refiner's own).",
+        "fadm: noise level of the start, up to 1: 1 starts from pure noise, less from the noised "
+        "coarse frame (default: its own).",
     )
     noise: RefineNoise = option(
         "shared", "shared: the same noise for all frames, without flicker; frame: noise per frame."

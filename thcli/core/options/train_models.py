@@ -251,6 +251,11 @@ class FadmTrainOptions(PairTrainOptions):
 
 
 @dataclass(frozen=True, slots=True)
+class ResshiftTrainOptions(PairTrainOptions):
+    """Refiner resshift-s."""
+
+
+@dataclass(frozen=True, slots=True)
 class FadmPublishedTrainOptions(PairTrainOptions):
     """Refiner fadm as published."""
 

@@ -28,12 +28,13 @@ from thcli.faces.parsing.crops import Regions, parse_faces
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.job.replayable_frames import ReplayableFrames
 from thcli.pipeline.observe.crop_track import TrackedCrop
-from thcli.pipeline.refining.detail_pass import DetailPass, sliding_windows
+from thcli.pipeline.refining.detail_pass import DetailPass, LastNetwork, sliding_windows
 from thcli.pipeline.refining.subjects import Subject, tracked_face
 from thcli.pipeline.refining.temporal_smoothing import REACH, CropChange, smooth_change
 from thcli.pipeline.sources.framing import paste_mask
 from thcli.refiners.backends import REFINERS
 from thcli.refiners.detail.steadiness import REACH as DETAIL_REACH
+from thcli.refiners.shared.residual import ResidualRefiner
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -110,9 +111,16 @@ class RefinePass:
         return self.run.workers
 
     @property
+    def last(self) -> LastNetwork | None:
+        """The network, when it runs after the detail."""
+        if isinstance(self.refiner, ResidualRefiner):
+            return LastNetwork(self.refiner, self.refine_options)
+        return None
+
+    @property
     def changes_pixels(self) -> bool:
-        """True when a network refines the crops."""
-        return self.refiner.network_calls(self.refine_options) > 0
+        """True when a network refines the crops before the detail."""
+        return self.last is None and self.refiner.network_calls(self.refine_options) > 0
 
     def frames(
         self, footage: ReplayableFrames[T], subjects: Sequence[Subject], start: int, job: Job
@@ -140,7 +148,7 @@ class RefinePass:
             frames = self._network_frames(with_pixels, subjects, first, job)
         else:
             frames = _unchanged_frames(with_pixels, first)
-        detail_pass = DetailPass.prepare(subjects, self.workers, self.ops)
+        detail_pass = DetailPass.prepare(subjects, self.workers, self.ops, self.last)
         yield from detail_pass.frames(frames, footage.unrendered, first, start, job)
 
     def _network_frames(

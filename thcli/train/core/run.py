@@ -46,6 +46,7 @@ TASKS = {
     "dva-published": "thcli.train.dva.published:PublishedDvaTask",
     "judge": "thcli.train.labelled.judge:JudgeTask",
     "clip": "thcli.train.labelled.clip_s:ClipTask",
+    "resshift": "thcli.train.resshift.train:ResshiftTask",
     "removers": "thcli.train.removers.train:RemoverTask",
 }
 # Options that may change when a run is resumed; all others affect the losses.

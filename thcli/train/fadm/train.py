@@ -21,13 +21,13 @@ from thcli.core.events import Listener
 from thcli.core.options import FadmTrainOptions, TrainOptions
 from thcli.diffusion import process
 from thcli.engines.shared.networks.checkpoint import load as load_state
-from thcli.faces.identity.network import IdentityNet
 from thcli.refiners.fadm import small
 from thcli.refiners.fadm.agcn import ConditionImages
 from thcli.refiners.fadm.alignment import MotionPrior, RefinerInput
 from thcli.refiners.fadm.network import Diffusion
 from thcli.refiners.fadm.refiner import Guidance, refine_once
 from thcli.train.core.fast_group_norm import replace_group_norms
+from thcli.train.core.identity_features import TEACHER, IdentityFeatures
 from thcli.train.core.task import (
     Batch,
     Hyperparameters,
@@ -41,9 +41,6 @@ from thcli.train.core.task import (
 from thcli.train.fadm.data import CoarsePairs
 from thcli.weights.tensors import load_tensors
 
-# Network of the perceptual loss. It is not the network of the distance `pfd`, which evaluates
-# results.
-TEACHER = "identity-s"
 L1_BETA = 0.02  # difference in [0, 1] below which the smooth L1 loss is quadratic
 # Added to the mean error of a coarse frame, by which a pair's error is divided: frames that are
 # nearly right must not get worse.
@@ -196,38 +193,6 @@ class FlowPairs(Protocol):
     """A source of flows and attributes (`CoarsePairs.flows`)."""
 
     def flows(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]: ...
-
-
-class IdentityFeatures(nn.Module):
-    """Normalised feature maps of identity-s for a perceptual loss, as in LPIPS."""
-
-    def __init__(self) -> None:
-        """Load identity-s.
-
-        Raises:
-            WeightsError: The weights are missing.
-        """
-        super().__init__()
-        network = IdentityNet()
-        network.load_state_dict(
-            {key: value.float() for key, value in load_tensors(TEACHER).items()}
-        )
-        self.network = network.eval().requires_grad_(False)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Return maps at a quarter of the side and three coarser ones.
-
-        Args:
-            images: (B, 3, H, W) in [0, 1].
-        """
-        net = self.network
-        x = F.relu(net.stem_norm(net.stem(F.avg_pool2d(images, 2) * 2 - 1)))
-        maps = [x]
-        for block in net.blocks:
-            x = block(x)
-            maps.append(x)
-        chosen = (maps[0], maps[1], maps[3], maps[5])
-        return [F.normalize(features.float(), dim=1, eps=1e-3) for features in chosen]
 
 
 def init_network(network: Diffusion) -> None:

@@ -256,6 +256,7 @@ _SAMPLED = "its network is called several times by a sampler with noise of its o
 _NO_NETWORK = "they are arrays of a statistical model, not a network"
 REASONS: Mapping[str, str] = {
     "fadm-s": _SAMPLED,
+    "resshift-s": _SAMPLED,
     "dva-s": _SAMPLED,
     "dh-s": _SAMPLED,
     "clip-s": "its two encoders mean something only with the vocabulary and templates of thcli",

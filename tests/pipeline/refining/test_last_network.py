@@ -1,0 +1,73 @@
+"""A network that runs after the detail: its change is added, and a failure passes through."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.pipeline.refining.test_driving import read_images, still_video
+from thcli import media
+from thcli.cli.app import run
+from thcli.core.errors import NotFiniteError
+from thcli.core.options import RefineOptions, RunOptions
+from thcli.core.types import Array32, Image
+from thcli.refiners.backends import REFINERS
+from thcli.refiners.detail.backend import UnchangedCrops
+from thcli.refiners.shared.residual import ResidualInput
+from thcli.weights.backend import Backend
+
+SIDE, FRAMES, BROKEN, LEVELS = 32, 4, 2, 12.0
+SEEN: dict[int, ResidualInput] = {}
+
+
+class Brighter(UnchangedCrops):
+    """Refiner that adds light to every crop but one."""
+
+    residual_side = SIDE
+
+    def predict_residual(self, view: ResidualInput, number: int, options: RefineOptions) -> Array32:
+        SEEN[number] = view
+        if number == BROKEN:
+            raise NotFiniteError
+        return np.full((SIDE, SIDE, 3), LEVELS, np.float32)
+
+
+def load(run: RunOptions) -> Brighter:
+    return Brighter()
+
+
+@pytest.fixture
+def refined(
+    portrait: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> tuple[Image, list[Image], int]:
+    """Return a still image, its refined frames and the number of failed ones."""
+    monkeypatch.setitem(REFINERS.rows, "brighter", Backend(f"{__name__}:load", "a fake"))
+    SEEN.clear()
+    image = np.asarray(media.read_image(portrait), np.uint8)
+    footage, out = still_video(tmp_path, image, FRAMES), tmp_path / "out.mkv"
+    common = ["--engine", "brighter", "--codec", "ffv1", "--threads", "2", "--json"]
+    assert run(["refine", str(footage), "-o", str(out), *common]) == 0
+    report = json.loads(capfd.readouterr().out)
+    return image, read_images(out), int(report["failed"])
+
+
+def test_a_residual_is_added_and_a_failed_frame_stays(
+    refined: tuple[Image, list[Image], int],
+) -> None:
+    image, frames, failed = refined
+    assert failed == 1 and len(frames) == FRAMES and set(SEEN) == set(range(FRAMES))
+    changes = [frame.astype(float) - image for frame in frames]
+    assert not changes[BROKEN].any()
+    for number in {*range(FRAMES)} - {BROKEN}:
+        assert abs(np.percentile(changes[number], 99) - LEVELS) <= 1.5
+    for view in SEEN.values():
+        images = (view.detailed, view.coarse, view.source)
+        assert {one.shape for one in images} == {(SIDE, SIDE, 3)}
+        assert all(one.min() >= 0 and one.max() <= 1 for one in (*images, view.visibility))
+        assert np.abs(view.detailed - view.source)[8:24, 8:24].mean() < 0.05

@@ -1,0 +1,1 @@
+"""Residual shifting: diffusion from a crop with detail to the true one."""

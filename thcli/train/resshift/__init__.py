@@ -1,0 +1,1 @@
+"""Training of resshift-s, the refiner by residual shifting."""
