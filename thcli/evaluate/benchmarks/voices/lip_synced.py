@@ -118,7 +118,9 @@ def measure(
     """Measure one video, frame by frame as long as footage, result and driver last."""
     before, after = tracker(), tracker()
     lower = region_mask("lips")[:, 0] > 0
-    seconds, shapes, outside = [], [], []
+    seconds: list[float] = []
+    shapes: list[Array] = []
+    outside: list[tuple[float, float]] = []
     end = float(seconds_of(driver)[-1]) + LAST
     for own, made in _pairs(footage, result):
         at = float(own.pts * own.time_base)
