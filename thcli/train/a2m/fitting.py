@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from thcli.core.types import Array, Array32
-from thcli.motion import anatomy
 from thcli.train.a2m.clips import TalkingClip
 from thcli.voices.a2m.features import SOUND_COLUMNS, network_inputs, phone_inputs
+from thcli.voices.a2m.mouth import lip_features
 from thcli.voices.a2m.networks import AUDIO_STRIDE, CLOSURES, MouthNetwork
 
 RIDGE = 30.0
@@ -20,7 +20,6 @@ ROWS_PER_SECOND = 50
 MOST_GAIN = 2.5
 OPENING_SHARE = 0.85  # of the opening's gain: closures of the lips make up for the rest
 GAIN_STEP = 0.1
-LIP_MIDDLES = [0, 13, 14, 17]  # outer and inner points of the upper, inner and outer of the lower
 QUIET = 0.05  # least correlation, for outputs that the sound tells nothing about
 
 
@@ -115,13 +114,6 @@ def set_amplitudes(network: MouthNetwork, clips: Sequence[TalkingClip], width: f
         (network.deviation, np.median(deviations, 0)),
     ):
         buffer.copy_(torch.from_numpy(values))
-
-
-def lip_features(basis: Array) -> Array:
-    """Return how each shape (K, 468, 3) widens and protrudes the lips, (2, K)."""
-    left, right = anatomy.INNER_MOUTH_CORNERS
-    width = basis[:, right, 0] - basis[:, left, 0]
-    return np.stack([width, -basis[:, LIP_MIDDLES, 2].mean(1)])
 
 
 def limit_width(

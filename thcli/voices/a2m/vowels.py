@@ -14,6 +14,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.motion import anatomy
 from thcli.voices.a2m.features import PHONE_SPREAD, SOUND_COLUMNS
+from thcli.voices.a2m.mouth import lip_features
 from thcli.voices.a2m.networks import AUDIO_STRIDE
 
 NARROW, OPEN = ("IY", "Y"), ("EH", "AE", "EY", "AY")
@@ -22,19 +23,18 @@ SMOOTH = 9  # rows of sound over which the posteriors are averaged
 SPREAD_FROM, SPREAD_TO = -0.035, 0.015  # lips wider than at rest by that count as spread
 OPENING = 0.25  # of the opening, less for a certain i and more for a certain e
 WIDER = 0.03  # canonical units, for a certain i
-LIP_MIDDLES = (0, 13, 14, 17)  # outer and inner points of the upper, inner and outer of the lower
 
 
 class FrontVowels:
     """Lips of i and e for a basis (K, 468, 3) of mouth shapes."""
 
     def __init__(self, basis: Array32) -> None:
-        left, right = anatomy.INNER_MOUTH_CORNERS
         shapes = basis.astype(np.float64)
-        self._width = shapes[:, right, 0] - shapes[:, left, 0]
-        jaw, lips = shapes[:, anatomy.CHIN, 1], shapes[:, LIP_MIDDLES, 2].mean(1)
+        features = lip_features(shapes)
+        self._width = features[0]
         # least coefficients that widen the lips by 1 and move neither jaw nor lips forward
-        self._wider = np.linalg.pinv(np.stack([self._width, jaw, lips]))[:, 0]
+        jaw = shapes[:, anatomy.CHIN, 1]
+        self._wider = np.linalg.pinv(np.stack([*features, jaw]))[:, 0]
 
     def separate(self, rows: Array32, inputs: Array32) -> Array32:
         """Return the rows (T, K + 1) with the lips of i and e apart.
