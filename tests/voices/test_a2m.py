@@ -14,14 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.audio.sounds import vowel
-from thcli.audio.phones import PHONES
 from thcli.audio.voice_activity import detect_speech
 from thcli.core.errors import MediaError, WeightsError
 from thcli.core.options import RunOptions, VoiceOptions
 from thcli.core.types import Array, Array32, Motion, Timestamps
 from thcli.motion import canonical, sliders
 from thcli.motion.file.writer import MotionWriter
-from thcli.voices.a2m import articulation, mouth, voice
+from thcli.voices.a2m import mouth, voice
 from thcli.voices.a2m.features import (
     INPUT_COLUMNS,
     PHONE_COLUMNS,
@@ -271,40 +270,6 @@ def test_other_weights_are_rejected() -> None:
     state = network().state_dict()
     again = voice.build_network({key: value.half() for key, value in state.items()}, "a2m-s")
     assert again.basis.shape == (4, 468, 3) and not again.training
-
-
-def test_a_closure_shuts_the_lips_for_two_frames_of_video() -> None:
-    """Whatever the phase of 25 frames per second, two frames see shut lips."""
-    logits = np.full((60, 2), -4.0, np.float32)
-    logits[[20, 40], [articulation.SHUT, articulation.TEETH]] = 3
-    opening = articulation.close_lips(np.ones(60, np.float32), logits, silent_inputs(120))
-    for phase in np.linspace(0, 2, 9, endpoint=False):
-        frames = np.interp(np.arange(phase, 59, 2), np.arange(60), opening)
-        assert (frames[:15] < 1e-6).sum() >= 2
-    assert opening[40] == pytest.approx(articulation.TEETH_OPENING)
-    assert opening[[0, 12, 30, 55]].tolist() == [1, 1, 1, 1]
-    assert np.abs(np.diff(opening)).max() < 0.4
-
-
-def test_a_recognised_p_shuts_the_lips_and_an_s_does_not() -> None:
-    logits = np.full((60, 2), -3.0, np.float32)
-    inputs = silent_inputs(120)
-    for phone, row, gap in (("P", 60, 0.0), ("S", 60, 1.0), ("F", 60, articulation.TEETH_OPENING)):
-        heard = inputs.copy()
-        heard[row - 4 : row + 5, SOUND_COLUMNS:] = -1
-        heard[row - 4 : row + 5, SOUND_COLUMNS + PHONES.index(phone)] = 1
-        opening = articulation.close_lips(np.ones(60, np.float32), logits, heard)
-        assert opening[row // 2] == pytest.approx(gap) and opening[10] == 1
-
-
-def test_closures_depend_on_rows_within_reach() -> None:
-    generator = np.random.default_rng(0)
-    logits = generator.normal(-2, 1, (80, 2)).astype(np.float32)
-    inputs = generator.uniform(-1, 1, (160, INPUT_COLUMNS)).astype(np.float32)
-    part, inner = slice(20, 60), slice(articulation.REACH, -articulation.REACH)
-    whole = articulation.close_lips(np.ones(80, np.float32), logits, inputs)[part][inner]
-    alone = articulation.close_lips(np.ones(40, np.float32), logits[part], inputs[40:120])[inner]
-    assert np.array_equal(whole, alone) and whole.min() < 0.5
 
 
 @settings(max_examples=25, deadline=None)

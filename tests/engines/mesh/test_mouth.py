@@ -72,6 +72,7 @@ def test_a_film_of_lip_over_the_mouth_is_left_out_of_it() -> None:
         ((205, 160, 140), (140, 70, 70), (150, 90, 90), False),
         ((160,) * 3, (85,) * 3, (205,) * 3, True),  # black and white
         ((160,) * 3, (90,) * 3, (110,) * 3, False),
+        ((200, 140, 80), (120, 70, 40), (230, 180, 120), False),  # a pale lip over its shadow
     ],
 )
 def test_a_row_of_teeth_below_shut_landmarks_opens_them(

@@ -29,6 +29,12 @@ class SpokenResults:
     result: Path | None = option(
         None, "Measure the videos of this folder, named as the clips, in place of a voice."
     )
+    drivers: Path | None = option(
+        None,
+        "With --result: the videos are the clips lip-synced to other sounds, which the motion "
+        "files or videos of this folder drove, named as the clips. Measures what changed outside "
+        "of the lower face, and the mouth against its driver.",
+    )
     lse: bool = option(
         False, "Also LSE-D and LSE-C of clips and results, with SyncNet (weights pull syncnet)."
     )
@@ -48,24 +54,36 @@ def speak(
 ) -> None:
     """Measure head, brows and blinks of a voice beside those of the talkers themselves.
 
-    Of finished videos the mouth is measured too.
+    Of finished videos the mouth is measured too, of lip-synced ones also what else has changed.
     """
-    from thcli.evaluate.benchmarks.voices import spoken_videos, talking_heads
+    from thcli.evaluate.benchmarks.voices import lip_synced, spoken_videos, talking_heads
     from thcli.evaluate.datasets import talking_clips
     from thcli.evaluate.metrics.speech.lip_sync import load_syncnet, measure_clip
     from thcli.evaluate.metrics.tracker import main_face_tracker
 
     report.refuse_existing([dataset], results, evaluate, voice)
+    if results.drivers is not None and results.result is None:
+        raise UsageError("--drivers needs --result.", "Give the folder of the lip-synced videos.")
+    if results.drivers is not None and evaluate.motions:
+        raise UsageError("--motions has no effect with --drivers.", "Leave it out.")
     with Console(show) as console, report.folder() as folder:
         network = load_syncnet(run) if results.lse else None
         if results.result is not None:
             for _, flag in changed_options(voice):
                 raise UsageError(f"{flag} has no effect with --result.", "Leave it out.")
             found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
-            measured = spoken_videos.evaluate_results(
-                found, results.result, evaluate.folder, console
-            )
-            content, tables = measured.report(), measured.tables()
+            if results.drivers is not None:
+                tracker = main_face_tracker(results.faces, run)
+                synced = lip_synced.evaluate_lips(
+                    found, results.result, results.drivers, tracker, console
+                )
+                content = lip_synced.report(synced)
+                tables = [lip_synced.table(content)]
+            else:
+                measured = spoken_videos.evaluate_results(
+                    found, results.result, evaluate.folder, console
+                )
+                content, tables = measured.report(), measured.tables()
         else:
             name, loaded = load_voice(evaluate, voice, run)
             found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)

@@ -203,10 +203,16 @@ class A2mTrainOptions(SpeakerTrainOptions):
     )
     shapes: int = option(12, "Number of mouth blendshapes, 1..64.")
     drop: float = option(0.2, "Dropout of the audio features, 0 or more and less than 1.")
+    width: float = option(
+        0.8,
+        "Most variation of the lips' width over that of the speakers of --tune, above 0: the "
+        "opening widens them too.",
+    )
 
     def __post_init__(self) -> None:
         require(1 <= self.shapes <= 64, "--shapes", "within 1..64", self.shapes)
         require(0 <= self.drop < 1, "--drop", "0, or less than 1", self.drop)
+        require(self.width > 0, "--width", "above 0", self.width)
 
     @property
     def tuned(self) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ GRIN_PLACES = np.linspace(0.0, 1.0, 31)  # shares of the lower lip's height that
 GRIN_ENDS = range(6, 24)  # those of them where the row may end
 TOOTH_LIGHT = 1.3  # its brightness over that of both lips
 TOOTH_SKIN = 0.55  # its brightness over the skin's; a glossy lip is darker
-TOOTH_RED = 0.6  # its redness over the lips'
+TOOTH_RED = 0.6  # its redness over the lips' and, in colour, the skin's; a pale lip has more
 LEAST_STEP = 0.15  # step of brightness to the lip below it
 GRIN_STEP = 0.25  # median of the steps from which it is a row of teeth
 LEAST_ROW = 2.5  # pixels of its height; a thinner line is not told from a light seam of the lips
@@ -105,13 +105,20 @@ def _hidden_teeth(image: Image, mesh: Array, lips: Opening) -> Array:
         points = inner[rim] + places[:, None, None] * (outer - inner)[rim]
         return remap(image, points.astype(np.float32)).astype(np.float64)
 
+    def redness(colours: Array) -> Array:
+        return np.asarray(
+            (colours[..., 0] - colours[..., 1:].mean(-1)) / np.maximum(colours.mean(-1), 1.0)
+        )
+
     across = sample(_LOWER, GRIN_PLACES)
     light = across.mean(-1)
+    beyond = sample(_UPPER, np.array([SKIN_PLACE]))
     upper, skin = (
-        np.median(sample(_UPPER, places).mean(-1))
-        for places in (np.linspace(0.3, 0.8, 6), np.array([SKIN_PLACE]))
+        np.median(colours.mean(-1))
+        for colours in (sample(_UPPER, np.linspace(0.3, 0.8, 6)), beyond)
     )
-    red = (across[..., 0] - across[..., 1:].mean(-1)) / np.maximum(light, 1.0)
+    red = redness(across)
+    skin_red = np.median(redness(beyond))
     steps, ends = np.zeros(len(_LOWER)), np.zeros(len(_LOWER))
     for end in GRIN_ENDS:
         row, below = np.median(light[2:end], 0), light[end + 1 : end + 7].mean(0)
@@ -120,7 +127,8 @@ def _hidden_teeth(image: Image, mesh: Array, lips: Opening) -> Array:
         bright = row > TOOTH_LIGHT * np.maximum(below, upper)
         pale = np.median(red[2:end], 0) < TOOTH_RED * red[end + 1 : end + 7].mean(0)
         grey = np.abs(red[end + 1 : end + 7]).mean(0) < LEAST_RED
-        better = bright & (pale | grey) & (row > TOOTH_SKIN * skin) & (step > steps)
+        paler = (np.median(red[2:end], 0) < TOOTH_RED * skin_red) | (skin_red < LEAST_RED)
+        better = bright & (pale | grey) & paler & (row > TOOTH_SKIN * skin) & (step > steps)
         steps[better], ends[better] = step[better], GRIN_PLACES[end]
     shares = np.zeros(len(LIPS))
     heights = ends * np.linalg.norm((outer - inner)[_LOWER], axis=1)

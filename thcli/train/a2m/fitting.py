@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from thcli.core.types import Array, Array32
-from thcli.motion import anatomy
 from thcli.train.a2m.clips import TalkingClip
 from thcli.voices.a2m.features import SOUND_COLUMNS, network_inputs, phone_inputs
+from thcli.voices.a2m.mouth import lip_features
 from thcli.voices.a2m.networks import AUDIO_STRIDE, CLOSURES, MouthNetwork
 
 RIDGE = 30.0
@@ -19,9 +19,7 @@ MOST_FRAMES = 600  # of a speaker that count
 ROWS_PER_SECOND = 50
 MOST_GAIN = 2.5
 OPENING_SHARE = 0.85  # of the opening's gain: closures of the lips make up for the rest
-WIDTH_SHARE = 0.8  # of people's width that the shapes are given: the lips' opening widens them too
 GAIN_STEP = 0.1
-LIP_MIDDLES = [0, 13, 14, 17]  # outer and inner points of the upper, inner and outer of the lower
 QUIET = 0.05  # least correlation, for outputs that the sound tells nothing about
 
 
@@ -75,12 +73,17 @@ def fit_linear(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
     conv.requires_grad_(False)
 
 
-def set_amplitudes(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
+def set_amplitudes(network: MouthNetwork, clips: Sequence[TalkingClip], width: float) -> None:
     """Set mean, gain, deviation and unexplained share from clips of speakers.
 
     Deviations are those within a clip, the median over clips, so that lively speakers do not
     decide. The speakers should not have been trained on: outputs for those known by heart vary as
     much as the truth.
+
+    Args:
+        network: Its buffers are set.
+        clips: Clips of the speakers.
+        width: Most of their lips' width that the shapes are given.
     """
     outputs, truths = [], []
     with torch.inference_mode():
@@ -102,6 +105,7 @@ def set_amplitudes(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
         [rows[:, :-1] for rows in outputs],
         [rows[:, :-1] for rows in truths],
         lip_features(network.basis.double().numpy()),
+        width,
     )
     for buffer, values in (
         (network.mean, np.concatenate(outputs).mean(0)),
@@ -112,17 +116,14 @@ def set_amplitudes(network: MouthNetwork, clips: Sequence[TalkingClip]) -> None:
         buffer.copy_(torch.from_numpy(values))
 
 
-def lip_features(basis: Array) -> Array:
-    """Return how each shape (K, 468, 3) widens and protrudes the lips, (2, K)."""
-    left, right = anatomy.INNER_MOUTH_CORNERS
-    width = basis[:, right, 0] - basis[:, left, 0]
-    return np.stack([width, -basis[:, LIP_MIDDLES, 2].mean(1)])
-
-
 def limit_width(
-    gain: Array, outputs: Sequence[Array], truths: Sequence[Array], features: Array
+    gain: Array,
+    outputs: Sequence[Array],
+    truths: Sequence[Array],
+    features: Array,
+    share: float,
 ) -> Array:
-    """Lower the gain of one shape so that the lips' width varies WIDTH_SHARE as much as people's.
+    """Lower the gain of one shape so that the lips' width varies `share` times as much as people's.
 
     Shapes that each have the deviation of people's can add up to wider motion, since outputs are
     more alike than truths. Of all lower gains that one is taken with which the width is nearest to
@@ -133,6 +134,7 @@ def limit_width(
         gain: (K + 1,) of the shapes and the opening.
         outputs, truths: (F, K) of each clip.
         features: (2, K), see `lip_features`.
+        share: of people's width.
     """
     products = [rows[:, None] * features for rows in outputs]  # (F, 2, K)
     true = np.stack([(rows @ features.T).std(0) for rows in truths])
@@ -140,7 +142,7 @@ def limit_width(
     def ratios(tried: Array) -> Array:
         moved = np.stack([(rows @ tried[:-1]).std(0) for rows in products])
         ratio = np.median(moved / np.maximum(true, 1e-9), 0).clip(1e-9)
-        return np.asarray(np.log(ratio) - [np.log(WIDTH_SHARE), 0.0])
+        return np.asarray(np.log(ratio) - [np.log(share), 0.0])
 
     best, least = gain, float(np.abs(ratios(gain)).sum())
     if ratios(gain)[0] <= 0:

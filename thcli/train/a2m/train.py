@@ -159,7 +159,7 @@ class A2mTask(TrainingTask):
         """Return the speaker's tensors in half precision, with the amplitudes of people."""
         network = copy.deepcopy(self.speaker).cpu().eval()
         network.load_state_dict(states["speaker"])
-        set_amplitudes(network, self._tuning)
+        set_amplitudes(network, self._tuning, self.model_options.width)
         return {key: value.half() for key, value in network.state_dict().items()}
 
 

@@ -17,14 +17,15 @@ from thcli.voices.a2m.networks import AUDIO_STRIDE
 SHUT, TEETH = 0, 1  # columns of the closures
 PHONES_OF = (("P", "B", "M"), ("F", "V"))  # phones that need each of them
 EVIDENCE = (8.0, 8.0)  # added to the logit where such a phone is certain
-THRESHOLDS = (0.2, 1.0)  # a peak of the logit above this is an event
+THRESHOLDS = (0.7, 1.0)  # a peak of the logit above this is an event
+LEAD = 3  # rows by which lips are shut before the phone is recognised: 0.06 s
 SMOOTH = 5  # rows of sound over which the posteriors of phones are averaged
 HOLD = 2  # rows to each side of a peak in which the closure is complete: 5 rows are 0.1 s
 RAMP = (0.66, 0.33)  # share of the closure in the rows before and after
 NEIGHBOURS = 3  # rows to each side that a peak exceeds
 TEETH_OPENING = 0.4  # of the opening that is left while the lip is at the teeth
 SOFTENED = 1.0  # rows, deviation of the bell that smooths the opening before closures are put in
-REACH = NEIGHBOURS + HOLD + len(RAMP) + 2  # rows to each side that a row may depend on
+REACH = LEAD + NEIGHBOURS + HOLD + len(RAMP) + 2  # rows to each side that a row may depend on
 
 
 def close_lips(opening: Array32, logits: Array32, inputs: Array32) -> Array32:
@@ -45,13 +46,14 @@ def close_lips(opening: Array32, logits: Array32, inputs: Array32) -> Array32:
 
 
 def heard_phones(inputs: Array32) -> list[Array32]:
-    """Return the posteriors (T,) of the phones of each closure, 0..1."""
+    """Return the posteriors (T,) of the phones of each closure LEAD rows later, 0..1."""
     found = []
     for names in PHONES_OF:
         columns = [SOUND_COLUMNS + PHONES.index(name) for name in names]
         posterior = np.exp((inputs[:, columns] - 1) * PHONE_SPREAD).sum(1)
         smooth = np.convolve(posterior, np.ones(SMOOTH) / SMOOTH, "same")
-        found.append(np.asarray(smooth[::AUDIO_STRIDE], np.float32))
+        later = np.pad(smooth[::AUDIO_STRIDE][LEAD:], (0, LEAD))
+        found.append(np.asarray(later, np.float32))
     return found
 
 

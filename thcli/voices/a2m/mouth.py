@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from thcli.core.types import Array, Array32
-from thcli.motion import closure
+from thcli.motion import anatomy, closure
 from thcli.motion.canonical import lip_gaps, neutral
 
 MIN_OPENING = 0.004  # canonical units; smaller openings (tracking noise) close the lips
 # mean lip gaps over their mean, from corner to corner
 GAP_PROFILE = np.array([0.35, 0.75, 1.05, 1.25, 1.3, 1.25, 1.05, 0.75, 0.35])
+LIP_MIDDLES = [0, 13, 14, 17]  # outer and inner points of the upper, inner and outer of the lower
 PROFILE_BLEND = 0.02  # opening in canonical units at which the two gap profiles weigh equally
 
 
@@ -44,6 +45,13 @@ class MouthShapes:
             distribute_opening(lip_gaps(shape), rows[:, -1].astype(np.float64) * self.unit * scale),
         )
         return shape
+
+
+def lip_features(basis: Array) -> Array:
+    """Return how each shape (K, 468, 3) widens and protrudes the lips, (2, K)."""
+    left, right = anatomy.INNER_MOUTH_CORNERS
+    width = basis[:, right, 0] - basis[:, left, 0]
+    return np.stack([width, -basis[:, LIP_MIDDLES, 2].mean(1)])
 
 
 def distribute_opening(shape_gaps: Array, opening: Array) -> Array:

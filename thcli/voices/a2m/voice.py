@@ -23,6 +23,7 @@ from thcli.voices.a2m.articulation import close_lips
 from thcli.voices.a2m.features import silent_inputs, speech_inputs
 from thcli.voices.a2m.mouth import MouthShapes
 from thcli.voices.a2m.networks import AUDIO_STRIDE, CLOSURES, MEMBERS, REACH, MouthNetwork
+from thcli.voices.a2m.vowels import FrontVowels
 from thcli.voices.shared.head_motion import TalkingFace
 from thcli.voices.shared.living_head import phrases_near
 from thcli.weights.layout import Checkpoint
@@ -44,7 +45,9 @@ class AudioToMotionVoice:
 
     def __init__(self, network: MouthNetwork, run: RunOptions) -> None:
         self._device = resolve_device(run.device)
-        self._shapes = MouthShapes(network.basis.float().numpy(), float(network.unit))
+        basis = network.basis.float().numpy()
+        self._shapes = MouthShapes(basis, float(network.unit))
+        self._vowels = FrontVowels(basis)
         self._network = network.eval().to(self._device)
         self._seed, self._offline = run.seed, run.offline
 
@@ -84,6 +87,7 @@ class AudioToMotionVoice:
             )
             rows, logits = _predict_rows(self._network, audio, noise_tensor, temperature)
             rows[:, -1] = close_lips(np.maximum(rows[:, -1], 0), logits, inputs)
+            rows = self._vowels.separate(rows, inputs)
             yield rows[CONTEXT : CONTEXT + count]
 
     def _noise(self, chunk: int) -> Array32:

@@ -1,0 +1,96 @@
+"""Lip-synced videos: what changed outside of the lower face, and the mouth against its driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from tests.evaluate.made_clips import MESH, find_face, write_frames
+from thcli.cli.app import run
+from thcli.core.errors import MediaError, NoFaceError, UsageError
+from thcli.core.types import Face, Image, Motion
+from thcli.evaluate.benchmarks.voices import lip_synced
+from thcli.evaluate.metrics.measure import Tracker
+from thcli.motion import sliders
+from thcli.motion.file.writer import MotionWriter
+
+FRAMES = 12
+JAW = 0.3 + 0.3 * np.sin(np.arange(FRAMES))
+
+
+@pytest.fixture
+def driver() -> Motion:
+    pts = np.arange(FRAMES)
+    return sliders.motion_from_sliders(sliders.SliderCurves(jaw=JAW), pts, Fraction(1, 25))
+
+
+def trackers(driver: Motion) -> Callable[[], Tracker]:
+    """Return a factory of a tracker of still lips, then of one that sees twice the driver's."""
+    moved = iter(60 * 2 * np.asarray(driver.arrays["expression"]))
+
+    def find_moved(image: Image) -> Face | None:
+        face = find_face(image)
+        assert face is not None and face.mesh is not None
+        return replace(face, mesh=face.mesh + next(moved).astype(np.float32))
+
+    made: Iterator[Tracker] = iter([find_face, find_moved])
+    return lambda: next(made)
+
+
+def paint(path: Path, box: tuple[slice, slice]) -> None:
+    pixels = np.asarray(Pillow.open(path)).copy()
+    pixels[box] = 255 - pixels[box]
+    Pillow.fromarray(pixels).save(path)
+
+
+def test_changes_and_the_mouth_are_measured(driver: Motion, tmp_path: Path) -> None:
+    footage, result = (write_frames(tmp_path / name, FRAMES + 3) for name in ("a", "b"))
+    x, y = (round(float(value)) for value in MESH[13, :2])
+    paint(result / "0000.png", (slice(y - 4, y + 4), slice(x - 4, x + 4)))
+    found = lip_synced.measure(footage, result, driver, trackers(driver))
+    assert found.frames == FRAMES
+    assert (found.outside, found.worst, found.equal) == (0, 0, 1)
+    assert found.opening > 0.99 and found.jaw > 0.99
+    assert found.amplitude == pytest.approx(2, rel=0.2)
+
+
+def test_a_change_outside_counts(driver: Motion, tmp_path: Path) -> None:
+    footage, result = (write_frames(tmp_path / name, FRAMES) for name in ("a", "b"))
+    paint(result / "0003.png", (slice(20, 30), slice(0, 256)))
+    found = lip_synced.measure(footage, result, driver, trackers(driver))
+    assert 0 < found.outside == pytest.approx(found.worst / FRAMES) and 0.99 < found.equal < 1
+    with pytest.raises(NoFaceError, match="no face"):
+        lip_synced.measure(footage, result, driver, lambda: lambda image: None)
+
+
+def test_the_driver_is_named_as_the_clip(driver: Motion, tmp_path: Path) -> None:
+    with MotionWriter(tmp_path / "a.motion.safetensors") as writer:
+        writer.append(driver)
+    read = lip_synced.read_driver(tmp_path, Path("elsewhere/a.mp4"))
+    wanted, got = (np.asarray(one.arrays["expression"], np.float64) for one in (driver, read))
+    np.testing.assert_allclose(got, wanted, atol=1e-3)
+    with pytest.raises(MediaError, match="no video named b"):
+        lip_synced.read_driver(tmp_path, Path("b.mp4"))
+    scores = lip_synced.LipSynced(9, 0.5, 1.0, 0.98, 0.951, None, 0.9)
+    heads, lines = lip_synced.table(lip_synced.report({"a.mp4": scores}))
+    assert lines == [["a.mp4", "9", "0.5", "1.0", "0.98", "0.951", "-", "0.9"]]
+    assert len(heads) == len(lines[0])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [([], "--drivers needs --result"), (["--result", ".", "--motions", "x"], "--motions has no")],
+)
+def test_drivers_belong_to_results(
+    flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"")
+    command = ["eval", "speak", str(tmp_path), "--drivers", str(tmp_path), *flags]
+    assert run(command) == UsageError.exit_code
+    assert message in capsys.readouterr().err
