@@ -52,7 +52,8 @@ def warp(
     detector, generator = networks
     motion = generator.dense_motion_module
     if precision is not torch.float32:
-        detector, motion = (copy.deepcopy(part).to(precision) for part in (detector, motion))
+        detector = copy.deepcopy(detector).to(precision)
+        motion = copy.deepcopy(motion).to(precision)
     images = [fill.image("monkeynet", number, OFFSET).to(precision) for number in range(3)]
     source = images[0]
     if noise is not None:
