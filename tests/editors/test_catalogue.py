@@ -169,6 +169,7 @@ def test_several_strengths() -> None:
     ("word", "key"),
     [
         ("hair=#8A2BE2", "hair#8a2be2"),
+        ("hair=#8aE", "hair#88aaee"),
         ("hair=purple", "hair#7a2fb8"),
         ("lipstick=pink", "lipstick#e275a8"),
     ],

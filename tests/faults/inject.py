@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import errno
-import gc
 import io
 import os
 import pty
@@ -18,7 +17,6 @@ import resource
 import signal
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -30,6 +28,7 @@ import av
 import pytest
 
 from tests.faults.commands import VERBS
+from tests.faults.forks import fork, join
 from tests.faults.kills import packets
 from thcli.cli.app import run
 from thcli.cli.console import Console
@@ -39,7 +38,6 @@ from thcli.media.reading.container import open_input as real_open_input
 from thcli.media.writing import segments
 from thcli.media.writing.mux import Muxer
 
-PATIENCE = 90.0  # seconds for one command
 SEGMENT = 2  # frames in a segment of a resumable job
 
 
@@ -117,10 +115,9 @@ def execute(argv: list[str], room: Path, *faults: Fault) -> Outcome:
 
 def start(argv: list[str], room: Path, *faults: Fault) -> int:
     """Start a command in a forked child and return its process."""
-    process = os.fork()
+    process = fork(room)
     if process == 0:
         code = 1
-        gc.freeze()  # what this process left is not freed here: its codecs would wait for threads
         try:
             with prepared(room, faults) as said:
                 try:
@@ -133,15 +130,11 @@ def start(argv: list[str], room: Path, *faults: Fault) -> int:
 
 
 def wait(process: int, room: Path) -> Outcome:
-    """Wait for a child; kill it when it takes too long."""
-    ends = time.monotonic() + PATIENCE
-    while (status := os.waitpid(process, os.WNOHANG)) == (0, 0):
-        if time.monotonic() > ends:
-            os.kill(process, signal.SIGKILL)
-        time.sleep(0.005)
+    """Wait for a child."""
+    code = join(process, room)
     note = room / "said"
     said = note.read_text() if note.exists() else ""
-    return Outcome(os.waitstatus_to_exitcode(status[1]), said, *_left(room))
+    return Outcome(code, said, *_left(room))
 
 
 def _left(room: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

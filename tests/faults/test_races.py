@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.commands import VERBS, whole
+from tests.faults.forks import fork, join
 from tests.faults.inject import (
     Fault,
     before_call,
@@ -131,11 +132,17 @@ def test_the_second_of_two_resumable_jobs_is_refused(name: str, room: Path, tmp_
     done.require_clean(VERBS[name].output)
 
 
-def in_children(count: int, work: Callable[[], object]) -> list[int]:
-    """Run a function in forked children at once and return their exit codes."""
+def in_children(count: int, work: Callable[[], object], room: Path) -> list[int]:
+    """Run a function in forked children at once and return their exit codes.
+
+    Args:
+        count: of the children.
+        work: the function.
+        room: folder for the stacks of children that hang.
+    """
     children = []
     for _ in range(count):
-        child = os.fork()
+        child = fork(room)
         if child == 0:
             code = 1
             try:
@@ -144,7 +151,7 @@ def in_children(count: int, work: Callable[[], object]) -> list[int]:
             finally:
                 os._exit(code)
         children.append(child)
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    return [join(child, room) for child in children]
 
 
 def cached(root: Path) -> dict[str, bytes]:
@@ -166,7 +173,7 @@ def test_processes_import_one_file_at_once(tmp_path: Path) -> None:
         arrive()
         weights.import_file("a", tmp_path / "given", store=cache)
 
-    assert in_children(3, work) == [0, 0, 0]
+    assert in_children(3, work, tmp_path) == [0, 0, 0]
     assert list(cached(cache.root).values()) == [BLOB]
     assert weights.locate("a", offline=True, store=cache).read_bytes() == BLOB
 
@@ -182,7 +189,7 @@ def test_processes_pull_one_file_at_once(tmp_path: Path) -> None:
             arrive()
             weights.pull(["a"], store=cache, transport=transport(site))
 
-        assert in_children(3, work) == [0, 0, 0]
+        assert in_children(3, work, tmp_path) == [0, 0, 0]
         assert len(site.requests) == 1
     assert list(cached(cache.root).values()) == [BLOB]
 

@@ -7,22 +7,21 @@ import random
 import re
 import resource
 import shutil
-import signal
 import sys
 import tempfile
-import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.faults.forks import fork, stacks_of
 from tests.fuzz.seeds import Kit
 from thcli.__main__ import silence_libraries
 from thcli.cli.app import run
 from thcli.weights.manage import cache_folder
 
 CODES = (0, 2, 3, 4, 5, 6, 7)
-WALL_SECONDS = 90  # on a busy machine
+WALL_SECONDS = 90.0  # on a busy machine
 CPU_SECONDS = 40
 MEMORY = 3 << 30  # bytes beyond what the parent has
 FILE_BYTES = 64 << 20
@@ -91,11 +90,11 @@ def execute(kind: str, name: str, content: bytes, kit: Kit, seed: int) -> Outcom
         path = folder / name
         path.write_bytes(content)
         argv = command(kind, path, kit, random.Random(seed))
-        child = os.fork()
+        child = fork(folder, WALL_SECONDS)
         if child == 0:
             _become(argv, folder, isolated_weights=kind == "weights")
-        status = _wait(child)
-        return _judge(status, folder)
+        status = os.waitpid(child, 0)[1]
+        return _judge(status, stacks_of(child, folder), folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -151,25 +150,10 @@ def _auditor(folder: Path) -> Any:
     return audit
 
 
-def _wait(child: int) -> int | None:
-    """Return the child's status, None after a timeout."""
-    ends = time.monotonic() + WALL_SECONDS
-    pause = 0.002
-    while time.monotonic() < ends:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.05)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
-
-
-def _judge(status: int | None, folder: Path) -> Outcome:
+def _judge(status: int, stacks: str, folder: Path) -> Outcome:
     said = (folder / "stderr").read_text("utf-8", "replace") if (folder / "stderr").exists() else ""
-    if status is None:
-        return Outcome(-1, f"ran longer than {WALL_SECONDS} s", said)
+    if stacks:
+        return Outcome(-1, f"ran longer than {WALL_SECONDS:.0f} s", said + stacks)
     if os.WIFSIGNALED(status):
         return Outcome(-1, f"ended by signal {os.WTERMSIG(status)}", said)
     code = os.WEXITSTATUS(status)

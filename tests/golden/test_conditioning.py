@@ -3,12 +3,12 @@
 Positions in [-1, 1] are pixels times 128 on an image of 256 pixels, and the warp is zero outside:
 at the edge an error of a position is multiplied by up to 128 levels per unit. Two correct programs
 whose sums run in another order therefore differ in gen/deformed by up to 128 times the error of
-gen/deformation. At offset 1 the published code and this one, on one machine, are 1e-5 apart, and
-both 2e-5 from the same network in float64.
+gen/deformation. docs/figures.md has the published code in float64 and float32.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import pytest
@@ -27,7 +27,6 @@ from thcli.engines.monkeynet.networks import (
 from thcli.engines.shared.fast_conv.few_outputs import FewOutputConv
 from thcli.engines.shared.fast_conv.fft_conv import FftConv
 from thcli.engines.shared.fast_conv.winograd import WinogradConv
-from thcli.engines.shared.networks.keypoints import relative_points
 
 OFFSET, SEEDS = 1, 4
 HALF_ULP = 2.0**-24
@@ -45,11 +44,17 @@ def networks() -> Iterator[tuple[KeypointDetector, Generator]]:
 
 
 def warp(
-    networks: tuple[KeypointDetector, Generator], noise: torch.Generator | None
+    networks: tuple[KeypointDetector, Generator],
+    noise: torch.Generator | None,
+    precision: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor]:
     """Return the stages deformation and deformed, with noise on the images that set the motion."""
     detector, generator = networks
-    images = [fill.image("monkeynet", number, OFFSET) for number in range(3)]
+    motion = generator.dense_motion_module
+    if precision is not torch.float32:
+        detector = copy.deepcopy(detector).to(precision)
+        motion = copy.deepcopy(motion).to(precision)
+    images = [fill.image("monkeynet", number, OFFSET).to(precision) for number in range(3)]
     source = images[0]
     if noise is not None:
         images = [
@@ -57,10 +62,10 @@ def warp(
             for image in images
         ]
     own, first, second = (detector(image) for image in images)
-    mean = relative_points(second.mean.numpy(), first.mean.numpy(), own.mean.numpy())
+    mean = second.mean - first.mean + own.mean
     small = downsample(images[0])
     encoded = EncodedSource(small, [], own, heatmaps(own, (small.shape[2], small.shape[3])))
-    field = generator.motion(encoded, Keypoints(torch.from_numpy(mean), second.var))
+    field = motion(encoded, Keypoints(mean, second.var))
     return field.deformation, generator.warp(source, field)
 
 
@@ -77,6 +82,19 @@ def test_half_a_unit_in_the_last_place_of_the_input_shows_in_the_warped_image(
         assert pixels[-1] <= 1.1 * AMPLIFICATION * positions[-1]
     assert max(positions) < 4e-6
     assert max(pixels) > 500 * HALF_ULP
+
+
+@torch.inference_mode()
+def test_float32_lies_as_near_to_float64_as_float32_can(
+    networks: tuple[KeypointDetector, Generator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deformation, deformed = warp(networks, None)
+    monkeypatch.setattr(Tensor, "float", Tensor.double)  # which the networks call after half types
+    exact_deformation, exact = warp(networks, None, torch.float64)
+    position = float((deformation - exact_deformation).abs().max())
+    assert 0 < position < 2e-6  # the largest position is 1.2: 17 units in its last place
+    pixel = float((deformed - exact).abs().max())
+    assert 200 * HALF_ULP < pixel <= AMPLIFICATION * (position + 2 * HALF_ULP)
 
 
 def test_no_fast_convolution_computes_the_motion(

@@ -196,16 +196,17 @@ def _commands() -> Any:
     return commands
 
 
-def _format_help(command: Any) -> None:
+def _format_help(command: Any, parent: Any = None) -> None:
     """Prepare help texts for Rich: paragraphs wrap to the terminal, brackets are no markup."""
+    context = typer.Context(command, parent=parent, **command.context_settings)
     paragraphs = introspection.cleandoc(command.help or "").split("\n\n")
     command.help = "\n\n".join(to_markup(" ".join(part.split())) for part in paragraphs)
-    for parameter in command.params:
+    for parameter in (*command.params, command.get_help_option(context)):
         parameter.help = to_markup(parameter.help or "")
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""  # a switch takes no value
     for inner in getattr(command, "commands", {}).values():
-        _format_help(inner)
+        _format_help(inner, context)
 
 
 def run(argv: Sequence[str]) -> int:

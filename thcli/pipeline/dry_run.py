@@ -73,7 +73,7 @@ def rehearse_reenact(
     with Job("reenact", on, options, inputs) as job:
         driver = probe_driver(driving, options, job)
         named = preview_stem(f"{Path(source).stem}_{Path(driving).stem}", options)
-        target = output_path(output, named, driving, driver, "reenact")
+        target = output_path(output, named, driving, driver, "reenact", options.read)
         check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
         require_sound(driver, options.faces.select)
         trial = replace(
@@ -148,7 +148,7 @@ def rehearse_refine(
         info = media.probe(job.seekable(video), options.read)
         require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_refined", options)
-        target = output_path(output, stem, video, info, "refine")
+        target = output_path(output, stem, video, info, "refine", options.read)
         OutputTarget(target, options.output.overwrite).check(0)
         trial = replace(
             options,
@@ -170,7 +170,7 @@ def rehearse_edit(
         info = media.probe(job.seekable(video), options.read)
         require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_edit", options)
-        target = output_path(output, stem, video, info, "edit")
+        target = output_path(output, stem, video, info, "edit", options.read)
         for path in variant_targets(target, parse_requests(options), options):
             check_outputs(path, options.output, compare=options.compare, file=options.save_edit)
         trial = replace(

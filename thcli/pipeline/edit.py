@@ -77,7 +77,7 @@ def edit(
         info = media.probe(job.seekable(video), options.read)
         require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_edit", options)
-        target = output_path(output, stem, video, info, "edit")
+        target = output_path(output, stem, video, info, "edit", options.read)
         targets = variant_targets(target, requests, options)
         for path in targets:
             check_outputs(path, options.output, compare=options.compare, file=options.save_edit)

@@ -98,7 +98,8 @@ def reenact_driven(
     with Job("reenact", on, options, (source, driving)) as job:
         driver = probe_driver(driving, options, job)
         stem = f"{Path(source).stem}_{Path(driving).stem}"
-        target = output_path(output, preview_stem(stem, options), driving, driver, "reenact")
+        named = preview_stem(stem, options)
+        target = output_path(output, named, driving, driver, "reenact", options.read)
         controls = _read_controls(options)
         if driver.kind == "motion":
             reason = f"with {driving}, which is a motion file already"

@@ -62,7 +62,12 @@ def refine(
         info = media.probe(job.seekable(video), options.read)
         require_sound(info, options.faces.select)
         target = output_path(
-            output, preview_stem(f"{Path(video).stem}_refined", options), video, info, "refine"
+            output,
+            preview_stem(f"{Path(video).stem}_refined", options),
+            video,
+            info,
+            "refine",
+            options.read,
         )
         OutputTarget(target, options.output.overwrite).check(0)
         mesh_frames = engine_of(info.metadata) == MESH_ENGINE

@@ -42,13 +42,14 @@ COLOURS: Mapping[str, str] = MappingProxyType(
 
 
 def parse_colour(word: str) -> str:
-    """Return a colour name or #RRGGBB as six hexadecimal digits, "" for any other word."""
+    """Return a colour name, #RRGGBB or #RGB as six hexadecimal digits, "" for any other word."""
     plain = word.strip().lower().replace("_", " ").replace("-", " ")
     if plain in COLOURS:
         return COLOURS[plain]
     digits = plain.removeprefix(_MARK)
-    valid = plain.startswith(_MARK) and len(digits) == 6 and not set(digits) - set(hexdigits)
-    return digits if valid else ""
+    if not plain.startswith(_MARK) or len(digits) not in (3, 6) or set(digits) - set(hexdigits):
+        return ""
+    return digits if len(digits) == 6 else "".join(digit * 2 for digit in digits)
 
 
 def levels_of(digits: str) -> tuple[int, int, int]:

@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from thcli.core.errors import OutputError, UsageError
+from thcli.core.errors import OutputError
 from thcli.core.imaging import to_uint8
 from thcli.media.writing.animation_comment import write_comment
 from thcli.media.writing.encoder import VideoEncoder, VideoFormat
 from thcli.media.writing.mux import ContainerSettings, Muxer
+from thcli.media.writing.target import one_image_error
 from thcli.media.writing.timing import TimelineState
 
 Pixels = np.ndarray[Any, Any]
@@ -123,10 +124,7 @@ class ImageSink:
 
     def write(self, pixels: Pixels, pts: int, duration: int) -> None:
         if self._written:
-            raise UsageError(
-                f"{self._path} holds one image, and there is more than one frame.",
-                "Give the name of a video or a folder as output.",
-            )
+            raise one_image_error(self._path)
         self._written = True
         save_image(self._partial, self._path.suffix.lower(), pixels, self._comment)
 

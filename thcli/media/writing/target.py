@@ -68,6 +68,11 @@ class OutputTarget:
         """File extension, '' for a folder and standard output."""
         return "" if self.kind in ("folder", "stdout") else self.path.suffix
 
+    def require_frames(self) -> None:
+        """Raise UsageError for one image, which holds no second frame."""
+        if self.kind == "image":
+            raise one_image_error(self.path)
+
     def check(self, pixels: int) -> None:
         """Check the target before any work.
 
@@ -204,3 +209,11 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def one_image_error(path: Path) -> UsageError:
+    """Return the error for a second frame in an image file."""
+    return UsageError(
+        f"{path} holds one image, and there is more than one frame.",
+        "Give the name of a video or a folder as output.",
+    )

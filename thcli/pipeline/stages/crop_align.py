@@ -69,7 +69,9 @@ def crop(
     with Job("crop", on, options, [source]) as job:
         info = media.probe(job.seekable(source), options.read)
         require_sound(info, options.faces.select)
-        target = output_path(output, f"{Path(source).stem}_crop", source, info, "crop")
+        target = output_path(
+            output, f"{Path(source).stem}_crop", source, info, "crop", options.read
+        )
         kept_path, overwrite = _kept_crop_track(target, options), options.output.overwrite
         size = (options.template.size, options.template.size)
         face_finder = FaceFinder.load(options.faces, options.run, options.read)
