@@ -13,7 +13,7 @@ from thcli.motion.reference.search import DriverReference
 from thcli.motion.sliders import load_slider_shapes
 
 # mouth opening of the reference above which opening ratios to it are defined
-MOUTH_OPEN_RANGE = (0.02, 0.06)
+MOUTH_OPEN_RANGE = (0.01, 0.035)
 WINK_RANGE = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
 AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
