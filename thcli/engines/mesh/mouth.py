@@ -22,7 +22,9 @@ LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour i
 # brightest; red over green and blue of the lips, over the skin's
 WARM_RANGE, REDDER_RANGE = (0.02, 0.12), (1.16, 1.3)
 SHOULDER = np.float32(230.0)  # brightness above which highlights are compressed
-LEAST_SHRINKING = 1.2  # pixels of the driver's mouth for one of the source's, from which it is blurred
+LEAST_SHRINKING = (
+    1.2  # pixels of the driver's mouth for one of the source's, from which it is blurred
+)
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
