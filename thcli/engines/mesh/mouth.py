@@ -22,9 +22,8 @@ LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour i
 # brightest; red over green and blue of the lips, over the skin's
 WARM_RANGE, REDDER_RANGE = (0.02, 0.12), (1.16, 1.3)
 SHOULDER = np.float32(230.0)  # brightness above which highlights are compressed
-LEAST_SHRINKING = (
-    1.2  # pixels of the driver's mouth for one of the source's, from which it is blurred
-)
+# Pixels of the driver's mouth for one of the source's, from which it is blurred
+LEAST_SHRINKING = 1.2
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
@@ -162,4 +161,5 @@ def _sample_smooth(image: Image, positions: Array32, shrinking: float) -> Image:
     x1, y1 = np.clip(np.ceil(positions.max((0, 1))).astype(int) + reach, 1, size)
     sigma = 0.5 * float(np.sqrt(shrinking**2 - 1))
     part = cv2.GaussianBlur(image[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)], (0, 0), sigma)
-    return remap(np.asarray(part, np.uint8), positions - np.float32([x0, y0]))
+    corner = np.array([x0, y0], np.float32)
+    return remap(np.asarray(part, np.uint8), positions - corner)
