@@ -13,7 +13,8 @@ from tests.motion.retargeting import canonical_shapes, retargeted, rows
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.types import Motion
-from thcli.motion import canonical, closure, sliders
+from thcli.motion import canonical, closure, openings, sliders
+from thcli.motion.reference import frames
 from thcli.motion.retarget import RetargetedMotion
 
 
@@ -156,3 +157,30 @@ def test_eyes_that_stay_wide_are_wide_against_the_rest_pose(widened: float) -> N
     motion = replace(motion, constants={**motion.constants, "rest": motion.arrays["pose"][0]})
     found = rows(retargeted(motion), "opening").mean()
     assert found == pytest.approx(1 + widened, abs=0.08)
+
+
+def test_blinks_are_followed_as_measured_and_noise_is_not() -> None:
+    smoothed, usable = np.full((3, 2), 0.2), np.array([True, True, False])
+    measured = smoothed + np.array([[0.004], [-0.06], [-0.06]])
+    out = frames.keep_fast_lids(smoothed, measured, usable, 1.0)
+    np.testing.assert_array_equal(out[[0, 2]], smoothed[[0, 2]])
+    np.testing.assert_allclose(out[1], measured[1])
+    np.testing.assert_array_equal(frames.keep_fast_lids(smoothed, measured, usable, 10), smoothed)
+
+
+def test_squints_deepen_in_order_and_shut_and_open_eyes_stay() -> None:
+    asked = np.linspace(0, 1.5, 151)
+    out = openings.deepen_squints(asked)
+    assert (np.diff(out) > 0).all() and out[0] == 0
+    np.testing.assert_allclose(out[asked >= openings.SQUINT_END], asked[80:], atol=1e-12)
+    assert out[40] < 0.32
+
+
+def test_an_open_source_takes_parted_lips_as_its_reference_and_can_close() -> None:
+    """The only parted frame is turned a little, and the closed ones are not."""
+    t = np.arange(30)
+    parted = np.exp(-(((t - 20) / 2.0) ** 2))
+    curves = sliders.SliderCurves(jaw=0.3 * parted, yaw=8 * parted)
+    motion = sliders.motion_from_sliders(curves, t, Fraction(1, 25), synthetic.SIZE)
+    out = canonical_shapes(retargeted(motion, source=synthetic.source(jaw=0.25)))
+    assert canonical.mouth_opening(out)[:12].max() < 0.02

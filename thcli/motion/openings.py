@@ -8,14 +8,16 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.motion import anatomy, canonical, closure
 from thcli.motion.canonical import neutral
-from thcli.motion.reference_frame import MIN_BLINK_AMPLITUDE
+from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE
+from thcli.motion.reference.search import DriverReference
 from thcli.motion.sliders import load_slider_shapes
 
 # mouth opening of the reference above which opening ratios to it are defined
-MOUTH_OPEN_RANGE = (0.02, 0.06)
+MOUTH_OPEN_RANGE = (0.01, 0.035)
 WINK_RANGE = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
 AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
+SQUINT_DEPTH, SQUINT_END = 0.11, 0.8  # most of what is added to squints; ratio where they end
 SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
 
 
@@ -25,7 +27,7 @@ class OpeningRules:
     def __init__(
         self,
         source_shape: Array,
-        reference_shape: Array,
+        reference: DriverReference,
         shape_ratio: float,
         *,
         median_eyes: float,
@@ -36,7 +38,7 @@ class OpeningRules:
 
         Args:
             source_shape: canonical shape of the source, (468, 3).
-            reference_shape: canonical shape of the driver's reference.
+            reference: the driver's reference.
             shape_ratio: scale of the source's shape over that of the reference.
             median_eyes: median eye opening of the driver.
             shut_eyes: eye opening of the driver's shut eyes; None for lids that are exact, in which
@@ -46,14 +48,14 @@ class OpeningRules:
         self._shape_ratio, self._absolute = shape_ratio, absolute
         self._source_eyes = canonical.eye_openings(source_shape)
         self._source_gaps = canonical.lip_gaps(source_shape)
-        self._reference_gaps = canonical.lip_gaps(reference_shape)
-        self._reference_mouth = float(canonical.mouth_opening(reference_shape))
+        self._reference_gaps = canonical.lip_gaps(reference.shape)
+        self._reference_mouth = float(canonical.mouth_opening(reference.shape))
         # an open eye has the reference's opening, but not a blink's unless the source blinks too
         least = 0.9 * median_eyes * np.minimum(self._source_eyes.mean() / AWAKE_OPENING, 1)
-        awake = canonical.eye_openings(reference_shape)
+        awake = reference.eyes
         if shut_eyes is not None:
             awake = np.clip(awake, least, max(1.2 * median_eyes, least))
-        self._shut_threshold = shut_eyes or 0.0
+        self._shut_threshold, self._exact_lids = shut_eyes or 0.0, shut_eyes is None
         self._awake_opening = np.maximum(awake, self._shut_threshold + MIN_BLINK_AMPLITUDE * 0.5)
 
     def lip_gaps(self, driver_gaps: Array, gain: Array) -> Array:
@@ -73,23 +75,33 @@ class OpeningRules:
         closing = np.where(ratio < 1, np.minimum(scaled, added), added)
         return np.asarray(np.maximum(added + ratio_weight * (closing - added), 0))
 
-    def eye_openings(self, shape: Array, gain: Array) -> tuple[Array, Array]:
+    def eye_openings(self, eyes: Array, gain: Array) -> tuple[Array, Array]:
         """Return lid gaps over the source's own, and over a neutral eye's where the source's is
         shut.
 
-        (T, 2) each, the eye on the image's left first.
+        (T, 2) each, the eye on the image's left first. eyes: (T, 2) openings of the driver's.
         """
-        eyes = canonical.eye_openings(shape)
         ratio = (eyes - self._shut_threshold) / (self._awake_opening - self._shut_threshold)
         mean, wink = ratio.mean(-1, keepdims=True), (ratio[:, :1] - ratio[:, 1:]) / 2
         wink = wink * smoothstep(*WINK_RANGE, np.abs(wink))
         target = np.concatenate([mean + wink, mean - wink], -1)
         target = np.clip(target, 0, closure.MAX_OPENING_RATIO)
+        if not self._exact_lids:
+            target = deepen_squints(target)
         source_open = smoothstep(*SOURCE_EYE_RANGE, self._source_eyes)
         opening = 1 + gain[:, None] * source_open * (target - 1)
         opening = np.clip(opening, 0, closure.MAX_OPENING_RATIO)
         source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, self._source_eyes)
         return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * target)
+
+
+def deepen_squints(opening: Array) -> Array:
+    """Return ratios of half-shut eyes as they must be asked for, to be rendered as given.
+
+    A rendered lid that is half down is read, and looks, further open than a lid that is.
+    """
+    share = np.clip(opening / SQUINT_END, 0, 1)
+    return np.asarray(opening - SQUINT_DEPTH * np.sin(np.pi * share) ** 2)
 
 
 def mouth_closing_shape(source_shape: Array) -> Array:

@@ -30,7 +30,8 @@ from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
 from thcli.motion.observe import KIND, rebuild_driver_meshes
 from thcli.motion.openings import OpeningRules, lid_gap_ratios, mouth_closing_shape
-from thcli.motion.reference_frame import DriverReference, measure_frames, select_neutral_frames
+from thcli.motion.reference.frames import keep_fast_lids, measure_frames
+from thcli.motion.reference.search import ReferenceSearch
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline, read_timeline
 
@@ -104,7 +105,9 @@ class RetargetedMotion:
             self._timeline, smooth.create_filter(store, self._timeline, smoothing, options.causal)
         )
         self._measurements = measure_frames(store, self._timeline, self._source, self._source_gaze)
-        self._reference = self._find_reference(reference)
+        self._reference = ReferenceSearch(
+            self._timeline, self._driver, self._measurements, self._size, self._source
+        ).find(options, self._source_gaze, self._rest_pose, reference)
         self._prepare_constants()
 
     @property
@@ -157,52 +160,6 @@ class RetargetedMotion:
         shape = neutral() + self._driver.expression(start, stop)
         return canonical.unpack_pose(self._driver.pose[start:stop], shape, self._size)
 
-    def _find_reference(self, frame: int | None) -> DriverReference:
-        """Return the driver's face that corresponds to the source."""
-        if self._rest_pose is not None:
-            return self._rest_reference(self._rest_pose)
-        if self._options.mode == "absolute":
-            return self._neutral_reference()
-        if frame is None:
-            frame = (
-                int(np.argmin(self._measurements.distance))
-                if not self._options.causal
-                else int(np.argmax(self._timeline.unoccluded))
-            )
-        posed = self._driver_faces(frame, frame + 1)
-        return DriverReference(
-            posed.shape[0],
-            posed.rotation[0],
-            float(posed.log_scale[0]),
-            posed.centre[0],
-            self._driver.gaze[frame],
-            frame,
-        )
-
-    def _rest_reference(self, rest_pose: Array) -> DriverReference:
-        posed = canonical.unpack_pose(rest_pose, neutral(), self._size)
-        gaze = load_slider_shapes().gaze
-        log_scale = float(posed.log_scale)
-        return DriverReference(neutral(), posed.rotation, log_scale, posed.centre, gaze, -1)
-
-    def _neutral_reference(self) -> DriverReference:
-        """Return the driver's neutral face in the source's direction and the median framing."""
-        frames = select_neutral_frames(self._timeline, self._measurements)
-        expressions = [self._driver.expression(int(i), int(i) + 1)[0] for i in frames]
-        shape = np.mean(expressions, 0) + neutral()
-        pose = self._driver.pose[self._timeline.valid]
-        median = canonical.unpack_pose(np.median(pose, 0), shape, self._size)
-        # the rotation in which this driver looks in the source's direction
-        _, rotation, _ = fit_rigid_points(shape, self._source.shape)
-        return DriverReference(
-            shape,
-            self._source.rotation @ rotation,
-            float(median.log_scale),
-            median.centre,
-            self._source_gaze,
-            -1,
-        )
-
     def _prepare_constants(self) -> None:
         """Compute the quantities that are the same in every frame."""
         reference, source = self._reference, self._source
@@ -224,7 +181,7 @@ class RetargetedMotion:
         unoccluded = self._timeline.unoccluded
         self._openings = OpeningRules(
             source.shape,
-            reference.shape,
+            reference,
             self._shape_ratio,
             median_eyes=self._measurements.median_eye_opening(unoccluded),
             shut_eyes=None if exact_lids else self._measurements.shut_threshold(unoccluded),
@@ -304,7 +261,13 @@ class RetargetedMotion:
                 gaps = self._closed_lip_gaps(canonical.lip_gaps(aligned), start, stop, scale)
                 closure.set_lips(retargeted, self._openings.lip_gaps(gaps, gain))
             if region in ("all", "expression", "eyes"):
-                opening, added_opening = self._openings.eye_openings(shape, gain)
+                eyes = keep_fast_lids(
+                    canonical.eye_openings(shape),
+                    canonical.eye_openings(self._measured_shape(start, stop)),
+                    self._timeline.unoccluded[start:stop],
+                    self._options.smooth,
+                )
+                opening, added_opening = self._openings.eye_openings(eyes, gain)
                 closure.set_lids(retargeted, source, opening, added_opening)
         if self._controls.sliders:
             apply.apply_sliders(retargeted, self._controls.rows(start, stop))
@@ -315,12 +278,16 @@ class RetargetedMotion:
 
         Smoothing leaves short closures open. scale: (T,) of the shapes over the reference's.
         """
-        window = self._store.window(start, stop)
-        shape = neutral() + np.asarray(window.arrays["expression"], np.float64)
+        shape = self._measured_shape(start, stop)
         closed = 1 - smoothstep(*CLOSED_LIPS_RANGE, canonical.mouth_opening(shape))
         closed = closed * self._timeline.unoccluded[start:stop]
         measured = canonical.lip_gaps(shape) / scale[:, None]
         return np.asarray(gaps + closed[:, None] * np.minimum(measured - gaps, 0))
+
+    def _measured_shape(self, start: int, stop: int) -> Array:
+        """Return the driver's canonical shapes (T, 468, 3) as tracked, without smoothing."""
+        window = self._store.window(start, stop)
+        return np.asarray(neutral() + np.asarray(window.arrays["expression"], np.float64))
 
     def _place_points(
         self, shape: Array, start: int, stop: int, weight: Array

@@ -24,7 +24,7 @@ from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, neutral
 from thcli.motion.file.windows import windows
 from thcli.motion.observe import KIND
 from thcli.motion.openings import SHUT_EYE_RANGE
-from thcli.motion.reference_frame import measure_frames, select_neutral_frames
+from thcli.motion.reference.frames import measure_frames, select_neutral_frames
 from thcli.motion.retarget import RetargetedMotion
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Bools, Ints, Timeline, nearest_usable, read_timeline

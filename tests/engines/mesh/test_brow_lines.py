@@ -10,9 +10,9 @@ import numpy as np
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.engine import render_frame
-from thcli.engines.mesh.head import brow_lines
+from thcli.engines.mesh.head import brow_lines, lines_of_skin
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
-from thcli.motion import brows, canonical
+from thcli.motion import brows, canonical, closure
 from thcli.motion.render_target import RenderTarget
 
 SIDE = 256
@@ -79,10 +79,10 @@ def test_nothing_is_drawn_on_glasses() -> None:
     worn = np.zeros(len(mesh()))
     worn[[105, 104, 63, 68, 69, 66, 107, 108]] = 1  # the brow on the image's left
     plain, framed = (brow_lines.prepare(skin(), mesh(), 0.0, w).field for w in (None, worn))
-    column, row = np.rint(brow_lines.places()[[104, 105, 69]].mean(0)).astype(int)
+    column, row = np.rint(lines_of_skin.places()[[104, 105, 69]].mean(0)).astype(int)
     near = np.s_[row - 2 : row + 3, column - 2 : column + 3]
     assert np.abs(plain[near]).max() > 0.01 and np.abs(framed[near]).max() < 1e-4
-    other = np.s_[:, int(brow_lines.places()[338, 0]) :]
+    other = np.s_[:, int(lines_of_skin.places()[338, 0]) :]
     assert np.array_equal(plain[other], framed[other])
 
 
@@ -91,10 +91,10 @@ def test_own_lines_grow_with_a_rise_and_fade_where_raised_brows_come_down() -> N
     line = int(mesh()[[69, 299], 1].mean())
     image[line - 1 : line + 2] = (np.array(faces.SKIN) * 0.8).astype(np.uint8)
     lines = brow_lines.prepare(image, mesh(), 0.0)
-    column, row = brow_lines.places()[[69, 299]].mean(0).astype(int)
+    column, row = lines_of_skin.places()[[69, 299]].mean(0).astype(int)
     shape = canonical.decompose(mesh()).shape
     rise = brows.weights()[:, None] * np.array([0, -0.15, 0])
-    deeper, fainter = lines.shown(shape + rise), lines.shown(shape - rise)
+    deeper, fainter = lines.shown(shape + rise, 0.0), lines.shown(shape - rise, 0.0)
     assert deeper is not None and fainter is not None
     near = np.s_[row - 3 : row + 4, column - 3 : column + 4]
     assert deeper[near].min() < -0.05 and fainter[near].max() > 0.02
@@ -103,3 +103,16 @@ def test_own_lines_grow_with_a_rise_and_fade_where_raised_brows_come_down() -> N
 def test_lines_of_a_blurred_picture_are_fainter() -> None:
     sharp, blurred = (np.ptp(brow_lines.prepare(skin(), mesh(), b).field) for b in (0.0, 0.02))
     assert blurred < 0.8 * sharp
+
+
+def test_a_smile_draws_lines_beside_the_eyes_unless_they_open_wide() -> None:
+    own = brow_lines.prepare(skin(), mesh(), 0.0)
+    shape = canonical.decompose(mesh()).shape
+    wide = shape[None].copy()
+    closure.set_lids(wide, shape, np.full((1, 2), 1.4))
+    drawn = own.shown(shape, 1.0)
+    assert drawn is not None
+    column, row = np.rint(lines_of_skin.places()[23]).astype(int)
+    assert drawn[row : row + 6, column].min() < -0.05
+    assert own.shown(shape, 0.0) is None
+    assert own.shown(wide[0], 1.0) is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import closed_lips
+from thcli.engines.mesh import closed_lips, mouth
 from thcli.engines.mesh.anatomy import EYES, LIPS, face_height
 from thcli.engines.mesh.engine import render_frame
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
@@ -219,3 +219,34 @@ def test_small_motion_makes_small_changes() -> None:
     two = render_frame(source, faces.make_target(source, turn=(0, 12.01, 0)), None).astype(int)
     assert np.abs(one - two).mean() < 0.05
     assert np.quantile(np.abs(one - two).max(-1), 0.999) <= 6
+
+
+def test_closed_lips_of_a_small_mouth_have_a_line_between_them() -> None:
+    base = faces.make_source(64, 64)
+    mesh = faces.make_target(base, mouth=0.25).points
+    image = np.full((64, 64, 3), (150, 60, 60), np.uint8)
+    lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap)
+    target = faces.make_target(base, mouth=0.0).points
+    out = image.copy()
+    closed_lips.render(out, image, lips, target)
+    mouth = fit_opening(target, LIPS)
+    assert mouth.width < 40
+    u, v = local_coordinates(mouth, (slice(0, 64), slice(0, 64)))
+    seam = (np.abs(v - mouth.rims(u)[0]) * mouth.width < 0.6) & (u > 0.2) & (u < 0.8)
+    assert out[seam][:, 0].mean() < 0.8 * 150
+
+
+def test_a_driver_mouth_that_shrinks_is_averaged() -> None:
+    """Stripes of single pixels, a fifth as large in the source, are grey."""
+    base = faces.make_source(96, 96)
+    target = faces.make_target(base, mouth=0.4).points
+    stripes = np.zeros((480, 480, 3), np.uint8)
+    stripes[:, ::2] = 255
+    out = np.full((96, 96, 3), 128, np.uint8)
+    mouth.render_driver_mouth(out, np.full(3, 128.0), 1.0, target, target * 5, stripes)
+    lips = fit_opening(target, LIPS)
+    u, v = local_coordinates(lips, (slice(0, 96), slice(0, 96)))
+    upper, lower = lips.rims(u)
+    inside = (u > 0.3) & (u < 0.7) & (v > upper + 0.1) & (v < lower - 0.1)
+    assert inside.sum() > 5
+    assert np.ptp(out[inside].astype(int)) < 40

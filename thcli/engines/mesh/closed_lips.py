@@ -23,11 +23,12 @@ OPEN_RANGE = (0.02, 0.07)  # gap / width of the target between which the line fa
 CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lips are sampled again
 HEIGHT_RANGE = (0.45, 0.9)  # share of a lip's height, from its inner rim, in which that fades out
 LEAST_HEIGHT = 0.02  # of a lip, widths
-CORNER_FADE = 0.16  # widths beside each corner; landmarks of turned faces miss the far corner
+CORNER_FADE = 0.12  # widths beside each corner; landmarks of turned faces miss the far corner
 # of a lip beside its inner rim, where the picture mixes it with teeth: share of its height, pixels
 MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.12, 1.5, 0.4
-LINE_DARKNESS = 0.55  # brightness of the line between closed lips over that of the lips
-LINE_WIDTH, LINE_SHARE = 0.008, 0.65  # half of its width, in mouth widths; its share of the colour
+LINE_DARKNESS = 0.5  # brightness of the line between closed lips over that of the lips
+# Half of its width, in mouth widths and in pixels at least; its share of the colour
+LINE_WIDTH, LEAST_LINE, LINE_SHARE = 0.008, 0.5, 0.85
 _HALF = len(LIPS) // 2
 _UPPER = np.r_[0, np.arange(len(LIPS) - 1, _HALF - 1, -1)]
 _LOWER = np.arange(_HALF + 1)
@@ -70,7 +71,9 @@ def prepare(
     if colour is None:
         inner = clear[LIPS, :2] + 0.35 * (mesh[LIPS_OUTER, :2] - clear[LIPS, :2])
         colours = remap(image, inner[None].astype(np.float32))[0]
-        colour = np.asarray(LINE_DARKNESS * np.median(colours, 0), np.float64)
+        lip = np.median(colours, 0)
+        tint = np.sqrt(lip / max(float(lip.max()), 1.0))  # light within lips turns redder
+        colour = np.asarray(LINE_DARKNESS * lip * tint, np.float64)
     return PartedLips(rims, mixed, colour, gap, blur)
 
 
@@ -101,7 +104,7 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
         opening.blend(
             out, region, np.asarray(shown * inside * cover, np.float32), remap(image, positions)
         )
-    width = np.float32(LINE_WIDTH)
+    width = np.float32(max(LINE_WIDTH, LEAST_LINE / max(mouth.width, 1.0)))
     line = (rims[0] - width, rims[1] + width)
     soft = max(1.5, 2 * LINE_WIDTH * mouth.width, lips.blur)
     seam = opening.coverage(mouth, u, v, line, soft)

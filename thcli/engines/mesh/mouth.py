@@ -5,6 +5,7 @@ For a mouth without a driving frame see `mouth_interior`.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from thcli.core.imaging import smoothstep
@@ -21,6 +22,8 @@ LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour i
 # brightest; red over green and blue of the lips, over the skin's
 WARM_RANGE, REDDER_RANGE = (0.02, 0.12), (1.16, 1.3)
 SHOULDER = np.float32(230.0)  # brightness above which highlights are compressed
+# Pixels of the driver's mouth for one of the source's, from which it is blurred
+LEAST_SHRINKING = 1.2
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
@@ -136,8 +139,27 @@ def render_driver_mouth(
     u, v = opening.local_coordinates(lips, region)
     upper, lower = lips.rims(u)
     driver_v = opening.map_between_rims(v, (upper, lower), driver_lips.rims(u))
-    colour = remap(frame, opening.to_pixels(driver_lips, u, driver_v)).astype(np.float32)
+    positions = opening.to_pixels(driver_lips, u, driver_v)
+    shrinking = driver_lips.width / max(lips.width, 1.0)
+    colour = _sample_smooth(frame, positions, shrinking).astype(np.float32)
     colour = match_tone(colour, tone, skin_tone(frame, driver), natural)
     inner = (upper + 0.01, lower - 0.01)
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
     opening.blend(out, region, shown * mask, colour)
+
+
+def _sample_smooth(image: Image, positions: Array32, shrinking: float) -> Image:
+    """Sample an image (H, W, 3) at positions (h, w, 2), blurred as far as that shrinks it.
+
+    shrinking: pixels of the image for one of the result. Without the blur, teeth turn jagged.
+    """
+    if shrinking < LEAST_SHRINKING:
+        return remap(image, positions)
+    reach = int(np.ceil(2 * shrinking)) + 1
+    size = np.array([image.shape[1], image.shape[0]])
+    x0, y0 = np.clip(np.floor(positions.min((0, 1))).astype(int) - reach, 0, size - 1)
+    x1, y1 = np.clip(np.ceil(positions.max((0, 1))).astype(int) + reach, 1, size)
+    sigma = 0.5 * float(np.sqrt(shrinking**2 - 1))
+    part = cv2.GaussianBlur(image[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)], (0, 0), sigma)
+    corner = np.array([x0, y0], np.float32)
+    return remap(np.asarray(part, np.uint8), positions - corner)

@@ -1,4 +1,4 @@
-"""Lines of the forehead and between the brows, drawn where brows rise or are knit.
+"""Lines of the forehead and between the brows, drawn where brows rise or are knit, and of smiles.
 
 The lines run along the mesh of the mean face. A picture gets as much of them as its own skin shows:
 a smooth forehead gets a third, and lines that it has already grow deeper, or fade where brows come
@@ -17,12 +17,13 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import raster
 from thcli.engines.mesh.anatomy import Indices
+from thcli.engines.mesh.head import eye_lines, lines_of_skin
+from thcli.engines.mesh.head.lines_of_skin import UNIT, places, size
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks import topology
 from thcli.motion import brows, canonical
 
-UNIT, MARGIN = 120, 4  # pixels of the field for the distance of the eyes' outer corners; around it
 KNIT = 2  # channel of knit brows, after those of either raised one and before the own lines
 # Columns of mesh points from a brow's upper edge to the hair, from the image's left to its right
 COLUMNS = (
@@ -38,7 +39,6 @@ COLUMNS = (
 )
 HEIGHTS = ((0.30, 1.0), (0.52, 0.85), (0.74, 0.6))  # of lines from brow to hair; their strength
 SIDES = (0.15, 0.7, 1.0, 0.85, 0.6, 0.85, 1.0, 0.7, 0.15)  # strength along a line, by column
-WIDTH = 0.016  # of a line, canonical units
 RISE_DEPTH, KNIT_DEPTH, SHADE_DEPTH = 0.24, 0.5, 0.16  # log brightness of whole lines
 OWN_GAIN = 0.8  # share by which own lines grow or fade
 OWN_LIMIT = 0.2  # log brightness of the own line that counts at most
@@ -53,6 +53,7 @@ KNIT_RANGE = (0.03, 0.12)
 BRIGHT_RANGE = (0.25, 0.55)  # log brightness beside the skin's between which it is no skin
 TINT_RANGE = (0.12, 0.3)  # the same of the tint
 ROUGH_RANGE = (0.05, 0.11)  # log brightness of strands
+WIDER_RANGE = (1.0, 1.15)  # eyes over the source's: squeezed by a smile, and opened wide
 EYE_WIDTH = 0.33  # canonical units
 BLUR_GAIN = 4.0  # of the picture's blur: lines of blurred pictures are broad and faint
 FOREHEAD_SKIN = (9, 151, 108, 337, 69, 299, 107, 336)  # mesh points
@@ -67,19 +68,27 @@ ABOVE_BROWS = 0.12  # canonical units above the brows over which own lines appea
 class BrowLines:
     """Lines of a source.
 
-    field: (H, W, 4) float32, log brightness by channel.  own: (468, 3) canonical shape.
+    field: (H, W, 5) float32, log brightness by channel.  own: (468, 3) canonical shape.
     """
 
     field: Array32
     own: Array
 
-    def shown(self, shape: Array) -> Array32 | None:
-        """Return the log brightness (H, W) that a canonical shape (468, 3) adds, None for none."""
-        amounts = self.amounts(shape)
+    def shown(self, shape: Array, smile: float) -> Array32 | None:
+        """Return the log brightness (H, W) that an expression adds, None for none.
+
+        Args:
+            shape: (468, 3) canonical.
+            smile: how much more it smiles than the source, in mean smiles.
+        """
+        eyes, own = (float(canonical.eye_openings(one).mean()) for one in (shape, self.own))
+        awake = float(smoothstep(*WIDER_RANGE, eyes / max(own, 1e-3)))
+        squeezed = max(smile, 0.0) * (1 - awake)
+        amounts = np.append(self.amounts(shape), np.float32(squeezed))
         return self.field @ amounts if amounts.any() else None
 
     def amounts(self, shape: Array) -> Array32:
-        """Return how much of each channel a canonical shape (468, 3) shows, (4,)."""
+        """Return how much of the brows' channels a canonical shape (468, 3) shows, (4,)."""
         rises, knitted = brows.measure(shape - self.own)
         rise = float(rises.mean())
         knit = smoothstep(*KNIT_RANGE, float(knitted))
@@ -89,50 +98,9 @@ class BrowLines:
 
 
 @cache
-def places() -> Array:
-    """Return the pixels of the mesh points in the field, (468, 2)."""
-    flat = canonical.neutral()[:, :2]
-    low = flat[topology.OVAL].min(0)
-    return np.asarray((flat - low) * UNIT + MARGIN)
-
-
-@cache
 def _flat_mesh() -> Array:
     """Return the mesh of the mean face in the field, (468, 3) pixels."""
     return np.asarray(np.c_[places(), np.zeros(topology.POINTS)])
-
-
-@cache
-def size() -> tuple[int, int]:
-    """Return width and height of the field: the face from the hair to the base of the nose."""
-    points = places()
-    return int(points[topology.OVAL, 0].max()) + MARGIN, int(points[1, 1])
-
-
-def _path(points: Array) -> tuple[Array32, Array32]:
-    """Return distance in canonical units (H, W), and the nearest point's index of a polyline."""
-    width, height = size()
-    x, y = np.meshgrid(np.arange(width), np.arange(height))
-    gaps = np.hypot(x[..., None] - points[:, 0], y[..., None] - points[:, 1])
-    nearest = gaps.argmin(-1)
-    return (gaps.min(-1) / UNIT).astype(np.float32), nearest
-
-
-def _profile(distance: Array32, strength: Array) -> Array:
-    """Return a dark line between two faint ridges."""
-    line = np.exp(-((distance / WIDTH) ** 2) / 2)
-    ridge = np.exp(-(((distance - 2.2 * WIDTH) / (1.2 * WIDTH)) ** 2) / 2)
-    return np.asarray(strength * (0.35 * ridge - line))
-
-
-def _spline(points: Array, values: Array) -> tuple[Array, Array]:
-    """Return 120 points of a smooth curve through some, and values along it."""
-    at = np.linspace(0, len(points) - 1, 120)
-    steps = np.arange(len(points))
-    curve = np.stack([np.interp(at, steps, points[:, k]) for k in range(2)], -1)
-    dense = np.pad(np.c_[curve, np.interp(at, steps, values)], ((8, 8), (0, 0)), "edge")
-    smooth = np.stack([np.convolve(row, np.hanning(19)[1:-1] / 9, "valid") for row in dense.T], -1)
-    return smooth[:, :2], smooth[:, 2]
 
 
 @cache
@@ -147,17 +115,19 @@ def drawn() -> Array32:
     high = np.stack([points[b] for _, b in COLUMNS])
     raised = np.zeros((height, width))
     for share, strength in HEIGHTS:
-        curve, along = _spline(low + share * (high - low), np.array(SIDES) * strength)
-        distance, nearest = _path(curve)
-        raised += _profile(distance, along[nearest])
+        curve, along = lines_of_skin.spline(low + share * (high - low), np.array(SIDES) * strength)
+        distance, nearest = lines_of_skin.distances(curve, size())
+        raised += lines_of_skin.profile(distance, along[nearest])
     knit = np.zeros((height, width))
     for inner, strength in ((107, 1.0), (336, 0.85)):
         side = np.sign(points[inner, 0] - middle)
         top = np.array([middle + side * 0.085 * UNIT, points[inner, 1] - 0.03 * UNIT])
         foot = np.array([middle + side * 0.06 * UNIT, points[8, 1] + 0.02 * UNIT])
-        curve, along = _spline(np.stack([top, (top + foot) / 2, foot]), np.array([0.1, 1.0, 0.2]))
-        distance, nearest = _path(curve)
-        knit += _profile(distance, strength * along[nearest])
+        curve, along = lines_of_skin.spline(
+            np.stack([top, (top + foot) / 2, foot]), np.array([0.1, 1.0, 0.2])
+        )
+        distance, nearest = lines_of_skin.distances(curve, size())
+        knit += lines_of_skin.profile(distance, strength * along[nearest])
     eye = np.stack([points[list(head)].mean(0) for head in ((55, 193), (285, 417))])
     for x, y in eye:
         knit -= (SHADE_DEPTH / KNIT_DEPTH) * np.exp(
@@ -214,15 +184,20 @@ def prepare(image: Image, mesh: Array, blur: float, worn: Array | None = None) -
     is_skin = _skin(bright, logs - bright[..., None])
     shown = is_skin * _region() * (1 - samples[..., 2])
     band, lines = _own_lines(bright, is_skin)
-    made = drawn() * _share(lines, shown)
+    share = _share(lines, shown)
+    made = drawn() * share
     if blur > 0:
         made = _blur(made, BLUR_GAIN * EYE_WIDTH * blur)
     above = smoothstep(0.0, ABOVE_BROWS, (places()[107, 1] - np.indices(ids.shape)[0]) / UNIT)
     growing = np.minimum(lines, 0) + LIGHT_SHARE * np.maximum(lines, 0)
     field = np.concatenate([made, (OWN_GAIN * growing * above)[..., None]], -1)
     field[..., KNIT] += OWN_GAIN * band * np.clip(-drawn()[..., KNIT] / KNIT_DEPTH, 0, 1)
+    beside_eyes = eye_lines.shown(share, is_skin) * (1 - samples[..., 2])
+    if blur > 0:
+        beside_eyes = _blur(beside_eyes, BLUR_GAIN * EYE_WIDTH * blur)
+    field = np.concatenate([field * shown[..., None], beside_eyes[..., None]], -1)
     own = canonical.decompose(mesh).shape
-    return BrowLines((field * shown[..., None]).astype(np.float32), own)
+    return BrowLines(field.astype(np.float32), own)
 
 
 def _skin(bright: Array32, tint: Array32) -> Array32:

@@ -20,7 +20,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose, raster
 from thcli.engines.mesh.anatomy import TRIANGLES
-from thcli.engines.mesh.head import brow_lines
+from thcli.engines.mesh.head import lines_of_skin
 from thcli.engines.mesh.head.brow_lines import BrowLines
 from thcli.engines.mesh.sampling import box_mean, remap
 from thcli.engines.mesh.warp import WarpMap
@@ -104,10 +104,10 @@ def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_ma
     """
     change = source.learned.amount(shape) - source.own
     amount = float(np.clip(change, -MAX_AMOUNT, MAX_AMOUNT) * smoothstep(*FADE_RANGE, abs(change)))
-    brows = None if source.lines is None else source.lines.shown(shape)
+    brows = None if source.lines is None else source.lines.shown(shape, amount)
     if amount == 0 and brows is None:
         return
-    columns = [source.learned.places, source.shown[:, None], brow_lines.places()]
+    columns = [source.learned.places, source.shown[:, None], lines_of_skin.places()]
     maps = raster.linear_maps(target, np.concatenate(columns, 1), TRIANGLES)
     samples = raster.sample_maps(warp_map.ids, maps, warp_map.face)
     gain = np.zeros(samples.shape[:2], np.float32)

@@ -31,27 +31,13 @@ NO_BLINK_RANGE = (0.1, 0.14)  # lowest opening of a clip: shut behind glasses, a
 MIN_BLINK_AMPLITUDE = 0.12  # least change of the opening between a shut and an open eye
 EYE_OPENING_VARIATION = 0.1  # relative variation of the opening of awake eyes
 SOURCE_AWAKE = (0.3, 0.6)  # opening of a source's shut and open eyes, over the driver's median
+# Mouth openings of a closed and of an open source, of a closed and of a parted driver; cost of a
+# reference with closed lips for an open source, as 14 degrees more of turn
+SOURCE_PARTED, PARTED, SHUT_COST = (0.04, 0.1), (0.01, 0.035), 0.45
+# Eye opening by which lids are off their smoothed motion: noise, and a blink
+LID_NOISE = (0.008, 0.016)
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
 NEUTRAL_ANGLE = np.radians(20.0)
-
-
-@dataclass(frozen=True, slots=True)
-class DriverReference:
-    """Face of the driver that corresponds to the source.
-
-    Attributes:
-        shape: (468, 3) canonical.
-        rotation, log_scale, centre: pose that corresponds to the source's own pose.
-        gaze: (2, 2).
-        frame: reference frame, -1 without one.
-    """
-
-    shape: Array
-    rotation: Array
-    log_scale: float
-    centre: Array
-    gaze: Array
-    frame: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +106,10 @@ def measure_frames(
     # a reference that glances aside would turn the eyes of all other frames the other way
     gaze_distance = np.linalg.norm((timeline.gaze - gaze).mean(1), axis=-1)
     mouth_distance = np.abs(mouth - mouth_opening(source.shape))
-    distance = pose_distance + blink + 3 * mouth_distance + 3 * gaze_distance
+    # from lips that are closed, those of an open source could never close
+    own_mouth = float(mouth_opening(source.shape))
+    shut = smoothstep(*SOURCE_PARTED, own_mouth) * (1 - smoothstep(*PARTED, mouth))
+    distance = pose_distance + blink + 3 * mouth_distance + 3 * gaze_distance + SHUT_COST * shut
     return FrameMeasurements(eyes, mouth, np.where(timeline.unoccluded, distance, np.inf))
 
 
@@ -141,6 +130,22 @@ def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[A
     relative = source.rotation @ shape_rotation @ np.swapaxes(rotations, -1, -2)
     angle = np.linalg.norm(rotvec_from_matrix(relative), axis=-1)
     return eye_openings(shape), mouth_opening(shape), angle / np.radians(30) + 4 * rms
+
+
+def keep_fast_lids(smoothed: Array, measured: Array, usable: Bools, smoothing: float) -> Array:
+    """Return smoothed openings of the eyes with fast motion of the lids as it was measured.
+
+    Smoothing begins and ends a blink too slowly, and opens the eyes too far beside it.
+
+    Args:
+        smoothed, measured: (T, 2) openings.
+        usable: (T,) frames that show the eyes.
+        smoothing: 0..10; more of it takes more for noise.
+    """
+    lost = measured - smoothed
+    low, high = (limit * max(smoothing, 1.0) ** 2 for limit in LID_NOISE)
+    fast = smoothstep(low, high, np.abs(lost.mean(-1))) * usable
+    return np.asarray(smoothed + fast[:, None] * lost)
 
 
 def select_neutral_frames(

@@ -1,0 +1,60 @@
+"""A flat field over the mean face, and soft lines of skin that are drawn in it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from thcli.core.types import Array, Array32
+from thcli.faces.landmarks import topology
+from thcli.motion import canonical
+
+UNIT, MARGIN = 120, 4  # pixels of the field for the distance of the eyes' outer corners; around it
+WIDTH = 0.016  # of a line, canonical units
+
+
+@cache
+def places() -> Array:
+    """Return the pixels of the mesh points in the field, (468, 2)."""
+    flat = canonical.neutral()[:, :2]
+    low = flat[topology.OVAL].min(0)
+    return np.asarray((flat - low) * UNIT + MARGIN)
+
+
+@cache
+def size() -> tuple[int, int]:
+    """Return width and height of the field: the face from the hair to the base of the nose."""
+    points = places()
+    return int(points[topology.OVAL, 0].max()) + MARGIN, int(points[1, 1])
+
+
+def distances(points: Array, size: tuple[int, int]) -> tuple[Array32, Array32]:
+    """Return distance in canonical units (H, W), and the nearest point's index of a polyline.
+
+    Args:
+        points: (N, 2) pixels of the field.
+        size: (width, height) of the field.
+    """
+    width, height = size
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    gaps = np.hypot(x[..., None] - points[:, 0], y[..., None] - points[:, 1])
+    nearest = gaps.argmin(-1)
+    return (gaps.min(-1) / UNIT).astype(np.float32), nearest
+
+
+def profile(distance: Array32, strength: Array) -> Array:
+    """Return a dark line between two faint ridges."""
+    line = np.exp(-((distance / WIDTH) ** 2) / 2)
+    ridge = np.exp(-(((distance - 2.2 * WIDTH) / (1.2 * WIDTH)) ** 2) / 2)
+    return np.asarray(strength * (0.35 * ridge - line))
+
+
+def spline(points: Array, values: Array) -> tuple[Array, Array]:
+    """Return 120 points of a smooth curve through some, and values along it."""
+    at = np.linspace(0, len(points) - 1, 120)
+    steps = np.arange(len(points))
+    curve = np.stack([np.interp(at, steps, points[:, k]) for k in range(2)], -1)
+    dense = np.pad(np.c_[curve, np.interp(at, steps, values)], ((8, 8), (0, 0)), "edge")
+    smooth = np.stack([np.convolve(row, np.hanning(19)[1:-1] / 9, "valid") for row in dense.T], -1)
+    return smooth[:, :2], smooth[:, 2]

@@ -1,0 +1,120 @@
+"""Face of the driver that corresponds to the source: the reference of the retargeting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thcli.core.options import MotionOptions
+from thcli.core.types import Array
+from thcli.motion import canonical, smooth
+from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
+from thcli.motion.reference.frames import FrameMeasurements, keep_fast_lids, select_neutral_frames
+from thcli.motion.sliders import load_slider_shapes
+from thcli.motion.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class DriverReference:
+    """Face of the driver that corresponds to the source.
+
+    Attributes:
+        shape: (468, 3) canonical.
+        rotation, log_scale, centre: pose that corresponds to the source's own pose.
+        gaze: (2, 2).
+        frame: reference frame, -1 without one.
+        eyes: (2,) openings of its eyes, which a blink beside it does not change.
+    """
+
+    shape: Array
+    rotation: Array
+    log_scale: float
+    centre: Array
+    gaze: Array
+    frame: int
+    eyes: Array
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSearch:
+    """Search for the reference in a driving clip.
+
+    Attributes:
+        timeline: of the clip.
+        driver: its smoothed motion.
+        measurements: of its frames.
+        size: (width, height) of its frames in pixels.
+        source: pose and canonical shape of the source.
+    """
+
+    timeline: Timeline
+    driver: smooth.GapFilledMotion
+    measurements: FrameMeasurements
+    size: tuple[int, int]
+    source: PosedShape
+
+    def find(
+        self, options: MotionOptions, source_gaze: Array, rest: Array | None, frame: int | None
+    ) -> DriverReference:
+        """Return the driver's face that corresponds to the source.
+
+        Args:
+            options: motion options.
+            source_gaze: (2, 2) gaze of the source.
+            rest: (7,) pose of the constant reference of generated motion, or None.
+            frame: reference frame; None finds it.
+        """
+        if rest is not None:
+            return self._rest_reference(rest)
+        if options.mode == "absolute":
+            return self._neutral_reference(source_gaze)
+        if frame is None:
+            frame = (
+                int(np.argmin(self.measurements.distance))
+                if not options.causal
+                else int(np.argmax(self.timeline.unoccluded))
+            )
+        shape = neutral() + self.driver.expression(frame, frame + 1)
+        posed = canonical.unpack_pose(self.driver.pose[frame : frame + 1], shape, self.size)
+        row = slice(frame, frame + 1)
+        eyes = keep_fast_lids(
+            canonical.eye_openings(shape),
+            self.measurements.eyes[row],
+            self.timeline.unoccluded[row],
+            options.smooth,
+        )
+        return DriverReference(
+            posed.shape[0],
+            posed.rotation[0],
+            float(posed.log_scale[0]),
+            posed.centre[0],
+            self.driver.gaze[frame],
+            frame,
+            eyes[0],
+        )
+
+    def _rest_reference(self, rest_pose: Array) -> DriverReference:
+        posed = canonical.unpack_pose(rest_pose, neutral(), self.size)
+        gaze, eyes = load_slider_shapes().gaze, canonical.eye_openings(neutral())
+        log_scale = float(posed.log_scale)
+        return DriverReference(neutral(), posed.rotation, log_scale, posed.centre, gaze, -1, eyes)
+
+    def _neutral_reference(self, source_gaze: Array) -> DriverReference:
+        """Return the driver's neutral face in the source's direction and the median framing."""
+        frames = select_neutral_frames(self.timeline, self.measurements)
+        expressions = [self.driver.expression(int(i), int(i) + 1)[0] for i in frames]
+        shape = np.mean(expressions, 0) + neutral()
+        pose = self.driver.pose[self.timeline.valid]
+        median = canonical.unpack_pose(np.median(pose, 0), shape, self.size)
+        # the rotation in which this driver looks in the source's direction
+        _, rotation, _ = fit_rigid_points(shape, self.source.shape)
+        return DriverReference(
+            shape,
+            self.source.rotation @ rotation,
+            float(median.log_scale),
+            median.centre,
+            source_gaze,
+            -1,
+            canonical.eye_openings(shape),
+        )
