@@ -7,6 +7,8 @@ import platform
 from collections.abc import Callable
 from functools import cache
 
+_ARENA_MAX = -8  # mallopt(3)
+
 
 @cache
 def mallopt() -> Callable[[int, int], int] | None:
@@ -15,3 +17,17 @@ def mallopt() -> Callable[[int, int], int] | None:
         return None
     found: Callable[[int, int], int] = ctypes.CDLL(None).mallopt
     return found
+
+
+@cache
+def share_arena() -> bool:
+    """Let all threads started from now on allocate from one heap, for the whole process.
+
+    Otherwise a thread takes over the heap of one that ended, and each grows to what the largest
+    task of all needs. Only glibc supports this.
+
+    Returns:
+        True when the setting was accepted.
+    """
+    change = mallopt()
+    return change is not None and change(_ARENA_MAX, 1) == 1

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from thcli.core.glibc import mallopt
+from thcli.core.glibc import mallopt, share_arena
 
 # mallopt(3)
-TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
 
 
 @cache
@@ -23,8 +23,8 @@ def keep_memory() -> bool:
     Returns:
         True when the settings were accepted.
     """
-    settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (ARENA_MAX, 1))
+    settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1))
     change = mallopt()
     if change is None:
         return False
-    return all(change(parameter, value) == 1 for parameter, value in settings)
+    return share_arena() and all(change(parameter, value) == 1 for parameter, value in settings)

@@ -18,6 +18,7 @@ from thcli.core.clock import StageClock
 from thcli.core.device import is_out_of_memory, recorded_devices
 from thcli.core.errors import DeviceMemoryError, ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned
+from thcli.core.glibc import share_arena
 from thcli.core.options import ProvenanceOptions, ReadOptions, RunOptions
 from thcli.core.temp_folders import remove_stale_folders, temporary_folder
 from thcli.core.types import Frame
@@ -171,6 +172,7 @@ class Job:
         self._started = time.perf_counter()
 
     def __enter__(self) -> Self:
+        share_arena()  # before the first thread
         remove_stale_folders()
         named = () if self._options is None else named_inputs(self._options)
         self.enter(kept_inputs(str(path) for path in (*self._inputs, *named)))
