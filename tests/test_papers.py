@@ -22,6 +22,7 @@ PAPERS = (
     "LivePortrait",
     "Real3D-Portrait",
     "FADM",
+    "ResShift",
     "Diffusion Video Autoencoders",
     "Diffused Heads",
 )

@@ -1,4 +1,4 @@
-"""Front vowels told apart: i narrows and spreads the lips, e and a open them.
+"""Front vowels told apart: i narrows and spreads the lips, e opens them.
 
 The likeliest motion moves the jaw for them but has nearly the same lips. The phones that were
 recognised say which of the two it is, as far as one outweighs the other; lips that are not spread
