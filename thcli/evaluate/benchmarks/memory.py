@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from thcli.core.errors import ThcliError
+from thcli.core.glibc import share_arena
 
 _STATUS = Path("/proc/self/status")
 _PROBE = """
@@ -78,6 +79,7 @@ def sampled() -> Iterator[Callable[[], tuple[int, int, int]]]:
         while not ended.wait(_INTERVAL):
             samples.append(rss())
 
+    share_arena()  # as a job does before its first thread
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
     try:
