@@ -50,17 +50,20 @@ def test_a_pole_beside_the_head_is_the_background_s() -> None:
     assert find_strands(image, alpha, 100.0)[78:86, 171:186].sum() >= 10
 
 
-def test_hair_hangs_from_the_head_neck_and_shoulders_do_not_and_cloth_stays() -> None:
+def test_hair_and_upper_neck_hang_from_the_head_and_cloth_below_it_stays() -> None:
     """A parser's crop at half the image's size: hair left, neck below, cloth of hair's colour."""
     planes = np.zeros((len(CLASSES), 100, 100), np.float32)
     planes[class_number("hair"), :80, :30] = 1
-    planes[class_number("neck"), 70:, 30:] = 1
+    planes[class_number("neck"), 60:, 30:] = 1
     planes[class_number("cloth"), 80:, :30] = 1
+    planes[class_number("cloth"), 20:60, 80:] = 1  # a scarf around the head
     regions = Regions(Crop(np.diag([0.5, 0.5, 1.0]), (100, 100)), planes)
     angles = 2 * np.pi * np.arange(36) / 36
     oval = np.stack([100 + 30 * np.sin(angles), 90 - 50 * np.cos(angles)], 1)
     found = parsed_hair(regions, np.ones((200, 200), np.float32), oval, 1)
-    assert found[80, 30] > 0.95 and found[170, 100] < 0.05  # hair, neck
+    assert found[80, 30] > 0.95 and found[194, 100] < 0.05  # hair, neck at the collar
+    assert found[138, 100] > 0.8 and 0.2 < found[170, 100] < 0.7  # neck at the jaw, between
     assert found[190, 20] < 0.05 and found[190, 180] < 0.05  # cloth, a bare shoulder
     cloth = parsed_cloth(regions, (200, 200), oval, 1)
-    assert cloth[190, 20] > 0.95 and cloth[80, 30] < 0.05 and cloth[170, 100] < 0.05
+    assert cloth[190, 20] > 0.95 and not cloth[60:110, 185].any()
+    assert cloth[80, 30] < 0.05 and cloth[170, 100] < 0.05

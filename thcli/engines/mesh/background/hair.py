@@ -1,4 +1,4 @@
-"""Hair and cloth of a source: what hangs from the head, and what stays."""
+"""Hair, neck and cloth of a source: what hangs from the head, and what stays."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh.sampling import box_mean, polygon_mask
-from thcli.faces.parsing.classes import HAIR, class_number
+from thcli.faces.parsing.classes import HAIR, NECK, class_number
 from thcli.faces.parsing.crops import Regions
 
 HEADWEAR = HAIR | {class_number("hat")}
 CLOTH = frozenset({class_number("cloth"), class_number("neck_l")})
 SOFTNESS = 0.05  # face heights, of the mask's edge
-CLOTH_SOFTNESS = 0.02  # the same of cloth
+CLOTH_SOFTNESS = 0.03  # the same of cloth
+NECK_WIDTH = (0.35, 0.5)  # face heights to the side: neck, shoulder
+NECK_FADE = (0.55, 1.0)  # below the middle of the face: hangs from the head, bends with the body
+CLOTH_BELOW = (0.5, 0.9)  # the same of cloth: goes with the face that it surrounds, stays
 
 
 def parsed_hair(regions: Regions, alpha: Array32, oval: Array, step: int) -> Array32:
-    """Return where hair and hats hang from the head, as a parser sees them.
+    """Return where hair, hats and the upper neck hang from the head, as a parser sees them.
 
     Args:
         regions: of the face, in a crop that reaches down to the shoulders.
@@ -29,12 +33,16 @@ def parsed_hair(regions: Regions, alpha: Array32, oval: Array, step: int) -> Arr
     Returns:
         (h, w) float32 mask in 0..1 with soft edges.
     """
-    hangs = np.minimum(regions.mask_in(_placement(alpha.shape, step), HEADWEAR), alpha)
+    placement = _placement(alpha.shape, step)
+    above, across = _face_axes(alpha.shape, oval)
+    upper = (1 - smoothstep(*NECK_WIDTH, across)) * (1 - smoothstep(*NECK_FADE, -above))
+    neck = regions.mask_in(placement, NECK) * upper
+    hangs = np.minimum(regions.mask_in(placement, HEADWEAR) + neck, alpha)
     return _soften(np.asarray(hangs, np.float32), SOFTNESS * _face_size(oval))
 
 
 def parsed_cloth(regions: Regions, shape: tuple[int, int], oval: Array, step: int) -> Array32:
-    """Return where cloth is, which no head moves, as a parser sees it.
+    """Return where cloth is below the face, which no head moves, as a parser sees it.
 
     Args:
         regions: of the face, in a crop that reaches down to the shoulders.
@@ -46,7 +54,9 @@ def parsed_cloth(regions: Regions, shape: tuple[int, int], oval: Array, step: in
         (h, w) float32 mask in 0..1 with soft edges.
     """
     cloth = regions.mask_in(_placement(shape, step), CLOTH)
-    return _soften(cloth, CLOTH_SOFTNESS * _face_size(oval))
+    above, _ = _face_axes(shape, oval)
+    soft = _soften(cloth, CLOTH_SOFTNESS * _face_size(oval))
+    return np.asarray(soft * smoothstep(*CLOTH_BELOW, -above), np.float32)
 
 
 def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
