@@ -265,7 +265,7 @@ class RetargetedMotion:
             if region in ("all", "expression", "eyes"):
                 eyes = keep_fast_lids(
                     canonical.eye_openings(shape),
-                    canonical.eye_openings(self._measured_shape(start, stop)),
+                    self._measurements.eyes[start:stop],
                     self._lid_shares[start:stop],
                     self._lid_limits,
                 )
