@@ -12,7 +12,7 @@ from tests.motion import synthetic_motion as synthetic
 from tests.motion.retargeting import canonical_shapes, retargeted, rows
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions
-from thcli.core.types import Motion
+from thcli.core.types import Array, Motion
 from thcli.motion import canonical, closure, openings, sliders
 from thcli.motion.reference import frames
 from thcli.motion.retarget import RetargetedMotion
@@ -159,13 +159,46 @@ def test_eyes_that_stay_wide_are_wide_against_the_rest_pose(widened: float) -> N
     assert found == pytest.approx(1 + widened, abs=0.08)
 
 
+def lid_limits(eyes: Array, smoothing: float = 1.0) -> tuple[float, float]:
+    zeros = np.zeros(len(eyes))
+    return frames.FrameMeasurements(eyes, zeros, zeros).lid_limits(zeros == 0, smoothing)
+
+
 def test_blinks_are_followed_as_measured_and_noise_is_not() -> None:
-    smoothed, usable = np.full((3, 2), 0.2), np.array([True, True, False])
+    smoothed, usable = np.full((3, 2), 0.2), np.array([1.0, 1.0, 0.0])
     measured = smoothed + np.array([[0.004], [-0.06], [-0.06]])
-    out = frames.keep_fast_lids(smoothed, measured, usable, 1.0)
+    quiet, calm = (lid_limits(np.full((9, 2), 0.2), smoothing) for smoothing in (1.0, 10.0))
+    out = frames.keep_fast_lids(smoothed, measured, usable, quiet)
     np.testing.assert_array_equal(out[[0, 2]], smoothed[[0, 2]])
     np.testing.assert_allclose(out[1], measured[1])
-    np.testing.assert_array_equal(frames.keep_fast_lids(smoothed, measured, usable, 10), smoothed)
+    np.testing.assert_array_equal(frames.keep_fast_lids(smoothed, measured, usable, calm), smoothed)
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_noise_of_a_small_face_is_no_blink_and_a_blink_in_it_is(alike: bool) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.02, (200, 2))
+    if alike:
+        noise[:, 1] = noise[:, 0]
+    smoothed, measured = 0.25 + 0.3 * noise, 0.25 + noise
+    measured[100:103] -= 0.2
+    out = frames.keep_fast_lids(smoothed, measured, np.ones(200), lid_limits(measured))
+    np.testing.assert_allclose(out[100:103], measured[100:103])
+    still = np.delete(out - smoothed, [100, 101, 102], 0)
+    assert still.std() < 0.2 * noise.std()
+
+
+def test_lids_that_move_apart_are_followed_too() -> None:
+    smoothed = np.full((1, 2), 0.2)
+    measured = smoothed + np.array([0.05, -0.05])
+    out = frames.keep_fast_lids(smoothed, measured, np.ones(1), lid_limits(smoothed))
+    np.testing.assert_allclose(out, measured)
+
+
+def test_measured_lids_fade_out_beside_an_occlusion() -> None:
+    seen = np.ones(12, bool)
+    seen[4:7] = False
+    shares = frames.fade_lids(seen)
+    np.testing.assert_allclose(shares, [1, 1, 0.6, 0.2, 0, 0, 0, 0.2, 0.6, 1, 1, 1], atol=1e-12)
 
 
 def test_squints_deepen_in_order_and_shut_and_open_eyes_stay() -> None:

@@ -30,7 +30,7 @@ from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
 from thcli.motion.observe import KIND, rebuild_driver_meshes
 from thcli.motion.openings import OpeningRules, lid_gap_ratios, mouth_closing_shape
-from thcli.motion.reference.frames import keep_fast_lids, measure_frames
+from thcli.motion.reference.frames import fade_lids, keep_fast_lids, measure_frames
 from thcli.motion.reference.search import ReferenceSearch
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline, read_timeline
@@ -187,6 +187,8 @@ class RetargetedMotion:
             shut_eyes=None if exact_lids else self._measurements.shut_threshold(unoccluded),
             absolute=exact_lids or self._options.mode == "absolute",
         )
+        self._lid_shares = fade_lids(unoccluded)
+        self._lid_limits = self._measurements.lid_limits(unoccluded, self._options.smooth)
         self._mouth_closing = (
             np.zeros_like(source.shape)
             if self._rest_pose is None
@@ -263,9 +265,9 @@ class RetargetedMotion:
             if region in ("all", "expression", "eyes"):
                 eyes = keep_fast_lids(
                     canonical.eye_openings(shape),
-                    canonical.eye_openings(self._measured_shape(start, stop)),
-                    self._timeline.unoccluded[start:stop],
-                    self._options.smooth,
+                    self._measurements.eyes[start:stop],
+                    self._lid_shares[start:stop],
+                    self._lid_limits,
                 )
                 opening, added_opening = self._openings.eye_openings(eyes, gain)
                 closure.set_lids(retargeted, source, opening, added_opening)

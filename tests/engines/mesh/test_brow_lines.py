@@ -116,3 +116,26 @@ def test_a_smile_draws_lines_beside_the_eyes_unless_they_open_wide() -> None:
     assert drawn[row : row + 6, column].min() < -0.05
     assert own.shown(shape, 0.0) is None
     assert own.shown(wide[0], 1.0) is None
+
+
+def test_no_fold_of_a_lid_is_drawn_on_dark_glasses_and_lashes_leave_it() -> None:
+    places = lines_of_skin.places()
+    rows, columns = np.rint(places[[22, 23, 24], 1]).astype(int), places[23, 0].astype(int)
+    low, high = mesh()[[23, 66], 1]
+    shown = []
+    for top, bottom in ((0.0, 0.0), (low - 3, low), (high, low + 0.12 * SIDE)):
+        image = skin()
+        image[int(top) : int(bottom)] = 30
+        field = brow_lines.prepare(image, mesh(), 0.0).field[..., -1]
+        shown.append(field[rows.min() : rows.max() + 6, columns].min())
+    plain, lashes, glasses = shown
+    assert plain < -0.05 and lashes < 0.8 * plain and abs(glasses) < 0.05 * abs(plain)
+
+
+def test_no_fold_of_a_lid_is_drawn_on_glasses_that_are_known() -> None:
+    worn = np.zeros(len(mesh()))
+    worn[[112, 26, 22, 23, 24, 110, 25, 230, 229, 228, 231, 145, 144, 153, 163, 154]] = 1
+    plain, framed = (brow_lines.prepare(skin(), mesh(), 0.0, w).field for w in (None, worn))
+    column, row = np.rint(lines_of_skin.places()[23]).astype(int)
+    near = np.s_[row : row + 3, column, -1]
+    assert np.abs(plain[near]).max() > 0.05 and np.abs(framed[near]).max() < 1e-3

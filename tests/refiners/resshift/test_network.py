@@ -54,11 +54,13 @@ def test_the_schedule_rises_to_the_crop_with_detail() -> None:
     assert 0 < float(eta[0]) < 0.02 and 0.99 < float(eta[-1]) < 1
 
 
-@pytest.mark.parametrize("count", [2, 3, 8, 25, STEPS, 4 * STEPS])
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 25, STEPS - 1, STEPS, 4 * STEPS])
 def test_steps_go_down_evenly_from_the_last(count: int) -> None:
     steps = chosen_steps(count)
     assert steps[0] == STEPS - 1 and len(set(steps)) == len(steps) == min(count, STEPS)
     assert steps == sorted(steps, reverse=True) and steps[-1] >= 0
+    widths = -np.diff([*steps, -1])
+    assert np.ptp(widths) <= 1
 
 
 def test_a_state_moves_along_the_chain_with_its_noise() -> None:

@@ -34,8 +34,10 @@ SOURCE_AWAKE = (0.3, 0.6)  # opening of a source's shut and open eyes, over the 
 # Mouth openings of a closed and of an open source, of a closed and of a parted driver; cost of a
 # reference with closed lips for an open source, as 14 degrees more of turn
 SOURCE_PARTED, PARTED, SHUT_COST = (0.04, 0.1), (0.01, 0.035), 0.45
-# Eye opening by which lids are off their smoothed motion: noise, and a blink
-LID_NOISE = (0.008, 0.016)
+# Eye opening by which lids are off their smoothed motion: noise at least, and a blink above it
+LID_NOISE, LID_MARGIN = 0.008, 0.008
+NOISE_GAIN = 2.5  # of the noise that a clip's own lids show
+LID_FADE = 2  # frames beside those without eyes over which measured lids fade out
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
 NEUTRAL_ANGLE = np.radians(20.0)
 
@@ -68,6 +70,23 @@ class FrameMeasurements:
         least = float(np.clip(low - SHUT_MARGIN, SHUT_OPENING, SHUT_OPENING_GLASSES))
         blinks = 1 - float(smoothstep(*NO_BLINK_RANGE, low))
         return SHUT_OPENING + blinks * (least - SHUT_OPENING)
+
+    def lid_limits(self, unoccluded: Bools, smoothing: float) -> tuple[float, float]:
+        """Return by how much lids that are noise, and those that blink, are off their smoothed way.
+
+        Small and noisy faces have more noise than LID_NOISE; its measure is the median distance of
+        an opening from the mean of its neighbours.
+
+        Args:
+            unoccluded: (T,) frames that show the eyes.
+            smoothing: 0..10; more of it takes more for noise.
+        """
+        eyes, gain = self.eyes, max(smoothing, 1.0) ** 2
+        beside = np.abs(eyes[1:-1] - (eyes[2:] + eyes[:-2]) / 2).mean(-1)
+        seen = beside[unoccluded[1:-1] & unoccluded[2:] & unoccluded[:-2]]
+        noise = NOISE_GAIN * float(np.median(seen)) if len(seen) else 0.0
+        low = max(LID_NOISE * gain, noise)
+        return low, low + LID_MARGIN * gain
 
 
 def measure_frames(
@@ -132,19 +151,28 @@ def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[A
     return eye_openings(shape), mouth_opening(shape), angle / np.radians(30) + 4 * rms
 
 
-def keep_fast_lids(smoothed: Array, measured: Array, usable: Bools, smoothing: float) -> Array:
+def fade_lids(unoccluded: Bools) -> Array:
+    """Return how far measured lids count in each frame (T,), fading out beside those without."""
+    width = 2 * LID_FADE + 1
+    padded = np.pad(unoccluded.astype(np.float64), LID_FADE, mode="edge")
+    near = np.convolve(padded, np.full(width, 1 / width), "valid")
+    return np.asarray(np.where(unoccluded, np.maximum(2 * near - 1, 0), 0.0))
+
+
+def keep_fast_lids(
+    smoothed: Array, measured: Array, usable: Array, limits: tuple[float, float]
+) -> Array:
     """Return smoothed openings of the eyes with fast motion of the lids as it was measured.
 
     Smoothing begins and ends a blink too slowly, and opens the eyes too far beside it.
 
     Args:
         smoothed, measured: (T, 2) openings.
-        usable: (T,) frames that show the eyes.
-        smoothing: 0..10; more of it takes more for noise.
+        usable: (T,) how far frames show the eyes, see `fade_lids`.
+        limits: see `FrameMeasurements.lid_limits`.
     """
     lost = measured - smoothed
-    low, high = (limit * max(smoothing, 1.0) ** 2 for limit in LID_NOISE)
-    fast = smoothstep(low, high, np.abs(lost.mean(-1))) * usable
+    fast = smoothstep(*limits, np.abs(lost).mean(-1)) * usable
     return np.asarray(smoothed + fast[:, None] * lost)
 
 

@@ -10,7 +10,12 @@ from thcli.core.options import MotionOptions
 from thcli.core.types import Array
 from thcli.motion import canonical, smooth
 from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
-from thcli.motion.reference.frames import FrameMeasurements, keep_fast_lids, select_neutral_frames
+from thcli.motion.reference.frames import (
+    FrameMeasurements,
+    fade_lids,
+    keep_fast_lids,
+    select_neutral_frames,
+)
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline
 
@@ -81,8 +86,8 @@ class ReferenceSearch:
         eyes = keep_fast_lids(
             canonical.eye_openings(shape),
             self.measurements.eyes[row],
-            self.timeline.unoccluded[row],
-            options.smooth,
+            fade_lids(self.timeline.unoccluded)[row],
+            self.measurements.lid_limits(self.timeline.unoccluded, options.smooth),
         )
         return DriverReference(
             posed.shape[0],

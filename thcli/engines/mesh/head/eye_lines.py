@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
+import cv2
 import numpy as np
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
 from thcli.engines.mesh.head import lines_of_skin
 from thcli.engines.mesh.head.lines_of_skin import UNIT, places, size
@@ -18,6 +20,8 @@ CROW_START = 0.055  # canonical units from the corner at which they begin
 ALONG_FOOT, ALONG_LID = (0.1, 1.0, 0.7, 0.0), (0.0, 0.5, 0.8, 1.0, 1.0, 0.7, 0.0)
 LID_DROP = 0.02  # canonical units of the fold below its mesh points
 MOST_SHARE = 0.6  # of the lines, in wrinkled skin
+LASH_BLUR = 0.05  # canonical units over which skin is averaged for folds: lashes do not count
+LID_SKIN = (0.08, 0.3)  # share of skin around a fold: dark glasses or hair, and a lid
 FOOT_WIDTH = 0.7  # over that of the lines of brows
 FOOT_DEPTH, LID_DEPTH = 0.4, 0.4  # log brightness of whole lines of a mean smile
 
@@ -50,4 +54,5 @@ def shown(share: float, is_skin: Array32) -> Array32:
         is_skin: (H, W), 0..1. It leaves out lashes, and the lids with them.
     """
     feet, folds = np.moveaxis(drawn(), -1, 0)
-    return np.asarray(min(share, MOST_SHARE) * (feet * is_skin + folds), np.float32)
+    lids = smoothstep(*LID_SKIN, cv2.GaussianBlur(is_skin, (0, 0), LASH_BLUR * UNIT))
+    return np.asarray(min(share, MOST_SHARE) * (feet * is_skin + folds * lids), np.float32)
