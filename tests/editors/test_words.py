@@ -96,6 +96,13 @@ def test_texts_that_contradict_themselves_are_refused(text: str, name: str) -> N
         parse_request(EditOptions(text=text))
 
 
+def test_misspelt_words_keep_their_hints() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_request(EditOptions(text="smilling, bearrd"))
+    for hint in ("Near smilling: smiling", "Near bearrd: beard", "read in English"):
+        assert hint in str(caught.value)
+
+
 def test_the_noun_is_an_edit_only_alone() -> None:
     assert dict(parse_request(EditOptions(text="a girl")).attributes) == {
         "female": 1.0,

@@ -195,7 +195,7 @@ def refuse_description(said: Description) -> None:
         near = {word: nearest_words(word) for word in said.unknown}
         hints = [f"Near {word}: {', '.join(found)}." for word, found in near.items() if found]
         if len(said.unknown) > 1 and not (said.attributes or said.noun or said.impossible):
-            hints = ["Texts are read in English."]
+            hints.append("Texts are read in English.")
         plural = "s" if len(said.unknown) > 1 else ""
         raise UsageError(
             f"The word{plural} {', '.join(said.unknown)} of the text cannot be edited.",
