@@ -46,6 +46,15 @@ TEXTS = {
     "no glasses, older": {"eyeglasses": -1.0, "old": 1.0},
     "without a beard and smiling": {"beard": -1.0, "smiling": 1.0},
     "without smiling": {"smiling": -1.0},
+    "without smiling or laughing": {"smiling": -1.5},
+    "without old wrinkled skin": {"old": -1.0},
+    "no smile or pale lips": {"smiling": -1.0, "pale": -1.0},
+    "without glasses or a smiling face": {"eyeglasses": -1.0, "smiling": -1.0},
+    "no beard or wrinkled skin": {"beard": -1.0, "old": -1.0},
+    "no glasses or beard, older": {"eyeglasses": -1.0, "beard": -1.0, "old": 1.0},
+    "no pale and tired face": {"pale": -1.0, "bags_under_eyes": -1.0},
+    "not old or wrinkled": {"old": -1.0},
+    "not smiling but old": {"smiling": -1.0, "old": 1.0},
     "a thick grey beard": {"beard#9c9a97": 1.5},
     "a thick beard and red glasses": {"beard": 1.5, "eyeglasses#a8391c": 1.0},
 }
@@ -77,6 +86,21 @@ def test_texts_that_are_refused_with_the_reason(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_request(EditOptions(text=text))
     assert REFUSED[text] in str(caught.value) and "It can name" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("not old and wrinkled", "old"), ("a smile without smiling", "smiling")]
+)
+def test_texts_that_contradict_themselves_are_refused(text: str, name: str) -> None:
+    with pytest.raises(UsageError, match=f"adds and takes away: {name}"):
+        parse_request(EditOptions(text=text))
+
+
+def test_misspelt_words_keep_their_hints() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_request(EditOptions(text="smilling, bearrd"))
+    for hint in ("Near smilling: smiling", "Near bearrd: beard", "read in English"):
+        assert hint in str(caught.value)
 
 
 def test_the_noun_is_an_edit_only_alone() -> None:

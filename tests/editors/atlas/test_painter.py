@@ -14,6 +14,7 @@ from thcli.core.geometry import matrix_from_angles
 from thcli.core.options import RunOptions
 from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
+from thcli.editors.atlas.appearance import APPEARANCE_SIZE
 from thcli.editors.atlas.painter import SIDE, AtlasPainter, load, load_free
 from thcli.editors.backends import PAINTERS
 from thcli.editors.shared.attribute_table import BY_NAME
@@ -197,3 +198,15 @@ def test_atlas_licences() -> None:
     with pytest.raises(WeightsError, match="--licence free"):
         load(free)
     assert load_free(free).attributes == ("smiling",)
+
+
+def test_a_smile_is_taken_away_alike_in_all_frames_of_a_clip() -> None:
+    """The prepared change depends on the clip's mean alone, not on the vowel of a frame."""
+    look = np.zeros(APPEARANCE_SIZE, np.float32)
+    shapes = []
+    for amount in (0.0, 0.4, 1.0):
+        look[-1] = amount
+        change = load_painter().prepare(look, {"smiling": -1.0})
+        assert change.unsmile is None
+        shapes.append(float(np.abs(change.shape).max()))
+    assert shapes[0] == 0 < shapes[1] < shapes[2]

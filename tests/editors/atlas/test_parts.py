@@ -24,7 +24,7 @@ from thcli.editors.atlas.directions import (
     symmetrize,
     unpack_directions,
 )
-from thcli.editors.atlas.mouth import fit_to_mouth, smile_share
+from thcli.editors.atlas.mouth import fit_to_mouth, smile_amount, smile_share
 from thcli.editors.atlas.regions import region_mask
 from thcli.faces.landmarks.topology import LIPS, MOUTH_CORNERS, OVAL, PAIRS, POINTS
 from thcli.motion.canonical import neutral
@@ -257,8 +257,8 @@ def test_pouting_lips_and_a_frown_hold_a_smile_back() -> None:
 def test_a_smile_is_taken_away_as_far_as_there_is_one() -> None:
     smiling = mouth(0.05, 1.15)
     smiling[list(MOUTH_CORNERS), 1] -= 0.04
-    assert smile_share(mouth(0.05)) == 0
-    assert smile_share(smiling) > 0.9
+    assert smile_share(smile_amount(mouth(0.05))) == 0
+    assert smile_share(smile_amount(smiling)) > 0.9
     look = np.zeros(appearance.APPEARANCE_SIZE, np.float32)
     change = random_directions(("smiling",)).change({"smiling": -1.0}, look)
     assert not change.with_unsmile(0).shape.any()

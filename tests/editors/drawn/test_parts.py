@@ -12,6 +12,7 @@ from thcli.core.geometry import matrix_from_angles
 from thcli.core.types import Array32, Image
 from thcli.editors.drawn import beard_roots, glasses_frame, light, sharpness
 from thcli.editors.drawn.appearance import ANCHORS, APPEARANCE_SIZE, Appearance
+from thcli.editors.drawn.beard import dyed_beard
 from thcli.editors.drawn.hair_guard import hair_of_head, hanging_hair
 from thcli.editors.drawn.hair_matte import hair_matte
 from thcli.editors.drawn.hair_roots import comb_hairs, extend_below_jaw
@@ -146,6 +147,17 @@ def test_a_matte_finds_strands_that_the_parser_misses() -> None:
     assert float(matte.cover[103, 133]) > 0.8
     assert float(matte.cover[50, 133]) < 0.2
     assert not matte.roots.any()
+
+
+def test_a_white_beard_is_not_clipped_on_fair_skin() -> None:
+    row = np.zeros(APPEARANCE_SIZE, np.float32)
+    row[:3] = 250, 215, 190
+    blank = np.zeros((len(CLASSES), 8, 8), np.float32)
+    crop = np.zeros((64, 64, 3), np.uint8)
+    scene = Scene(crop, neutral(), blank, Appearance.from_array(row))
+    white, red = (dyed_beard(scene, np.array(rgb, float)) for rgb in ((255,) * 3, (120, 20, 10)))
+    assert 220 < 0.8 * white.max() < 241
+    assert red.argmax() == 0 and 0.8 * red.max() < 200
 
 
 def hair_planes(hangs: bool) -> Array32:

@@ -11,9 +11,11 @@ from thcli.editors.atlas import layout, tone
 from thcli.faces.landmarks.topology import PAIRS
 from thcli.motion.canonical import neutral
 
-APPEARANCE_SIZE = 4
-"""Numbers of an appearance: skin colour (3, soft logarithms), lightness of the brows relative to
-the skin."""
+LOOK_SIZE = 4
+"""Numbers of a look: skin colour (3, soft logarithms), lightness of the brows relative to the
+skin."""
+APPEARANCE_SIZE = LOOK_SIZE + 1
+"""Numbers of an appearance: those of its look, and `mouth.smile_amount`."""
 
 _BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
 
@@ -22,7 +24,7 @@ COVARIATES = 2
 
 
 def covariates(appearance: Array32) -> Array32:
-    """Return the covariates (..., COVARIATES) of appearances (..., APPEARANCE_SIZE).
+    """Return the covariates (..., COVARIATES) of looks (..., LOOK_SIZE or more).
 
     They are the lightness of the skin and the darkness of the brows.
     """
@@ -46,7 +48,7 @@ def _weights() -> tuple[Array32, Array32]:
 
 
 def measure(texture: Array32, weight: Array32) -> Array32:
-    """Measure an unrolled face: (APPEARANCE_SIZE,).
+    """Measure the look of an unrolled face: (LOOK_SIZE,).
 
     Args:
         texture: (ROWS, COLUMNS, 3) soft logarithms.

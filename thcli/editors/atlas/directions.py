@@ -49,7 +49,7 @@ class FaceChange:
     detail: (ROWS / 2, COLUMNS / 2, 2) logarithms of the gain of two frequency bands.
     shape: (468, 3) displacements, canonical units.
     wrinkle_depth: depth of the age lines (see `wrinkles`).
-    unsmile: what takes a whole smile away, added as far as a frame shows one; None for nothing.
+    unsmile: what takes a whole smile away, added as far as a clip shows one; None for nothing.
     """
 
     texture: Array32
@@ -59,7 +59,7 @@ class FaceChange:
     unsmile: FaceChange | None = None
 
     def with_unsmile(self, share: float) -> FaceChange:
-        """Return the change of a frame that shows a share 0..1 of a smile."""
+        """Return the change of a clip that shows a share 0..1 of a smile."""
         if self.unsmile is None:
             return self
         return FaceChange(

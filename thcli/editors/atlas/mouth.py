@@ -52,14 +52,22 @@ def fit_to_mouth(shape: Array, face: Array) -> Array:
     return np.asarray(out)
 
 
-def smile_share(face: Array) -> float:
-    """Return 0..1, how far (468, 3) canonical points smile."""
+def smile_amount(face: Array) -> float:
+    """Return how far (468, 3) canonical points smile, about 0 for a serious mouth, 1 for a smile.
+
+    Speech changes it from frame to frame: a wide vowel is no smile, its mean over a clip tells.
+    """
     plain, corners = neutral()[list(MOUTH_CORNERS)], face[list(MOUTH_CORNERS)]
     width = float(np.linalg.norm(corners[1] - corners[0]) - np.linalg.norm(plain[1] - plain[0]))
     middle = len(LIPS.upper) // 2
     seam = face[[LIPS.upper[middle], LIPS.lower[middle]], 1].mean()
     lift = float(seam - corners[:, 1].mean())
-    return float(smoothstep(*_SMILING, (width / _WIDER + lift / _LIFT) / 2))
+    return (width / _WIDER + lift / _LIFT) / 2
+
+
+def smile_share(amount: float) -> float:
+    """Return 0..1, the share of a smile that a mean of `smile_amount` shows."""
+    return float(smoothstep(*_SMILING, amount))
 
 
 def _freedom(face: Array, gap: float) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from thcli.core.types import Array, Array32, Image
 from thcli.editors.atlas import layout, tone
 from thcli.editors.atlas.directions import FaceChange
-from thcli.editors.atlas.mouth import fit_to_mouth, smile_share
+from thcli.editors.atlas.mouth import fit_to_mouth
 from thcli.editors.atlas.sampling import STEP, AtlasProjection, project, unroll_image, upsample
 from thcli.editors.atlas.wrinkles import LINE_SCALE, line_texture
 from thcli.engines.mesh.sampling import box_mean, remap, resize
@@ -34,7 +34,6 @@ def apply_change(crop: Image, mesh: Array, visible: Array32, change: FaceChange)
     """
     size = crop.shape[0]
     posed = decompose(mesh)
-    change = change.with_unsmile(smile_share(posed.shape))
     points = layout.extend_mesh(mesh)
     projection = project(mesh, points, size)
     facing = box_mean(projection.visibility * projection.coverage, 3)

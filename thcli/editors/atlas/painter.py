@@ -15,9 +15,11 @@ from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import appearance, layout, sampling, tone
 from thcli.editors.atlas.directions import AtlasDirections, FaceChange, unpack_directions
+from thcli.editors.atlas.mouth import smile_amount, smile_share
 from thcli.editors.atlas.paint import apply_change
 from thcli.editors.shared.face_mesh import mesh_of
 from thcli.faces.parsing import BROWS, EYES, LIPS, NECK, SKIN, group_probability
+from thcli.motion.canonical import decompose
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
 from thcli.weights.tensors import load_tensors
@@ -68,7 +70,8 @@ class AtlasPainter:
             facing = layout.rasterize(layout.facing_weights(mesh)[:, None])[..., 0]
             weight = sampling.unroll_plane(seen, at, len(crop)) * facing
             texture = tone.to_log(sampling.unroll_image(crop, at))
-            out[n] = appearance.measure(texture, weight)
+            out[n, :-1] = appearance.measure(texture, weight)
+            out[n, -1] = smile_amount(decompose(mesh).shape)
         return out
 
     def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> FaceChange:
@@ -82,7 +85,8 @@ class AtlasPainter:
         for name, strength in strengths.items():
             own, sign = OPPOSITES.get(name, (name, 1.0))
             wanted[own] = wanted.get(own, 0.0) + sign * strength
-        return self._directions.change(wanted, np.asarray(appearance, np.float32))
+        change = self._directions.change(wanted, np.asarray(appearance, np.float32))
+        return change.with_unsmile(smile_share(float(appearance[-1])))
 
     def paint(
         self,

@@ -17,6 +17,8 @@ from thcli.faces.parsing.polygon import polygon_coverage
 
 _LIGHT = 0.07  # width of the Gaussian that separates light from detail, canonical units
 _LIGHTEST = 0.62  # limit of the beard's brightness, relative to the skin's
+_DYED = 0.8  # factor to a dye
+_BRIGHTEST, _FULL = 1.3, 240.0  # limits of a dyed beard: over the skin's mean, and in levels
 _DARKER = 0.7  # factor to the hair of the head: a beard is thicker and in the face's shadow
 _MIDDLE, _SHADE = 0.94, 0.4  # brightness of a hair of middle shade, relative to the light
 _DEEP = 0.03  # distance over which hairs shadow each other, canonical units
@@ -40,13 +42,16 @@ def draw(out: Array32, scene: Scene, name: str, strength: float, dyed: Array | N
     layer = hair_strokes.draw_hairs(scene, strokes, solid, MARGIN)
     if layer is not None:
         free = (1 - scene.occlusion[layer.window]) * (1 - _lips(scene, layer))
-        colour = beard_colour(scene.appearance) if dyed is None else 0.8 * dyed
+        colour = beard_colour(scene.appearance) if dyed is None else _DYED * dyed
         blend_hairs(out, scene, layer, free, colour, style.below)
 
 
 def dyed_beard(scene: Scene, colour: Array) -> Array:
     """Return a requested colour (3,) RGB in the light of the scene."""
-    return np.asarray(colour * light_cast(scene) * float(scene.appearance.skin.mean()) / SKIN_LEVEL)
+    skin = float(scene.appearance.skin.mean())
+    lit = colour * light_cast(scene) * skin / SKIN_LEVEL
+    limit = min(_BRIGHTEST * skin, _FULL) / _DYED
+    return np.asarray(lit * min(limit / max(float(lit.max()), 1.0), 1.0))
 
 
 def beard_colour(appearance: Appearance) -> Array:

@@ -190,12 +190,12 @@ def _text_as_attributes(options: EditOptions) -> dict[str, float] | None:
 
 
 def refuse_description(said: Description) -> None:
-    """Raise UsageError for words that are unknown or cannot be done."""
+    """Raise UsageError for words that are unknown, cannot be done or contradict each other."""
     if said.unknown:
         near = {word: nearest_words(word) for word in said.unknown}
         hints = [f"Near {word}: {', '.join(found)}." for word, found in near.items() if found]
         if len(said.unknown) > 1 and not (said.attributes or said.noun or said.impossible):
-            hints = ["Texts are read in English."]
+            hints.append("Texts are read in English.")
         plural = "s" if len(said.unknown) > 1 else ""
         raise UsageError(
             f"The word{plural} {', '.join(said.unknown)} of the text cannot be edited.",
@@ -205,6 +205,11 @@ def refuse_description(said: Description) -> None:
         raise UsageError(
             f"No engine can do this believably: {'; '.join(said.impossible)}.",
             f"It can name {_examples()}. --engine dva-s tries it as an experiment.",
+        )
+    if said.contradictory:
+        raise UsageError(
+            f"The text both adds and takes away: {', '.join(said.contradictory)}.",
+            "Name each thing once; 'no' and 'without' go before each thing that is to go.",
         )
 
 

@@ -25,6 +25,7 @@ from thcli.editors.shared.colours import (
     parse_colour,
     with_colour,
 )
+from thcli.pipeline.editing.negation import NEGATIONS, RESETS, Negation
 
 Meaning = tuple[str, float]  # attribute and strength
 Phrase = tuple[str, ...]
@@ -181,19 +182,6 @@ DEGREES: Mapping[str, float] = {
     "less": -1.0,
     "extremely": 2.0,
 }
-_NEGATIONS = frozenset(("without", "no", "not", "remove", "minus", "never"))
-_LASTING = frozenset(("without", "no", "remove", "minus"))  # up to the next "with", "who" or noun
-_RESETS = frozenset(("with", "who", "but", "has", "have", "having", "is", "add"))
-_CONTINUES = frozenset(("and", "or", "nor", "any", "a", "an", "the", "his", "her", "their"))
-_STATES = frozenset(
-    split_words(
-        "smiling happy cheerful laughing grinning serious unsmiling young younger youthful old "
-        "older elderly aged wrinkled tanned suntanned pale tired bearded unshaven shaved shaven "
-        "moustached blond blonde brunette redheaded chubby plump fat thin slim masculine feminine "
-        "attractive pretty handsome beautiful bespectacled"
-    )
-)
-"""Words that say what somebody is like: "no glasses, older" takes only the glasses away."""
 _FILLERS = frozenset(
     word
     for text in (
@@ -215,12 +203,14 @@ class Description:
     noun: what the noun means, which is an edit only where nothing else is said.
     unknown: words that no rule knows.
     impossible: things that no engine does, with what can be done instead.
+    contradictory: attributes that it both adds and takes away.
     """
 
     attributes: dict[str, float] = field(default_factory=dict)
     noun: dict[str, float] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     impossible: list[str] = field(default_factory=list)
+    contradictory: list[str] = field(default_factory=list)
 
 
 @cache
@@ -240,36 +230,33 @@ def describe(text: str) -> Description:
     """Read a text. Nothing is refused here; see `Description`."""
     words = _split(text)
     out = Description()
-    at, degree, negated, lasting = 0, 1.0, False, False
-    carried = False  # the negation has a thing already
+    at, degree, negation = 0, 1.0, Negation()
     while at < len(words):
         length, kind, meaning = _match(words, at)
         word = words[at]
-        if carried and word in _STATES:
-            negated = lasting = carried = False
+        negation.before(word)
         if kind == "degree":
             degree *= DEGREES[" ".join(words[at : at + length])]
         elif kind == "noun":
             out.noun.update(NOUNS.get(word, ()))
-            negated = lasting = False
+            negation = Negation()
         elif kind == "meaning":
             name, strength = meaning
-            _add(out, name, (-strength if negated else strength) * degree)
-            degree, negated = 1.0, negated and lasting
-            carried = negated
+            _add(out, name, (-strength if negation.holds else strength) * degree)
+            degree = 1.0
+            negation.applied(word)
         elif kind == "impossible":
             phrase = " ".join(words[at : at + length])
             hint = IMPOSSIBLE.get(phrase, "")
-            if not negated:
+            if not negation.holds:
                 out.impossible.append(f"{phrase} ({hint.rstrip('.')})" if hint else phrase)
-            degree, negated = 1.0, negated and lasting
-            carried = negated
-        elif word in _NEGATIONS:
-            negated, lasting, carried = True, word in _LASTING, False
-        elif word in _FILLERS:
-            if word in _RESETS:
-                negated = lasting = False
-        else:
+            degree = 1.0
+            negation.applied(word)
+        elif word in NEGATIONS:
+            negation = Negation.opened_by(word)
+        elif word in RESETS:
+            negation = Negation()
+        elif word not in _FILLERS:
             out.unknown.append(word)
         at += length
     return out
@@ -336,6 +323,10 @@ def _add(out: Description, name: str, strength: float) -> None:
         what = name.replace("_", " ")
         out.impossible.append(f"{verb}{what} ({row.instead.rstrip('.')})")
         return
+    for other, before in out.attributes.items():
+        same, reverse = base_name(other) == row.name, other == row.opposite
+        if (same and before * strength < 0) or (reverse and before * strength > 0):
+            out.contradictory.append(row.name.replace("_", " "))
     out.attributes[base_name(name) if strength < 0 else name] = strength
 
 

@@ -33,7 +33,7 @@ _MIN_VISIBLE = 5.0  # visible pairs at a texel below which a difference fades
 
 
 def measure_appearance(faces: MeasuredFaces) -> Array32:
-    """Return the appearance numbers (N, APPEARANCE_SIZE) of all faces."""
+    """Return the looks (N, LOOK_SIZE) of all faces."""
     numbers = []
     for n in range(len(faces)):
         half = decode_texture(faces.textures[n])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -257,6 +258,15 @@ def test_a_pale_rim_is_replaced_where_glasses_are_worn() -> None:
         found = take_off(worn, skin, np.full(size, mask, np.float32), seen)
         assert (found.solid[58:60, 25:55] > 0.9).all() == replaced
         assert found.solid[75:, 20:60].max() < 0.05
+
+
+def test_a_part_without_visible_skin_has_no_pale_rim() -> None:
+    size = (PARTS["eyes"].height, PARTS["eyes"].width)
+    flat, unseen = np.zeros((*size, 3), np.float32), np.zeros(size, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = take_off(flat, flat, np.full(size, 0.25, np.float32), unseen)
+    assert not found.solid.any()
 
 
 def test_lenses_that_hide_the_eyes_are_refused() -> None:

@@ -95,9 +95,12 @@ def _pale_rims(texture: Array32, coded: Image, mask: Array32, skin: Array32) -> 
     places = canonical_places()[PARTS["eyes"].window]
     nose = (np.abs(places[..., 0]) < _NOSE[0]) & (places[..., 1] > _NOSE[1])
     free = near * skin * (1 - brows) * ~nose
+    seen = free > _SOME
+    if not seen.any():
+        return np.zeros(mask.shape, np.float32)
     thin = np.abs(texture - around).max(-1)
     least, over = _LINE
-    least = max(least, over * float(np.median(thin[free > _SOME], axis=None)))
+    least = max(least, over * float(np.median(thin[seen], axis=None)))
     line = smoothstep(least, 2 * least, thin) * free
     joined = cv2.dilate((line > _SOME).astype(np.uint8), np.ones((3, 3), np.uint8))
     _, labels, sizes, _ = cv2.connectedComponentsWithStats(joined)

@@ -1,0 +1,53 @@
+"""Negations in descriptions: what "without glasses or a beard, older" takes away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from thcli.editors.clip.vocabulary import split_words
+
+NEGATIONS = frozenset(("without", "no", "not", "remove", "minus", "never"))
+_LASTING = frozenset(("without", "no", "remove", "minus"))  # up to the next "with", "who" or noun
+RESETS = frozenset(("with", "who", "but", "has", "have", "having", "is", "add"))
+_STATES = frozenset(
+    split_words(
+        "smiling happy cheerful laughing grinning serious unsmiling young younger youthful old "
+        "older elderly aged wrinkled tanned suntanned pale tired bearded unshaven shaved shaven "
+        "moustached blond blonde brunette redheaded chubby plump fat thin slim masculine feminine "
+        "attractive pretty handsome beautiful bespectacled"
+    )
+)
+"""Words that say what somebody is like: "no glasses, older" takes only the glasses away."""
+_ALTERNATIVES = frozenset(("or", "nor"))  # a negation goes on behind them
+
+
+@dataclass(slots=True)
+class Negation:
+    """Reach of the last negation.
+
+    holds: it negates what follows.
+    lasts: up to the next "with", "who" or noun, not only the next meaning.
+    had: what it negated last, "thing" or "state", or "".
+    """
+
+    holds: bool = False
+    lasts: bool = False
+    had: Literal["", "thing", "state"] = ""
+
+    @staticmethod
+    def opened_by(word: str) -> Negation:
+        """Return the negation that a word begins."""
+        return Negation(holds=True, lasts=word in _LASTING)
+
+    def before(self, word: str) -> None:
+        """Read the next word: a state ends it behind a thing, "or" carries it on."""
+        if word in _ALTERNATIVES and self.had:
+            self.holds, self.had = True, ""
+        elif word in _STATES and self.had == "thing":
+            self.holds, self.lasts, self.had = False, False, ""
+
+    def applied(self, word: str) -> None:
+        """Note that a thing or state was read, and whether it was negated."""
+        self.had = "" if not self.holds else "state" if word in _STATES else "thing"
+        self.holds = self.holds and self.lasts
