@@ -119,7 +119,7 @@ def measure(
     before, after = tracker(), tracker()
     lower = region_mask("lips")[:, 0] > 0
     seconds: list[float] = []
-    shapes: list[Array] = []
+    features: list[dict[str, Array]] = []
     outside: list[tuple[float, float]] = []
     end = float(seconds_of(driver)[-1]) + LAST
     for own, made in _pairs(footage, result):
@@ -132,25 +132,25 @@ def measure(
             raise MediaError(f"{result} has another size than {footage}.", "Keep its size.")
         face, again = before(image), after(changed)
         mesh = None if again is None else again.mesh
-        shapes.append(_unknown() if mesh is None else canonical.decompose(mesh).shape)
+        shape = _unknown() if mesh is None else canonical.decompose(mesh).shape
+        features.append(articulation.mouth_features(shape[None]))
         if face is not None and face.mesh is not None:
             difference = np.abs(image.astype(np.int16) - changed).mean(-1)
             chosen = difference[~_lower_face(image, np.asarray(face.mesh), lower)]
             outside.append((float(chosen.mean()), float((chosen == 0).mean())))
     if not outside:
         raise NoFaceError(f"{footage} shows no face.", "Give clips of talking faces.")
-    features = articulation.mouth_features(np.stack(shapes))
+    opening, jaw = (np.concatenate([one[key] for one in features]) for key in ("opening", "jaw"))
     wanted = articulation.mouth_features(shapes_at(driver, np.array(seconds) - seconds[0]))
     mean, equal = np.mean(outside, 0)
-    seen = np.isfinite(features["opening"])
     return LipSynced(
         len(seconds),
         float(mean),
         max(one for one, _ in outside),
         float(equal),
-        articulation.correlation(wanted["opening"], features["opening"]),
-        articulation.amplitude_ratio(wanted["opening"], features["opening"], seen),
-        articulation.correlation(wanted["jaw"], features["jaw"]),
+        articulation.correlation(wanted["opening"], opening),
+        articulation.amplitude_ratio(wanted["opening"], opening, np.isfinite(opening)),
+        articulation.correlation(wanted["jaw"], jaw),
     )
 
 
