@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from tests.evaluate.made_clips import MESH, find_face, write_frames
+from tests.evaluate.made_clips import MESH, find_face, make_clip, write_frames
+from thcli import media
 from thcli.cli.app import run
 from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.types import Face, Image, Motion
@@ -67,6 +68,25 @@ def test_a_change_outside_counts(driver: Motion, tmp_path: Path) -> None:
     assert 0 < found.outside == pytest.approx(found.worst / FRAMES) and 0.99 < found.equal < 1
     with pytest.raises(NoFaceError, match="no face"):
         lip_synced.measure(footage, result, driver, lambda: lambda image: None)
+
+
+def test_frames_of_other_moments_are_refused(driver: Motion, tmp_path: Path) -> None:
+    footage, fast = write_frames(tmp_path / "a", FRAMES), tmp_path / "fast.mkv"
+    plan = media.WritePlan(time_base=Fraction(1, 30))
+    with media.write(fast, (256, 256), plan=plan) as writer:
+        for frame in make_clip(FRAMES, Fraction(1, 30)):
+            writer.write(frame.pixels, frame.pts)
+    with pytest.raises(MediaError, match="at other times than"):
+        lip_synced.measure(footage, fast, driver, trackers(driver))
+
+
+def test_a_result_that_ends_early_is_refused(driver: Motion, tmp_path: Path) -> None:
+    footage = write_frames(tmp_path / "a", FRAMES)
+    nearly, half = (write_frames(tmp_path / str(count), count) for count in (FRAMES - 2, 5))
+    found = lip_synced.measure(footage, nearly, driver, trackers(driver))
+    assert found.frames == FRAMES - 2
+    with pytest.raises(MediaError, match="ends before"):
+        lip_synced.measure(footage, half, driver, trackers(driver))
 
 
 def test_the_driver_is_named_as_the_clip(driver: Motion, tmp_path: Path) -> None:

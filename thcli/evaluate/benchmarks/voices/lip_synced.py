@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from thcli.motion.observe import KIND
 
 MARGIN = 0.08  # face heights around the hull of the lower face
 LAST = 0.02  # seconds for which the driver's last row is shown
+LACK = 0.2  # seconds by which a result may be shorter, as its sound than the driver's picture
 PLACES = 4  # decimals
 HEADS = [
     "clip",
@@ -115,17 +117,18 @@ def read_driver(drivers: Path, clip: Path) -> Motion:
 def measure(
     footage: Path, result: Path, driver: Motion, tracker: Callable[[], Tracker]
 ) -> LipSynced:
-    """Measure one video, frame by frame as long as footage, result and driver last."""
+    """Measure one video, frame by frame as long as footage and driver last.
+
+    Raises:
+        MediaError: the result has another size or other times, or ends before them.
+        NoFaceError: the footage shows no face.
+    """
     before, after = tracker(), tracker()
     lower = region_mask("lips")[:, 0] > 0
     seconds: list[float] = []
     features: list[dict[str, Array]] = []
     outside: list[tuple[float, float]] = []
-    end = float(seconds_of(driver)[-1]) + LAST
-    for own, made in _pairs(footage, result):
-        at = float(own.pts * own.time_base)
-        if seconds and at - seconds[0] > end:
-            break
+    for at, own, made in _pairs(footage, result, float(seconds_of(driver)[-1]) + LAST):
         seconds.append(at)
         image, changed = to_uint8(own.pixels), to_uint8(made.pixels)
         if image.shape != changed.shape:
@@ -141,7 +144,7 @@ def measure(
     if not outside:
         raise NoFaceError(f"{footage} shows no face.", "Give clips of talking faces.")
     opening, jaw = (np.concatenate([one[key] for one in features]) for key in ("opening", "jaw"))
-    wanted = articulation.mouth_features(shapes_at(driver, np.array(seconds) - seconds[0]))
+    wanted = articulation.mouth_features(shapes_at(driver, np.array(seconds)))
     mean, equal = np.mean(outside, 0)
     return LipSynced(
         len(seconds),
@@ -154,10 +157,36 @@ def measure(
     )
 
 
-def _pairs(footage: Path, result: Path) -> Iterator[tuple[Frame, Frame]]:
+def _pairs(footage: Path, result: Path, end: float) -> Iterator[tuple[float, Frame, Frame]]:
+    """Yield seconds since the first frame, frame of the footage and of the result, up to `end`."""
     with ExitStack() as stack:
-        frames = [stack.enter_context(media.read(path)) for path in (footage, result)]
-        yield from zip(*frames, strict=False)
+        owns, made = (_timed(stack.enter_context(media.read(path))) for path in (footage, result))
+        last = 0.0
+        for at, own in owns:
+            if at > end:
+                return
+            at_other, other = next(made, (at, None))
+            if other is not None and abs(at_other - at) > (at - last) / 2:
+                raise MediaError(
+                    f"{result} has frames at other times than {footage}.",
+                    "Keep the footage's frame rate.",
+                )
+            if other is not None:
+                last = at
+                yield at, own, other
+            elif at - last > LACK:
+                raise MediaError(
+                    f"{result} ends before {footage} and its driver do.", "Give the whole result."
+                )
+
+
+def _timed(frames: Iterable[Frame]) -> Iterator[tuple[float, Frame]]:
+    """Yield seconds since the first frame, and the frame."""
+    begin: Fraction | None = None
+    for frame in frames:
+        time_of_frame = frame.pts * frame.time_base
+        begin = time_of_frame if begin is None else begin
+        yield float(time_of_frame - begin), frame
 
 
 def _unknown() -> Array:
