@@ -89,6 +89,18 @@ def test_a_result_that_ends_early_is_refused(driver: Motion, tmp_path: Path) -> 
         lip_synced.measure(footage, half, driver, trackers(driver))
 
 
+def test_what_frames_cannot_say_is_unknown(
+    driver: Motion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver that is silent, and a face that fills the picture."""
+    still = {"expression": np.asarray(driver.arrays["expression"])[:1].repeat(FRAMES, 0)}
+    monkeypatch.setattr(lip_synced, "_lower_face", lambda image, *_: np.ones(image.shape[:2], bool))
+    footage = write_frames(tmp_path / "a", FRAMES)
+    silent = replace(driver, arrays={**driver.arrays, **still})
+    found = lip_synced.measure(footage, footage, silent, trackers(driver))
+    assert found == lip_synced.LipSynced(FRAMES, *[None] * 6)
+
+
 def test_the_driver_is_named_as_the_clip(driver: Motion, tmp_path: Path) -> None:
     with MotionWriter(tmp_path / "a.motion.safetensors") as writer:
         writer.append(driver)

@@ -49,7 +49,7 @@ HEADS = [
 
 @dataclass(frozen=True, slots=True)
 class LipSynced:
-    """Scores of one video.
+    """Scores of one video; None for what its frames cannot say.
 
     outside, worst: L1 (0..255) outside of the lower face, of all frames and of the worst.
     equal: share of these pixels that are equal to the footage.
@@ -58,12 +58,12 @@ class LipSynced:
     """
 
     frames: int
-    outside: float
-    worst: float
-    equal: float
-    opening: float
+    outside: float | None
+    worst: float | None
+    equal: float | None
+    opening: float | None
     amplitude: float | None
-    jaw: float
+    jaw: float | None
 
 
 def evaluate_lips(
@@ -128,6 +128,7 @@ def measure(
     seconds: list[float] = []
     features: list[dict[str, Array]] = []
     outside: list[tuple[float, float]] = []
+    shown = False
     for at, own, made in _pairs(footage, result, float(seconds_of(driver)[-1]) + LAST):
         seconds.append(at)
         image, changed = to_uint8(own.pixels), to_uint8(made.pixels)
@@ -140,20 +141,22 @@ def measure(
         if face is not None and face.mesh is not None:
             difference = np.abs(image.astype(np.int16) - changed).mean(-1)
             chosen = difference[~_lower_face(image, np.asarray(face.mesh), lower)]
-            outside.append((float(chosen.mean()), float((chosen == 0).mean())))
-    if not outside:
+            shown = True
+            if len(chosen):  # a large face fills the picture
+                outside.append((float(chosen.mean()), float((chosen == 0).mean())))
+    if not shown:
         raise NoFaceError(f"{footage} shows no face.", "Give clips of talking faces.")
     opening, jaw = (np.concatenate([one[key] for one in features]) for key in ("opening", "jaw"))
     wanted = articulation.mouth_features(shapes_at(driver, np.array(seconds)))
-    mean, equal = np.mean(outside, 0)
+    mean, equal = np.mean(outside, 0).tolist() if outside else (None, None)
     return LipSynced(
         len(seconds),
-        float(mean),
-        max(one for one, _ in outside),
-        float(equal),
-        articulation.correlation(wanted["opening"], opening),
+        mean,
+        max((one for one, _ in outside), default=None),
+        equal,
+        articulation.known_correlation(wanted["opening"], opening),
         articulation.amplitude_ratio(wanted["opening"], opening, np.isfinite(opening)),
-        articulation.correlation(wanted["jaw"], jaw),
+        articulation.known_correlation(wanted["jaw"], jaw),
     )
 
 
