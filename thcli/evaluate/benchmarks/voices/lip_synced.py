@@ -17,9 +17,10 @@ from thcli import media
 from thcli.core.errors import MediaError, NoFaceError
 from thcli.core.events import Finished, Listener, Started, Step, silent
 from thcli.core.imaging import to_uint8
+from thcli.core.options import EncodeOptions
+from thcli.core.temp_folders import temporary_folder
 from thcli.core.types import AnyArray, Array, Frame, Image, Motion
 from thcli.evaluate.benchmarks.voices.spoken_videos import seconds_of, shapes_at
-from thcli.evaluate.datasets import talking_clips
 from thcli.evaluate.datasets.result_pairs import TrueClip, name_clips, video_of_clip
 from thcli.evaluate.metrics.measure import Tracker
 from thcli.evaluate.metrics.speech import articulation
@@ -30,6 +31,7 @@ from thcli.motion.closure import region_mask
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
 from thcli.motion.observe import KIND
+from thcli.pipeline.stages.encode_warp import encode
 
 MARGIN = 0.08  # face heights around the hull of the lower face
 LAST = 0.02  # seconds for which the driver's last row is shown
@@ -71,6 +73,7 @@ def evaluate_lips(
     results: Path,
     drivers: Path,
     tracker: Callable[[], Tracker],
+    encoding: EncodeOptions,
     on: Listener = silent,
 ) -> dict[str, LipSynced]:
     """Measure lip-synced videos, by the names of their clips.
@@ -80,6 +83,7 @@ def evaluate_lips(
         results: folder of the videos, named as the clips; lossless ones say what has changed.
         drivers: folder of the motions or videos that drove the lips, named as the clips.
         tracker: makes a tracker of faces.
+        encoding: of the motion of drivers that are videos.
         on: receives progress events.
 
     Raises:
@@ -91,21 +95,26 @@ def evaluate_lips(
     on(Started("measure", len(names), "clips"))
     found = {}
     for number, (name, clip) in enumerate(names.items(), 1):
-        driver = read_driver(drivers, clip.path)
+        driver = read_driver(drivers, clip.path, encoding)
         found[name] = measure(clip.path, video_of_clip(results, clip.path), driver, tracker)
         on(Step("measure", number))
     on(Finished("measure", len(found), time.perf_counter() - began))
     return found
 
 
-def read_driver(drivers: Path, clip: Path) -> Motion:
-    """Return the motion that drove a clip's lips. Raises MediaError."""
-    path = drivers / f"{clip.stem}{SUFFIX}"
-    if path.is_file():
+def read_driver(drivers: Path, clip: Path, encoding: EncodeOptions) -> Motion:
+    """Return the motion that drove a clip's lips; nothing is left beside videos.
+
+    Raises:
+        MediaError: it is missing or cannot be used; also raises as `encode`.
+    """
+    with temporary_folder() as folder:
+        path = drivers / f"{clip.stem}{SUFFIX}"
+        if not path.is_file():
+            video, path = video_of_clip(drivers, clip), folder / path.name
+            encode(video, path, encoding)
         store = MotionFile(path)
-    else:
-        store = talking_clips.load_motion(video_of_clip(drivers, clip), None)
-    motion = store.window(0, len(store))
+        motion = store.window(0, len(store))
     if motion.kind != KIND or not motion.valid.any():
         raise MediaError(
             f"The driver of {clip.name} has no motion of kind {KIND}.",
