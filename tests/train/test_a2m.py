@@ -12,6 +12,7 @@ from thcli.audio.features import ENERGY, MEL
 from thcli.core.errors import MediaError
 from thcli.core.events import Finished, silent
 from thcli.core.options import A2mTrainOptions, RunOptions, TrainOptions
+from thcli.core.types import Array
 from thcli.evaluate.datasets import talking_clips
 from thcli.motion import canonical
 from thcli.train.a2m import clips, fitting, offsets, synthetic
@@ -175,6 +176,22 @@ def test_sound_and_picture_are_put_in_step() -> None:
     for name, seconds in late.items():
         assert moved[name] - constant == pytest.approx(seconds, abs=0.021)
     assert constant == pytest.approx(camera + articulation.LEAD * offsets.STEP, abs=0.021)
+
+
+def test_speakers_are_not_moved_together_by_what_is_no_peak() -> None:
+    """A value at the far end, noise, a peak at the border, or one too far away."""
+
+    def common(curve: Array, offset: int) -> int:
+        return offsets._common_offset([(300, curve, offset)] * 3)
+
+    def bell(lag: int) -> Array:
+        return np.asarray(0.5 * np.exp(-(((offsets.LAGS - lag) / 3) ** 2)))
+
+    assert common(bell(-1), 0) == articulation.LEAD - 1
+    assert common(bell(11), 12) == articulation.LEAD - 1
+    far_end = np.where(offsets.LAGS == -13, 0.9, 0.1)
+    for curve, offset in ((far_end, 12), (np.full(31, 0.21), 0), (bell(15), 0), (bell(12), 0)):
+        assert common(curve, offset) == 0
 
 
 def test_one_speaker_alone_is_left_as_it_is() -> None:

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from tests.evaluate.made_clips import MESH, find_face, write_frames
+from tests.evaluate.made_clips import MESH, find_face, make_clip, write_frames
+from thcli import media
 from thcli.cli.app import run
 from thcli.core.errors import MediaError, NoFaceError, UsageError
+from thcli.core.options import EncodeOptions, FindOptions
 from thcli.core.types import Face, Image, Motion
 from thcli.evaluate.benchmarks.voices import lip_synced
 from thcli.evaluate.metrics.measure import Tracker
@@ -69,23 +71,77 @@ def test_a_change_outside_counts(driver: Motion, tmp_path: Path) -> None:
         lip_synced.measure(footage, result, driver, lambda: lambda image: None)
 
 
+def test_frames_of_other_moments_are_refused(driver: Motion, tmp_path: Path) -> None:
+    footage, fast = write_frames(tmp_path / "a", FRAMES), tmp_path / "fast.mkv"
+    plan = media.WritePlan(time_base=Fraction(1, 30))
+    with media.write(fast, (256, 256), plan=plan) as writer:
+        for frame in make_clip(FRAMES, Fraction(1, 30)):
+            writer.write(frame.pixels, frame.pts)
+    with pytest.raises(MediaError, match="at other times than"):
+        lip_synced.measure(footage, fast, driver, trackers(driver))
+
+
+def test_a_result_that_ends_early_is_refused(driver: Motion, tmp_path: Path) -> None:
+    footage = write_frames(tmp_path / "a", FRAMES)
+    nearly, half = (write_frames(tmp_path / str(count), count) for count in (FRAMES - 2, 5))
+    found = lip_synced.measure(footage, nearly, driver, trackers(driver))
+    assert found.frames == FRAMES - 2
+    with pytest.raises(MediaError, match="ends before"):
+        lip_synced.measure(footage, half, driver, trackers(driver))
+
+
+def test_what_frames_cannot_say_is_unknown(
+    driver: Motion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver that is silent, and a face that fills the picture."""
+    still = {"expression": np.asarray(driver.arrays["expression"])[:1].repeat(FRAMES, 0)}
+    monkeypatch.setattr(lip_synced, "_lower_face", lambda image, *_: np.ones(image.shape[:2], bool))
+    footage = write_frames(tmp_path / "a", FRAMES)
+    silent = replace(driver, arrays={**driver.arrays, **still})
+    found = lip_synced.measure(footage, footage, silent, trackers(driver))
+    assert found == lip_synced.LipSynced(FRAMES, *[None] * 6)
+
+
 def test_the_driver_is_named_as_the_clip(driver: Motion, tmp_path: Path) -> None:
     with MotionWriter(tmp_path / "a.motion.safetensors") as writer:
         writer.append(driver)
-    read = lip_synced.read_driver(tmp_path, Path("elsewhere/a.mp4"))
+    read = lip_synced.read_driver(tmp_path, Path("elsewhere/a.mp4"), EncodeOptions())
     wanted, got = (np.asarray(one.arrays["expression"], np.float64) for one in (driver, read))
     np.testing.assert_allclose(got, wanted, atol=1e-3)
     with pytest.raises(MediaError, match="no video named b"):
-        lip_synced.read_driver(tmp_path, Path("b.mp4"))
+        lip_synced.read_driver(tmp_path, Path("b.mp4"), EncodeOptions())
     scores = lip_synced.LipSynced(9, 0.5, 1.0, 0.98, 0.951, None, 0.9)
     heads, lines = lip_synced.table(lip_synced.report({"a.mp4": scores}))
     assert lines == [["a.mp4", "9", "0.5", "1.0", "0.98", "0.951", "-", "0.9"]]
     assert len(heads) == len(lines[0])
 
 
+def test_the_motion_of_a_driving_video_is_not_kept(
+    driver: Motion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its face is found by the options of the command."""
+    given = EncodeOptions(faces=FindOptions("mediapipe").choosing())
+    (tmp_path / "a.mp4").write_bytes(b"")
+
+    def write(video: Path, path: Path, options: EncodeOptions) -> None:
+        assert video == tmp_path / "a.mp4" and options == given
+        with MotionWriter(path) as writer:
+            writer.append(driver)
+
+    monkeypatch.setattr(lip_synced, "encode", write)
+    read = lip_synced.read_driver(tmp_path, Path("a.mp4"), given)
+    assert len(read.pts) == FRAMES
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
-    [([], "--drivers needs --result"), (["--result", ".", "--motions", "x"], "--motions has no")],
+    [
+        ([], "--drivers needs --result"),
+        (["--result", ".", "--motions", "x"], "--motions has no"),
+        (["--result", ".", "--voice", "a2m"], "--voice has no effect with --result"),
+        (["--result", ".", "--identity", "x"], "--identity has no effect"),
+    ],
 )
 def test_drivers_belong_to_results(
     flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -178,3 +178,13 @@ def test_nearest_rows_with_a_face_are_taken(found: list[tuple[Path, str]]) -> No
     assert (shapes[3] == own[2]).all() or (shapes[3] == own[4]).all()
     with pytest.raises(MediaError, match="no face"):
         spoken_videos.shapes_at(replace(motion, valid=~valid & False), times)
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_the_nearest_row_is_that_of_all_distances(count: int) -> None:
+    """Also outside of the rows, and of two at one distance the earlier."""
+    generator = np.random.default_rng(count)
+    times = np.cumsum(generator.integers(1, 4, count)) / 4
+    seconds = np.concatenate([generator.uniform(-2, times[-1] + 2, 200), np.arange(0, 20, 0.125)])
+    distances = np.abs(seconds[:, None] - times)
+    np.testing.assert_array_equal(spoken_videos.nearest_rows(times, seconds), distances.argmin(1))

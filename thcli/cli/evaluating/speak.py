@@ -12,7 +12,8 @@ from thcli.cli.flags import flags
 from thcli.cli.report_options import PageReportOptions, command_line
 from thcli.core.errors import UsageError
 from thcli.core.options import (
-    FaceOptions,
+    EncodeOptions,
+    FindOptions,
     RunOptions,
     ShowOptions,
     VoiceEvaluateOptions,
@@ -38,7 +39,7 @@ class SpokenResults:
     lse: bool = option(
         False, "Also LSE-D and LSE-C of clips and results, with SyncNet (weights pull syncnet)."
     )
-    faces: FaceOptions = field(default_factory=FaceOptions)
+    find: FindOptions = field(default_factory=FindOptions)
 
 
 @flags
@@ -66,6 +67,13 @@ def speak(
         raise UsageError("--drivers needs --result.", "Give the folder of the lip-synced videos.")
     if results.drivers is not None and evaluate.motions:
         raise UsageError("--motions has no effect with --drivers.", "Leave it out.")
+    if results.result is not None and evaluate.voice != "auto":
+        raise UsageError("--voice has no effect with --result.", "Leave it out.")
+    if results.find.identity != "auto":
+        raise UsageError("--identity has no effect here.", "Leave it out.")
+    if results.drivers is None and not results.lse:
+        for _, flag in changed_options(results.find):
+            raise UsageError(f"{flag} has no effect without --drivers or --lse.", "Leave it out.")
     with Console(show) as console, report.folder() as folder:
         network = load_syncnet(run) if results.lse else None
         if results.result is not None:
@@ -73,9 +81,10 @@ def speak(
                 raise UsageError(f"{flag} has no effect with --result.", "Leave it out.")
             found = talking_clips.clips_of_speakers(dataset, evaluate.chosen)
             if results.drivers is not None:
-                tracker = main_face_tracker(results.faces, run)
+                encoding = EncodeOptions(faces=results.find.choosing(), run=run)
+                tracker = main_face_tracker(encoding.faces, run)
                 synced = lip_synced.evaluate_lips(
-                    found, results.result, results.drivers, tracker, console
+                    found, results.result, results.drivers, tracker, encoding, console
                 )
                 content = lip_synced.report(synced)
                 tables = [lip_synced.table(content)]
@@ -91,7 +100,7 @@ def speak(
             content = talking_heads.report(clips, name)
             tables = [talking_heads.table(content)]
         if network is not None:
-            tracker = main_face_tracker(results.faces, run)
+            tracker = main_face_tracker(results.find.choosing(), run)
             measure = partial(measure_clip, network, tracker=tracker)
             content["lse"], table = spoken_videos.measure_sync(found, results.result, measure)
             tables.append(table)

@@ -30,6 +30,7 @@ MOST_FRAMES = 600  # of a speaker that count
 AGREE = 2  # steps within which the two estimates are averaged
 PEAK = 0.2  # least correlation at the best offset
 PROMINENCE = 0.06  # of the peak above the mean of all offsets
+MOST_COMMON = 10  # steps: LEAD, and a camera that is late by 0.14 s
 
 
 def correct_offsets(clips: Sequence[TalkingClip], on: Listener = silent) -> list[TalkingClip]:
@@ -82,15 +83,22 @@ def _choose_offset(regression: Array, closures: Array) -> int:
 def _common_offset(speakers: Sequence[tuple[int, Array, int]]) -> int:
     """Return the steps by which all speakers together are late, 0 where they do not tell.
 
+    The peak is one of all curves together, each from its speaker's offset on.
+
     Args:
         speakers: Frames, curve of the closures (len(LAGS),) and offset of each.
     """
     if not speakers:
         return 0
-    curves = [np.roll(curve, -offset) for _, curve, offset in speakers]
+    offsets = [offset for _, _, offset in speakers]
+    lags = np.arange(-LIMIT - min(offsets), LIMIT - max(offsets) + 1)  # that all curves have
+    if len(lags) < 3:
+        return 0
+    curves = [curve[lags + offset + LIMIT] for _, curve, offset in speakers]
     shares = [min(frames, MOST_FRAMES) for frames, _, _ in speakers]
     pooled = np.average(curves, 0, shares)
-    return int(LAGS[pooled.argmax()]) + LEAD if pooled.max() > PEAK else 0
+    common = int(lags[pooled.argmax()]) + LEAD
+    return common if _is_clear(pooled) and abs(common) <= MOST_COMMON else 0
 
 
 def _is_clear(curve: Array) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.errors import MediaError
 from thcli.core.events import Finished, Listener, Started, Step, silent
@@ -24,6 +25,7 @@ from thcli.evaluate.reports.tables import Table
 
 RESULT = "result"
 Clips = Sequence[tuple[Path, str]]
+Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,20 @@ def shapes_at(motion: Motion, seconds: Array) -> Array:
     valid = np.flatnonzero(motion.valid)
     if not len(valid):
         raise MediaError("A result shows no face.", "Give videos of talking faces.")
-    times = seconds_of(motion)[valid]
-    nearest = np.abs(seconds[:, None] - times[None]).argmin(1)
+    nearest = nearest_rows(seconds_of(motion)[valid], seconds)
     return np.asarray(speech.mouth_shapes(motion)[valid[nearest]])
+
+
+def nearest_rows(times: Array, seconds: Array) -> Indices:
+    """Return the index (T,) of the time that is nearest to each of `seconds`, of two the earlier.
+
+    Args:
+        times: rising, (N,).
+        seconds: (T,).
+    """
+    after = np.searchsorted(times, seconds).clip(0, len(times) - 1)
+    before = (after - 1).clip(0)
+    return np.where(seconds - times[before] <= times[after] - seconds, before, after)
 
 
 def measure_sync(

@@ -45,12 +45,17 @@ def mouth_features(shape: Array) -> dict[str, Array]:
 
 def correlation(a: Array, b: Array) -> float:
     """Return Pearson's correlation of curves (T,) where both are known, 0 for a constant one."""
+    return known_correlation(a, b) or 0.0
+
+
+def known_correlation(a: Array, b: Array) -> float | None:
+    """Return Pearson's correlation of curves (T,), None for a constant or hardly known one."""
     known = np.isfinite(a) & np.isfinite(b)
     if known.sum() < 8:
-        return 0.0
+        return None
     x, y = a[known] - a[known].mean(), b[known] - b[known].mean()
     spread = float(np.sqrt((x**2).sum() * (y**2).sum()))
-    return float((x * y).sum()) / spread if spread > 1e-12 else 0.0
+    return float((x * y).sum()) / spread if spread > 1e-12 else None
 
 
 @dataclass(frozen=True, slots=True)
