@@ -395,6 +395,7 @@ def test_a_sharp_clip_hardly_changes(clip: Clip, tmp_path: Path) -> None:
         (("--engine", "fadm-s", "--strength", "1"), "--strength has no effect with refiner fadm-s"),
         (("--no-detail",), "--no-detail has no effect with refiner detail"),
         (("--no-source-detail",), "leaves nothing to do"),
+        (("--no-source-detail", "--engine", "resshift-s"), "corrects frames after --source-detail"),
     ],
 )
 def test_options_without_effect_are_refused(

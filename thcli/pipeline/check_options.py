@@ -29,7 +29,7 @@ from thcli.media.writing.unread import refuse_unread_output_options
 from thcli.motion.file.format import SUFFIX
 from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.render.background import check_background
-from thcli.refiners.backends import DETAIL_FIRST, OF_MESH_FRAMES, REFINERS
+from thcli.refiners.backends import DETAIL_ALONE, DETAIL_FIRST, OF_MESH_FRAMES, REFINERS
 from thcli.voices.backends import ENGINE, VOICES
 from thcli.weights.backend import refuse_unread_options
 
@@ -245,7 +245,9 @@ def check_refiner(name: str, options: RefineJobOptions) -> None:
         refuse(options, OF_NETWORK_CHANGES, f"with refiner {name}, which has none", hint)
         if not options.change.source_detail:
             message = f"--no-source-detail leaves nothing to do with refiner {name}."
-            raise UsageError(message, "Leave it out, or choose a network with --engine.")
+            if name != DETAIL_ALONE:
+                message = f"Refiner {name} corrects frames after --source-detail, not without it."
+            raise UsageError(message, "Leave --no-source-detail out, or choose --engine fadm.")
 
 
 def check_paste(output: PathLike | None, options: PasteJobOptions) -> None:

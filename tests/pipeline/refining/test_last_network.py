@@ -66,6 +66,12 @@ def test_a_residual_is_added_and_a_failed_frame_stays(
     assert not changes[BROKEN].any()
     for number in {*range(FRAMES)} - {BROKEN}:
         assert abs(np.percentile(changes[number], 99) - LEVELS) <= 1.5
+        rows, columns = (np.flatnonzero(changes[number].any((axis, 2))) for axis in (1, 0))
+        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        edge = (right - left) // 10
+        for part in (np.s_[top : top + edge], np.s_[bottom - edge : bottom]):
+            crop = changes[number][part, left:right]
+            assert not crop[:, :edge].any() and not crop[:, -edge:].any()  # beside the head
     for view in SEEN.values():
         images = (view.detailed, view.coarse, view.source)
         assert {one.shape for one in images} == {(SIDE, SIDE, 3)}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from thcli.core.errors import NotFiniteError
+from thcli.core.errors import NotFiniteError, UsageError
 from thcli.core.options import RefineOptions, RunOptions
 from thcli.refiners.resshift.network import (
     NOISE,
@@ -120,6 +120,9 @@ def test_it_is_a_refiner_that_runs_last_and_counts_its_steps() -> None:
     assert isinstance(refiner, ResidualRefiner)
     assert refiner.network_calls(RefineOptions()) == 1
     assert refiner.network_calls(RefineOptions(steps=9)) == 9
+    assert refiner.network_calls(RefineOptions(steps=1)) == 1
+    with pytest.raises(UsageError, match="51 sampling steps"):
+        refiner.network_calls(RefineOptions(steps=STEPS + 1))
     few, many = (refiner.predict_residual(view(), 0, RefineOptions(steps=n)) for n in (2, 9))
     assert np.abs(few).max() < 255 / SCALE * NOISE * 5 and not np.array_equal(few, many)
 

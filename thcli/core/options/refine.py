@@ -20,7 +20,8 @@ class RefineOptions:
     """
 
     steps: int | None = option(
-        None, "Network evaluations per frame, 2 or more (default: the refiner's own)."
+        None,
+        "Network evaluations per frame: fadm 2 or more (default: 100), resshift-s 1 to 50 (1).",
     )
     sampler: RefineSampler = option("auto", "Diffusion sampler of fadm; auto: its own.")
     eta: float | None = option(
@@ -49,7 +50,7 @@ class RefineOptions:
             "within 0..1",
             self.fidelity,
         )
-        require(self.steps is None or self.steps >= 2, "--steps", "2 or more", self.steps)
+        require(self.steps is None or self.steps >= 1, "--steps", "1 or more", self.steps)
         require(
             self.sampler in ("auto", "ddim", "ddpm", "dpm++"),
             "--sampler",

@@ -30,7 +30,7 @@ _OVERSAMPLING = 1.25  # of the texture
 _MIN_STEPS = 4
 _STEP = 16  # pixels, of which a side is a multiple
 _RIM = 0.08  # width of the soft rim of a crop over its side
-_HEAD = (0.5, 0.95)  # half sides from the middle between which a change of colour fades
+_HEAD = (0.5, 0.95)  # half sides from the middle between which changes of colour fade
 _EDGE = 0.02  # width over the side of the fade at the edge of the source
 
 
@@ -69,8 +69,16 @@ def crop_change(
     change = missing_detail(crops, middle, texture)
     if same_view:
         gains = colour_gains(crops, middle) - np.float32(1)
-        change += own.image * gains * _head_mask(own.image.shape[0])
+        change += own.image * gains * head_mask(own.image.shape[0])
     return change
+
+
+@lru_cache(maxsize=4)
+def head_mask(side: int) -> Array32:
+    """Return a soft mask of the head, in the middle of a square crop: (N, N, 1) 0..1."""
+    axis = np.linspace(-1, 1, side, dtype=np.float32)
+    x, y = np.meshgrid(axis, axis)
+    return np.asarray(1 - smoothstep(*_HEAD, np.hypot(x, y)), np.float32)[..., None]
 
 
 def view_residual(crop: CoarseCrop, change: Array32, texture: Texture, side: int) -> ResidualInput:
@@ -169,14 +177,6 @@ def add_to_frame(
 def _soft_rim(size: tuple[int, int]) -> Array32:
     """Return the mask with which a crop is pasted, (N, N) in 0..1."""
     return soft_mask(Crop(np.eye(3), size), rim_mask(size, _RIM))
-
-
-@lru_cache(maxsize=4)
-def _head_mask(side: int) -> Array32:
-    """Return a soft mask of the head, in the middle of a square crop: (N, N, 1) 0..1."""
-    axis = np.linspace(-1, 1, side, dtype=np.float32)
-    x, y = np.meshgrid(axis, axis)
-    return np.asarray(1 - smoothstep(*_HEAD, np.hypot(x, y)), np.float32)[..., None]
 
 
 def _fade(inside: Array32) -> Array32:

@@ -30,6 +30,7 @@ from thcli.pipeline.refining.detail_crops import (
     analyse_face,
     crop_change,
     cut,
+    head_mask,
     source_texture,
     usual_side,
     view_residual,
@@ -72,10 +73,11 @@ class LastNetwork:
     options: RefineOptions
 
     def residual(self, crop: CoarseCrop, change: Array32, texture: Texture, number: int) -> Array32:
-        """Predict what a crop with its change lacks, (N, N, 3) levels of 255."""
+        """Predict what a crop with its change lacks, (N, N, 3) levels of 255: 0 beside the head."""
         view = view_residual(crop, change, texture, self.refiner.residual_side)
         found = self.refiner.predict_residual(view, number, self.options)
-        return np.asarray(resize(found, crop.image.shape[:2]), np.float32)
+        side = crop.image.shape[0]
+        return np.asarray(resize(found, (side, side)) * head_mask(side), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

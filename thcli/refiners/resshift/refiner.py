@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from thcli.core.batches import require_finite
+from thcli.core.errors import UsageError
 from thcli.core.options import RefineOptions, RunOptions, Template
 from thcli.core.types import Array32, Image
 from thcli.diffusion.noise import INITIAL_NOISE_STEP, frame_noise
@@ -51,8 +52,16 @@ class ShiftRefiner(TorchRefiner, Sourceless):
         self.seed, self.shifts = run.seed, shifts()
 
     def network_calls(self, options: RefineOptions) -> int:
-        """Count the network calls per frame."""
-        return min(options.steps or DEFAULT_STEPS, STEPS)
+        """Count the network calls per frame.
+
+        Raises UsageError for more steps than the schedule has.
+        """
+        steps = options.steps or DEFAULT_STEPS
+        if steps > STEPS:
+            raise UsageError(
+                f"{steps} sampling steps are out of range.", f"--steps must be within 1..{STEPS}."
+            )
+        return steps
 
     def refine(
         self,
