@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from thcli.cli.app import run
 from thcli.core.errors import NotFiniteError
 from thcli.core.options import RefineOptions, RunOptions
 from thcli.core.types import Array32, Image
+from thcli.pipeline.refining import detail_pass
 from thcli.refiners.backends import REFINERS
 from thcli.refiners.detail.backend import UnchangedCrops
 from thcli.refiners.shared.residual import ResidualInput
@@ -33,6 +38,22 @@ class Brighter(UnchangedCrops):
         if number == BROKEN:
             raise NotFiniteError
         return np.full((SIDE, SIDE, 3), LEVELS, np.float32)
+
+
+class OneByOne(Brighter):
+    """Refiner of a device: it counts how many threads use it at once."""
+
+    parallel = False
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def predict_residual(self, view: ResidualInput, number: int, options: RefineOptions) -> Array32:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.01)
+        self.now -= 1
+        return np.zeros((SIDE, SIDE, 3), np.float32)
 
 
 def load(run: RunOptions) -> Brighter:
@@ -77,3 +98,15 @@ def test_a_residual_is_added_and_a_failed_frame_stays(
         assert {one.shape for one in images} == {(SIDE, SIDE, 3)}
         assert all(one.min() >= 0 and one.max() <= 1 for one in (*images, view.visibility))
         assert np.abs(view.detailed - view.source)[8:24, 8:24].mean() < 0.05
+
+
+def test_a_device_gets_one_crop_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detail_pass, "view_residual", lambda *_: None)
+    refiner = OneByOne()
+    last = detail_pass.LastNetwork(refiner, RefineOptions())
+    crop: Any = SimpleNamespace(image=np.zeros((SIDE, SIDE, 3), np.uint8))
+    nothing: Any = None
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda number: last.residual(crop, nothing, nothing, number), range(8))
+        assert not any(change.any() for change in found)
+    assert refiner.most == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,15 @@ def test_crops_are_rendered_once(crops: DetailedCrops, talking: Path) -> None:
     before = stored.stat().st_mtime_ns
     again = DetailedCrops(talking, OPTIONS, OWN, 2)
     assert stored.stat().st_mtime_ns == before and len(again) == len(crops) == 6
+
+
+def test_clips_that_are_left_out_give_no_black_crops(talking: Path, tmp_path: Path) -> None:
+    shutil.copy(talking / "one.mp4", tmp_path)
+    (tmp_path / "two.mp4").write_bytes(b"no video")
+    made = [DetailedCrops(tmp_path, OPTIONS, OWN, 2) for _ in range(2)]  # rendered, then read
+    assert [len(one) for one in made] == [3, 3]
+    assert all(crop.any() for crop in made[1].crops.truth)
+    assert made[0].fingerprint == made[1].fingerprint
 
 
 def test_batches_follow_from_seed_and_step(crops: DetailedCrops) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Container, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
+from threading import Lock
 from typing import Generic, TypeVar
 
 import cv2
@@ -67,15 +68,18 @@ class LastNetwork:
 
     refiner: predicts what a crop still lacks.
     options: its sampling.
+    alone: held by the thread whose crop is on a device that computes one after the other.
     """
 
     refiner: ResidualRefiner
     options: RefineOptions
+    alone: Lock = field(default_factory=Lock)
 
     def residual(self, crop: CoarseCrop, change: Array32, texture: Texture, number: int) -> Array32:
         """Predict what a crop with its change lacks, (N, N, 3) levels of 255: 0 beside the head."""
         view = view_residual(crop, change, texture, self.refiner.residual_side)
-        found = self.refiner.predict_residual(view, number, self.options)
+        with nullcontext() if self.refiner.parallel else self.alone:
+            found = self.refiner.predict_residual(view, number, self.options)
         side = crop.image.shape[0]
         return np.asarray(resize(found, (side, side)) * head_mask(side), np.float32)
 

@@ -42,6 +42,7 @@ from thcli.train.fadm.pairs import CoarsePair, PairRenderer
 
 LAYOUT = 1  # version of the folder; a change renders the crops again
 IMAGES = ("truth", "detailed", "coarse", "source")
+STORED = (*IMAGES, "visibility")
 PATCH = 64  # pixels of a side of the training crops
 _SPREAD = 0.25  # of their places around the middle, of the possible range
 _UNTOUCHED, _MESH = 0.15, 0.2  # shares of camera frames and of the mesh engine's; the rest degraded
@@ -73,23 +74,30 @@ def load_crops(
         OutputError: The folder cannot be written.
         WeightsError: Weights of the engine's networks are missing.
     """
-    found = talking_clips.find_clips(folder)
-    found = talking_clips.select_clips(found, model_options.only, model_options.held_out)
-    clips = talking_clips.subsample_clips(found, model_options.clips)
+    clips = _wanted_clips(folder, model_options)
     stored = (Path(model_options.pairs) if model_options.pairs else folder) / f".resshift-{size}"
     facts = {
         "layout": LAYOUT,
         "data": talking_clips.clips_fingerprint(clips),
         "sources": model_options.sources,
         "drivers": model_options.drivers,
+        "motions": model_options.motions,
         "seed": seed,
     }
     note = stored / "facts.json"
-    if not note.is_file() or json.loads(note.read_text("utf-8")) != facts:
-        _write_crops(clips, stored, size, model_options, seed, on)
-        note.write_text(json.dumps(facts), "utf-8")
-    names = (*IMAGES, "visibility")
-    return StoredCrops(**{name: np.load(stored / f"{name}.npy", mmap_mode="r") for name in names})
+    known = json.loads(note.read_text("utf-8")) if note.is_file() else {}
+    count = known.pop("crops", 0)
+    if known != facts:
+        count = _write_crops(clips, stored, size, model_options, seed, on)
+        note.write_text(json.dumps(facts | {"crops": count}), "utf-8")
+    arrays = {name: np.load(stored / f"{name}.npy", mmap_mode="r") for name in STORED}
+    return StoredCrops(**{name: array[:count] for name, array in arrays.items()})
+
+
+def _wanted_clips(folder: Path, model_options: ResshiftTrainOptions) -> Clips:
+    found = talking_clips.find_clips(folder)
+    found = talking_clips.select_clips(found, model_options.only, model_options.held_out)
+    return talking_clips.subsample_clips(found, model_options.clips)
 
 
 def _write_crops(
@@ -99,7 +107,8 @@ def _write_crops(
     model_options: ResshiftTrainOptions,
     seed: int,
     on: Listener,
-) -> None:
+) -> int:
+    """Write the crops of all clips and return their number; the arrays may have empty rows."""
     most = len(clips) * model_options.sources * model_options.drivers
     shapes: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
         name: ((most, size, size, 3), np.uint8) for name in IMAGES
@@ -126,6 +135,7 @@ def _write_crops(
         on(Step("draw", number + 1))
     finish_arrays(folder, arrays, count)
     on(Finished("draw", count, time.perf_counter() - began))
+    return count
 
 
 def prepare_crop(pair: CoarsePair, size: int, rng: np.random.Generator) -> dict[str, Image]:
@@ -189,7 +199,7 @@ class DetailedCrops:
     ) -> None:
         self.crops = load_crops(folder, options.size, model_options, options.seed, on)
         self._options, self._batch = options, batch
-        clips = talking_clips.clips_fingerprint(talking_clips.find_clips(folder))
+        clips = talking_clips.clips_fingerprint(_wanted_clips(folder, model_options))
         self._fingerprint = f"{clips}-{len(self)}"
 
     def __len__(self) -> int:
