@@ -58,7 +58,8 @@ def test_changes_and_the_mouth_are_measured(driver: Motion, tmp_path: Path) -> N
     found = lip_synced.measure(footage, result, driver, trackers(driver))
     assert found.frames == FRAMES
     assert (found.outside, found.worst, found.equal) == (0, 0, 1)
-    assert found.opening > 0.99 and found.jaw > 0.99
+    assert found.opening is not None and found.opening > 0.99
+    assert found.jaw is not None and found.jaw > 0.99
     assert found.amplitude == pytest.approx(2, rel=0.2)
 
 
@@ -66,6 +67,7 @@ def test_a_change_outside_counts(driver: Motion, tmp_path: Path) -> None:
     footage, result = (write_frames(tmp_path / name, FRAMES) for name in ("a", "b"))
     paint(result / "0003.png", (slice(20, 30), slice(0, 256)))
     found = lip_synced.measure(footage, result, driver, trackers(driver))
+    assert found.outside is not None and found.worst is not None and found.equal is not None
     assert 0 < found.outside == pytest.approx(found.worst / FRAMES) and 0.99 < found.equal < 1
     with pytest.raises(NoFaceError, match="no face"):
         lip_synced.measure(footage, result, driver, lambda: lambda image: None)
