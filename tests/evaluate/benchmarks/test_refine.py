@@ -234,4 +234,4 @@ def test_a_finished_coarse_video_is_measured(blush: None, tmp_path: Path, capsys
     assert 0 < printed["rows"]["coarse"]["frames"] < 4
     assert run([*argv, str(clip)]) == 2
     assert run([*argv, "--coarse-engine", "degraded"]) == 2
-    assert run([*argv, "--steps", "9"]) == 2
+    assert run([*argv, "--eta", "0.5"]) == 2

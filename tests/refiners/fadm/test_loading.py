@@ -76,7 +76,7 @@ def test_other_tensors_are_refused() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"steps": 1},
+        {"steps": 0},
         {"eta": 1.5},
         {"strength": 0.0},
         {"strength": 1.1},
