@@ -6,39 +6,28 @@ The error is relative to max(1, max |reference|).
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from subprocess import CalledProcessError
 
 import numpy as np
 import pytest
 
 from tests.golden.cases import CASES, UINT8_CASES, Numbers, compute, load, max_errors
 
+TOGETHER = ("LIVEPORTRAIT", "LIVEPORTRAIT_CV")  # of the same images
 Computed = Callable[..., Numbers]
 
 
 @pytest.fixture(scope="module")
-def computed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Computed:
-    """Return a function that computes a golden file, each once.
-
-    Those of all tests that were chosen are computed in one process, which imports torch once;
-    alone what it left out because another failed.
-    """
-    given = (getattr(item, "callspec", None) for item in request.session.items)
-    chosen = sorted({call.params.get("name", "") for call in given if call} & set(CASES))
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Computed:
+    """Return a function that computes a golden file, each once."""
     folders: dict[tuple[str, ...], Path] = {}
 
     def computed(name: str, *more: str) -> Numbers:
-        if more not in folders:
-            folders[more] = tmp_path_factory.mktemp("golden")
-            if chosen and not more:
-                with suppress(CalledProcessError):
-                    compute(folders[more], *chosen)
-        file = folders[more] / f"{name}.npz"
-        if not file.exists():
-            compute(folders[more], name, *more)
-        return load(file)
+        names = TOGETHER if name in TOGETHER else (name,)
+        if (*names, *more) not in folders:
+            folders[*names, *more] = tmp_path_factory.mktemp("golden")
+            compute(folders[*names, *more], *names, *more)
+        return load(folders[*names, *more] / f"{name}.npz")
 
     return computed
 
