@@ -1,4 +1,4 @@
-"""Packets do not depend on what the memory held before."""
+"""The same frames give the same file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pathlib import Path
 
 import av
 import pytest
+
+import thcli
+from thcli.evaluate.datasets.sample_clip import astronaut_clip
 
 WRITE = """
 import sys
@@ -37,3 +40,11 @@ def test_packets_are_the_same_whatever_the_memory_held(tmp_path: Path) -> None:
         )
         found.add(digest(out))
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.webm", "clip.mp4", "clip.mov"])
+def test_files_are_the_same_byte_by_byte(tmp_path: Path, name: str) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        thcli.write_frames(tmp_path / folder / name, astronaut_clip(4, 64))
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -133,6 +133,8 @@ def _container_options(settings: ContainerSettings, time_base: Fraction) -> dict
         return {"movflags": flags, "movie_timescale": str(clock)}
     if settings.muxer == "mpegts":
         return {"mpegts_copyts": "1"}
+    if settings.muxer in ("matroska", "webm"):
+        return {"fflags": "+bitexact"}  # no random names of the file and its tracks
     return {"loop": "0"} if settings.muxer in ("gif", "webp") else {}
 
 
