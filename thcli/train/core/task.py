@@ -242,6 +242,27 @@ def ignore_inputs(layer: nn.Module, channels: slice) -> None:
     fix_at_zero([layer.weight], (slice(None), channels))
 
 
+class CosineTask(TrainingTask):
+    """A task of AdamW, whose learning rate warms up and falls along a cosine.
+
+    warmup: updates. final_rate: fraction of the learning rate at the end. beta: first of AdamW.
+    """
+
+    warmup: ClassVar[int]
+    final_rate: ClassVar[float]
+    beta: ClassVar[float] = 0.9
+
+    def optimiser(
+        self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
+    ) -> torch.optim.Optimizer:
+        """Create AdamW."""
+        return torch.optim.AdamW(parameters, lr, betas=(self.beta, 0.99), weight_decay=0.01)
+
+    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
+        """Return a cosine learning rate with warm-up."""
+        return cosine_with_warmup(lr, step, steps, self.warmup, self.final_rate)
+
+
 def cosine_with_warmup(lr: float, step: int, steps: int, warmup: int, final: float) -> float:
     """Return a cosine learning rate multiplied by a linear warm-up.
 

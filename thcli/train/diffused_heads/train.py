@@ -5,7 +5,6 @@ Source: Stypulkowski et al. 2024, sec. 3, and MStypulkowski/diffused-heads, bran
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thcli.core.events import Listener
 from thcli.core.options import TrainOptions
@@ -25,12 +24,11 @@ from thcli.motion.file.writer import MotionWriter
 from thcli.train.core.synthetic import SMOKE
 from thcli.train.core.task import (
     Batch,
+    CosineTask,
     Hyperparameters,
     LossTerms,
     Phase,
     TrainingData,
-    TrainingTask,
-    cosine_with_warmup,
 )
 from thcli.train.data.dataset import MOTION
 from thcli.train.diffused_heads.data import TalkingFaceBatches
@@ -47,11 +45,9 @@ STEPS = 12  # sampling steps of the sample sheets
 # Exponent of the time step distribution; 1 is uniform, as published. Noisy steps are more frequent,
 # because only the code determines the lips there.
 NOISY_EXPONENT = 8
-WARMUP = 100  # updates
-FINAL_RATE = 0.05  # fraction of the learning rate at the end
 
 
-class DiffusedHeadsTask(TrainingTask):
+class DiffusedHeadsTask(CosineTask):
     """Training to generate a frame from an identity frame, two previous frames and its code.
 
     Another voice maps the sound to codes.
@@ -61,6 +57,7 @@ class DiffusedHeadsTask(TrainingTask):
     entry = "dh-s"
     exported = ("unet",)
     sizes = (small.CONFIG.size, 48)
+    warmup, final_rate = 100, 0.05
 
     def __init__(self, options: TrainOptions, model_options: Any, on: Listener) -> None:
         super().__init__(options, model_options, on)
@@ -133,15 +130,6 @@ class DiffusedHeadsTask(TrainingTask):
         """Write the bundled file: the same in half precision."""
         tensors = {key: value.half() for key, value in load_tensors(path).items()}
         return self.write_bundled(path, tensors)
-
-    def optimiser(
-        self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
-    ) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)
-
-    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """Return a cosine learning rate with warm-up."""
-        return cosine_with_warmup(lr, step, steps, WARMUP, FINAL_RATE)
 
 
 def mean_at_lips(error: Tensor, boxes: Tensor, margin: int = LIP_MARGIN) -> Tensor:

@@ -6,14 +6,14 @@ Source: Kim et al. 2023, sec. 3.2 (L_simple, and L_reg within the face mask). Th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from thcli.core.events import Listener
 from thcli.core.options import LabelledTrainOptions, TrainOptions
@@ -23,11 +23,10 @@ from thcli.editors.dva.small_network import SmallDva, normalize_rows
 from thcli.evaluate.datasets.labelled_images import parse_digits
 from thcli.train.core.task import (
     Batch,
+    CosineTask,
     Hyperparameters,
     LossTerms,
     Phase,
-    TrainingTask,
-    cosine_with_warmup,
 )
 from thcli.train.dva.faces import DvaFaces, write_synthetic_faces
 from thcli.weights.tensors import load_tensors
@@ -40,17 +39,16 @@ DIFFUSED = 0.25  # fraction of a batch that is noised, twice each
 NOISY_EXPONENT = 1.5
 # Dropout of the identity-s vector and of the landmarks. Images could be memorised by the vector.
 DROPOUT = (0.5, 0.15)
-WARMUP = 200  # updates
-FINAL_RATE = 0.03  # fraction of the learning rate at the end
 
 
-class DvaTask(TrainingTask):
+class DvaTask(CosineTask):
     """Training of the decomposition of faces into identity, motion and noise."""
 
     name = "dva"
     entry = "dva-s"
     exported = ("net",)
     sizes = (small.SHAPE.size, 48)
+    warmup, final_rate = 200, 0.03
 
     def __init__(
         self, options: TrainOptions, model_options: LabelledTrainOptions, on: Listener
@@ -162,15 +160,6 @@ class DvaTask(TrainingTask):
     def write_importable(self, path: Path) -> Path:
         """Write the bundled file: the same under its entry's name."""
         return self.write_bundled(path, load_tensors(path))
-
-    def optimiser(
-        self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
-    ) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)
-
-    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """Return a cosine learning rate with warm-up."""
-        return cosine_with_warmup(lr, step, steps, WARMUP, FINAL_RATE)
 
 
 def gradient_loss(error: Tensor, weight: Tensor) -> Tensor:

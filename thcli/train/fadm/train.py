@@ -8,7 +8,7 @@ never in the condition, where they are missing at test time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -30,12 +30,11 @@ from thcli.train.core.fast_group_norm import replace_group_norms
 from thcli.train.core.identity_features import TEACHER, IdentityFeatures
 from thcli.train.core.task import (
     Batch,
+    CosineTask,
     Hyperparameters,
     LossTerms,
     Phase,
     TrainingData,
-    TrainingTask,
-    cosine_with_warmup,
     use_channels_last,
 )
 from thcli.train.fadm.data import CoarsePairs
@@ -54,16 +53,16 @@ MAX_RESIDUAL = 6.0  # pixels; larger residual flow is clamped in the fit of the 
 RIDGE = 0.18  # of the fit of the motion prior, per pair
 RESIDUAL_FLOW = 0.02  # weight of the residual flow, per pixel of 192
 NOISE_GAIN = 0.1  # initial scale of the first layer's weights for the noisy image
-WARMUP, FINAL_RATE = 60, 0.02  # updates; fraction of the learning rate at the end
 
 
-class FadmTask(TrainingTask):
+class FadmTask(CosineTask):
     """Training of fadm-s."""
 
     name = "fadm"
     entry = small.NAME
     exported = ("diffusion",)
     sizes = (small.SIDE, 96)
+    warmup, final_rate = 60, 0.02
 
     def __init__(
         self, options: TrainOptions, model_options: FadmTrainOptions, on: Listener
@@ -178,15 +177,6 @@ class FadmTask(TrainingTask):
         return self.write_bundled(
             path, {k: v.half() if small.is_stored_as_half(k) else v for k, v in tensors.items()}
         )
-
-    def optimiser(
-        self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
-    ) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)
-
-    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """Return a cosine learning rate with warm-up."""
-        return cosine_with_warmup(lr, step, steps, WARMUP, FINAL_RATE)
 
 
 class FlowPairs(Protocol):

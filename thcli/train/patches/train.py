@@ -7,7 +7,7 @@ gradients, features of identity-s, the change from frame to frame, and two small
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,10 @@ from thcli.faces.identity.network import IdentityNet
 from thcli.train.core.synthetic import write_synthetic_clips
 from thcli.train.core.task import (
     Batch,
+    CosineTask,
     Hyperparameters,
     LossTerms,
     Phase,
-    TrainingTask,
-    cosine_with_warmup,
     use_channels_last,
 )
 from thcli.train.patches.data import OUTPUTS, PatchBatches
@@ -39,10 +38,9 @@ TEACHER = "identity-s"  # of the feature loss; `pfd`, which evaluates results, h
 EDGES, FEATURES = 1.0, 0.3  # weights of gradients and features
 INSIDE = 2.0  # weight of the pixels between the rims, added to 1
 EYE_RASTERS, MOUTH_RASTERS = 3, 7  # channels that the discriminators see beside the colours
-WARMUP, FINAL_RATE = 100, 0.02  # updates; fraction of the learning rate at the end
 
 
-class PatchTask(TrainingTask):
+class PatchTask(CosineTask):
     """Training of patches-s."""
 
     name = "patches"
@@ -50,6 +48,8 @@ class PatchTask(TrainingTask):
     exported = ("eyes", "mouth")
     sizes = (96,)
     hyperparameters = Hyperparameters(10, 1, 8, 1e-3)
+    warmup, final_rate = 100, 0.02
+    beta = 0.5
 
     def __init__(
         self, options: TrainOptions, model_options: PatchTrainOptions, on: Listener
@@ -172,16 +172,6 @@ class PatchTask(TrainingTask):
     def write_importable(self, path: Path) -> Path:
         """Write the bundled file in half precision."""
         return self.write_bundled(path, {k: v.half() for k, v in load_tensors(path).items()})
-
-    def optimiser(
-        self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
-    ) -> torch.optim.Optimizer:
-        """Create AdamW."""
-        return torch.optim.AdamW(parameters, lr, betas=(0.5, 0.99), weight_decay=0.01)
-
-    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """Return a cosine learning rate with warm-up."""
-        return cosine_with_warmup(lr, step, steps, WARMUP, FINAL_RATE)
 
 
 class PatchJudge(nn.Module):

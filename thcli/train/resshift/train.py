@@ -8,14 +8,13 @@ from the squared error at the first step to the absolute one and that of feature
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from thcli.core.events import Listener
 from thcli.core.options import ResshiftTrainOptions, TrainOptions
@@ -37,12 +36,11 @@ from thcli.train.core.fast_group_norm import replace_group_norms
 from thcli.train.core.identity_features import TEACHER, IdentityFeatures
 from thcli.train.core.task import (
     Batch,
+    CosineTask,
     Hyperparameters,
     LossTerms,
     Phase,
     TrainingData,
-    TrainingTask,
-    cosine_with_warmup,
     use_channels_last,
 )
 from thcli.train.resshift.data import DetailedCrops
@@ -53,18 +51,18 @@ MOST_STEPS = 4  # of its walks
 CORNER = 1e-3  # squared units of the chain below which the absolute error is quadratic
 SQUARED, FEATURES = 1.5, 12.0  # weights
 SAMPLED_STEPS = 8  # of the sample sheets
-WARMUP, FINAL_RATE = 100, 0.03  # updates; fraction of the learning rate at the end
 WIDTHS = (32, 48, 96)
 GROUPS = 8  # of the group norms, by which widths are divisible
 
 
-class ResshiftTask(TrainingTask):
+class ResshiftTask(CosineTask):
     """Training of resshift-s."""
 
     name = "resshift"
     entry = NAME
     exported = ("network",)
     sizes = (SIDE,)
+    warmup, final_rate = 100, 0.03
 
     def __init__(
         self, options: TrainOptions, model_options: ResshiftTrainOptions, on: Listener
@@ -159,15 +157,6 @@ class ResshiftTask(TrainingTask):
     def write_importable(self, path: Path) -> Path:
         """Write the bundled file: the same in half precision."""
         return self.write_bundled(path, {k: v.half() for k, v in load_tensors(path).items()})
-
-    def optimiser(
-        self, phase: Phase, parameters: Iterable[nn.Parameter], lr: float
-    ) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=0.01)
-
-    def learning_rate(self, lr: float, step: int, steps: int, epoch_steps: int) -> float:
-        """Return a cosine learning rate with warm-up."""
-        return cosine_with_warmup(lr, step, steps, WARMUP, FINAL_RATE)
 
 
 def narrowed(width: int, divisor: int) -> int:
