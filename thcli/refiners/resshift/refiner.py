@@ -108,8 +108,7 @@ def load(run: RunOptions) -> ShiftRefiner:
     """
     check_licence(NAME, run.licence)
     tensors = load_tensors(NAME, prefix="network.", offline=run.offline)
-    single = {key: value.float() for key, value in tensors.items()}
-    return ShiftRefiner(load_state(ShiftNetwork(), single, NAME), run)
+    return ShiftRefiner(load_state(ShiftNetwork(), tensors, NAME), run)
 
 
 def check_layout(checkpoint: Checkpoint) -> None:

@@ -10,13 +10,29 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from thcli.core.errors import OutputError, UsageError
+from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.media.atomic_file import AtomicFile
 from thcli.media.failures import to_output_error
+from thcli.weights.tensors import load_tensors
 
 KEEP_LAST = 2  # checkpoints of a run that are kept
+
+
+def load_start(network: nn.Module, path: str, prefix: str) -> None:
+    """Load a network of another run in place, to be trained on.
+
+    Args:
+        network: Network to fill.
+        path: The other run's file.
+        prefix: Of the network's keys.
+
+    Raises:
+        WeightsError: The file is missing, or is another model's or of another --narrow.
+    """
+    load_state(network, load_tensors(Path(path), prefix=prefix), path).requires_grad_(True)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -26,7 +26,6 @@ from thcli.core.options import (
 from thcli.core.options.train_models import PairTrainOptions
 from thcli.diffusion import process
 from thcli.diffusion.schedule import even_steps
-from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.faces.model3d import deca
 from thcli.refiners.fadm.agcn import ConditionFeatures, ConditionImages
 from thcli.refiners.fadm.network import OFFICIAL, Diffusion
@@ -37,6 +36,7 @@ from thcli.refiners.fadm.refiner import (
     Guidance,
     sample_frames,
 )
+from thcli.train.core.checkpoints import load_start
 from thcli.train.core.task import (
     Batch,
     Hyperparameters,
@@ -46,7 +46,6 @@ from thcli.train.core.task import (
     TrainingTask,
 )
 from thcli.train.fadm.data import CoarsePairs
-from thcli.weights.tensors import load_tensors
 
 STEPS = 8  # sampling steps of the sample sheets
 
@@ -72,9 +71,7 @@ class PublishedFadmTask(TrainingTask):
         )
         self.diffusion = Diffusion(shape)
         if model_options.start:
-            tensors = load_tensors(Path(model_options.start), prefix="diffusion.")
-            load_state(self.diffusion, tensors, model_options.start)
-            self.diffusion.requires_grad_(True)
+            load_start(self.diffusion, model_options.start, "diffusion.")
         self.networks = {"diffusion": self.diffusion}
         self.phases = (Phase("denoise", ("diffusion",)),)
         self.schedule = self.diffusion.schedule

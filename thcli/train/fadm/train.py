@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from thcli.core.events import Listener
 from thcli.core.options import FadmTrainOptions, TrainOptions
 from thcli.diffusion import process
-from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.refiners.fadm import small
 from thcli.refiners.fadm.agcn import ConditionImages
 from thcli.refiners.fadm.alignment import MotionPrior, RefinerInput
 from thcli.refiners.fadm.network import Diffusion
 from thcli.refiners.fadm.refiner import Guidance, refine_once
+from thcli.train.core.checkpoints import load_start
 from thcli.train.core.fast_group_norm import replace_group_norms
 from thcli.train.core.identity_features import TEACHER, IdentityFeatures
 from thcli.train.core.task import (
@@ -74,13 +74,7 @@ class FadmTask(CosineTask):
         self.diffusion = Diffusion(shape)
         init_network(self.diffusion)
         if model_options.start:
-            tensors = load_tensors(Path(model_options.start), prefix="diffusion.")
-            load_state(
-                self.diffusion,
-                {key: value.float() for key, value in tensors.items()},
-                model_options.start,
-            )
-            self.diffusion.requires_grad_(True)
+            load_start(self.diffusion, model_options.start, "diffusion.")
         replace_group_norms(self.diffusion)
         use_channels_last(self.diffusion)
         self.networks = {"diffusion": self.diffusion}

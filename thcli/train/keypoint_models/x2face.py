@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from thcli.core.events import Listener
 from thcli.core.options import TrainOptions, X2FaceTrainOptions
-from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.engines.x2face.engine import MEMBER, POSE_MEMBERS
 from thcli.engines.x2face.networks import SIZE, PoseMap, UNetLevel, X2Face
 from thcli.media.atomic_file import AtomicFile
 from thcli.media.failures import to_output_error
+from thcli.train.core.checkpoints import load_start
 from thcli.train.core.task import (
     Batch,
     Hyperparameters,
@@ -41,7 +41,6 @@ from thcli.train.keypoint_models.perceptual import (
     content_loss,
     create_perceptual_loss,
 )
-from thcli.weights.tensors import load_tensors
 
 PHOTOMETRIC = 1.0
 PREFIX = "state_dict."
@@ -68,7 +67,7 @@ class X2FaceTask(TrainingTask):
         self.model = X2Face(width_divisor=options.narrow)
         init_weights(self.model)
         if model_options.start:
-            load_start(self.model, model_options.start)
+            load_start(self.model, model_options.start, PREFIX)
         if not model_options.skips:
             ignore_skips(self.model)
         self.networks = {"model": self.model}
@@ -178,17 +177,6 @@ def write_archive(target: Path, model: bytes, poses: Mapping[str, Tensor]) -> Pa
         except OSError as exc:
             raise to_output_error(target, exc) from exc
     return target
-
-
-def load_start(model: X2Face, path: str) -> None:
-    """Load the networks of another run in place.
-
-    Raises:
-        WeightsError: the file is missing, or is another model's or of another --narrow.
-    """
-    tensors = load_tensors(Path(path), prefix=PREFIX)
-    load_state(model, tensors, path)
-    model.requires_grad_(True)
 
 
 def init_weights(model: X2Face) -> None:

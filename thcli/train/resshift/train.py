@@ -18,7 +18,6 @@ from torch import Tensor
 
 from thcli.core.events import Listener
 from thcli.core.options import ResshiftTrainOptions, TrainOptions
-from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.refiners.resshift.network import (
     NOISE,
     SCALE,
@@ -32,6 +31,7 @@ from thcli.refiners.resshift.network import (
     walk,
 )
 from thcli.refiners.resshift.refiner import NAME, SIDE
+from thcli.train.core.checkpoints import load_start
 from thcli.train.core.fast_group_norm import replace_group_norms
 from thcli.train.core.identity_features import TEACHER, IdentityFeatures
 from thcli.train.core.task import (
@@ -72,9 +72,7 @@ class ResshiftTask(CosineTask):
         self.hyperparameters = Hyperparameters(20, 1, 8, 8e-4)
         self.network = ShiftNetwork([narrowed(width, options.narrow) for width in WIDTHS])
         if model_options.start:
-            tensors = load_tensors(Path(model_options.start), prefix="network.")
-            single = {key: value.float() for key, value in tensors.items()}
-            load_state(self.network, single, model_options.start).requires_grad_(True)
+            load_start(self.network, model_options.start, "network.")
         replace_group_norms(self.network)
         use_channels_last(self.network)
         self.networks = {"network": self.network}
