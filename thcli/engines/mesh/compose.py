@@ -49,22 +49,31 @@ def _render_layers(
 ) -> None:
     """Render the moving blocks of a person over its plate into `out`."""
     for block in moving:
-        region = _pixels(grid.part(block.rows, block.columns), (out.shape[1], out.shape[0]))
+        region = pixels_of(grid.part(block.rows, block.columns), (out.shape[1], out.shape[0]))
         if region is None:
             continue
         if block.kind == blocks.PLATE:
             out[region] = layers.plate[region]
             continue
-        coordinates = _upsample_block(positions, block, grid, region)
+        coordinates = upsample_block(positions, block, grid, region)
+        person = sample_block(layers.person, coordinates, block.kind)
         if block.kind == blocks.PERSON:
-            shown = _sample_mirrored(layers.person, coordinates)
-            out[region] = cv2.cvtColor(shown, cv2.COLOR_RGBA2RGB)
-            continue
-        sample = sample_person if block.kind == blocks.LEAVES else _sample_mirrored
-        person = sample(layers.person, coordinates)
-        behind = cv2.cvtColor(255 - cv2.extractChannel(person, 3), cv2.COLOR_GRAY2RGB)
-        cv2.multiply(layers.plate[region], behind, behind, 1 / 255)
-        out[region] = cv2.add(behind, cv2.cvtColor(person, cv2.COLOR_RGBA2RGB))
+            out[region] = cv2.cvtColor(person, cv2.COLOR_RGBA2RGB)
+        else:
+            out[region] = lay_over(person, layers.plate[region])
+
+
+def sample_block(person: Image, positions: Array32, kind: int) -> Image:
+    """Sample a person's pixels (H, W, 4) at positions (h, w, 2) of a block of a kind."""
+    sample = sample_person if kind == blocks.LEAVES else _sample_mirrored
+    return sample(person, positions)
+
+
+def lay_over(person: Image, plate: Image) -> Image:
+    """Return a person (h, w, 4) uint8 premultiplied over its plate (h, w, 3)."""
+    behind = cv2.cvtColor(255 - cv2.extractChannel(person, 3), cv2.COLOR_GRAY2RGB)
+    cv2.multiply(plate, behind, behind, 1 / 255)
+    return np.asarray(cv2.add(behind, cv2.cvtColor(person, cv2.COLOR_RGBA2RGB)), np.uint8)
 
 
 def _render_whole(
@@ -75,7 +84,7 @@ def _render_whole(
     Four channels are sampled three times as fast as three.
     """
     size = image.shape[1], image.shape[0]
-    regions = [(block, _pixels(grid.part(block.rows, block.columns), size)) for block in moving]
+    regions = [(block, pixels_of(grid.part(block.rows, block.columns), size)) for block in moving]
     shown = [(block, region) for block, region in regions if region is not None]
     if not shown:
         return
@@ -83,18 +92,18 @@ def _render_whole(
     padded = np.asarray(cv2.cvtColor(image[box], cv2.COLOR_RGB2RGBA), np.uint8)
     shifted = positions - offset
     for block, region in shown:
-        coordinates = _upsample_block(shifted, block, grid, region)
+        coordinates = upsample_block(shifted, block, grid, region)
         out[region] = cv2.cvtColor(_sample_mirrored(padded, coordinates), cv2.COLOR_RGBA2RGB)
 
 
-def _pixels(grid: SampleGrid, size: tuple[int, int]) -> Region | None:
+def pixels_of(grid: SampleGrid, size: tuple[int, int]) -> Region | None:
     """Return the pixels of a grid within a picture of a size; None without any."""
     x0, x1 = max(grid.x0, 0), min(grid.x0 + grid.columns * grid.step, size[0])
     y0, y1 = max(grid.y0, 0), min(grid.y0 + grid.rows * grid.step, size[1])
     return (slice(y0, y1), slice(x0, x1)) if y1 > y0 and x1 > x0 else None
 
 
-def _upsample_block(samples: Array32, block: Block, grid: SampleGrid, region: Region) -> Array32:
+def upsample_block(samples: Array32, block: Block, grid: SampleGrid, region: Region) -> Array32:
     """Upsample a block of samples (rows, columns, 2) to the pixels of its region."""
     low, high = max(block.columns.start - 1, 0), block.columns.stop + 1
     rows = upsample(samples[:, low:high], block.rows.start, block.rows.stop, grid.step)
@@ -241,7 +250,7 @@ def upsample_window(
     Returns:
         The region of the image and its values (h, w, C); None when it is empty.
     """
-    region = _pixels(grid, size)
+    region = pixels_of(grid, size)
     if region is None:
         return None
     rows, columns = region

@@ -10,7 +10,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.head.far_side import ShownFarSide
+from thcli.engines.mesh.head.mirror_blend import ShownMirror
 from thcli.engines.mesh.warp import WarpMap
 
 STILL = 0.05  # pixels of motion below which the picture is unchanged
@@ -46,7 +46,7 @@ def move_person(
     layers: MatteLayers | None,
     warp_map: WarpMap,
     shift: Array,
-    beside: ShownFarSide | None = None,
+    beside: ShownMirror | None = None,
 ) -> Image:
     """Move the person of a rendered picture (H, W, 3) uint8 over the background plate.
 
@@ -75,9 +75,7 @@ def move_person(
         rows = slice(first, min(first + compose.STRIP, height))
         positions = np.dstack(np.meshgrid(x.astype(np.float32), y[rows].astype(np.float32)))
         front = compose.sample_person(person, positions, cv2.INTER_CUBIC)
-        behind = cv2.cvtColor(255 - front[..., 3], cv2.COLOR_GRAY2RGB)
-        cv2.multiply(layers.plate[rows], behind, behind, 1 / 255)
-        out[rows] = cv2.add(behind, front[..., :3])
+        out[rows] = compose.lay_over(front, layers.plate[rows])
     return out
 
 

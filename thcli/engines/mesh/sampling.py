@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.types import Array32
+from thcli.core.types import Array32, Image
 
 Pixels = TypeVar("Pixels", bound=npt.NDArray[Any])
 REPLICATE, REFLECT = cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101
@@ -61,6 +61,17 @@ def resize(values: Pixels, size: tuple[int, int], *, shrink: bool = False) -> Pi
     interpolation = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
     # The stub loses the array's type.
     return cv2.resize(values, size, interpolation=interpolation)  # type: ignore[return-value]
+
+
+def mix(first: Image, other: Image, share: Image) -> Image:
+    """Return (255 - share) / 255 of a picture plus share / 255 of another; share: (h, w).
+
+    All are uint8. Where the two are equal the result is, too.
+    """
+    channels = first.shape[2] if first.ndim > 2 else 1
+    weight = cv2.merge([share] * channels)
+    rest = cv2.multiply(first, 255 - weight, scale=1 / 255)
+    return np.asarray(cv2.add(cv2.multiply(other, weight, scale=1 / 255), rest), np.uint8)
 
 
 def polygon_mask(

@@ -19,13 +19,17 @@ from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
 
 SIDE = 320
-EAR, CLOTH = (30, 40, 220), (240, 240, 0)
+EAR, CLOTH, HAIR = (30, 40, 220), (240, 240, 0), (60, 0, 60)
 
 
 @cache
-def source(angle: float) -> MeshSource:
-    """Draw a face turned by an angle, an ear beside its near cheek and cloth below that side."""
+def source(angle: float, shift: float = 0, *, with_hair: bool = False) -> MeshSource:
+    """Draw a face turned by an angle, an ear beside its near cheek and cloth below that side.
+
+    shift: of the face, shares of the width.  with_hair: from the ear to the picture's edge.
+    """
     mesh = faces.make_target(faces.make_source(SIDE, SIDE), turn=(0, angle, 0)).points
+    mesh[:, 0] += shift * SIDE
     image = faces.render_face(mesh, SIDE, SIDE)
     image[(image == (200, 200, 60)).all(-1)] = faces.GROUND
     face = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)
@@ -35,13 +39,16 @@ def source(angle: float) -> MeshSource:
     edge = mesh[OVAL, 0].max() if near > 0 else mesh[OVAL, 0].min()
     beside = (abs(x - edge) < 0.12 * size) & (abs(y - mesh[4, 1]) < 0.2 * size) & ~face
     below = (near * (x - chin[0]) > 0) & (y > chin[1] + 0.05 * size)
-    image[beside], image[below] = EAR, CLOTH
-    person = (face | beside | below).astype(np.float32)
+    level = abs(y - mesh[4, 1]) < 0.2 * size
+    hair = with_hair & (near * (x - edge) > 0) & level & ~beside & ~face & ~below
+    image[beside], image[below], image[hair] = EAR, CLOTH, HAIR
+    person = (face | beside | below | hair).astype(np.float32)
     planes: Array32 = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
     planes[0] = 1 - person
     planes[class_number("skin")] = face
     planes[class_number("l_ear")] = beside
     planes[class_number("cloth")] = below
+    planes[class_number("hair")] = hair
     regions = Regions(Crop(np.eye(3), (SIDE, SIDE)), planes)
     parsed = ParsedSource(regions, regions)
     made_face = faces.make_face(mesh, faces.iris_points(mesh))
@@ -52,6 +59,32 @@ def is_blue(image: Image) -> npt.NDArray[np.bool_]:
     """Return which pixels of a frame are those of an ear, in any light."""
     red, green, blue = (image[..., k].astype(int) for k in range(3))
     return np.asarray(blue > np.maximum(red, green) + 60)
+
+
+@pytest.mark.parametrize("angle", [30.0, -30.0])
+@pytest.mark.parametrize("share", [0.7, 1.0])
+def test_nothing_of_what_lies_beside_the_far_cheek_shows_in_it(angle: float, share: float) -> None:
+    turned = source(angle, with_hair=True)
+    target = faces.make_target(turned, turn=(0, -share * angle, 0))
+    inner = faces.polygon_mask(target.points[OVAL, :2], SIDE, SIDE, grow=-2)
+    inner &= angle * (target.points[4, 0] - np.arange(SIDE)) > 0
+    inner[: int(target.points[4, 1])] = False  # below the eyes
+    assert inner.sum() > 500
+    assert not is_blue(render_frame(turned, target, None))[inner].any()
+
+
+def test_hair_shows_on_the_far_side_up_to_the_edge_of_the_mirror_image() -> None:
+    turned = source(-30.0, -0.16, with_hair=True)  # hair lies on the left
+    target = faces.make_target(turned, turn=(0, 30, 0))
+    out = render_frame(turned, target, None)
+    alone = render_frame(replace(turned, far_side=None), target, None)
+    hair = np.abs(out.astype(int) - HAIR).max(-1) < 40
+    changed = np.abs(out.astype(int) - alone).max(-1).max(0)
+    assert turned.far_side is not None
+    edge = turned.far_side.shift + SIDE
+    assert hair[:, int(target.points[4, 0]) :].sum() > 50
+    assert changed[edge - 8 :].max() < 16
+    assert not changed[edge:].any()
 
 
 @pytest.mark.parametrize("angle", [30.0, -30.0])

@@ -88,17 +88,22 @@ class Block:
 
 
 def iterate_blocks(
-    displacement: Array32, positions: Array32, grid: SampleGrid, coverage: Coverage | None
+    change: Array32,
+    positions: Array32,
+    grid: SampleGrid,
+    coverage: Coverage | None,
+    least: float = SLACK,
 ) -> Iterator[Block]:
-    """Yield the blocks of a map that move, neighbours of a kind in a row joined.
+    """Yield the blocks of a map that change the picture, neighbours of a kind in a row joined.
 
     The outermost samples are left out.
 
     Args:
-        displacement: (rows, columns, 2) float32 pixels.
+        change: (rows, columns, C) float32, displacement in pixels or share of what is blended in.
         positions: (rows, columns, 2) float32 pixels of the source.
         grid: of the map.
         coverage: of the source, None without layers.
+        least: change of a block that shows.
     """
     count = max(1, SIDE // grid.step)
     divided = grid.rows * grid.columns * grid.step**2 >= LEAST_AREA
@@ -106,7 +111,7 @@ def iterate_blocks(
     columns = np.arange(1, grid.columns - 1, count if divided else grid.columns)
     if not len(rows) or not len(columns):
         return
-    moves = _reduce(np.abs(displacement), rows, columns, np.maximum).max(-1) >= SLACK
+    moves = _reduce(np.abs(change), rows, columns, np.maximum).max(-1) >= least
     kinds = np.where(moves, MIXED, STILL).astype(np.uint8)
     if coverage is not None:
         low, high = (_reduce(positions, rows, columns, u) for u in (np.minimum, np.maximum))
@@ -124,21 +129,21 @@ def iterate_blocks(
 
 
 def _reduce(values: Array32, rows: Indices, columns: Indices, extreme: np.ufunc) -> Array32:
-    """Reduce samples (r, c, 2) to blocks, each with the samples around it.
+    """Reduce samples (r, c, C) to blocks, each with the samples around it.
 
     Args:
         values: the samples.
         rows, columns: first ones of the blocks.
         extreme: np.minimum or np.maximum.
     """
-    count, width = values.shape[:2]
+    count, width, channels = values.shape
     # long rows are several times as fast as pairs
     lines = values.reshape(count, -1)
     parts = [
         extreme.reduce(lines[first - 1 : stop + 1], 0)
         for first, stop in zip(rows, (*rows[1:], count - 1), strict=True)
     ]
-    strips = np.stack(parts).reshape(len(rows), width, 2)
+    strips = np.stack(parts).reshape(len(rows), width, channels)
     parts = [
         extreme.reduce(strips[:, first - 1 : stop + 1], 1)
         for first, stop in zip(columns, (*columns[1:], width - 1), strict=True)

@@ -15,15 +15,16 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh import anatomy, compose, raster, warp
+from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.head import overlay
+from thcli.engines.mesh.head import mirror_blend, overlay
+from thcli.engines.mesh.head.mirror_blend import MirrorSamples, ShownMirror
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline
-from thcli.engines.mesh.opening import Region, blend
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize
 from thcli.engines.mesh.surroundings import Surroundings
-from thcli.engines.mesh.warp import WarpMap
+from thcli.engines.mesh.warp import Cut, WarpMap
 from thcli.faces.landmarks.topology import OVAL, PAIRS
 from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD, class_number
 from thcli.faces.parsing.crops import Regions
@@ -66,12 +67,14 @@ class Parts:
 class FarSide:
     """A turned source's mirror image.
 
-    person: (H, W, 4) uint8 premultiplied.  mesh: (468, 3) in its pixels.  shift: pixels to the
-    right from the mirror image to the source.  side: `_side_depth` of the source.
+    person: (H, W, 4) uint8 premultiplied.  coverage: of the person.  mesh: (468, 3) in its pixels.
+    shift: pixels to the right from the mirror image to the source.
+    side: `_side_depth` of the source.
     log_gains: (468, 3) of the colours.  parts: of the source.  mirrored_parts: of the mirror image.
     """
 
     person: Image
+    coverage: Coverage
     mesh: Array
     surroundings: Surroundings
     shift: int
@@ -82,17 +85,20 @@ class FarSide:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownFarSide:
-    """Part of a frame that shows the mirror image: its alpha and share (h, w) in 0..1."""
+class MirrorShare:
+    """Share of a mirror image in a frame.
 
-    region: Region
-    alpha: Array32
-    share: Array32
+    points: (468,) of the mirrored texture.  back: 0..1, of `turned_back`.
+    """
 
-    def cover(self, alpha: Image) -> None:
-        """Blend the person's alpha (H, W) uint8 with that of the mirror image, in place."""
-        view = alpha[self.region]
-        view[:] = view + self.share * (255 * self.alpha - view) + np.float32(0.5)
+    points: Array
+    back: float
+
+    @property
+    def most(self) -> float:
+        """Largest share of any pixel."""
+        most = float(self.points.max())
+        return self.back * max(most, float(smoothstep(*TURNED, most)))
 
 
 def prepare(
@@ -129,7 +135,9 @@ def prepare(
     flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
     other = _find_parts(regions, mesh, (width, height), flip)
     person = np.ascontiguousarray(layers.person[:, ::-1])
-    return FarSide(person, mirrored, beside, shift, side, np.log(cheek.gains), own, other)
+    return FarSide(
+        person, Coverage.of(person), mirrored, beside, shift, side, np.log(cheek.gains), own, other
+    )
 
 
 def _flip(mask: Array32 | None) -> Array32 | None:
@@ -156,6 +164,12 @@ def turned_back(far: FarSide, target: Array) -> float:
     return float(smoothstep(*TURNED_BACK, way))
 
 
+def _largest_share(weight: Array, back: float) -> float:
+    """Return the largest share of a mirror image, of weights (468,) of the mirrored texture."""
+    largest = float(weight.max())
+    return back * max(largest, float(smoothstep(*TURNED, largest)))
+
+
 def _side_depth(mesh: Array) -> float:
     """Return the sine of a mesh's yaw: how much further away one side is, over the width."""
     oval = mesh[OVAL]
@@ -164,8 +178,14 @@ def _side_depth(mesh: Array) -> float:
 
 
 def render(
-    out: Image, far: FarSide, plate: Image, weight: Array, target: Array, warp_map: WarpMap
-) -> ShownFarSide | None:
+    out: Image,
+    far: FarSide,
+    plate: Image,
+    weight: Array,
+    back: float,
+    target: Array,
+    warp_map: WarpMap,
+) -> ShownMirror | None:
     """Render the far side of a head over a frame, in place; None where nothing of it shows.
 
     Args:
@@ -173,9 +193,12 @@ def render(
         far: the source's mirror image.
         plate: (H, W, 3) uint8 background.
         weight: (468,) share of the mirrored texture.
+        back: 0..1, from `turned_back`.
         target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
+    if _largest_share(weight, back) <= LEAST:
+        return None
     size = out.shape[1], out.shape[0]
     own = target - (far.shift, 0, 0)
     texture = warp.TexturePositions(far.mesh[:, :2], far.mesh[:, :2])
@@ -185,15 +208,20 @@ def render(
         return None
     values, solid = _spread(np.concatenate([weight[:, None], far.log_gains], 1), own, found)
     upper, hanging = _fades(own, found.grid, size)
-    values[..., 0] *= turned_back(far, target) * hanging
+    values[..., 0] *= back * hanging
     rows, columns = (np.flatnonzero((values[..., 0] > LEAST).any(axis)) for axis in (1, 0))
     if not len(rows):
         return None
-    kept = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    # with the samples around it, which are not rendered
+    kept = (
+        slice(max(rows[0] - 1, 0), min(rows[-1] + 2, found.grid.rows)),
+        slice(max(columns[0] - 1, 0), min(columns[-1] + 2, found.grid.columns)),
+    )
     part = found.grid.part(*kept)
     grid = SampleGrid(part.x0 + far.shift, part.y0, step, part.columns, part.rows)
     positions = np.ascontiguousarray(compose.source_positions(found)[kept])
-    head, cloth, hair = cv2.split(far.mirrored_parts.sample(positions))
+    cut = _cut_on(part, found.cut)
+    head, cloth, hair = cv2.split(far.mirrored_parts.sample(_with_cut(positions, cut)))
     first_head, first_cloth, _ = cv2.split(far.parts.sample(_positions_on(grid, warp_map)))
     # the first picture's cloth stays, and the mirror image's is left out
     on_head = np.maximum(upper[kept], hair)
@@ -201,37 +229,28 @@ def render(
     share = values[kept][..., 0] * (1 - (1 - solid[kept]) * body)
     share *= _room(positions, size, target) * on_head
     gains = np.exp(values[kept][..., 1:] * (1 - hair)[..., None])
-    window = compose.upsample_window(np.dstack([positions, share, gains]), grid, size)
-    if window is None:
+    layers = MatteLayers(far.person, plate, far.coverage)
+    return mirror_blend.blend(out, layers, MirrorSamples(grid, positions, share, gains, cut))
+
+
+def _cut_on(grid: SampleGrid, cut: Cut | None) -> Array32 | None:
+    """Return a cut's samples (rows, columns, 3) on another grid of its step."""
+    if cut is None:
         return None
-    region, full = window
-    alpha = _blend(out, far.person, plate, region, full)
-    return ShownFarSide(region, alpha, full[..., 2])
+    row, column = (grid.y0 - cut.grid.y0) // grid.step, (grid.x0 - cut.grid.x0) // grid.step
+    rows, columns = row + np.arange(grid.rows), column + np.arange(grid.columns)
+    nearest = rows.clip(0, cut.grid.rows - 1), columns.clip(0, cut.grid.columns - 1)
+    out = cut.samples[np.ix_(*nearest)]
+    out[nearest[0] != rows, :, 2] = 0
+    out[:, nearest[1] != columns, 2] = 0
+    return out
 
 
-def _blend(out: Image, person: Image, plate: Image, region: Region, full: Array32) -> Array32:
-    """Blend a person over its plate into a region of a frame, in place; returns its alpha 0..1.
-
-    Args:
-        out: (H, W, 3) uint8 frame.
-        person: (H, W, 4) uint8 premultiplied.
-        plate: (H, W, 3) uint8.
-        region: of the frame.
-        full: (h, w, 6) positions in the person, share, gains of the colours.
-    """
-    alpha = np.empty(full.shape[:2], np.float32)
-    for first in range(0, len(full), compose.STRIP):  # fits the cache
-        strip = full[first : first + compose.STRIP]
-        top = region[0].start + first
-        rows = slice(top, top + len(strip)), region[1]
-        sampled = compose.sample_person(person, np.ascontiguousarray(strip[..., :2]))
-        opaque = sampled[..., 3:].astype(np.float32)
-        shown = np.minimum(sampled[..., :3] * strip[..., 3:], opaque)
-        opaque /= np.float32(255)
-        shown += plate[rows] * (1 - opaque)
-        blend(out, rows, strip[..., 2], shown)
-        alpha[first : first + compose.STRIP] = opaque[..., 0]
-    return alpha
+def _with_cut(positions: Array32, cut: Array32 | None) -> Array32:
+    """Return positions (rows, columns, 2) with those of a cut where it covers them."""
+    if cut is None:
+        return positions
+    return np.where(cut[..., 2:] > 0.5, cut[..., :2], positions)
 
 
 def _positions_on(grid: SampleGrid, warp_map: WarpMap) -> Array32:
@@ -244,7 +263,7 @@ def _positions_on(grid: SampleGrid, warp_map: WarpMap) -> Array32:
     if right > left and bottom > top:
         shared = positions[top - row : bottom - row, left - column : right - column]
         shared += warp_map.displacement[top:bottom, left:right]
-    return positions
+    return _with_cut(positions, _cut_on(grid, warp_map.cut))
 
 
 def _spread(values: Array, target: Array, warp_map: WarpMap) -> tuple[Array32, Array32]:

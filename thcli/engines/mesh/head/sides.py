@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.head import far_side, grown_cheek, mirrored_cheek, steep_texture
-from thcli.engines.mesh.head.far_side import ShownFarSide
+from thcli.engines.mesh.head.mirror_blend import ShownMirror
 from thcli.engines.mesh.warp import WarpMap
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def find(source: MeshSource, points: Array) -> Sides:
 
 def render(
     out: Image, source: MeshSource, sides: Sides, points: Array, warp_map: WarpMap
-) -> ShownFarSide | None:
+) -> ShownMirror | None:
     """Render mirrored and made texture over a frame, in place.
 
     Args:
@@ -59,8 +59,8 @@ def render(
         if sides.back < 1:
             mirrored_cheek.render(out, source.image, cheek, mirrored, points, warp_map)
         if sides.back > 0 and source.far_side is not None and source.layers is not None:
-            plate = source.layers.plate
-            shown = far_side.render(out, source.far_side, plate, mirrored, points, warp_map)
+            far, plate = source.far_side, source.layers.plate
+            shown = far_side.render(out, far, plate, mirrored, sides.back, points, warp_map)
     if source.grown_cheek is not None:
         made = grown_cheek.weights(source.grown_cheek, source.mesh, points)
         if made is not None:
