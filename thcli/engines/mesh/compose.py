@@ -18,6 +18,7 @@ from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import REFLECT, remap, resize
 from thcli.engines.mesh.warp import WarpMap
 
+OPAQUE = {blocks.PLATE: 0, blocks.PERSON: 255}  # alpha of blocks that are not sampled for it
 STRIP = 128  # rows at a time: fits the cache, and bounds the memory at 4K
 
 
@@ -64,7 +65,7 @@ def _render_layers(
 
 
 def sample_block(person: Image, positions: Array32, kind: int) -> Image:
-    """Sample a person's pixels (H, W, 4) at positions (h, w, 2) of a block of a kind."""
+    """Sample a person's pixels, or their alpha, at positions (h, w, 2) of a block of a kind."""
     sample = sample_person if kind == blocks.LEAVES else _sample_mirrored
     return sample(person, positions)
 
@@ -146,12 +147,18 @@ def render_alpha(layers: MatteLayers, warp_map: WarpMap) -> Image:
     """Render the person's alpha through a warp map, (H, W) uint8."""
     alpha = np.ascontiguousarray(layers.person[..., 3])
     out = alpha.copy()
-    height, width = alpha.shape
-    found = upsample_window(source_positions(warp_map), warp_map.grid, (width, height))
-    if found is not None:
-        region, positions = found
-        out[region] = sample_person(alpha, positions)
-    window = _cut_window(warp_map, (width, height))
+    size = alpha.shape[1], alpha.shape[0]
+    grid, positions = warp_map.grid, source_positions(warp_map)
+    for block in blocks.iterate_blocks(warp_map.displacement, positions, grid, layers.coverage):
+        region = pixels_of(grid.part(block.rows, block.columns), size)
+        if region is None:
+            continue
+        if block.kind in OPAQUE:
+            out[region] = OPAQUE[block.kind]
+        else:
+            coordinates = upsample_block(positions, block, grid, region)
+            out[region] = sample_block(alpha, coordinates, block.kind)
+    window = _cut_window(warp_map, size)
     if window is not None:
         region, values = window
         opaque = (255 * values[..., 2] + np.float32(0.5)).astype(np.uint8)

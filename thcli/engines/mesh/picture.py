@@ -14,6 +14,7 @@ from thcli.engines.mesh.head.mirror_blend import ShownMirror
 from thcli.engines.mesh.warp import WarpMap
 
 STILL = 0.05  # pixels of motion below which the picture is unchanged
+CUBIC_REACH = 3  # pixels around a position that it is sampled from, and one to spare
 REDUCTION = 8  # of the picture whose edges are extended
 BLUR = 0.06  # of the picture's height, standard deviation
 FADE = 0.06  # of the picture's height, from its edge to where the extension is smooth
@@ -67,16 +68,47 @@ def move_person(
     alpha = compose.render_alpha(layers, warp_map)
     if beside is not None:
         beside.cover(alpha)
-    weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
-    person = np.dstack([cv2.multiply(image, weight, scale=1 / 255), alpha])
-    out = np.empty_like(image)
-    x, y = np.arange(width) - shift[0], np.arange(height) - shift[1]
+    person = _premultiply(image, alpha)
+    out = np.array(layers.plate)
+    x, y = (np.arange(side, dtype=np.float32) for side in (width, height))
     for first in range(0, height, compose.STRIP):
         rows = slice(first, min(first + compose.STRIP, height))
-        positions = np.dstack(np.meshgrid(x.astype(np.float32), y[rows].astype(np.float32)))
-        front = compose.sample_person(person, positions, cv2.INTER_CUBIC)
-        out[rows] = compose.lay_over(front, layers.plate[rows])
+        columns = _shown_columns(alpha, rows, shift)
+        positions = np.empty((rows.stop - first, columns.stop - columns.start, 2), np.float32)
+        positions[..., 0] = x[columns] - shift[0]
+        positions[..., 1] = (y[rows] - shift[1])[:, None]
+        if positions.size:
+            front = compose.sample_person(person, positions, cv2.INTER_CUBIC)
+            out[rows, columns] = compose.lay_over(front, layers.plate[rows, columns])
     return out
+
+
+def _premultiply(image: Image, alpha: Image) -> Image:
+    """Return the pixels of a person (H, W, 4) of a picture and its alpha (H, W)."""
+    out = np.zeros((*alpha.shape, 4), np.uint8)
+    rows, columns = (np.flatnonzero(alpha.any(axis)) for axis in (1, 0))
+    if len(rows):
+        shown = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        weight = cv2.cvtColor(alpha[shown], cv2.COLOR_GRAY2RGB)
+        colour = cv2.multiply(image[shown], weight, scale=1 / 255)
+        out[shown] = cv2.merge([*cv2.split(colour), alpha[shown]])
+    return out
+
+
+def _shown_columns(alpha: Image, rows: slice, shift: Array) -> slice:
+    """Return the columns in which some rows show a person (H, W) that moves by a shift.
+
+    What lies as near to the picture's edges as that is mirrored beyond them.
+    """
+    height, width = alpha.shape
+    top = int(np.floor(rows.start - shift[1])) - CUBIC_REACH
+    bottom = int(np.ceil(rows.stop - shift[1])) + CUBIC_REACH
+    low, high = max(min(top, 2 * height - 2 - bottom), 0), min(max(bottom, -top), height)
+    shown = np.flatnonzero(alpha[low:high].any(0)) if high > low else np.arange(width)
+    if not len(shown):
+        return slice(0, 0)
+    reach = int(np.ceil(abs(shift[0]))) + CUBIC_REACH
+    return slice(max(int(shown[0]) - reach, 0), min(int(shown[-1]) + 1 + reach, width))
 
 
 def move_points(points: Array, body: Array | None, camera: Array | None) -> None:
