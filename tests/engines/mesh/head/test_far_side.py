@@ -87,6 +87,16 @@ def test_hair_shows_on_the_far_side_up_to_the_edge_of_the_mirror_image() -> None
     assert not changed[edge:].any()
 
 
+def test_the_far_side_of_a_slightly_turned_head_comes_without_a_jump() -> None:
+    turned = source(10.0)
+    assert turned.far_side is not None
+    turns = np.arange(2, 14, 0.6)
+    targets = [faces.make_target(turned, turn=(0, -turn, 0)) for turn in turns]
+    frames = np.stack([render_frame(turned, target, None).astype(np.int16) for target in targets])
+    steps = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
+    assert steps.max() < 2.5 * np.median(steps)
+
+
 @pytest.mark.parametrize("angle", [30.0, -30.0])
 def test_the_far_side_shows_the_near_ones_ear_and_no_second_cloth(angle: float) -> None:
     turned = source(angle)

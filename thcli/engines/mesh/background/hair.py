@@ -35,8 +35,7 @@ def parsed_hair(regions: Regions, alpha: Array32, oval: Array, step: int) -> Arr
     """
     placement = _placement(alpha.shape, step)
     above, across = _face_axes(alpha.shape, oval)
-    upper = (1 - smoothstep(*NECK_WIDTH, across)) * (1 - smoothstep(*NECK_FADE, -above))
-    neck = regions.mask_in(placement, NECK) * upper
+    neck = regions.mask_in(placement, NECK) * _upper_neck(above, across)
     hangs = np.minimum(regions.mask_in(placement, HEADWEAR) + neck, alpha)
     return _soften(np.asarray(hangs, np.float32), SOFTNESS * _face_size(oval))
 
@@ -62,8 +61,8 @@ def parsed_cloth(regions: Regions, shape: tuple[int, int], oval: Array, step: in
 def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
     """Find where hair hangs: the person's region that has the colours of the hair on top.
 
-    The region must be connected to the top of the head. A neck of the skin's colour is added.
-    The result is empty where the hair's colours are the skin's (a bald head).
+    The region must be connected to the top of the head. The upper neck is added by its colour, the
+    skin's. The result is empty where the hair's colours are the skin's (a bald head).
 
     Args:
         small: (h, w, 3) image in 0..1.
@@ -98,7 +97,14 @@ def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
     flesh_clean = _open(flesh | face)
     _, labels = cv2.connectedComponents(flesh_clean)
     neck = (labels == np.bincount(labels[face & (flesh_clean > 0)]).argmax()) & ~face
-    return _soften((joined | neck).astype(np.float32), SOFTNESS * _face_size(oval))
+    hangs = np.maximum(joined, neck * _upper_neck(above, across)).astype(np.float32)
+    return _soften(hangs, SOFTNESS * _face_size(oval))
+
+
+def _upper_neck(above: Array32, across: Array32) -> Array32:
+    """Return how far samples of a neck hang from the head, by their place beside the face."""
+    upper = (1 - smoothstep(*NECK_WIDTH, across)) * (1 - smoothstep(*NECK_FADE, -above))
+    return np.asarray(upper, np.float32)
 
 
 def _placement(shape: tuple[int, ...], step: int) -> Crop:
