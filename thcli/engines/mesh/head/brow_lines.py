@@ -116,7 +116,7 @@ def drawn() -> Array32:
     raised = np.zeros((height, width))
     for share, strength in HEIGHTS:
         curve, along = lines_of_skin.spline(low + share * (high - low), np.array(SIDES) * strength)
-        distance, nearest = lines_of_skin.distances(curve, size())
+        distance, nearest = lines_of_skin.distances(curve)
         raised += lines_of_skin.profile(distance, along[nearest])
     knit = np.zeros((height, width))
     for inner, strength in ((107, 1.0), (336, 0.85)):
@@ -126,7 +126,7 @@ def drawn() -> Array32:
         curve, along = lines_of_skin.spline(
             np.stack([top, (top + foot) / 2, foot]), np.array([0.1, 1.0, 0.2])
         )
-        distance, nearest = lines_of_skin.distances(curve, size())
+        distance, nearest = lines_of_skin.distances(curve)
         knit += lines_of_skin.profile(distance, strength * along[nearest])
     eye = np.stack([points[list(head)].mean(0) for head in ((55, 193), (285, 417))])
     for x, y in eye:

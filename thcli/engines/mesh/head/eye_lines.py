@@ -38,10 +38,10 @@ def drawn() -> Array32:
             foot = points[corner] + steps * way * UNIT
             foot[:, 1] += 0.12 * steps[:, 0] ** 2 * UNIT  # they bend downwards
             curve, along = lines_of_skin.spline(foot, strength * np.array(ALONG_FOOT))
-            distance, nearest = lines_of_skin.distances(curve, size())
+            distance, nearest = lines_of_skin.distances(curve)
             feet += FOOT_DEPTH * lines_of_skin.profile(distance / FOOT_WIDTH, along[nearest])
         curve, along = lines_of_skin.spline(points[list(lid)], np.array(ALONG_LID))
-        distance, nearest = lines_of_skin.distances(curve + np.array([0, LID_DROP * UNIT]), size())
+        distance, nearest = lines_of_skin.distances(curve + np.array([0, LID_DROP * UNIT]))
         folds += LID_DEPTH * lines_of_skin.profile(distance, along[nearest])
     return np.stack([feet, folds], -1).astype(np.float32)
 

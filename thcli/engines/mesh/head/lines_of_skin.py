@@ -29,14 +29,16 @@ def size() -> tuple[int, int]:
     return int(points[topology.OVAL, 0].max()) + MARGIN, int(points[1, 1])
 
 
-def distances(points: Array, size: tuple[int, int]) -> tuple[Array32, Array32]:
-    """Return distance in canonical units (H, W), and the nearest point's index of a polyline.
+def distances(points: Array) -> tuple[Array32, Array32]:
+    """Return distance in canonical units, and the nearest point's index of a polyline.
 
     Args:
         points: (N, 2) pixels of the field.
-        size: (width, height) of the field.
+
+    Returns:
+        Two (H, W) of the field.
     """
-    width, height = size
+    width, height = size()
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     gaps = np.hypot(x[..., None] - points[:, 0], y[..., None] - points[:, 1])
     nearest = gaps.argmin(-1)
