@@ -34,6 +34,7 @@ from thcli.engines.mesh.head.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth_interior import MouthInterior
+from thcli.engines.mesh.sampling import to_samples
 from thcli.engines.mesh.seen_mouths import SeenMouths
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.unfold import unfold_skin
@@ -248,7 +249,7 @@ def prepare(
         layers, surroundings = None, Surroundings(outline, lower_edge, False)
     else:
         layers, hair, hair_step = separated
-        oval = (mesh[OVAL, :2] + 0.5) / hair_step - 0.5
+        oval = to_samples(mesh[OVAL, :2], hair_step)
         cloth = None if body is None else parsed_cloth(body, hair.shape, oval, hair_step)
         surroundings = Surroundings(outline, lower_edge, True, hair, hair_step, cloth)
     normals = steep_texture.normals(mesh)

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.types import Array32, Image
+from thcli.core.types import Array32, Crop, Image
 
 Pixels = TypeVar("Pixels", bound=npt.NDArray[Any])
+Floats = TypeVar("Floats", bound=npt.NDArray[np.floating[Any]])
 REPLICATE, REFLECT = cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101
 
 
@@ -72,6 +73,17 @@ def mix(first: Image, other: Image, share: Image) -> Image:
     weight = cv2.merge([share] * channels)
     rest = cv2.multiply(first, 255 - weight, scale=1 / 255)
     return np.asarray(cv2.add(cv2.multiply(other, weight, scale=1 / 255), rest), np.uint8)
+
+
+def to_samples(positions: Floats, step: float) -> Floats:
+    """Convert pixels to samples of `step` pixels each; their centres are whole numbers."""
+    return (positions + 0.5) / step - 0.5  # type: ignore[return-value]  # of the same type
+
+
+def sample_crop(size: tuple[int, int], step: int) -> Crop:
+    """Return a picture as a crop of (width, height) samples, `step` pixels each."""
+    shift = (1 / step - 1) / 2  # pixel centres
+    return Crop(np.array([[1 / step, 0, shift], [0, 1 / step, shift], [0, 0, 1]]), size)
 
 
 def polygon_mask(

@@ -27,7 +27,7 @@ from thcli.engines.mesh.head.outline import (
     vanished_sides,
 )
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import box_mean, polygon_mask, remap
+from thcli.engines.mesh.sampling import box_mean, polygon_mask, remap, to_samples
 from thcli.faces.landmarks.topology import CHIN as JAW
 from thcli.faces.landmarks.topology import OVAL
 
@@ -309,7 +309,7 @@ def _follow_weight(
     across = np.abs(across)
     ring = 1 - smoothstep(*radius, np.hypot(across, 0.9 * np.maximum(above, 0)))
     body = 1 - smoothstep(*body_below, BODY.side * across - above)
-    step = np.float32(surroundings.hair_step)
+    step = surroundings.hair_step
     if surroundings.cloth is not None:
         body = body * (1 - _sample(surroundings.cloth, p, step))
     if surroundings.hair is not None:
@@ -319,8 +319,7 @@ def _follow_weight(
     return np.asarray(ring * body, np.float32)
 
 
-def _sample(mask: Array32, positions: Array32, step: np.float32) -> Array32:
+def _sample(mask: Array32, positions: Array32, step: int) -> Array32:
     """Sample a mask (h, w) at source pixels (2, N); step: pixels per sample."""
-    half = np.float32(0.5)
-    samples = (positions.T[None] + half) / step - half
+    samples = to_samples(positions.T[None], step)
     return np.asarray(remap(mask, np.ascontiguousarray(samples))[0])

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array, Array32, Crop, Image
-from thcli.engines.mesh.sampling import box_mean, polygon_mask
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh.sampling import box_mean, polygon_mask, sample_crop
 from thcli.faces.parsing.classes import HAIR, NECK, class_number
 from thcli.faces.parsing.crops import Regions
 
@@ -33,7 +33,7 @@ def parsed_hair(regions: Regions, alpha: Array32, oval: Array, step: int) -> Arr
     Returns:
         (h, w) float32 mask in 0..1 with soft edges.
     """
-    placement = _placement(alpha.shape, step)
+    placement = sample_crop((alpha.shape[1], alpha.shape[0]), step)
     above, across = _face_axes(alpha.shape, oval)
     neck = regions.mask_in(placement, NECK) * _upper_neck(above, across)
     hangs = np.minimum(regions.mask_in(placement, HEADWEAR) + neck, alpha)
@@ -52,7 +52,7 @@ def parsed_cloth(regions: Regions, shape: tuple[int, int], oval: Array, step: in
     Returns:
         (h, w) float32 mask in 0..1 with soft edges.
     """
-    cloth = regions.mask_in(_placement(shape, step), CLOTH)
+    cloth = regions.mask_in(sample_crop((shape[1], shape[0]), step), CLOTH)
     above, _ = _face_axes(shape, oval)
     soft = _soften(cloth, CLOTH_SOFTNESS * _face_size(oval))
     return np.asarray(soft * smoothstep(*CLOTH_BELOW, -above), np.float32)
@@ -105,13 +105,6 @@ def _upper_neck(above: Array32, across: Array32) -> Array32:
     """Return how far samples of a neck hang from the head, by their place beside the face."""
     upper = (1 - smoothstep(*NECK_WIDTH, across)) * (1 - smoothstep(*NECK_FADE, -above))
     return np.asarray(upper, np.float32)
-
-
-def _placement(shape: tuple[int, ...], step: int) -> Crop:
-    """Return the whole image as a crop of (h, w) samples, `step` pixels each."""
-    shift = (1 / step - 1) / 2  # pixel centres
-    samples = np.array([[1 / step, 0, shift], [0, 1 / step, shift], [0, 0, 1]])
-    return Crop(samples, (shape[1], shape[0]))
 
 
 def _face_size(oval: Array) -> float:

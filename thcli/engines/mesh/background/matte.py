@@ -20,7 +20,14 @@ from thcli.engines.mesh.background.grain import add_grain
 from thcli.engines.mesh.background.hair import find_hair, parsed_hair
 from thcli.engines.mesh.background.plate import fill_plate
 from thcli.engines.mesh.background.strands import find_strands
-from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, polygon_mask, resize
+from thcli.engines.mesh.sampling import (
+    box_mean,
+    masked_mean,
+    odd_size,
+    polygon_mask,
+    resize,
+    to_samples,
+)
 from thcli.faces.compositing.guided_filter import guided_filter
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.crops import Regions
@@ -83,7 +90,7 @@ def separate_person(
     refined = guided_filter(small, coarse, max(2, round(0.05 * face_size / step)), 1e-4)
     alpha = np.clip((refined - 0.1) / 0.8, 0, 1)
     alpha = np.maximum(alpha, _enclosed_gaps(alpha))
-    oval_points = (mesh[OVAL, :2] + 0.5) / step - 0.5
+    oval_points = to_samples(mesh[OVAL, :2], step)
     oval = polygon_mask(oval_points, size)
     if not oval.any() or alpha[oval].mean() < MIN_FACE_COVERAGE:
         return None

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array, Array32, Crop, Image
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, compose, raster, warp
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import MatteLayers
@@ -22,7 +22,7 @@ from thcli.engines.mesh.head.mirror_blend import MirrorSamples, ShownMirror
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize
+from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize, sample_crop, to_samples
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import Cut, WarpMap
 from thcli.faces.landmarks.topology import OVAL, PAIRS
@@ -58,9 +58,7 @@ class Parts:
 
     def sample(self, positions: Array32) -> Array32:
         """Return the masks at pixels (..., 2) of the picture."""
-        half = np.float32(0.5)
-        samples = (positions + half) / np.float32(self.step) - half
-        return remap(self.masks, np.ascontiguousarray(samples))
+        return remap(self.masks, np.ascontiguousarray(to_samples(positions, self.step)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +147,9 @@ def _find_parts(
 ) -> Parts:
     face_size = anatomy.face_height(mesh)
     step = max(1, round(face_size / MASK_SAMPLES))
-    offset = (1 / step - 1) / 2  # pixel centres
-    samples = np.array([[1 / step, 0, offset], [0, 1 / step, offset], [0, 0, 1]])
     columns, rows = (max(1, -(-side // step)) for side in size)
-    placement = Crop(samples @ picture_from_source, (columns, rows))
+    crop = sample_crop((columns, rows), step)
+    placement = replace(crop, crop_from_frame=crop.crop_from_frame @ picture_from_source)
     soft = odd_size(2 * SOFTNESS * face_size / step)
     masks = [box_mean(regions.mask_in(placement, group), soft) for group in PARTS]
     return Parts(np.dstack(masks), step)
