@@ -81,7 +81,8 @@ def blend(out: Image, mirrored: MatteLayers, samples: MirrorSamples) -> ShownMir
             tinted = cv2.multiply(person, tint, dtype=cv2.CV_8U)
             alpha[here] = opaque = cv2.extractChannel(person, 3)
             # premultiplied colours are no brighter than their alpha
-            shown = compose.lay_over(cv2.min(tinted, cv2.merge([opaque] * 4)), shown)
+            dimmed = np.asarray(cv2.min(tinted, cv2.merge([opaque] * 4)), np.uint8)
+            shown = compose.lay_over(dimmed, shown)
         out[region] = mix(out[region], shown, share)
     return ShownMirror(whole, alpha, shares)
 
