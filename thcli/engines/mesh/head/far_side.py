@@ -237,7 +237,7 @@ def _cut_on(grid: SampleGrid, cut: Cut | None) -> Array32 | None:
     row, column = (grid.y0 - cut.grid.y0) // grid.step, (grid.x0 - cut.grid.x0) // grid.step
     rows, columns = row + np.arange(grid.rows), column + np.arange(grid.columns)
     nearest = rows.clip(0, cut.grid.rows - 1), columns.clip(0, cut.grid.columns - 1)
-    out = cut.samples[np.ix_(*nearest)]
+    out = np.array(cut.samples[np.ix_(*nearest)], np.float32)
     out[nearest[0] != rows, :, 2] = 0
     out[:, nearest[1] != columns, 2] = 0
     return out
