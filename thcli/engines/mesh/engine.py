@@ -254,8 +254,9 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         closed_lips.render(out, source.image, source.parted_lips, points)
     inside = None if target.drawn_mouth else driver
     if driving is not None and inside is not None:
+        interior = source.interior
         mouth.render_driver_mouth(
-            out, source.tone, source.interior.natural, points, inside, driving
+            out, interior.tone, interior.enamel, interior.natural, points, inside, driving
         )
     else:
         mouth_interior.render(
