@@ -104,9 +104,9 @@ def test_a_parsed_source_wears_glasses_that_its_frames_and_meshes_hold(
     engine: MeshEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = engine.encode_source(IMAGE, FACE)
-    assert source.glasses is not None and source.glasses.max() > 0.9
+    assert source.rigid is not None and source.rigid.max() > 0.9
     points = raised(source)
-    assert np.abs(render(source, points) - render(replace(source, glasses=None), points)).max() > 30
+    assert np.abs(render(source, points) - render(replace(source, rigid=None), points)).max() > 30
     arrays = {
         "points": points[None],
         "gaze": np.zeros((1, 2, 2)),
@@ -135,7 +135,7 @@ def test_a_parsed_source_wears_glasses_that_its_frames_and_meshes_hold(
 
 def test_brows_behind_a_frame_draw_lines_above_it(engine: MeshEngine) -> None:
     source = engine.encode_source(np.full_like(IMAGE, faces.SKIN), FACE)
-    assert source.glasses is not None and source.folds is not None
+    assert source.rigid is not None and source.folds is not None
     points = raised(source)
     found = render(source, points) - render(replace(source, folds=None), points)
     assert found[: int(MESH[[105, 334], 1].min())].min() < -3
@@ -146,7 +146,7 @@ def test_further_pictures_wear_glasses_in_the_place_of_the_first(engine: MeshEng
     moved = transform_face(FACE, shift)
     image = faces.render_face(MESH + np.array([9, -6, 0]), 256, 256)
     pictures = engine.encode_pictures(IMAGE, FACE, [(image, moved)])
-    own, other = pictures.first.glasses, pictures.others[0].source.glasses
+    own, other = pictures.first.rigid, pictures.others[0].source.rigid
     assert own is not None and other is not None
     np.testing.assert_allclose(other, own, atol=0.2)
 
@@ -166,10 +166,10 @@ def test_without_its_network_a_source_wears_none(monkeypatch: pytest.MonkeyPatch
         raise WeightsError("absent")
 
     free = MeshEngine(RunOptions(licence="free"), "off", mouth="synthetic")
-    assert free.encode_source(IMAGE, FACE).glasses is None
+    assert free.encode_source(IMAGE, FACE).rigid is None
     monkeypatch.setattr(small, "load", refuse)
     absent = MeshEngine(ENGINE, "off", mouth="synthetic")
-    assert absent.encode_source(IMAGE, FACE).glasses is None
+    assert absent.encode_source(IMAGE, FACE).rigid is None
 
 
 def test_a_face_without_a_mesh_is_refused_before_it_is_parsed(engine: MeshEngine) -> None:

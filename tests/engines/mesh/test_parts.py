@@ -224,6 +224,15 @@ def test_a_grey_source_gets_a_grey_mouth_and_highlights_are_not_clipped() -> Non
     assert np.allclose(same, colours[:, :1], atol=0.01)
 
 
+def test_the_drivers_teeth_are_no_brighter_than_a_dim_source_has_them() -> None:
+    dim, dark = np.full(3, 70.0), np.full(3, 60.0)
+    teeth = np.linspace(40, 250, 22, dtype=np.float32).repeat(3).reshape(1, 22, 3)
+    out = mouth.match_tone(teeth, dim, dark, 0.0, enamel=105.0)
+    assert out.max() < 1.3 * 105 and (np.diff(out[0, :, 0]) > 0).all()
+    shade = teeth[0, :, 0] * 70 / 60 < 105
+    assert np.allclose(out[0, shade, 0], teeth[0, shade, 0] * 70 / 60, rtol=1e-4)
+
+
 @pytest.mark.parametrize("shut", [(True, True), (True, False), (False, True)])
 def test_eyes_that_are_shut_in_the_source_open(shut: tuple[bool, bool]) -> None:
     mesh = faces.centred_mesh(512, 512)

@@ -243,7 +243,8 @@ def test_a_driver_mouth_that_shrinks_is_averaged() -> None:
     stripes = np.zeros((480, 480, 3), np.uint8)
     stripes[:, ::2] = 255
     out = np.full((96, 96, 3), 128, np.uint8)
-    mouth.render_driver_mouth(out, np.full(3, 128.0), 1.0, target, target * 5, stripes)
+    grey = np.full(3, 128.0)
+    mouth.render_driver_mouth(out, grey, grey * 1.6, 1.0, target, target * 5, stripes)
     lips = fit_opening(target, LIPS)
     u, v = local_coordinates(lips, (slice(0, 96), slice(0, 96)))
     upper, lower = lips.rims(u)

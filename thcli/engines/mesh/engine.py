@@ -152,7 +152,9 @@ class MeshEngine:
         ]
 
     def find_warning(self, source: MeshSource | SeveralPictures) -> str | None:
-        """Return a sentence where --patches asks for networks and the picture is too blurred."""
+        """Return a sentence where the mouth stays still, or --patches cannot work."""
+        if source.first.mouth_hidden:
+            return "An object covers the source's mouth: it does not open."
         asked = self._painter is not None and self._painter.is_asked_for
         if not asked or source.first.painter is not None:
             return None
@@ -252,22 +254,16 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         eyes.render_eyes(out, textures, visible, points, target.gaze)
     if source.parted_lips is not None:
         closed_lips.render(out, source.image, source.parted_lips, points)
-    inside = None if target.drawn_mouth else driver
-    if driving is not None and inside is not None:
+    inside, interior = None if target.drawn_mouth else driver, source.interior
+    if not source.mouth_hidden and driving is not None and inside is not None:
         mouth.render_driver_mouth(
-            out, source.tone, source.interior.natural, points, inside, driving
+            out, interior.tone, interior.enamel, interior.natural, points, inside, driving
         )
-    else:
-        mouth_interior.render(
-            out,
-            source.image,
-            source.interior,
-            source.mesh,
-            target.points,
-            source.seen_mouths,
-        )
+    elif not source.mouth_hidden:
+        own, seen = source.mesh, source.seen_mouths
+        mouth_interior.render(out, source.image, interior, own, target.points, seen)
     if source.painter is not None:
-        with_mouth = driving is None or inside is None
+        with_mouth = not source.mouth_hidden and (driving is None or inside is None)
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
     if target.body is not None and np.abs(target.body).max() >= picture.STILL:
         out = picture.move_person(out, source.layers, warp_map, target.body, beside)

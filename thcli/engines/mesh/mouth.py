@@ -22,6 +22,7 @@ LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour i
 # brightest; red over green and blue of the lips, over the skin's
 WARM_RANGE, REDDER_RANGE = (0.02, 0.12), (1.16, 1.3)
 SHOULDER = np.float32(230.0)  # brightness above which highlights are compressed
+MOST_OVER_ENAMEL = 1.3  # brightness of highlights, over that of the source's enamel
 # Pixels of the driver's mouth for one of the source's, from which it is blurred
 LEAST_SHRINKING = 1.2
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
@@ -98,13 +99,17 @@ def warm_up(colour: Array32, tone: Array) -> Array32:
     return out
 
 
-def match_tone(colour: Array32, wanted: Array, present: Array, natural: float) -> Array32:
+def match_tone(
+    colour: Array32, wanted: Array, present: Array, natural: float, enamel: float = 255.0
+) -> Array32:
     """Convert colours from one skin tone to another, without clipping.
 
     Args:
         colour: (h, w, 3) float32, 0..255.
         wanted, present: (3,) skin tones.
         natural: of the picture with the wanted tone, see `natural_colour`.
+        enamel: brightness of teeth in that picture. The ratio of skins makes those of dark skin, or
+            of hard light, glow in the shade.
 
     Returns:
         (h, w, 3) float32, 0..255.
@@ -112,20 +117,28 @@ def match_tone(colour: Array32, wanted: Array, present: Array, natural: float) -
     out = colour * tone_gain(wanted, present).astype(np.float32)
     out = keep_colour(warm_up(out, wanted), wanted, natural)
     brightest = np.maximum(out.max(-1, keepdims=True), 1)
-    room = np.float32(255 - SHOULDER)
-    beyond = np.maximum(brightest - SHOULDER, 0)
-    compressed = np.minimum(brightest, SHOULDER) + room * (1 - np.exp(-beyond / room))
+    most = min(255.0, MOST_OVER_ENAMEL * enamel)
+    shoulder = np.float32(min(float(SHOULDER), enamel))
+    room = np.float32(most) - shoulder
+    beyond = np.maximum(brightest - shoulder, 0)
+    compressed = np.minimum(brightest, shoulder) + room * (1 - np.exp(-beyond / room))
     return np.asarray(out * (compressed / brightest), np.float32)
 
 
 def render_driver_mouth(
-    out: Image, tone: Array, natural: float, target: Array, driver: Array, frame: Image
+    out: Image,
+    tone: Array,
+    enamel: Array,
+    natural: float,
+    target: Array,
+    driver: Array,
+    frame: Image,
 ) -> None:
     """Copy the inside of the driver's mouth between the target's lips, in place.
 
     Args:
         out: (H, W, 3) uint8 frame.
-        tone: (3,) skin tone of the source.
+        tone, enamel: (3,) colours of the source's skin and teeth.
         natural: of the source, see `natural_colour`.
         target: (468, 3) target mesh.
         driver: (468, 3) the driver's mesh in pixels of `frame`.
@@ -142,7 +155,7 @@ def render_driver_mouth(
     positions = opening.to_pixels(driver_lips, u, driver_v)
     shrinking = driver_lips.width / max(lips.width, 1.0)
     colour = _sample_smooth(frame, positions, shrinking).astype(np.float32)
-    colour = match_tone(colour, tone, skin_tone(frame, driver), natural)
+    colour = match_tone(colour, tone, skin_tone(frame, driver), natural, float(enamel.mean()))
     inner = (upper + 0.01, lower - 0.01)
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
     opening.blend(out, region, shown * mask, colour)

@@ -1,7 +1,7 @@
 """Choice of the mouth's inside, once for a clip: the driver's pixels, or drawn (`--mouth auto`).
 
-A driver's mouth of few pixels is a blur in a large picture, and a source that shows its teeth has
-better ones of its own.
+A driver's mouth of few pixels is a blur in a large picture, a source that shows its teeth has
+better ones of its own, and one whose mouth is wide open would stretch the driver's teeth.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from thcli.motion.timeline import Timeline
 LEAST_WIDTH = 0.6  # of the driver's mouth over the source's, in pixels
 MEASURED = 48  # frames of the driver whose mouth is measured, at most
 LEAST_GAP = 0.05  # gap / width of a source whose teeth are seen
+WIDE_GAP = 0.35  # gap / width from which a source's mouth is wide open: its motion is added to that
 LEAST_TEETH, LEAST_SHOWN = 0.3, 0.5  # share of the pixels between its lips; and of an inside at all
 TOOTH_LIGHT = 0.6  # over the skin's, of a tooth in the shade of the lip
 ACROSS = np.linspace(0.25, 0.75, 31, dtype=np.float32)
@@ -37,9 +38,10 @@ def suits_driver_mouth(source: MeshSource, driving: MotionStore, timeline: Timel
         driving: motion of kind "mesh".
         timeline: of that motion.
     """
-    return not shows_teeth(source) and (
-        driver_width(driving, timeline) >= LEAST_WIDTH * source.interior.lips.width
-    )
+    lips = source.interior.lips
+    if lips.gap > WIDE_GAP or shows_teeth(source):
+        return False
+    return driver_width(driving, timeline) >= LEAST_WIDTH * lips.width
 
 
 def driver_width(driving: MotionStore, timeline: Timeline) -> float:

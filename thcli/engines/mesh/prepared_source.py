@@ -21,6 +21,7 @@ from thcli.engines.mesh.closed_lips import PartedLips
 from thcli.engines.mesh.eyes import EyeTexture
 from thcli.engines.mesh.head import (
     brow_lines,
+    covering,
     far_side,
     folds,
     glasses,
@@ -79,7 +80,7 @@ class ParsedSource:
 class PlacedSkin:
     """Skin of a source in a frame.
 
-    free: (468, 3) as the target moves it.  held: the same, but what is glasses moves with the head.
+    free: (468, 3) as the target moves it.  held: the same, but what is rigid moves with the head.
     """
 
     free: Array
@@ -101,7 +102,8 @@ class MeshSource:
     folds: of a smile; None leaves the skin's brightness as it is.
     border: of the picture, which `image` does without; None if it has none.
     grown_cheek: skin for the sides of the cheeks; None leaves them as they are stretched.
-    glasses: (468,) how far a point is part of glasses; None without any.
+    rigid: (468,) how far a point is part of glasses, or of an object before the mouth; None without
+    any.  mouth_hidden: there is such an object.
     far_side: mirror image of a turned source; None when both sides are seen, or without layers or
     regions.
     """
@@ -123,8 +125,9 @@ class MeshSource:
     folds: SourceFolds | None = None
     border: Border | None = None
     grown_cheek: GrownCheek | None = None
-    glasses: Array | None = None
+    rigid: Array | None = None
     far_side: FarSide | None = None
+    mouth_hidden: bool = False
 
     @property
     def first(self) -> MeshSource:
@@ -139,9 +142,9 @@ class MeshSource:
     def place(self, target: Array) -> PlacedSkin:
         """Return where a frame shows the skin; target: (468, 3) mesh."""
         free = unfold_skin(self.mesh, target)
-        if self.glasses is None:
+        if self.rigid is None:
             return PlacedSkin(free, free)
-        return PlacedSkin(free, glasses.hold(self.glasses, self.mesh, free))
+        return PlacedSkin(free, glasses.hold(self.rigid, self.mesh, free))
 
 
 class SourceNetworks:
@@ -254,6 +257,8 @@ def prepare(
         surroundings = Surroundings(outline, lower_edge, True, hair, hair_step, cloth)
     normals = steep_texture.normals(mesh)
     worn = None if parsed is None else glasses.find(parsed.face, mesh)
+    covered = None if parsed is None else covering.find(parsed.face, mesh)
+    rigid = [weight for weight in (worn, covered) if weight is not None]
     cheek = mirrored_cheek.prepare(image, mesh)
     far: FarSide | None = None
     if cheek is not None and layers is not None and body is not None:
@@ -271,7 +276,7 @@ def prepare(
         tone,
         interior,
         closed_lips.prepare(image, mesh, interior.lips.gap, blur=interior.blur)
-        if is_parted
+        if is_parted and covered is None
         else None,
         painter=None
         if painter is None or is_blurred
@@ -283,6 +288,7 @@ def prepare(
         grown_cheek=grown_cheek.prepare(
             image, mesh, normals, worn, None if parsed is None else parsed.face
         ),
-        glasses=worn,
+        rigid=np.max(rigid, 0) if rigid else None,
         far_side=far,
+        mouth_hidden=covered is not None,
     )

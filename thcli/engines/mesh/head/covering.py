@@ -1,0 +1,43 @@
+"""Masks, hands and microphones before the mouth: rigid pieces on the head, without lips."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thcli.core.geometry import transform_points
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.sampling import remap
+from thcli.faces.landmarks.topology import LIPS_OUTER
+from thcli.faces.parsing.classes import MOUTH, class_number
+from thcli.faces.parsing.crops import Regions
+
+# Mean probabilities over the lips, least of an object and most of a mouth. A mask has .98 and 0,
+# fifty open mouths, beards and profiles at most .24 and at least .19.
+LEAST_OBJECT, MOST_MOUTH = 0.6, 0.1
+NEAR_LIPS = (0.25, 0.4)  # face heights from the lips: part of the object, not of it
+
+
+def find(regions: Regions, mesh: Array) -> Array | None:
+    """Return how far each point of a mesh (468,) is an object before the mouth, 0..1.
+
+    None where the mouth is seen.
+
+    Args:
+        regions: of the face.
+        mesh: (468, 3) pixels of the image.
+    """
+    points = transform_points(regions.placement.crop_from_frame, mesh[:, :2])
+    places = points[None].astype(np.float32)
+    front = remap(regions.mask(_OBJECT), places)[0]
+    mouth = remap(regions.mask(MOUTH), places)[0]
+    if front[_LIPS].mean() < LEAST_OBJECT or mouth[_LIPS].mean() > MOST_MOUTH:
+        return None
+    return np.asarray(np.maximum(front * _NEAR, _IS_LIP))
+
+
+_OBJECT = frozenset({class_number("background"), class_number("cloth")})
+_LIPS = np.concatenate([LIPS_OUTER])
+_NEAR = 1 - smoothstep(*NEAR_LIPS, anatomy.neutral_distances(_LIPS))
+_IS_LIP = np.isin(np.arange(len(_NEAR)), _LIPS).astype(np.float64)
