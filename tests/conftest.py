@@ -106,7 +106,6 @@ class Heap:
         library's first settings, every array above 128 KiB would get pages of its own, and page
         faults; with limits of 32 MiB, which it arrives at by itself, a worker grew to 2.2 GB.
         """
-        gc.collect()
         if platform.libc_ver()[0] == "glibc":
             library = ctypes.CDLL(None)
             library.mallopt(MMAP_MAX, 65536)
@@ -120,6 +119,7 @@ class Heap:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Return the memory of a finished module, or of a test that left much, to the system.
 
+    Cycles of a module are collected before the next one begins: a warning of theirs is its own.
     A command with --threads leaves torch with as many: a worker has one.
     """
     if hasattr(item.config, "workerinput"):
@@ -128,7 +128,10 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     is_last = nextitem is None or nextitem.path != item.path
     if is_last and isinstance(item, pytest.Function):
         empty_caches(item.module)
-    if rss() > Heap.settled + (MOST_LEFT_BY_MODULE if is_last else MOST_LEFT):
+    most = MOST_LEFT_BY_MODULE if is_last else MOST_LEFT
+    if is_last or rss() > Heap.settled + most:
+        gc.collect()
+    if rss() > Heap.settled + most:
         Heap.settle()
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image as Pillow
 
 from tests.faults.forks import without_threads
 from tests.pipeline.face_clip import write_face_clip
+from tests.pipeline.fake_painters import DarkeningPainter
 from thcli.cli.app import run
-from thcli.core.options import RunOptions, Template
-from thcli.core.types import Array32, Face, Image
+from thcli.core.options import RunOptions
 from thcli.editors.backends import PAINTERS
 from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.pipeline.backends import STAGES
@@ -26,33 +25,8 @@ from thcli.weights.backend import Backend
 SIDE, FRAMES = 96, 6
 
 
-class DimPainter:
-    """A painter that darkens a crop."""
-
-    crop_size = 64
-    template: Template = "square"
-    averaged_only = False
-    attributes: Sequence[str] = ("rosy_cheeks",)
-
-    def __init__(self, run: RunOptions) -> None:
-        pass
-
-    def measure_appearance(
-        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
-    ) -> Array32:
-        return np.zeros((len(crops), 1), np.float32)
-
-    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Array32:
-        return appearance
-
-    def paint(
-        self,
-        crops: Sequence[Image],
-        faces: Sequence[Face],
-        regions: Array32,
-        prepared: Array32,
-    ) -> list[Image]:
-        return [np.asarray(crop // 2, np.uint8) for crop in crops]
+def load_painter(run: RunOptions) -> DarkeningPainter:
+    return DarkeningPainter()
 
 
 @dataclass(frozen=True)
@@ -106,7 +80,7 @@ def fake_backends() -> Iterator[None]:
             "tests.pipeline.fake_refiners:RedRefiner",
             ("refine",),
         ),
-        (PAINTERS.rows, "dim", "tests.faults.commands:DimPainter", ()),
+        (PAINTERS.rows, "dim", "tests.faults.commands:load_painter", ()),
     )
     for rows, name, maker, reads in fakes:
         rows[name] = Backend(maker, "a fake", reads=reads)

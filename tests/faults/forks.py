@@ -5,6 +5,8 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 import torch
 
 PATIENCE = 90.0  # seconds for one command on a busy machine
+GRACE = 30.0  # seconds more for the child to write its stacks
+_POLL = 0.005  # seconds
 
 
 @contextmanager
@@ -44,13 +48,34 @@ def fork(room: Path, patience: float = PATIENCE) -> int:
     process = os.fork()
     if process == 0:
         gc.freeze()
-        faulthandler.dump_traceback_later(patience, exit=True, file=_stacks(room).open("w"))
+        watch(room, patience)
     return process
 
 
-def join(process: int, room: Path) -> int:
-    """Wait for a child and return its exit code, or minus its signal."""
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+def watch(room: Path, patience: float) -> None:
+    """End the calling process in `patience` seconds with its stacks, in place of an earlier end."""
+    faulthandler.dump_traceback_later(patience, exit=True, file=_stacks(room).open("w"))
+
+
+def wait(process: int, patience: float = PATIENCE) -> int:
+    """Wait for a child and return its status.
+
+    One that cannot end itself (stopped, or waiting in the kernel) is killed GRACE seconds after its
+    patience.
+    """
+    end = time.monotonic() + patience + GRACE
+    while time.monotonic() < end:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(_POLL)
+    os.kill(process, signal.SIGKILL)
+    return os.waitpid(process, 0)[1]
+
+
+def join(process: int, room: Path, patience: float = PATIENCE) -> int:
+    """Wait for a child (see `wait`) and return its exit code, or minus its signal."""
+    code = os.waitstatus_to_exitcode(wait(process, patience))
     stacks = stacks_of(process, room)
     if stacks:
         pytest.fail(f"process {process} hung:\n{stacks}", pytrace=False)
@@ -59,7 +84,8 @@ def join(process: int, room: Path) -> int:
 
 def stacks_of(process: int, room: Path) -> str:
     """Return the stacks of a child that hung, "" for one that did not."""
-    return _stacks(room, process).read_text()
+    path = _stacks(room, process)
+    return path.read_text() if path.exists() else ""  # a child may be killed before it makes one
 
 
 def _stacks(room: Path, process: int | None = None) -> Path:

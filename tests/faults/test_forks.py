@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
-from tests.faults.forks import fork, join
+from tests.faults import forks
+from tests.faults.forks import fork, join, watch
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 
@@ -46,13 +48,23 @@ def test_a_child_does_not_free_what_its_parent_left(tmp_path: Path) -> None:
 
 
 def test_a_child_that_hangs_tells_its_stack(tmp_path: Path) -> None:
-    process = fork(tmp_path, 0.1)
+    process = fork(tmp_path)
     if process == 0:
-        hang()
+        hang(tmp_path)
     with pytest.raises(pytest.fail.Exception, match="in hang"):
         join(process, tmp_path)
 
 
-def hang() -> None:
+def hang(room: Path) -> None:
+    watch(room, 0.05)  # from here on: the child of a busy machine comes here late
     time.sleep(60)
     os._exit(0)
+
+
+def test_a_stopped_child_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "GRACE", 0.1)
+    process = fork(tmp_path)
+    if process == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    assert join(process, tmp_path, 0.1) == -signal.SIGKILL

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.forks import fork, stacks_of
+from tests.faults.forks import fork, stacks_of, wait
 from tests.fuzz.seeds import Kit
 from thcli.__main__ import silence_libraries
 from thcli.cli.app import run
@@ -93,7 +93,7 @@ def execute(kind: str, name: str, content: bytes, kit: Kit, seed: int) -> Outcom
         child = fork(folder, WALL_SECONDS)
         if child == 0:
             _become(argv, folder, isolated_weights=kind == "weights")
-        status = os.waitpid(child, 0)[1]
+        status = wait(child, WALL_SECONDS)
         return _judge(status, stacks_of(child, folder), folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

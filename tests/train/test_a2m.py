@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -285,6 +286,19 @@ def test_lips_are_not_wider_than_those_of_people() -> None:
     assert np.median(np.divide(moved, true)) == pytest.approx(0.8, abs=0.08)
     narrow = np.full(4, 1.0)
     assert (fitting.limit_width(narrow, outputs, truths, features, 0.8) == narrow).all()
+
+
+def test_the_option_of_width_reaches_the_amplitudes(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: list[float] = []
+    monkeypatch.setattr(
+        "thcli.train.a2m.train.set_amplitudes", lambda _network, _clips, width: widths.append(width)
+    )
+    for width in (0.4, 0.8):
+        options = TrainOptions(size=128, narrow=8)
+        task = create_task("a2m", options, replace(OWN, width=width))
+        assert isinstance(task, A2mTask)
+        task.export_tensors({"speaker": task.speaker.state_dict()})
+    assert widths == [0.4, 0.8]
 
 
 def test_the_linear_filter_predicts_what_it_was_solved_for(data: SpeechMotionBatches) -> None:

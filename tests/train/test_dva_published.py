@@ -11,11 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from thcli.core.options import DvaPublishedTrainOptions, TrainOptions
+from thcli.editors.dva.editor import ENCODER, WEIGHTS
 from thcli.editors.dva.encoder import Encoder
-from thcli.editors.dva.network import OFFICIAL
+from thcli.editors.dva.network import OFFICIAL, NoiseEstimator
+from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.train.core.run import create_task, train
 from thcli.train.core.task import step_generator
 from thcli.train.dva.published import UPDATES, PublishedDvaTask
+from thcli.weights.registry import registry
 from thcli.weights.tensors import load_tensors
 
 TINY = TrainOptions(
@@ -55,11 +58,15 @@ class SmallEncoder(Encoder):
 
 
 @pytest.fixture(autouse=True)
-def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use the small encoder, and a noise estimator of two levels; the golden file has the whole."""
+def small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thcli.train.dva.published.Encoder", SmallEncoder)
+
+
+@pytest.fixture
+def two_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use a noise estimator of two levels."""
     small = replace(OFFICIAL, times=(1, 2), blocks=1, attention=(2,))
     monkeypatch.setattr("thcli.train.dva.published.OFFICIAL", small)
-    monkeypatch.setattr("thcli.train.dva.published.Encoder", SmallEncoder)
 
 
 def made_task(**own: Any) -> PublishedDvaTask:
@@ -85,6 +92,7 @@ def test_the_settings_are_the_papers() -> None:
     assert task.count_updates(160, 16) == (10, 30)
 
 
+@pytest.mark.usefixtures("two_levels")
 def test_two_faces_are_learned_by_heart() -> None:
     task, batch = made_task(), made_batch()
     task.train(False)  # without dropout
@@ -101,6 +109,7 @@ def test_two_faces_are_learned_by_heart() -> None:
     assert sum(values[-3:]) < 0.8 * sum(values[:3])
 
 
+@pytest.mark.usefixtures("two_levels")
 def test_regularisation_can_be_left_out() -> None:
     """The other loss stays the same one."""
 
@@ -114,7 +123,18 @@ def test_regularisation_can_be_left_out() -> None:
     assert with_it["regular"] > 0 and with_it["simple"] == without["simple"]
 
 
+def test_the_estimator_is_the_editors() -> None:
+    """`--narrow` divides its widths alone; names and shapes are those that the editor loads."""
+    task = made_task()
+    assert task.estimator.shape == replace(OFFICIAL, size=64, width=32)
+    exported = task.export_tensors({n: part.state_dict() for n, part in task.networks.items()})
+    names = {key: key.removeprefix(registry()[WEIGHTS].key_prefix) for key in exported}
+    own = {names[key]: value for key, value in exported.items() if ENCODER not in key}
+    load_state(NoiseEstimator(task.estimator.shape), own, "trial")
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("two_levels")
 def test_a_run_resumes_and_exports_the_published_layout(tmp_path: Path) -> None:
     own = DvaPublishedTrainOptions(persons="0-9")
     whole = train("dva-published", None, tmp_path / "whole", TINY, own)

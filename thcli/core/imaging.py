@@ -5,6 +5,7 @@ Conventions of `core.types`: images are (H, W, C), y down, pixel centres at inte
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -109,10 +110,18 @@ def largest_channel(values: Pixels) -> Pixels:
     return np.asarray(cv2.max(cv2.max(first, second), third))
 
 
+def three_channels(values: Array32) -> Array32:
+    """Repeat (h, w) to (h, w, 3); NumPy's broadcasting over a last axis of 3 is slow."""
+    return np.asarray(cv2.merge((values,) * 3), np.float32)
+
+
+@lru_cache(maxsize=16)
 def pixel_positions(side: int) -> Array32:
-    """Return the position (x, y) of each pixel of a square, (side, side, 2) float32."""
+    """Return the position (x, y) of each pixel of a square, (side, side, 2) float32, read-only."""
     axis = np.arange(side, dtype=np.float32)
-    return np.dstack(np.meshgrid(axis, axis))
+    positions = np.dstack(np.meshgrid(axis, axis))
+    positions.flags.writeable = False
+    return positions
 
 
 def warp_by_flow(flow: Array32, reference: Pixels) -> Pixels:

@@ -41,6 +41,7 @@ from thcli.pipeline.editing.variants import variant_targets
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
+from thcli.pipeline.job.spans import frames_in_span, least_frames
 from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.pose_driver import probe_driver
 from thcli.pipeline.refining.refine_pass import STAGES as REFINE_STAGES
@@ -73,7 +74,9 @@ def rehearse_reenact(
     with Job("reenact", on, options, inputs) as job:
         driver = probe_driver(driving, options, job)
         named = preview_stem(f"{Path(source).stem}_{Path(driving).stem}", options)
-        target = output_path(output, named, driving, driver, "reenact", options.read)
+        target = output_path(
+            output, named, driving, driver, "reenact", least_frames(driver, options.read)
+        )
         check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
         require_sound(driver, options.faces.select)
         trial = replace(
@@ -148,7 +151,7 @@ def rehearse_refine(
         info = media.probe(job.seekable(video), options.read)
         require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_refined", options)
-        target = output_path(output, stem, video, info, "refine", options.read)
+        target = output_path(output, stem, video, info, "refine", least_frames(info, options.read))
         OutputTarget(target, options.output.overwrite).check(0)
         trial = replace(
             options,
@@ -170,7 +173,7 @@ def rehearse_edit(
         info = media.probe(job.seekable(video), options.read)
         require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_edit", options)
-        target = output_path(output, stem, video, info, "edit", options.read)
+        target = output_path(output, stem, video, info, "edit", least_frames(info, options.read))
         for path in variant_targets(target, parse_requests(options), options):
             check_outputs(path, options.output, compare=options.compare, file=options.save_edit)
         trial = replace(
@@ -262,15 +265,6 @@ def plan(job: Job, target: PathLike | None, info: MediaInfo, read: ReadOptions) 
     """Report a dry run of a stage: nothing is made, the caller has checked inputs and output."""
     details = {"dry_run": True, "would_make": frames_in_span(info, read)}
     return job.report(target, FrameCounter(), details=details)
-
-
-def frames_in_span(info: MediaInfo, read: ReadOptions) -> int | None:
-    """Return the number of frames between --start and --end, None when the container is silent."""
-    if info.frames is None or info.duration is None or not (read.start or read.end):
-        return info.frames
-    length = float(info.duration)
-    span = min(read.end or length, length) - read.start
-    return round(info.frames * span / length) if length else info.frames
 
 
 def _estimate(

@@ -32,6 +32,7 @@ from thcli.pipeline.editing.variants import variant_targets
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import limit_preview, preview_stem
+from thcli.pipeline.job.spans import least_frames
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.region_stream import FrameFaces, parse_frames
@@ -77,7 +78,7 @@ def edit(
         info = media.probe(job.seekable(video), options.read)
         require_sound(info, options.faces.select)
         stem = preview_stem(f"{Path(video).stem}_edit", options)
-        target = output_path(output, stem, video, info, "edit", options.read)
+        target = output_path(output, stem, video, info, "edit", least_frames(info, options.read))
         targets = variant_targets(target, requests, options)
         for path in targets:
             check_outputs(path, options.output, compare=options.compare, file=options.save_edit)

@@ -38,6 +38,7 @@ from thcli.pipeline.job.job import Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
 from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
+from thcli.pipeline.job.spans import least_frames
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.background import KEEP
@@ -77,15 +78,18 @@ def lip_sync(
         speech = read_speech(job.seekable(audio), options, job)
         name = VOICES.resolve(options.voice, options.run)
         stem = f"{Path(video).stem}_{Path(audio).stem}"
-        target = output_path(output, preview_stem(stem, options), audio, speech.info, "speak")
+        info = media.probe(video, options.read)
+        seconds = Fraction(speech.recording.length, speech.recording.rate)
+        least = least_frames(info, replace(options.read.whole, end=float(seconds)))
+        target = output_path(
+            output, preview_stem(stem, options), audio, speech.info, "speak", least
+        )
         check_outputs(target, options.output)
         voice, engine = _load(name, options)
         face_finder = FaceFinder.load(options.find.choosing(), options.run, options.read)
         post_processor = PostProcessor.load(options, face_finder)
 
         # Pass 1. Motion of the face; which frames are shown, and which of them are spoken.
-        info = media.probe(video, options.read)
-        seconds = Fraction(speech.recording.length, speech.recording.rate)
         span = options.read.whole
         # The longer the sound, the surer is the choice of the face that speaks.
         if not options.footage.keeps_rest and options.source_face != SPEAKING:

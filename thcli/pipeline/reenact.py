@@ -24,6 +24,7 @@ from thcli.pipeline.job.job import Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path, srgb_video_info
 from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import RenderedFrame
+from thcli.pipeline.job.spans import least_frames
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.pose_driver import check_pose_driver, is_pose_table, probe_driver
@@ -99,7 +100,9 @@ def reenact_driven(
         driver = probe_driver(driving, options, job)
         stem = f"{Path(source).stem}_{Path(driving).stem}"
         named = preview_stem(stem, options)
-        target = output_path(output, named, driving, driver, "reenact", options.read)
+        target = output_path(
+            output, named, driving, driver, "reenact", least_frames(driver, options.read)
+        )
         controls = _read_controls(options)
         if driver.kind == "motion":
             reason = f"with {driving}, which is a motion file already"

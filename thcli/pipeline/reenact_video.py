@@ -22,6 +22,7 @@ from thcli.pipeline.job.job import Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
 from thcli.pipeline.job.replayable_frames import RenderedFrame
+from thcli.pipeline.job.spans import least_frames
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.background import KEEP
 from thcli.pipeline.render.frames import DrivingFrames, RenderPlan, SourceFace, render_frames
@@ -58,7 +59,14 @@ def reenact_video(
     post_processor = render_job.post_processor
     info = media.probe(source, options.read)
     stem = f"{Path(source).stem}_{driver.path.stem}"
-    target = output_path(output, preview_stem(stem, options), driver.path, info, "reenact")
+    target = output_path(
+        output,
+        preview_stem(stem, options),
+        driver.path,
+        info,
+        "reenact",
+        least_frames(info, options.read) if driver.kind == "image" else 0,  # a video is checked
+    )
     check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
     check_video_source(options, whole_frames=not isinstance(engine, CropEngine))
 

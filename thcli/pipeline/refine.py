@@ -18,6 +18,7 @@ from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import output_path
 from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import replayable_video
+from thcli.pipeline.job.spans import least_frames
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.inputs import probe, require_sound
 from thcli.pipeline.observe.track_log import TrackLog
@@ -67,7 +68,7 @@ def refine(
             video,
             info,
             "refine",
-            options.read,
+            least_frames(info, options.read),
         )
         OutputTarget(target, options.output.overwrite).check(0)
         mesh_frames = engine_of(info.metadata) == MESH_ENGINE

@@ -96,12 +96,15 @@ def speak(
         speech = read_speech(job.seekable(audio), options, job)
         name = VOICES.resolve(options.voice, options.run)
         stem = f"{Path(face).stem}_{Path(audio).stem}"
-        target = output_path(output, preview_stem(stem, options), audio, speech.info, "speak")
-        if not str(target).endswith(SUFFIX):
+        moves_only = str(output).endswith(SUFFIX)
+        least = 0 if moves_only else len(speech.pts)
+        named = preview_stem(stem, options)
+        target = output_path(output, named, audio, speech.info, "speak", least)
+        if not moves_only:
             check_outputs(target, options.output)
         voice: Voice | RenderingVoice = VOICES.backend(name).load(options.run)
         speak_job = SpeakJob(speech, name, options, job)
-        if str(target).endswith(SUFFIX):
+        if moves_only:
             return _write_motion_only(voice, Path(target), speak_job)
         face_finder = FaceFinder.load(options.find.choosing(), options.run, options.read)
         rendering = name if isinstance(voice, RenderingVoice) else None

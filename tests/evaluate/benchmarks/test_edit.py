@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from tests.pipeline.fake_painters import DarkeningPainter
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.options import RunOptions, Template
@@ -38,34 +39,19 @@ from thcli.weights.backend import Backend
 SIDE = 96
 
 
-class DarkeningPainter:
+class BangsPainter(DarkeningPainter):
     """Painter that darkens a crop for --attr bangs."""
 
     crop_size = SIDE
     template: Template = "ffhq"
-    averaged_only = False
     attributes: Sequence[str] = ("bangs",)
 
-    def measure_appearance(
-        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
-    ) -> Array32:
-        return np.zeros((len(crops), 1), np.float32)
-
-    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Array32:
-        return appearance
-
-    def paint(
-        self,
-        crops: Sequence[Image],
-        faces: Sequence[Face],
-        regions: Array32,
-        prepared: Array32,
-    ) -> list[Image]:
-        return [np.clip(crop.astype(int) - 25, 0, 255).astype(np.uint8) for crop in crops]
+    def change(self, crop: Image) -> Image:
+        return np.asarray(np.clip(crop.astype(int) - 25, 0, 255), np.uint8)
 
 
-def load(run: RunOptions) -> DarkeningPainter:
-    return DarkeningPainter()
+def load(run: RunOptions) -> BangsPainter:
+    return BangsPainter()
 
 
 class TableEncoder(AlignedCropEncoder):

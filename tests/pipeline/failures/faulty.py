@@ -6,7 +6,7 @@ A backend has room for `FAULTS.room` items per call, and computes no numbers for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tests.pipeline.fake_painters import DarkeningPainter
 from tests.pipeline.fake_refiners import RedRefiner
 from tests.pipeline.fake_voices import BarVoice, JawVoice
 from thcli.core.errors import NotFiniteError
@@ -142,13 +143,10 @@ class FaultyParser:
         return out
 
 
-class FaultyPainter:
+class FaultyPainter(DarkeningPainter):
     """A painter that subtracts 30 levels of green. means: appearance of every crop painted."""
 
     crop_size = 96
-    template: Template = "square"
-    averaged_only = False
-    attributes: Sequence[str] = ("rosy_cheeks",)
     means: list[float] = []
 
     def measure_appearance(
@@ -158,15 +156,8 @@ class FaultyPainter:
         rows = [[np.nan if FAULTS.breaks("learn", crop) else float(crop.mean())] for crop in crops]
         return np.array(rows, np.float32)
 
-    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Array32:
-        return appearance
-
     def paint(
-        self,
-        crops: Sequence[Image],
-        faces: Sequence[Face],
-        regions: Array32,
-        prepared: Array32,
+        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32, prepared: Array32
     ) -> list[Image]:
         FAULTS.call("paint", len(crops))
         if any([FAULTS.breaks("paint", crop) for crop in crops]):

@@ -9,7 +9,7 @@ import typer
 
 from thcli.cli.console import Console
 from thcli.cli.flags import flags
-from thcli.cli.training.common import Dataset, Labelled, Pairs, Run, app, train_model
+from thcli.cli.training.common import Clips, Dataset, Labelled, Pairs, Run, app, train_model
 from thcli.core.options import (
     A2mTrainOptions,
     AtlasTrainOptions,
@@ -59,13 +59,7 @@ def a2m(
 @app.command()
 @flags
 def patches(
-    dataset: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Folder of talking clips; index.csv (file, speaker) names the speakers "
-            "(optional with --smoke)."
-        ),
-    ] = None,
+    dataset: Clips = None,
     *,
     output: Run,
     model: PatchTrainOptions,
@@ -79,13 +73,7 @@ def patches(
 @app.command()
 @flags
 def fadm(
-    dataset: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Folder of talking clips; index.csv (file, speaker) names the speakers "
-            "(optional with --smoke)."
-        ),
-    ] = None,
+    dataset: Clips = None,
     *,
     output: Run,
     model: FadmTrainOptions,
@@ -99,13 +87,7 @@ def fadm(
 @app.command()
 @flags
 def resshift(
-    dataset: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Folder of talking clips; index.csv (file, speaker) names the speakers "
-            "(optional with --smoke)."
-        ),
-    ] = None,
+    dataset: Clips = None,
     *,
     output: Run,
     model: ResshiftTrainOptions,

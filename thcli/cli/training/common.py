@@ -20,6 +20,13 @@ Dataset = Annotated[
         help="Dataset of clips from `thcli prepare`, or a folder of videos (optional with --smoke)."
     ),
 ]
+Clips = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Folder of talking clips; index.csv (file, speaker) names the speakers "
+        "(optional with --smoke)."
+    ),
+]
 Pairs = Annotated[
     Path | None,
     typer.Argument(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -33,13 +33,8 @@ class PanelPlayer:
     def __enter__(self) -> PanelPlayer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
 
     def __call__(self, truth_frame: TruthFrame, results: Mapping[str, Image]) -> None:
         """Add a frame; see `measure.FrameObserver`."""

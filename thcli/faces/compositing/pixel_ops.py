@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.imaging import smoothstep
+from thcli.core.imaging import smoothstep, three_channels
 from thcli.core.types import Array32, Crop
 from thcli.faces.crops.crop import Border, Kernel, crop
 
@@ -154,8 +154,8 @@ class OpenCvPixels:
         return _as_float32(cv2.transform(image, np.full((1, 3), 1 / 3, np.float32)))
 
     def three(self, mask: Array32) -> Array32:
-        """Repeat a mask to three channels: numpy is slow at broadcasting over a last axis of 3."""
-        return _as_float32(cv2.merge([mask] * 3))
+        """See `PixelOps`."""
+        return three_channels(mask)
 
     def times(self, image: Array32, factors: Sequence[float] | Array32) -> Array32:
         """See `PixelOps`."""

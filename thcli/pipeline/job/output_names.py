@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from thcli.core.errors import UsageError
-from thcli.core.options import OutputOptions, ReadOptions
+from thcli.core.options import OutputOptions
 from thcli.media.atomic_file import AtomicFile
 from thcli.media.info import Colour, MediaInfo
 from thcli.media.writing.target import OutputTarget
@@ -24,7 +24,7 @@ def output_path(
     beside: str | Path,
     info: MediaInfo,
     command: str,
-    read: ReadOptions | None = None,
+    frames: int = 0,
 ) -> str | Path:
     """Return the output path: the given one, else one beside an input.
 
@@ -34,15 +34,14 @@ def output_path(
         beside: input whose folder and suffix the default has.
         info: the probed input.
         command: name of the command, for messages.
-        read: range of the input that the output shows, None when it shows something else.
+        frames: least number of frames that the output gets, 0 when it is unknown.
 
     Raises:
         UsageError: no output is given and the input is standard input, or the output is one image
-            for all frames of a video.
+            for several frames.
     """
     if output is not None:
-        is_whole = read is not None and not read.start and read.end is None
-        if is_whole and info.frames_exact and (info.frames or 0) > 1:
+        if frames > 1:
             OutputTarget(output, overwrite=True).require_frames()
         return output
     if str(beside) == "-":

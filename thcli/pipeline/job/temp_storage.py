@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 
@@ -21,12 +20,7 @@ class TemporaryFiles:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for file in self._files:
             with suppress(OSError):  # what a full disk did not take is discarded with the file
                 file.close()

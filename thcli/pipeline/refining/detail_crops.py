@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from thcli.core.imaging import smoothstep
+from thcli.core.imaging import smoothstep, three_channels
 from thcli.core.options import TemplateOptions
 from thcli.core.types import Array32, Crop, Face, Image
 from thcli.engines.mesh.sampling import remap
@@ -69,16 +69,19 @@ def crop_change(
     change = missing_detail(crops, middle, texture)
     if same_view:
         gains = colour_gains(crops, middle) - np.float32(1)
-        change += own.image * gains * head_mask(own.image.shape[0])
+        by_level = np.arange(256, dtype=np.float32)[:, None] * gains
+        change += cv2.LUT(own.image, by_level[None]) * head_mask(own.image.shape[0])
     return change
 
 
 @lru_cache(maxsize=4)
 def head_mask(side: int) -> Array32:
-    """Return a soft mask of the head, in the middle of a square crop: (N, N, 1) 0..1."""
+    """Return a soft mask of the head, in the middle of a square crop: (N, N, 3) 0..1, read-only."""
     axis = np.linspace(-1, 1, side, dtype=np.float32)
     x, y = np.meshgrid(axis, axis)
-    return np.asarray(1 - smoothstep(*_HEAD, np.hypot(x, y)), np.float32)[..., None]
+    mask = three_channels(np.asarray(1 - smoothstep(*_HEAD, np.hypot(x, y)), np.float32))
+    mask.flags.writeable = False
+    return mask
 
 
 def view_residual(crop: CoarseCrop, change: Array32, texture: Texture, side: int) -> ResidualInput:
@@ -150,7 +153,7 @@ def add_to_frame(
         placement: from `aligned_placement`.
         ops: of the device that pastes a crop which is scaled.
     """
-    mask = _soft_rim(placement.size)
+    mask, channels = _soft_rim(placement.size)
     corner = _unscaled_corner(placement)
     if corner is None:
         before = coarse.astype(np.float32) / np.float32(255)
@@ -167,16 +170,17 @@ def add_to_frame(
     new = old + change[part] * np.float32(full / 255)
     np.clip(new, 0, full, out=new)
     new -= old
-    new *= mask[part][..., None]
+    new *= channels[part]
     new += old
     out[rows, columns] = np.rint(new, out=new)
     return out
 
 
 @lru_cache(maxsize=4)
-def _soft_rim(size: tuple[int, int]) -> Array32:
-    """Return the mask with which a crop is pasted, (N, N) in 0..1."""
-    return soft_mask(Crop(np.eye(3), size), rim_mask(size, _RIM))
+def _soft_rim(size: tuple[int, int]) -> tuple[Array32, Array32]:
+    """Return the mask with which a crop is pasted in 0..1: (N, N), and three times, (N, N, 3)."""
+    mask = soft_mask(Crop(np.eye(3), size), rim_mask(size, _RIM))
+    return mask, three_channels(mask)
 
 
 def _fade(inside: Array32) -> Array32:

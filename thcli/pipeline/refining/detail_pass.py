@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from thcli.core.device import single_thread_workers
-from thcli.core.imaging import to_uint8
+from thcli.core.imaging import three_channels, to_uint8
 from thcli.core.options import RefineOptions
 from thcli.core.stream import ordered_map, worker_pool
 from thcli.core.types import Array32, Crop
@@ -217,7 +217,7 @@ class DetailPass:
             change = crop_change(crops, middle, texture, same_view=same_view)
             if now.before is not now.pixels:
                 received = cut(to_uint8(now.before), placement)
-                change += lost_sharpness(received, coarse.image + change)[..., None]
+                change += three_channels(lost_sharpness(received, coarse.image + change))
             if self.last is not None:
                 residual = self._residual(self.last, coarse, change, texture, now.number, job)
                 if residual is None:

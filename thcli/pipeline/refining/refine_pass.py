@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-import cv2
 import numpy as np
 
 from thcli.core.device import single_thread_workers
@@ -19,16 +18,16 @@ from thcli.core.protocols import Parser, Refiner
 from thcli.core.stream import ordered_map, prefetch
 from thcli.core.types import Array32, Crop, Face, Frame, Image
 from thcli.faces.backends import PARSERS
-from thcli.faces.compositing.mask import rim_mask
 from thcli.faces.compositing.paste import CHANGE_ONLY, paste, paste_change
 from thcli.faces.compositing.pixel_device import pixel_ops
 from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.faces.crops.crop import Pixels, crop, transform_face
-from thcli.faces.parsing.crops import Regions, parse_faces
+from thcli.faces.parsing.crops import parse_faces
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.job.replayable_frames import ReplayableFrames
 from thcli.pipeline.observe.crop_track import TrackedCrop
 from thcli.pipeline.refining.detail_pass import DetailPass, LastNetwork, sliding_windows
+from thcli.pipeline.refining.person_mask import person_mask
 from thcli.pipeline.refining.subjects import Subject, tracked_face
 from thcli.pipeline.refining.temporal_smoothing import REACH, CropChange, smooth_change
 from thcli.pipeline.sources.framing import paste_mask
@@ -38,12 +37,9 @@ from thcli.refiners.shared.residual import ResidualRefiner
 
 T = TypeVar("T")
 R = TypeVar("R")
-# Margin of the person mask over the side of the parser's crop: the outline moves when refined.
-_MARGIN = 0.05
 # Clocks of the stages that change the pixels of a frame.
 STAGES = ("correct", "refine", "analyse", "link", "detail")
 _MOST_AT_ONCE = 8  # frames that networks refine side by side: the memory of the large ones
-_RIM = 0.08  # width of the soft rim of the parser's crop over its side
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,31 +302,6 @@ class RefinePass:
                     pixels, refined, placement, weight, options=CHANGE_ONLY, ops=self.ops
                 )
         return now.item, pixels
-
-
-def person_mask(regions: Regions, placement: Crop) -> Array32:
-    """Return the soft mask of a parsed person with a margin, in the pixels of a crop.
-
-    It fades out where the parser's crop ends.
-
-    Args:
-        regions: parsed face.
-        placement: of the crop.
-
-    Returns:
-        (height, width) in 0..1.
-    """
-    size = regions.placement.size
-    diameter = 2 * round(_MARGIN * size[0]) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
-    person = cv2.dilate(np.float32(1) - regions.probabilities[0], disc)
-    blurred = np.asarray(cv2.GaussianBlur(person, (0, 0), diameter / 6), np.float32)
-    mask = np.zeros(placement.size[::-1], np.float32)
-    layer = regions.layer_in(placement, blurred * rim_mask(size, _RIM))
-    if layer is not None:
-        part, (left, top) = layer
-        mask[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return mask
 
 
 def _side_by_side(

@@ -26,6 +26,7 @@ from thcli.pipeline.check_options import check_run
 from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import output_path
+from thcli.pipeline.job.spans import least_frames
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, write_crop_track
 from thcli.pipeline.observe.face_finder import FaceFinder
@@ -70,7 +71,12 @@ def crop(
         info = media.probe(job.seekable(source), options.read)
         require_sound(info, options.faces.select)
         target = output_path(
-            output, f"{Path(source).stem}_crop", source, info, "crop", options.read
+            output,
+            f"{Path(source).stem}_crop",
+            source,
+            info,
+            "crop",
+            least_frames(info, options.read),
         )
         kept_path, overwrite = _kept_crop_track(target, options), options.output.overwrite
         size = (options.template.size, options.template.size)

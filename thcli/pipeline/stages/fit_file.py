@@ -91,13 +91,8 @@ class _OpenFile:
         self._stack = ExitStack()
         self._index = 0  # of the next frame
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool | None:
-        return self._stack.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._stack.__exit__(*error)
 
 
 class _SafetensorsFile(_OpenFile):

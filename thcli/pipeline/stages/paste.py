@@ -30,6 +30,7 @@ from thcli.pipeline.check_options import check_paste
 from thcli.pipeline.dry_run import plan
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import output_path
+from thcli.pipeline.job.spans import least_frames
 from thcli.pipeline.job.temp_storage import TemporaryFiles
 from thcli.pipeline.observe.crop_track import CropTrack, TrackedCrop
 from thcli.pipeline.observe.mask_log import MaskEvidence, MaskLog
@@ -76,7 +77,8 @@ def paste(
         changed = media.probe(job.seekable(cropped), options.read)
         crop_track = CropTrack(_existing_track(options.crops or crop_track_path(cropped)))
         pairing = CropPairing(info, changed, crop_track, (str(frames), str(cropped)), options.read)
-        target = output_path(output, f"{Path(frames).stem}_pasted", frames, info, "paste")
+        least = least_frames(info, options.read)
+        target = output_path(output, f"{Path(frames).stem}_pasted", frames, info, "paste", least)
         OutputTarget(target, options.output.overwrite).check(0)
         if options.dry_run:
             return plan(job, target, info, options.read)

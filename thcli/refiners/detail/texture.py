@@ -84,7 +84,7 @@ def place_texture(
     points = warp.TexturePositions(source[:, :2], source[:, :2])
     size = (FLOW_SIDE, FLOW_SIDE)
     found = warp.build_map(source, surroundings, target, points, size, warp.map_step(target))
-    positions, visibility = pixel_positions(FLOW_SIDE), np.ones(size, np.float32)
+    positions, visibility = pixel_positions(FLOW_SIDE).copy(), np.ones(size, np.float32)
     if found is None:
         visibility[:] = 0
     else:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from thcli.core.imaging import pixel_positions, smoothstep
+from thcli.core.imaging import pixel_positions, smoothstep, three_channels
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.sampling import remap, resize
 from thcli.refiners.detail.colour import gains_against, measure_drift
@@ -144,13 +144,8 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
     for mine, theirs, share in zip(own_bands, source_bands, shares, strict=True):
         detail += share * (large_gain * theirs - mine)
     detail *= np.float32(_STRENGTH) * allowed
-    change += _three(detail)
+    change += three_channels(detail)
     return np.asarray(change, np.float32)
-
-
-def _three(values: Array32) -> Array32:
-    """Repeat (h, w) for three channels; NumPy's broadcasting over the last axis is slow."""
-    return np.asarray(cv2.merge((values,) * 3), np.float32)
 
 
 def _move_back(image: Image, shake: Array32, share: Array32) -> Array32:
@@ -170,7 +165,7 @@ def _move_back(image: Image, shake: Array32, share: Array32) -> Array32:
     positions = pixel_positions(side)[part] - large * np.float32(scale)
     moved = remap(own, positions, interpolation=cv2.INTER_CUBIC)
     moved -= own[part]
-    moved *= _three(share[part])
+    moved *= three_channels(share[part])
     own[part] += moved
     return own
 
