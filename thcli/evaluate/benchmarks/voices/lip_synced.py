@@ -211,7 +211,7 @@ def _lower_face(image: Image, mesh: AnyArray, lower: Flags) -> Flags:
     points = np.asarray(mesh[:, :2], np.float32)
     hull = cv2.convexHull(points[lower]).astype(np.int32)
     inside = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), hull, (1,))
-    side = 2 * round(MARGIN * face_height(points)) + 1
+    side = 2 * round(MARGIN * face_height(np.asarray(points, np.float64))) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     return np.asarray(cv2.dilate(inside, disc), bool)
 
