@@ -186,6 +186,31 @@ def test_teeth_keep_their_size_in_a_wider_mouth() -> None:
     assert teeth.sum() / between.sum() == pytest.approx(0.25, abs=0.06)
 
 
+def test_a_mouth_that_is_all_lip_is_not_kept() -> None:
+    mesh = mouth_mesh(0.2)
+    image = np.full((256, 256, 3), (180, 70, 75), np.uint8)
+    assert seen_mouths.extract(image, mesh) is None
+    cv2.fillPoly(image, [mesh[LIPS, :2].round().astype(np.int32)], (30, 20, 20))
+    assert seen_mouths.extract(image, mesh) is not None
+
+
+def test_teeth_fade_to_the_dark_of_the_mouth_in_a_slit() -> None:
+    mesh = mouth_mesh(0.3)
+    image = np.full((256, 256, 3), (180, 70, 75), np.uint8)
+    cv2.fillPoly(image, [mesh[LIPS, :2].round().astype(np.int32)], (220, 218, 210))
+    seen = seen_mouths.extract(image, mesh)
+    assert seen is not None
+    seen = replace(seen, dark=np.full(3, 20.0))
+    light = []
+    for gap in (0.06, 0.15, 0.3):
+        target = fit_opening(mouth_mesh(gap), LIPS)
+        u, v = local_coordinates(target, (slice(0, 256), slice(0, 256)))
+        rims = target.rims(u)
+        shown = seen_mouths.SeenMouths((seen,)).render((u, v), rims, target.gap, seen.tone)
+        light.append(float(np.median(shown[(v > rims[0]) & (v < rims[1]) & (abs(u - 0.5) < 0.2)])))
+    assert light[0] < 25 and light[0] < light[1] < light[2] and light[2] > 200
+
+
 def test_frames_of_every_opening_are_chosen() -> None:
     gaps = np.linspace(0, 0.5, 200)
     groups = seen_mouths.choose_frames(gaps, np.zeros((200, 3)), np.ones(200, bool))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import opening
+from thcli.engines.mesh import lip_rims, opening
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.mouth import skin_tone, tone_gain
 from thcli.engines.mesh.opening import Opening, Rims
@@ -26,8 +26,10 @@ from thcli.engines.mesh.sampling import remap
 LEAST_GAP = 0.06  # gap / width of a mouth that shows its inside
 LEVELS = 6  # openings that are kept
 CANDIDATES = 6  # frames that are compared for each of them
+LEAST_SHOWN = 0.5  # of `lip_rims.shows_inside`, from which a frame shows the inside
 RIM_REACH = 0.03  # widths to each side of a rim between which its contrast is measured
 DRAWN_RANGE = (3.0, 5.0)  # gap over the widest seen, between which the inside is drawn instead
+NARROW_RANGE = (0.3, 0.9)  # gap over the narrowest seen, below which the inside is dark
 UPPER_RANGE = (0.8, 1.0)  # share of a seen gap below the upper lip over which its part ends
 LOWER_RANGE = (0.1, 0.35)  # the same above the lower lip
 DARK_SHARE = 0.08  # of the pixels between open lips, those of the cavity
@@ -84,9 +86,13 @@ class SeenMouths:
         low, high = self.mouths[above - 1], self.mouths[min(above, len(gaps) - 1)]
         span = high.lips.gap - low.lips.gap
         part = float(np.clip((gap - low.lips.gap) / span, 0, 1)) if span > 0 else 0.0
-        if part in (0.0, 1.0):
-            return _sample(low if part == 0 else high, uv, rims, gap, tone)
+        if part == 1:
+            return _sample(high, uv, rims, gap, tone)
         colour = _sample(low, uv, rims, gap, tone)
+        if part == 0:  # teeth squeezed into a slit would be a white line
+            dark = (low.dark * tone_gain(tone, low.tone)).astype(np.float32)
+            narrow = 1 - float(smoothstep(*NARROW_RANGE, gap / low.lips.gap))
+            return colour + np.float32(narrow) * (dark - colour)
         wider = _sample(high, uv, rims, gap, tone)
         return colour + np.float32(part) * (wider - colour)
 
@@ -138,10 +144,15 @@ def seam_share(image: Image, mesh: Array) -> Array:
 
 
 def extract(image: Image, mesh: Array) -> SeenMouth | None:
-    """Keep the mouth of a frame (H, W, 3) uint8; None when it lies outside of the image."""
+    """Keep the mouth of a frame (H, W, 3) uint8.
+
+    Returns:
+        None when it lies outside of the image, or its landmarks lie on lips, so that no inside is
+        seen between them.
+    """
     lips = opening.fit_opening(mesh, LIPS)
     region = opening.bounding_region(lips, (image.shape[1], image.shape[0]), MARGIN)
-    if region is None or lips.gap <= 0:
+    if region is None or lips.gap <= 0 or lip_rims.shows_inside(image, mesh) < LEAST_SHOWN:
         return None
     lips = replace(lips, corner=lips.corner - (region[1].start, region[0].start))
     inside, tone = image[region].copy(), skin_tone(image, mesh)

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from thcli.audio.phones import PHONES
 from thcli.core.types import Array32
-from thcli.voices.a2m.features import PHONE_SPREAD, SOUND_COLUMNS
-from thcli.voices.a2m.networks import AUDIO_STRIDE
+from thcli.voices.a2m.heard import smoothed_posterior
 
 SHUT, TEETH = 0, 1  # columns of the closures
 PHONES_OF = (("P", "B", "M"), ("F", "V"))  # phones that need each of them
@@ -47,14 +45,10 @@ def close_lips(opening: Array32, logits: Array32, inputs: Array32) -> Array32:
 
 def heard_phones(inputs: Array32) -> list[Array32]:
     """Return the posteriors (T,) of the phones of each closure LEAD rows later, 0..1."""
-    found = []
-    for names in PHONES_OF:
-        columns = [SOUND_COLUMNS + PHONES.index(name) for name in names]
-        posterior = np.exp((inputs[:, columns] - 1) * PHONE_SPREAD).sum(1)
-        smooth = np.convolve(posterior, np.ones(SMOOTH) / SMOOTH, "same")
-        later = np.pad(smooth[::AUDIO_STRIDE][LEAD:], (0, LEAD))
-        found.append(np.asarray(later, np.float32))
-    return found
+    return [
+        np.pad(smoothed_posterior(inputs, names, SMOOTH)[LEAD:], (0, LEAD)).astype(np.float32)
+        for names in PHONES_OF
+    ]
 
 
 def event_shares(logits: Array32, threshold: float) -> Array32:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from thcli.audio.phones import PHONES
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.motion import anatomy
-from thcli.voices.a2m.features import PHONE_SPREAD, SOUND_COLUMNS
+from thcli.voices.a2m.heard import smoothed_posterior
 from thcli.voices.a2m.mouth import lip_features
-from thcli.voices.a2m.networks import AUDIO_STRIDE
 
 NARROW, OPEN = ("IY", "Y"), ("EH", "AE", "EY", "AY")
 DOUBT = 0.15  # posterior that neither has
@@ -51,15 +49,5 @@ class FrontVowels:
 
 def narrow_shares(inputs: Array32) -> Array:
     """Return -1 (surely e) to 1 (surely i) for each row of motion, (T,)."""
-    bell = np.ones(SMOOTH) / SMOOTH
-    narrow, open_ = (
-        np.convolve(
-            np.exp(
-                (inputs[:, [SOUND_COLUMNS + PHONES.index(p) for p in names]] - 1.0) * PHONE_SPREAD
-            ).sum(1),
-            bell,
-            "same",
-        )[::AUDIO_STRIDE]
-        for names in (NARROW, OPEN)
-    )
+    narrow, open_ = (smoothed_posterior(inputs, names, SMOOTH) for names in (NARROW, OPEN))
     return np.asarray((narrow - open_) / (narrow + open_ + DOUBT))

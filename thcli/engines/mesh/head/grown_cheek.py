@@ -130,7 +130,7 @@ def prepare(
 def _find_stretchable(regions: Regions, positions: Array) -> Array:
     """Return how far source pixels (468, 2) show skin or hair, which a turn may stretch."""
     points = transform_points(regions.placement.crop_from_frame, positions)
-    size = float(np.linalg.norm(points[anatomy.FOREHEAD] - points[anatomy.CHIN]))
+    size = anatomy.face_height(points)
     near = box_mean(regions.mask(FACE | HAIR), odd_size(2 * STRETCH_RADIUS * size))
     found = remap(near, points[None].astype(np.float32))[0]
     return np.asarray(smoothstep(*STRETCHABLE, found), np.float64)

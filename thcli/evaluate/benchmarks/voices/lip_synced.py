@@ -20,13 +20,14 @@ from thcli.core.imaging import to_uint8
 from thcli.core.options import EncodeOptions
 from thcli.core.temp_folders import temporary_folder
 from thcli.core.types import AnyArray, Array, Frame, Image, Motion
+from thcli.engines.mesh.anatomy import face_height
 from thcli.evaluate.benchmarks.voices.spoken_videos import seconds_of, shapes_at
 from thcli.evaluate.datasets.result_pairs import TrueClip, name_clips, video_of_clip
 from thcli.evaluate.metrics.measure import Tracker
 from thcli.evaluate.metrics.speech import articulation
 from thcli.evaluate.metrics.speech.articulation import Flags
 from thcli.evaluate.reports.tables import Table
-from thcli.motion import anatomy, canonical
+from thcli.motion import canonical
 from thcli.motion.closure import region_mask
 from thcli.motion.file.format import SUFFIX
 from thcli.motion.file.reader import MotionFile
@@ -210,8 +211,7 @@ def _lower_face(image: Image, mesh: AnyArray, lower: Flags) -> Flags:
     points = np.asarray(mesh[:, :2], np.float32)
     hull = cv2.convexHull(points[lower]).astype(np.int32)
     inside = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), hull, (1,))
-    height = float(np.linalg.norm(points[anatomy.FOREHEAD] - points[anatomy.CHIN]))
-    side = 2 * round(MARGIN * height) + 1
+    side = 2 * round(MARGIN * face_height(np.asarray(points, np.float64))) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     return np.asarray(cv2.dilate(inside, disc), bool)
 
