@@ -11,16 +11,9 @@ from thcli.core.options import EditOptions
 from thcli.editors.catalogue import attribute_of, believable
 from thcli.editors.shared.attribute_table import ATTRIBUTES
 from thcli.editors.shared.colours import COLOURS, base_name
+from thcli.pipeline.editing.known_words import COLOURLESS, IMPOSSIBLE, SYNONYMS, THINGS
 from thcli.pipeline.editing.request import parse_request
-from thcli.pipeline.editing.words import (
-    COLOURLESS,
-    IMPOSSIBLE,
-    SYNONYMS,
-    THINGS,
-    describe,
-    phrases,
-    possible_words,
-)
+from thcli.pipeline.editing.words import describe, phrases, possible_words
 
 TEXTS = {
     "a smiling old man with red hair and sunglasses": {
