@@ -16,6 +16,10 @@ from thcli.pipeline.editing.request import parse_request
 from thcli.pipeline.editing.words import describe, phrases, possible_words
 
 TEXTS = {
+    "take off his glasses": {"eyeglasses": -1.0},
+    "neither glasses nor beard": {"eyeglasses": -1.0, "beard": -1.0},
+    "he shouldn't wear glasses": {"eyeglasses": -1.0},
+    "no beard, no smile, black hair": {"beard": -1.0, "smiling": -1.0, "black_hair": 1.0},
     "a smiling old man with red hair and sunglasses": {
         "smiling": 1.0,
         "old": 1.0,

@@ -50,7 +50,7 @@ _FILLERS = frozenset(
     for text in (
         "a an the with and or nor any who is are be has have having wearing wears of in on",
         "his her their him them that this it looks look looking like as but so",
-        "make makes add give put",
+        "make makes add give put off please he she they wear",
         *PREFIXES,
     )
     for word in split_words(text)
@@ -105,6 +105,8 @@ def describe(text: str) -> Description:
             negation = Negation()
         elif kind == "meaning":
             name, strength = meaning
+            if attribute_of(name).affected_region == "hair":
+                negation.before_hair()
             _add(out, name, (-strength if negation.holds else strength) * degree)
             degree = 1.0
             negation.applied(word)
