@@ -61,7 +61,9 @@ class Appearance:
     def from_array(row: Array32) -> Appearance:
         """Return the appearance of an array of `to_array`."""
         parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 3, 1, 1, 2, 4, 1]))
-        return Appearance(*parts[:-1], parts[-1].reshape(-1, 3))
+        skin, hair, brow, lips, share, spread, hanging, light, blur, anchors = parts
+        corners = anchors.reshape(-1, 3)
+        return Appearance(skin, hair, brow, lips, share, spread, hanging, light, blur, corners)
 
 
 APPEARANCE_SIZE = 21 + 3 * len(ANCHORS)
