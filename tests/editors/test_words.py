@@ -11,18 +11,15 @@ from thcli.core.options import EditOptions
 from thcli.editors.catalogue import attribute_of, believable
 from thcli.editors.shared.attribute_table import ATTRIBUTES
 from thcli.editors.shared.colours import COLOURS, base_name
+from thcli.pipeline.editing.known_words import COLOURLESS, IMPOSSIBLE, SYNONYMS, THINGS
 from thcli.pipeline.editing.request import parse_request
-from thcli.pipeline.editing.words import (
-    COLOURLESS,
-    IMPOSSIBLE,
-    SYNONYMS,
-    THINGS,
-    describe,
-    phrases,
-    possible_words,
-)
+from thcli.pipeline.editing.words import describe, phrases, possible_words
 
 TEXTS = {
+    "take off his glasses": {"eyeglasses": -1.0},
+    "neither glasses nor beard": {"eyeglasses": -1.0, "beard": -1.0},
+    "he shouldn't wear glasses": {"eyeglasses": -1.0},
+    "no beard, no smile, black hair": {"beard": -1.0, "smiling": -1.0, "black_hair": 1.0},
     "a smiling old man with red hair and sunglasses": {
         "smiling": 1.0,
         "old": 1.0,

@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from thcli.cli.app import run
 from thcli.core.errors import MediaError, WeightsError
 from thcli.core.events import silent
-from thcli.core.options import RemoverTrainOptions, RunOptions, TrainOptions
-from thcli.editors.atlas.removers.network import RemoverNet
+from thcli.core.options import RemoverNetwork, RemoverTrainOptions, RunOptions, TrainOptions
+from thcli.editors.atlas.removers.network import RemoverNet, create_networks
 from thcli.editors.atlas.removers.painter import load_file
-from thcli.editors.atlas.removers.parts import PARTS
+from thcli.editors.atlas.removers.parts import PARTS, REMOVABLE
 from thcli.evaluate.datasets.labelled_images import read_labelled_folder
 from thcli.train.atlas.train import write_synthetic_faces
 from thcli.train.data.face_tools import FaceTools
@@ -32,7 +32,13 @@ from thcli.train.removers.pairs import (
     select_faces,
     store_pairs,
 )
-from thcli.train.removers.train import RemoverTask, psnr_gain, removal_losses, run_network
+from thcli.train.removers.train import (
+    RemoverTask,
+    prior_tensors,
+    psnr_gain,
+    removal_losses,
+    run_network,
+)
 
 RUN = RunOptions(threads=1)
 
@@ -150,17 +156,50 @@ def test_a_short_run_is_an_engine(
     assert rows[0] == rows[1] == [1, 2]
 
 
-def test_a_run_starts_from_the_weights_of_another(tmp_path: Path) -> None:
+def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, pairs: StoredPairs) -> None:
     options = TrainOptions(narrow=8, size=512)
     torch.manual_seed(1)
-    earlier = RemoverNet(8)
+    earlier = create_networks(8)
     start = tmp_path / "start.safetensors"
-    save_file({f"net.{name}": value for name, value in earlier.state_dict().items()}, start)
-    task = RemoverTask(options, RemoverTrainOptions(start=str(start)), silent)
-    found = task.net.state_dict()
-    assert all(torch.equal(value, found[name]) for name, value in earlier.state_dict().items())
+    priors = RemoverBatches(pairs, 2, 0, flip=False).priors
+    tensors = {
+        f"{name}.{key}": value
+        for name, network in earlier.items()
+        for key, value in network.state_dict().items()
+    }
+    save_file({**tensors, **prior_tensors(priors)}, start)
+    model_options = RemoverTrainOptions(start=str(start), network="makeup")
+    task = RemoverTask(options, model_options, silent)
+    assert task.net is task.networks["makeup"] and task.phases[0].networks == ("makeup",)
+    for name, network in earlier.items():
+        found = task.networks[name].state_dict()
+        assert all(torch.equal(value, found[key]) for key, value in network.state_dict().items())
+    assert all((task.priors[part].mean == priors[part].mean).all() for part in PARTS)
     with pytest.raises(WeightsError, match="instead"):
-        RemoverTask(replace(options, narrow=4), RemoverTrainOptions(start=str(start)), silent)
+        RemoverTask(replace(options, narrow=4), model_options, silent)
+
+
+def test_make_up_has_its_own_items(pairs: StoredPairs) -> None:
+    """The network of make-up sees nothing else that is to be removed, faint or strong alike."""
+    data = RemoverBatches(pairs, 3, 5, flip=True, network="makeup")
+    makeup = REMOVABLE.index("makeup")
+    assert all((data.batch(step)["condition"][:, makeup] == 1).all() for step in (0, 1))
+    worn = RemoverBatches(pairs, 3, 5, flip=True).batch(0)["condition"]
+    assert (worn[:, REMOVABLE.index("eyeglasses")] == 1).all()
+    batch = {name: plane[:2] for name, plane in data.batch(1).items()}
+    batch["bare"][0] = batch["worn"][0] + 0.02
+    batch["bare"][1] = batch["worn"][1] + 0.5
+    logit = torch.zeros_like(batch["weight"])
+    shares = []
+    for even in (False, True):
+        halves = []
+        for right in (0, 1):  # which of both faces is right
+            output = batch["worn"].clone()
+            output[right] = batch["bare"][right]
+            terms = removal_losses(batch["worn"], output, logit, batch, even=even)
+            halves.append(float(terms["pixels"]))
+        shares.append(halves[1] / sum(halves))  # of the faint one
+    assert shares[0] < 0.1 < shares[1]
 
 
 def test_the_gain_of_doing_nothing_is_zero(pairs: StoredPairs) -> None:
@@ -171,6 +210,7 @@ def test_the_gain_of_doing_nothing_is_zero(pairs: StoredPairs) -> None:
         assert network.out.bias is not None
         network.out.bias.fill_(-40)
     data = RemoverBatches(pairs, 2, 0, flip=False)
-    assert set(psnr_gain(network, data, 2).values()) <= {0.0, -0.0}
+    networks: dict[RemoverNetwork, RemoverNet] = {"worn": network, "makeup": network}
+    assert set(psnr_gain(networks, data, 2).values()) <= {0.0, -0.0}
     found = run_network(network, data.batch(0))
     assert found.mask.max() < 1e-6

@@ -306,3 +306,12 @@ def test_a_face_without_points_is_refused() -> None:
     crop, face, regions = make_face()
     with pytest.raises(NoFaceError, match="no mesh"):
         PAINTER.measure_appearance([crop], [replace(face, mesh=None)], regions[None])
+
+
+def test_grey_hair_gets_no_grey() -> None:
+    crop, face, regions = make_face()
+    grey = crop.copy()
+    grey[regions[class_number("hair")] > 0.5] = (165, 161, 159)
+    look = PAINTER.measure_appearance([grey], [face], regions[None])[0]
+    painted = paint([grey], [face], regions[None], look, {"gray_hair": 1.0})[0]
+    assert (painted == grey).all()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from thcli.core.geometry import matrix_from_angles
 from thcli.core.types import Array32, Image
-from thcli.editors.drawn import beard_roots, glasses_frame, light, sharpness
+from thcli.editors.drawn import beard_roots, glasses_frame, light, sharpness, tint
 from thcli.editors.drawn.appearance import ANCHORS, APPEARANCE_SIZE, Appearance
 from thcli.editors.drawn.beard import dyed_beard
 from thcli.editors.drawn.hair_guard import hair_of_head, hanging_hair
@@ -147,6 +147,19 @@ def test_a_matte_finds_strands_that_the_parser_misses() -> None:
     assert float(matte.cover[103, 133]) > 0.8
     assert float(matte.cover[50, 133]) < 0.2
     assert not matte.roots.any()
+
+
+def test_grey_strands_are_told_from_dark_hair_and_from_skin() -> None:
+    """Roots of the hair's own tone may look grown out, grey ones below a dye look forgotten."""
+    row = np.ones(APPEARANCE_SIZE, np.float32)
+    row[3:6] = 70, 66, 64
+    blank = np.zeros((len(CLASSES), 8, 8), np.float32)
+    crop = np.zeros((64, 192, 3), np.uint8)
+    crop[:, :64], crop[:, 64:128], crop[:, 128:] = (150, 147, 146), (50, 47, 46), (176, 140, 122)
+    found = tint.grey_strands(Scene(crop, neutral(), blank, Appearance.from_array(row)))
+    assert found[32, 32] > 0.99
+    assert found[32, 96] < 0.01
+    assert found[32, 160] < 0.25
 
 
 def test_a_white_beard_is_not_clipped_on_fair_skin() -> None:

@@ -11,6 +11,7 @@ from thcli.core.options.run import RunOptions
 TeacherInput = Literal["imagenet", "arcface"]
 DirectionKind = Literal["effects", "classifier"]
 PatchPart = Literal["both", "eyes", "mouth"]
+RemoverNetwork = Literal["worn", "makeup"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,12 @@ class RemoverTrainOptions:
     pairs: str = option(
         "", "Folder of the painted faces (default: removers/ in the dataset).", path="input"
     )
-    start: str = option("", "Initial weights, from another run.", path="input")
+    start: str = option(
+        "", "Initial weights and prior of bare faces, from another run.", path="input"
+    )
+    network: RemoverNetwork = option(
+        "worn", "Network to train; the other stays as --start has it. worn: glasses, beards."
+    )
 
     def __post_init__(self) -> None:
         require(self.pictures >= 1, "--pictures", "1 or more", self.pictures)

@@ -163,9 +163,7 @@ def _limit_gender(texture: Array32) -> Array32:
     calm = np.asarray(grey + (texture - grey) * JAW_HUE, np.float32)
     out = texture + region_mask("jaw")[:, :HALF, None] * (_limit_rise(calm, MAX_JAW_RISE) - texture)
     out += region_mask("eyes")[:, :HALF, None] * (_limit_rise(out, MAX_LID_RISE) - out)
-    fall = np.maximum(-out.min(-1), 1e-6)
-    out *= np.minimum(soft_limit(fall, MAX_GENDER_FALL) / fall, 1)[..., None]
-    return np.asarray(out, np.float32)
+    return -_limit_rise(-out, MAX_GENDER_FALL)
 
 
 def _calm_brows(texture: Array32, dark: float) -> Array32:

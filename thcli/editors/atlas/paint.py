@@ -13,7 +13,7 @@ from thcli.editors.atlas.sampling import STEP, AtlasProjection, project, unroll_
 from thcli.editors.atlas.wrinkles import LINE_SCALE, line_texture
 from thcli.engines.mesh.sampling import box_mean, remap, resize
 from thcli.faces.landmarks.topology import OVAL
-from thcli.motion.canonical import PosedShape, decompose
+from thcli.motion.canonical import decompose
 
 # Share of the outline's motion that the pushed outline and the two rings follow.
 FOLLOW = (1.0, 0.6, 0.0)
@@ -33,7 +33,6 @@ def apply_change(crop: Image, mesh: Array, visible: Array32, change: FaceChange)
         change: change to apply.
     """
     size = crop.shape[0]
-    posed = decompose(mesh)
     points = layout.extend_mesh(mesh)
     projection = project(mesh, points, size)
     facing = box_mean(projection.visibility * projection.coverage, 3)
@@ -46,7 +45,7 @@ def apply_change(crop: Image, mesh: Array, visible: Array32, change: FaceChange)
         pixels = (pixels + np.float32(tone.FLOOR)) * gain - np.float32(tone.FLOOR)
     out: Image = np.clip(pixels * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
     if np.abs(change.shape).max() > _TINY:
-        out = _warp(out, posed, points, projection, change.shape)
+        out = _warp(out, mesh, points, projection, change.shape)
     return out
 
 
@@ -88,9 +87,10 @@ def _suppress_edges(band: Array32) -> Array32:
 
 
 def _warp(
-    image: Image, posed: PosedShape, points: Array, projection: AtlasProjection, shape: Array
+    image: Image, mesh: Array, points: Array, projection: AtlasProjection, shape: Array
 ) -> Image:
     """Warp an image by canonical displacements (468, 3) of the face's mesh points."""
+    posed = decompose(mesh)
     turn = np.exp(posed.log_scale) * posed.rotation
     motion = fit_to_mouth(shape, posed.shape) @ turn.T
     outline = motion[OVAL]

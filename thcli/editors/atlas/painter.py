@@ -86,7 +86,15 @@ class AtlasPainter:
             own, sign = OPPOSITES.get(name, (name, 1.0))
             wanted[own] = wanted.get(own, 0.0) + sign * strength
         change = self._directions.change(wanted, np.asarray(appearance, np.float32))
-        return change.with_unsmile(smile_share(float(appearance[-1])))
+        return change.with_unsmile(self.smile_seen(appearance))
+
+    def smile_seen(self, appearance: Array32) -> float:
+        """Return 0..1, how far a clip shows a smile, which smiling=-1 takes away.
+
+        Args:
+            appearance: (APPEARANCE_SIZE,) of the clip.
+        """
+        return smile_share(float(appearance[-1]))
 
     def paint(
         self,

@@ -11,7 +11,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.editors.drawn.hair_guard import hair_of_head, hanging_hair
 from thcli.editors.drawn.light import fit_light
 from thcli.editors.drawn.sharpness import estimate_blur
-from thcli.faces.parsing.classes import BROWS, HAIR, SKIN, group_probability
+from thcli.faces.parsing.classes import BROWS, HAIR, LIPS, SKIN, group_probability
 from thcli.motion.canonical import decompose
 
 _MIDLINE = (168, 6, 197, 195, 5, 8, 9, 151, 10)  # bridge and ridge of the nose, forehead
@@ -23,6 +23,7 @@ ANCHORS = np.array([*_MIDLINE, *_EYES_AND_BROWS, *_TEMPLES, *_NOSE_AND_CHEEKS], 
 _WORK = 128  # side of the image that colours are measured in, pixels
 _FEW, _USUAL_SPREAD = 40, 0.3  # fewer pixels of hair tell no spread; this one is assumed
 LOG_FLOOR = 6.0  # levels of 255: smaller differences of brightness are noise
+_LIPS_OF_SKIN = np.array([0.8, 0.65, 0.65])  # colour of lips that are not seen
 _SURE = 0.75  # probability of a region; pixels below may be mixed with their surroundings
 
 
@@ -30,8 +31,7 @@ _SURE = 0.75  # probability of a region; pixels below may be mixed with their su
 class Appearance:
     """Numbers of one face, or their mean over a clip.
 
-    skin, hair, brow: (3,) RGB 0..255; medians of skin and hair, and of the darker half of the
-    brows.
+    skin, hair, brow, lips: (3,) RGB 0..255; medians, of the brows that of their darker half.
     hair_share: share of the crop.
     hair_spread: standard deviation of the hair's log brightness.
     hanging: (2,) 0..1, how surely hair hangs on the left and on the right of the image.
@@ -44,6 +44,7 @@ class Appearance:
     skin: Array
     hair: Array
     brow: Array
+    lips: Array
     hair_share: Array
     hair_spread: Array
     hanging: Array
@@ -59,13 +60,13 @@ class Appearance:
     @staticmethod
     def from_array(row: Array32) -> Appearance:
         """Return the appearance of an array of `to_array`."""
-        parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 1, 1, 2, 4, 1]))
-        skin, hair, brow, share, spread, hanging, light, blur, anchors = parts
+        parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 3, 1, 1, 2, 4, 1]))
+        skin, hair, brow, lips, share, spread, hanging, light, blur, anchors = parts
         corners = anchors.reshape(-1, 3)
-        return Appearance(skin, hair, brow, share, spread, hanging, light, blur, corners)
+        return Appearance(skin, hair, brow, lips, share, spread, hanging, light, blur, corners)
 
 
-APPEARANCE_SIZE = 18 + 3 * len(ANCHORS)
+APPEARANCE_SIZE = 21 + 3 * len(ANCHORS)
 
 
 def measure(crop: Image, mesh: Array, regions: Array32) -> Appearance:
@@ -99,6 +100,7 @@ def measure(crop: Image, mesh: Array, regions: Array32) -> Appearance:
         skin,
         hair,
         brow,
+        _median(small, share(LIPS), _LIPS_OF_SKIN * skin),
         np.array([hair_share.mean()]),
         np.array([_spread(small, hair_share)]),
         hanging,

@@ -65,7 +65,7 @@ def apply_lipstick(
     bright = float(np.exp(-_DARKENING * strength))
     if colour is not None:
         skin = float(scene.appearance.skin.mean())
-        lips = float((grey * share).sum() / max(float(share.sum()), 1e-3))
+        lips = float(scene.appearance.lips @ _LUMA)
         level = float(colour @ _LUMA) * skin / SKIN_LEVEL
         bright = float(np.clip(level / max(lips, 1.0), *_LIGHTER)) ** (_TONED * min(strength, 1.6))
     part += share * (grey * np.float32(bright) * hue - part)

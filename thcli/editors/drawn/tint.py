@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.editors.drawn.appearance import LOG_FLOOR
 from thcli.editors.drawn.hair_matte import hair_matte
@@ -23,6 +24,10 @@ SKIN_LEVEL = 165.0  # brightness of fair skin in full light, to which colours of
 _CONTRAST = (0.6, 2.2)  # limits of the factor from the hair's own tones to those of a dye
 _BRIGHTEST = 1.3  # limit of the brightness of dyed hair, relative to the skin's
 _UNDYED = 0.5  # share of the roots that a dye leaves
+# Grey temples: saturation from grey to coloured, soft logarithms above the hair's middle tone, and
+# blur in pixels that both are seen through.
+_COLOURLESS, _LIGHTER, _GREY_NEAR = (0.14, 0.26), (-0.1, 0.3), 2.0
+_GREY_HUE, _GREY_TONE = (0.08, 0.16), (0.6, 0.75)  # saturation; brightness relative to the skin
 _TAN = 0.2  # fall of the logarithm of the brightness of tanned skin
 _COOL, _WARM = (-0.012, 0.002, 0.014), (-0.045, 0.01, 0.075)  # hue of pale skin; less that of a tan
 _BROWS_DYED = 0.35  # share of the brows that a dye of the hair changes
@@ -83,9 +88,14 @@ def dye_colour(scene: Scene, dye: Dye) -> Array:
 
 
 def dye_hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
-    """Dye hair and, less strongly, brows, in place. Tones keep their order."""
+    """Dye hair and, less strongly, brows, in place. Tones keep their order.
+
+    Hair that is grey already gets no grey.
+    """
+    if dye == DYES["gray_hair"]:
+        strength *= 1 - _grey_already(scene)
     matte = hair_matte(scene)
-    roots = 1 - np.float32(_UNDYED) * matte.roots
+    roots = 1 - np.float32(_UNDYED) * matte.roots * (1 - grey_strands(scene))
     dyed = matte.cover * roots
     mask = np.maximum(dyed, np.float32(_BROWS_DYED) * scene.region_mask(*BROWS))
     rows, columns = np.flatnonzero(mask.max(1) > 0.01), np.flatnonzero(mask.max(0) > 0.01)
@@ -113,6 +123,24 @@ def dye_hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
     dark_colour, light_colour = np.array(dye.dark, np.float32), np.array(dye.light, np.float32)
     colour = (dark_colour * (1 - light) + light_colour * light) * light_cast(scene)
     part += np.float32(min(strength, 1.0)) * share * (wanted[..., None] * colour - own)
+
+
+def _grey_already(scene: Scene) -> float:
+    """Return 0..1, how surely all of the hair is grey."""
+    hair, skin = scene.appearance.hair, float(scene.appearance.skin.mean())
+    saturation = float((hair.max() - hair.min()) / max(float(hair.max()), 1.0))
+    bright = float(hair.mean()) / max(skin, 20.0)
+    return float((1 - smoothstep(*_GREY_HUE, saturation)) * smoothstep(*_GREY_TONE, bright))
+
+
+def grey_strands(scene: Scene) -> Array32:
+    """Return (S, S) 0..1, hair that is grey and lighter than the rest: its roots would show."""
+    crop = cv2.GaussianBlur(scene.crop, (0, 0), _GREY_NEAR).astype(np.float32)
+    most = crop.max(-1)
+    colourless = smoothstep(*_COLOURLESS, (most - crop.min(-1)) / np.maximum(most, 1))
+    middle = max(float(scene.appearance.hair.mean()), 4.0)
+    lighter = smoothstep(*_LIGHTER, np.log((luma(crop) + LOG_FLOOR) / (middle + LOG_FLOOR)))
+    return np.asarray((1 - colourless) * lighter, np.float32)
 
 
 def lighten_skin(out: Array32, scene: Scene, strength: float) -> None:

@@ -7,8 +7,12 @@ from typing import Literal
 
 from thcli.editors.clip.vocabulary import split_words
 
-NEGATIONS = frozenset(("without", "no", "not", "remove", "minus", "never"))
-_LASTING = frozenset(("without", "no", "remove", "minus"))  # up to the next "with", "who" or noun
+NEGATIONS = frozenset(
+    split_words("without no not remove minus never take neither dont doesnt shouldnt isnt")
+)
+_LASTING = frozenset(
+    split_words("without no remove minus take neither")
+)  # up to the next "with", "who" or noun
 RESETS = frozenset(("with", "who", "but", "has", "have", "having", "is", "add"))
 _STATES = frozenset(
     split_words(
@@ -45,6 +49,11 @@ class Negation:
         if word in _ALTERNATIVES and self.had:
             self.holds, self.had = True, ""
         elif word in _STATES and self.had == "thing":
+            self.holds, self.lasts, self.had = False, False, ""
+
+    def before_hair(self) -> None:
+        """Read a colour of hair, which nobody takes away: it ends the negation behind a thing."""
+        if self.had == "thing":
             self.holds, self.lasts, self.had = False, False, ""
 
     def applied(self, word: str) -> None:

@@ -230,6 +230,7 @@ class PainterStep:
     strengths: returns attribute -> strength for a face.
     wide: hair changes, which rarely fits into the crop of the template.
     workers: threads; crops do not depend on each other.
+    notice: told the clip's mean appearance and the strengths, to warn of what they do not change.
     """
 
     name: str
@@ -240,6 +241,7 @@ class PainterStep:
     workers: int
     each_frame: bool = False
     whole_crop: bool = False
+    notice: Callable[[Array32, Mapping[str, float]], None] | None = None
 
     @property
     def template(self) -> TemplateOptions:
@@ -264,6 +266,8 @@ class PainterStep:
     def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Any:
         """Prepare the painter's edit of the clip. Raises UsageError when it cannot be done."""
         strengths = self.strengths(sample)
+        if self.notice is not None:
+            self.notice(mean, strengths)
         return self.painter.prepare(mean, strengths) if strengths else None
 
     def render(

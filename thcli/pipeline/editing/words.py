@@ -25,169 +25,32 @@ from thcli.editors.shared.colours import (
     parse_colour,
     with_colour,
 )
+from thcli.pipeline.editing.known_words import (
+    COLOURLESS,
+    DEGREES,
+    IMPOSSIBLE,
+    NOUNS,
+    SYNONYMS,
+    THINGS,
+    TONES,
+    Meaning,
+)
 from thcli.pipeline.editing.negation import NEGATIONS, RESETS, Negation
 
-Meaning = tuple[str, float]  # attribute and strength
 Phrase = tuple[str, ...]
 
-NOUNS: Mapping[str, tuple[Meaning, ...]] = {
-    "man": (("male", 1.0),),
-    "male": (("male", 1.0),),
-    "guy": (("male", 1.0),),
-    "gentleman": (("male", 1.0),),
-    "boy": (("male", 1.0), ("young", 1.0)),
-    "woman": (("female", 1.0),),
-    "female": (("female", 1.0),),
-    "lady": (("female", 1.0),),
-    "girl": (("female", 1.0), ("young", 1.0)),
-}
-"""Nouns that name the person: an edit only where the text has nothing else."""
-SYNONYMS: Mapping[str, Meaning] = {
-    "tanned": ("pale", -1.0),
-    "tan": ("pale", -1.0),
-    "suntanned": ("pale", -1.0),
-    "sun tanned": ("pale", -1.0),
-    "tanned skin": ("pale", -1.0),
-    "a tan": ("pale", -1.0),
-    "clean shaven": ("beard", -1.0),
-    "shaven": ("beard", -1.0),
-    "shaved": ("beard", -1.0),
-    "unshaven": ("stubble", 1.0),
-    "stubbly": ("stubble", 1.0),
-    "moustached": ("moustache", 1.0),
-    "laughing": ("smiling", 1.5),
-    "laughs": ("smiling", 1.5),
-    "grinning": ("smiling", 1.5),
-    "smiles": ("smiling", 1.0),
-    "cheerful": ("smiling", 1.0),
-    "serious": ("smiling", -1.0),
-    "unsmiling": ("smiling", -1.0),
-    "a serious look": ("smiling", -1.0),
-    "elderly": ("old", 1.0),
-    "wrinkled": ("old", 1.0),
-    "wrinkles": ("old", 1.0),
-    "youthful": ("young", 1.0),
-    "bespectacled": ("eyeglasses", 1.0),
-    "spectacled": ("eyeglasses", 1.0),
-    "whiskers": ("sideburns", 1.0),
-    "made up": ("makeup", 1.0),
-    "makeup": ("makeup", 1.0),
-    "thin": ("chubby", -1.0),
-    "slim": ("chubby", -1.0),
-    "round faced": ("chubby", 1.0),
-    "a round face": ("chubby", 1.0),
-    "a chubby face": ("chubby", 1.0),
-    "beautiful": ("attractive", 1.0),
-    "thin lips": ("big_lips", -1.0),
-    "small lips": ("big_lips", -1.0),
-    "thick lips": ("big_lips", 1.0),
-    "a large nose": ("big_nose", 1.0),
-    "a small nose": ("big_nose", -1.0),
-    "a pointed nose": ("pointy_nose", 1.0),
-    "small eyes": ("narrow_eyes", 1.0),
-    "red cheeks": ("rosy_cheeks", 1.0),
-    "pink cheeks": ("rosy_cheeks", 1.0),
-    "rosy cheeked": ("rosy_cheeks", 1.0),
-    "white skin": ("pale", 1.0),
-    "fair skin": ("pale", 1.0),
-    "dark sunglasses": ("sunglasses", 1.0),
-    "red lips": ("lipstick", 1.0),
-    "red lipstick": ("lipstick", 1.0),
-    "fair haired": ("blond", 1.0),
-    "dark haired": ("black_hair", 1.0),
-    "blond haired": ("blond", 1.0),
-    "blonde haired": ("blond", 1.0),
-    "black haired": ("black_hair", 1.0),
-    "brown haired": ("brown_hair", 1.0),
-    "gray haired": ("gray_hair", 1.0),
-    "grey haired": ("gray_hair", 1.0),
-    "white haired": ("gray_hair", 1.0),
-    "red haired": ("red_hair", 1.0),
-    "redheaded": ("red_hair", 1.0),
-    "a bald head": ("bald", 1.0),
-    "a cap": ("hat", 1.0),
-    "cap": ("hat", 1.0),
-    "curly haired": ("wavy_hair", 1.0),
-    "an open mouth": ("mouth_open", 1.0),
-    "the mouth open": ("mouth_open", 1.0),
-    "open lips": ("mouth_open", 1.0),
-}
-IMPOSSIBLE: Mapping[str, str] = {
-    "necklace": "",
-    "necktie": "",
-    "tie": "",
-    "earring": "",
-    "freckles": "",
-    "scar": "",
-    "tattoo": "",
-    "sad": "thcli reenact VIDEO --expression sad does it.",
-    "angry": "thcli reenact VIDEO --expression angry does it.",
-    "surprised": "thcli reenact VIDEO --expression surprised does it.",
-    "disgusted": "",
-    "scared": "",
-    "long hair": "The colour of hair can be edited, its shape cannot.",
-    "short hair": "The colour of hair can be edited, its shape cannot.",
-    "blurry": "",
-    "closed mouth": "smiling=-1 makes a face serious.",
-    "mouth closed": "smiling=-1 makes a face serious.",
-    "closed lips": "smiling=-1 makes a face serious.",
-}
-"""Known things that no engine does -> what can be done instead."""
-THINGS: Mapping[str, str] = {
-    "hair": "hair",
-    "lipstick": "lipstick",
-    "lips": "lipstick",
-    "beard": "beard",
-    "moustache": "moustache",
-    "mustache": "moustache",
-    "goatee": "goatee",
-    "glasses": "eyeglasses",
-    "eyeglasses": "eyeglasses",
-    "spectacles": "eyeglasses",
-    "frames": "eyeglasses",
-}
-"""Thing -> attribute that can have any colour."""
-COLOURLESS = ("eyes", "skin", "hat", "cap", "teeth", "shirt", "sunglasses", "eyebrows", "brows")
-"""Things whose colour no engine changes."""
-TONES = ("dark", "light", "bright", "deep")
 _BARE_ALIASES = frozenset(
     split_words(
         "black brown gray grey straight wavy shadow age oval rosy man woman male female gender hair"
     )
 )
 """Names of the catalogue that mean something else in a sentence."""
-DEGREES: Mapping[str, float] = {
-    "slightly": 0.5,
-    "a little": 0.5,
-    "a bit": 0.5,
-    "faint": 0.5,
-    "faintly": 0.5,
-    "slight": 0.5,
-    "subtle": 0.5,
-    "light": 0.5,
-    "lightly": 0.5,
-    "much": 1.5,
-    "very": 1.5,
-    "really": 1.5,
-    "strongly": 1.5,
-    "strong": 1.5,
-    "big": 1.5,
-    "broad": 1.5,
-    "wide": 1.5,
-    "long": 1.5,
-    "thick": 1.5,
-    "heavy": 1.5,
-    "full": 1.0,
-    "more": 1.0,
-    "less": -1.0,
-    "extremely": 2.0,
-}
 _FILLERS = frozenset(
     word
     for text in (
         "a an the with and or nor any who is are be has have having wearing wears of in on",
         "his her their him them that this it looks look looking like as but so",
-        "make makes add give put",
+        "make makes add give put off please he she they wear",
         *PREFIXES,
     )
     for word in split_words(text)
@@ -242,6 +105,8 @@ def describe(text: str) -> Description:
             negation = Negation()
         elif kind == "meaning":
             name, strength = meaning
+            if attribute_of(name).affected_region == "hair":
+                negation.before_hair()
             _add(out, name, (-strength if negation.holds else strength) * degree)
             degree = 1.0
             negation.applied(word)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from thcli.editors.atlas.removers.network import RemoverNet
+from thcli.core.options import RemoverNetwork
+from thcli.editors.atlas.removers.loading import split_tensors
+from thcli.editors.atlas.removers.network import RemoverNet, create_networks
 from thcli.editors.atlas.removers.parts import PARTS, REMOVABLE, PartName, part_places
 from thcli.editors.shared.face_cnn import SIDE as ATTRIBUTE_SIDE
 from thcli.engines.mesh.patches import painter as patches
@@ -88,17 +90,20 @@ class EyeAndMouthPatches(nn.Module):
 
 
 class BareFace(nn.Module):
-    """Bare face and mask of what covers it, by removers-s."""
+    """Bare face and mask of what covers it, by the network of removers-s for each condition."""
 
-    def __init__(self, network: RemoverNet) -> None:
+    def __init__(self, networks: Mapping[RemoverNetwork, RemoverNet]) -> None:
         super().__init__()
-        self.network = network
+        self.worn, self.makeup = networks["worn"], networks["makeup"]
 
     def forward(
         self, texture: Tensor, prior: Tensor, weight: Tensor, condition: Tensor, place: Tensor
     ) -> tuple[Tensor, Tensor]:
-        found = self.network(texture, prior, weight, condition, place)
-        return found.target, found.mask
+        inputs = texture, prior, weight, condition, place
+        worn, makeup = self.worn(*inputs), self.makeup(*inputs)
+        is_makeup = condition[:, REMOVABLE.index("makeup"), None, None, None] > 0.5
+        target = torch.where(is_makeup, makeup.target, worn.target)
+        return target, torch.where(is_makeup, makeup.mask, worn.mask)
 
 
 def _examples() -> torch.Generator:
@@ -208,14 +213,15 @@ def _patches(tensors: Tensors, name: str) -> OnnxGraph:
 
 
 def _removers(tensors: Tensors, name: str) -> OnnxGraph:
-    network = RemoverNet()
-    own = {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
-    load_state(network, own, name, _CPU)
+    own, _ = split_tensors(tensors, name)
+    networks = create_networks()
+    for which, network in networks.items():
+        load_state(network, own[which], name, _CPU)
     examples = tuple(_part_of_a_face(name) for name in PARTS)
     names = (*examples[0], "target", "mask")
     axes = {0: "batch", 2: "height", 3: "width"}
     return OnnxGraph(
-        BareFace(network),
+        BareFace(networks),
         examples,
         ("target", "mask"),
         {name: {0: "batch"} if name == "condition" else axes for name in names},

@@ -1,6 +1,7 @@
 """Batches of unrolled faces that wear something, and of the same faces without it.
 
 An item follows from (seed, step, index) alone. Even updates see the eyes, odd ones the lower face.
+One of two things is removed: what hides the skin (glasses, beards), or make-up.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from thcli.core.imaging import smoothstep
+from thcli.core.options import RemoverNetwork
 from thcli.core.types import Array32
 from thcli.editors.atlas import layout, tone
 from thcli.editors.atlas.removers.parts import (
@@ -38,6 +40,7 @@ from thcli.train.removers.pairs import BARE, BEARDED, GLASSES, StoredPairs
 REAL = {"eyeglasses": 0.4, "beard": 0.5}  # share of the items with a real wearer's texture
 DRAWN, LENSES = 0.6, 0.4  # shares of the other glasses drawn anew, of real rims that get lenses
 ABSENT = 0.1  # share of the items that do not wear what is to be removed
+COLOURFUL, HUES = 0.3, 0.35  # share of make-up in other colours, deviation of their logarithms
 OTHER = 0.35  # share of the items that also wear what is not to be removed
 SAMPLE_STEP = 2**31 - 2  # step number of the sample batch
 HELD_OUT = 24  # bare faces, the last ones, that no update sees
@@ -71,16 +74,28 @@ class RemoverBatches:
     weight: (B, 1, H, W). condition: (B, conditions). place: (B, 2, H, W).
     """
 
-    def __init__(self, pairs: StoredPairs, batch: int, seed: int, *, flip: bool) -> None:
-        """Draw from stored pairs, and estimate the prior of bare faces.
+    def __init__(
+        self,
+        pairs: StoredPairs,
+        batch: int,
+        seed: int,
+        *,
+        flip: bool,
+        network: RemoverNetwork = "worn",
+        priors: Priors | None = None,
+    ) -> None:
+        """Draw from stored pairs.
 
         Args:
             pairs: painted faces.
             batch: items per update.
             seed: of the random numbers.
             flip: mirror half of the items.
+            network: what is removed.
+            priors: of bare faces, None: estimated from the pairs.
         """
         self._pairs, self._batch, self._seed, self._flip = pairs, batch, seed, flip
+        self._network = network
         bare = pairs.rows(BARE)
         held = min(HELD_OUT, len(bare) // 4)
         self._bare, self._held_out = bare[: len(bare) - held], bare[len(bare) - held :]
@@ -88,7 +103,7 @@ class RemoverBatches:
             [row for row in pairs.rows(GLASSES) if _clear(pairs, row)], np.int64
         )
         self._bearded = pairs.rows(BEARDED)
-        self.priors: Priors = {
+        self.priors: Priors = priors or {
             part: learn_prior(part, decode_texture(pairs.textures[part][self._bare, 0]))
             for part in PARTS
         }
@@ -115,8 +130,12 @@ class RemoverBatches:
         return _stack(items, part)
 
     def sample_batch(self) -> Batch:
-        """Return held-out faces with beards."""
-        return self.held_out_batch("lower", "beard", 8)
+        """Return held-out lower faces."""
+        return self.held_out_batch("lower", self._removed("lower"), 8)
+
+    def _removed(self, part: PartName) -> str:
+        """Return what the trained network takes off a part."""
+        return PARTS[part].removes[self._network == "makeup"]
 
     def held_out_batch(self, part: PartName, name: str, count: int) -> Batch:
         """Return held-out faces that wear what `name` removes, without augmentation of colours."""
@@ -143,8 +162,7 @@ class RemoverBatches:
         weight = self._pairs.weights[part][row].astype(np.float32) / 255
         sure = name is not None
         if name is None:
-            first, second = PARTS[part].removes
-            name = first if rng.random() < 0.7 else second
+            name = self._removed(part)
         other = next(one for one in PARTS[part].removes if one != name)
         worn = bare
         if sure or rng.random() >= ABSENT:
@@ -186,7 +204,9 @@ class RemoverBatches:
         change = decode_texture(stored) - decode_texture(self._pairs.textures[part][row, 0])
         if painted and not real and name == "eyeglasses":
             return change
-        gain = np.exp(rng.normal(0, 0.12, 3)).astype(np.float32) * np.float32(rng.uniform(0.6, 1.1))
+        spread = HUES if not painted and name == "makeup" and rng.random() < COLOURFUL else 0.12
+        gain = np.exp(rng.normal(0, spread, 3)).astype(np.float32)
+        gain *= np.float32(rng.uniform(0.6, 1.1))
         return np.asarray(change * gain, np.float32)
 
     def _drawn(self, row: int, rng: np.random.Generator, *, rims: bool) -> Array32:

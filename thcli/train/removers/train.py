@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thcli.core.events import Listener
-from thcli.core.options import RemoverTrainOptions, RunOptions, TrainOptions
+from thcli.core.options import RemoverNetwork, RemoverTrainOptions, RunOptions, TrainOptions
 from thcli.editors.atlas import tone
-from thcli.editors.atlas.removers.network import Removal, RemoverNet
+from thcli.editors.atlas.removers.loading import split_tensors
+from thcli.editors.atlas.removers.network import Removal, RemoverNet, create_networks
 from thcli.editors.atlas.removers.parts import PARTS
 from thcli.editors.atlas.removers.prior import Priors
 from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
@@ -32,26 +33,27 @@ from thcli.train.core.task import (
 from thcli.train.data.face_tools import FaceTools
 from thcli.train.removers.batches import RemoverBatches
 from thcli.train.removers.pairs import select_faces, store_pairs
-from thcli.weights.tensors import load_tensors, require_keys
+from thcli.weights.loading import load_state
+from thcli.weights.tensors import load_tensors
 
 EDGES, MASK = 0.5, 0.15  # weights of the losses of the gradients and of the mask, beside 1
 CHANGED = 5.0  # added to the weight 1 of a sample that changes
 CHANGE_RANGE = (0.02, 0.08)  # soft logarithms: below the first unchanged, above the second changed
+EVEN = 0.01  # soft logarithms, added to a face's mean change that divides its weight
 WARMUP, FINAL_RATE = 0.03, 0.02  # fractions of the updates and of the learning rate
 WEIGHT_DECAY = 0.01  # of AdamW
-_NETWORK = "net."  # prefix of its tensors, beside those of the priors
 SYNTHETIC = 16  # faces of a smoke run
 
 
 class RemoverTask(TrainingTask):
-    """Training of RemoverNet on painted faces; exported as float16."""
+    """Training of one of the removers on painted faces; both are exported, as float16."""
 
     name = "removers"
     entry = "removers-s"
-    exported = ("net",)
+    exported = ("worn", "makeup")
     sizes = (512,)
     hyperparameters = Hyperparameters(16, 1, 8, 1.5e-3)
-    phases = (Phase("net", ("net",)),)
+    phases = (Phase("worn", ("worn",)),)
     perceptual = "gradients"
 
     def __init__(
@@ -59,20 +61,23 @@ class RemoverTask(TrainingTask):
     ) -> None:
         super().__init__(options, model_options, on)
         self.model_options = model_options or RemoverTrainOptions()
-        self.net = RemoverNet(options.narrow)
-        use_channels_last(self.net)
+        networks = create_networks(options.narrow)
+        for network in networks.values():
+            use_channels_last(network)
+        self._removers = networks
+        self.networks = {name: network for name, network in networks.items()}
+        trained = self.model_options.network
+        self.net = networks[trained]
+        self.phases = (Phase(trained, (trained,)),)
+        self.priors: Priors = {}
         if self.model_options.start:
             self._load_start(Path(self.model_options.start))
-        self.networks = {"net": self.net}
-        self.priors: Priors = {}
 
     def _load_start(self, path: Path) -> None:
-        """Load the network of an earlier run; the priors are estimated again."""
-        found = {
-            name: tensor.float() for name, tensor in load_tensors(path, prefix=_NETWORK).items()
-        }
-        require_keys(found, self.net.state_dict(), str(path))
-        self.net.load_state_dict(found)
+        """Load the networks and the priors of an earlier run."""
+        own, self.priors = split_tensors(load_tensors(path), str(path))
+        for name, network in self._removers.items():
+            load_state(network, own[name], str(path), torch.device("cpu"))
 
     @classmethod
     def smoke_options(cls, options: TrainOptions) -> TrainOptions:
@@ -98,7 +103,14 @@ class RemoverTask(TrainingTask):
         run = RunOptions(threads=self.options.threads, offline=self.options.offline)
         storage = Path(options.pairs) if options.pairs else folder / "removers"
         pairs = store_pairs(images, kinds, storage, lambda: FaceTools.load(run, True), on)
-        data = RemoverBatches(pairs, batch, self.options.seed, flip=self.options.flip)
+        data = RemoverBatches(
+            pairs,
+            batch,
+            self.options.seed,
+            flip=self.options.flip,
+            network=options.network,
+            priors=self.priors or None,
+        )
         self.priors = data.priors
         return data
 
@@ -116,7 +128,9 @@ class RemoverTask(TrainingTask):
         self, phase: str, batch: Batch, noise: torch.Generator, cache: dict[str, Any]
     ) -> LossTerms:
         found = run_network(self.net, batch)
-        return removal_losses(batch["worn"], found.apply(batch["worn"]), found.logit, batch)
+        removed = found.apply(batch["worn"])
+        even = self.model_options.network == "makeup"
+        return removal_losses(batch["worn"], removed, found.logit, batch, even=even)
 
     def sample_images(self, batch: Batch) -> dict[str, Tensor]:
         found = run_network(self.net, batch)
@@ -129,11 +143,11 @@ class RemoverTask(TrainingTask):
         }
 
     def export_tensors(self, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """Return the network's keys and those of the priors."""
+        """Return the networks' keys and those of the priors."""
         return {**super().export_tensors(states), **prior_tensors(self.priors)}
 
     def write_importable(self, path: Path) -> Path:
-        """Write the bundled file: the network in half precision."""
+        """Write the bundled file: the networks in half precision."""
         tensors = load_tensors(path)
         return self.write_bundled(path, {key: value.half() for key, value in tensors.items()})
 
@@ -159,7 +173,9 @@ def to_colours(texture: Tensor) -> Tensor:
     return (texture.exp() - tone.FLOOR).clamp(0, 1)
 
 
-def removal_losses(worn: Tensor, output: Tensor, logit: Tensor, batch: Batch) -> LossTerms:
+def removal_losses(
+    worn: Tensor, output: Tensor, logit: Tensor, batch: Batch, *, even: bool = False
+) -> LossTerms:
     """Return L1 of the texture, of its gradients, and cross-entropy of the mask.
 
     Samples that change weigh more.
@@ -169,11 +185,14 @@ def removal_losses(worn: Tensor, output: Tensor, logit: Tensor, batch: Batch) ->
         output: (B, 3, H, W) result, soft logarithms.
         logit: (B, 1, H, W) of the mask.
         batch: with bare (B, 3, H, W) and weight (B, 1, H, W).
+        even: whether faint changes weigh as much as strong ones.
     """
     bare, seen = batch["bare"], batch["weight"]
     low, high = CHANGE_RANGE
     changed = (((worn - bare).abs().amax(1, keepdim=True) - low) / (high - low)).clamp(0, 1)
     weight = seen * (1 + CHANGED * changed)
+    if even:
+        weight = weight / (EVEN + (worn - bare).abs().mean((1, 2, 3), keepdim=True))
     weight = weight / weight.mean().clamp(min=1e-6)
     error = output - bare
     pixels = (error.abs() * weight).mean()
@@ -183,7 +202,9 @@ def removal_losses(worn: Tensor, output: Tensor, logit: Tensor, batch: Batch) ->
     return {"pixels": pixels, "edges": EDGES * edges, "mask": MASK * mask}
 
 
-def psnr_gain(net: RemoverNet, data: RemoverBatches, count: int = 24) -> dict[str, float]:
+def psnr_gain(
+    networks: Mapping[RemoverNetwork, RemoverNet], data: RemoverBatches, count: int = 24
+) -> dict[str, float]:
     """Return the gain in PSNR (dB) over doing nothing, for each part and attribute.
 
     It is measured on held-out faces, in colours, where the face is visible.
@@ -192,8 +213,9 @@ def psnr_gain(net: RemoverNet, data: RemoverBatches, count: int = 24) -> dict[st
     for part, spec in PARTS.items():
         for name in spec.removes:
             batch = data.held_out_batch(part, name, count)
+            network = networks["makeup" if name == "makeup" else "worn"]
             with torch.no_grad():
-                found = run_network(net, batch)
+                found = run_network(network, batch)
             truth, seen = to_colours(batch["bare"]), batch["weight"]
             errors = [
                 (((to_colours(one) - truth) ** 2) * seen).sum((1, 2, 3)).numpy()

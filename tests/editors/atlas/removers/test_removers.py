@@ -25,6 +25,8 @@ from thcli.editors.atlas.removers.parts import (
     code_texture,
     condition_row,
     decode_texture,
+    eye_openings,
+    mouth_opening,
     part_places,
     part_ramp,
     unroll_face,
@@ -76,7 +78,7 @@ def painter(logit: float = 9.0) -> RemoverPainter:
     assert bias is not None
     bias.zero_()
     bias[12:] = logit + 1
-    return RemoverPainter(network, skin_priors())
+    return RemoverPainter({"worn": network, "makeup": network}, skin_priors())
 
 
 def remove(crop: Image, face: Face, regions: Array32, strengths: dict[str, float]) -> Image:
@@ -243,6 +245,49 @@ def test_rims_are_replaced_and_tints_lifted_with_their_detail() -> None:
     assert np.abs(changed[:, 100:] - skin[:, 100:]).max() < 0.06, "its own tone, not the network's"
     tinted = (changed - skin)[5:30, 30:70]
     assert np.abs(tinted - tinted.mean()).max() < 0.02
+
+
+def test_eyes_behind_a_tint_lose_it_and_behind_clear_lenses_stay() -> None:
+    """An eye keeps its own pixels, so what the lens before it adds is taken off them."""
+    size = (PARTS["eyes"].height, PARTS["eyes"].width)
+    skin = np.full((*size, 3), tone.to_log(np.array(SKIN, np.uint8)), np.float32)
+    mask = np.zeros(size, np.float32)
+    mask[20:60, 10:70] = 1  # the left lens
+    closed = 1 - eye_openings()[PARTS["eyes"].window]
+    left = np.arange(size[1]) < size[1] // 2
+    for tint, most in ((0.03, 0.01), (0.4, 0.4)):
+        worn = skin - np.float32(tint) * mask[..., None]
+        gain = take_off(worn, skin, mask, closed).gain[closed < 0.05]
+        eyes = np.broadcast_to(left, size)[closed < 0.05]
+        assert np.abs(gain[~eyes]).max() < 0.01
+        assert abs(gain[eyes].mean() - (0 if most < 0.1 else tint - 0.06)) < most / 4 + 0.02
+
+
+def test_make_up_comes_off_with_the_detail_of_the_skin() -> None:
+    """Its network changes the texture, not the smooth prior, and leaves teeth alone."""
+    torch.manual_seed(0)
+    network = RemoverNet(8, opaque=False).eval().requires_grad_(False)
+    network.out.weight.zero_()
+    assert network.out.bias is not None
+    network.out.bias.zero_()
+    network.out.bias[:4], network.out.bias[12:] = 0.2, 9.0  # lighter red
+    crop, face, regions = make_face()
+    crop = np.clip(crop + np.random.default_rng(0).normal(0, 6, crop.shape), 0, 255)
+    crop = np.asarray(crop, np.uint8)
+    one = RemoverPainter({"worn": RemoverNet(8), "makeup": network}, skin_priors())
+    seen = one.measure_appearance([crop], [face], regions[None])[0]
+    prepared = one.prepare(seen, {"makeup": -1.0})
+    assert prepared is not None and not prepared.solid.any()
+    assert face.mesh is not None
+    x, y = face.mesh[[50, 13], :2].astype(int).T  # a cheek, the seam of the lips
+    out = one.paint([crop], [face], regions[None], prepared)[0].astype(float)
+    cheek = slice(y[0] - 8, y[0] + 8), slice(x[0] - 8, x[0] + 8)
+    factor = (out[cheek][..., 0] + 15.3) / (crop[cheek][..., 0] + 15.3)
+    assert abs(factor.mean() - np.exp(0.2)) < 0.02 and factor.std() < 0.01
+    assert (out[cheek][..., 1] == crop[cheek][..., 1]).all()
+    opening = mouth_opening()
+    assert opening.max() > 0.7
+    assert np.abs(prepared.gain[opening > 0.7]).max() < 0.35 * np.abs(prepared.gain).max()
 
 
 def test_a_pale_rim_is_replaced_where_glasses_are_worn() -> None:

@@ -16,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thcli.core.device import prepare_device
-from thcli.core.errors import UsageError, WeightsError
-from thcli.core.options import RunOptions, Template
+from thcli.core.errors import UsageError
+from thcli.core.options import RemoverNetwork, RunOptions, Template
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import tone
 from thcli.editors.atlas.removers.apply import Removal, apply_removal
-from thcli.editors.atlas.removers.network import RemoverNet
+from thcli.editors.atlas.removers.loading import split_tensors
+from thcli.editors.atlas.removers.network import RemoverNet, create_networks
 from thcli.editors.atlas.removers.parts import (
     COLUMNS,
     PARTS,
@@ -32,12 +33,13 @@ from thcli.editors.atlas.removers.parts import (
     condition_row,
     eye_openings,
     lens_window,
+    mouth_opening,
     part_places,
     part_ramp,
     unroll_face,
     zone_mask,
 )
-from thcli.editors.atlas.removers.prior import PartPrior, Priors, coarse_size
+from thcli.editors.atlas.removers.prior import Priors
 from thcli.editors.atlas.removers.rims import take_off
 from thcli.editors.shared.face_mesh import mesh_of
 from thcli.faces.parsing.classes import group_probability
@@ -84,9 +86,9 @@ class RemoverPainter:
     averaged_only = True
     attributes: Sequence[str] = (*REMOVED_AS, FEMALE)
 
-    def __init__(self, network: RemoverNet, priors: Priors) -> None:
-        """Use a network in evaluation mode, and the prior of each part."""
-        self._network, self._priors = network, priors
+    def __init__(self, networks: Mapping[RemoverNetwork, RemoverNet], priors: Priors) -> None:
+        """Use networks in evaluation mode, and the prior of each part."""
+        self._networks, self._priors = networks, priors
 
     def measure_appearance(
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
@@ -134,21 +136,26 @@ class RemoverPainter:
                 share = part_ramp(part) * zone_mask(name)[window] * shown[window]
                 share *= np.float32(min(-strength, 1.0))
                 bare, mask = self._remove(part, texture[window], weight[window], condition)
-                bare = _limit_light(bare, texture, weight, part)
+                if condition != "makeup":
+                    bare = _limit_light(bare, texture, weight, part)
                 if condition == "eyeglasses":
                     closed = 1 - eye_openings()[window]
                     skin = weight[window] * closed
                     bare, covered, change = take_off(texture[window], bare, mask, skin)
                     bare = bare + _RIM_GRAIN * _grain(texture, weight)[window]
                     covered = covered * closed
-                else:
+                elif condition == "beard":
                     smooth = cv2.GaussianBlur(texture[window], (0, 0), _DETAIL)
                     change = mask[..., None] * (bare - smooth)
-                    if condition == "beard":  # hair darkens skin: no removal makes it darker
-                        lighter = np.clip((change @ tone.LUMA) / _HAIR[0], 0, 1)
-                        change = np.asarray(change * lighter[..., None], np.float32)
-                        bare = bare + _grain(texture, weight)[window]
-                    covered = _covered(change, condition)
+                    # Hair darkens skin: no removal makes it darker.
+                    lighter = np.clip((change @ tone.LUMA) / _HAIR[0], 0, 1)
+                    change = np.asarray(change * lighter[..., None], np.float32)
+                    bare = bare + _grain(texture, weight)[window]
+                    covered = _covered(change)
+                else:
+                    mask = mask * (1 - mouth_opening()[window])
+                    change = mask[..., None] * (bare - texture[window])
+                    covered = np.zeros_like(mask)
                 target[window] += (share > 0)[..., None] * (bare - target[window])
                 solid[window] = np.maximum(solid[window], covered * share)
                 gain[window] += change * share[..., None]
@@ -184,9 +191,11 @@ class RemoverPainter:
     ) -> tuple[Array32, Array32]:
         """Return the bare face (height, width, 3) and the mask (height, width) of one part.
 
-        The network sees the part and its mirror image; their mean has no preferred side.
+        The network sees the part and its mirror image; their mean has no preferred side. Make-up
+        lets the skin through: its change is added to the texture, which keeps its detail.
         """
-        device = next(self._network.parameters()).device
+        network = self._networks["makeup" if condition == "makeup" else "worn"]
+        device = next(network.parameters()).device
         prior = self._priors[part].fit(part, texture, weight, condition)
 
         def batch(values: Array32) -> Tensor:
@@ -197,14 +206,16 @@ class RemoverPainter:
         place = torch.from_numpy(np.tile(part_places(part)[None], (2, 1, 1, 1)))
         row = torch.from_numpy(np.tile(condition_row(condition)[None], (2, 1)))
         with torch.inference_mode():
-            found = self._network(
-                batch(texture),
+            coarse = batch(texture)
+            found = network(
+                coarse,
                 batch(prior),
                 batch(weight[..., None]),
                 row.to(device),
                 F.avg_pool2d(place, 2).to(device),
             )
-        planes = torch.cat([found.target, found.mask], 1).cpu().numpy()
+            target = found.target - coarse if condition == "makeup" else found.target
+        planes = torch.cat([target, found.mask], 1).cpu().numpy()
         mean = (planes[0] + planes[1][..., ::-1]) / 2
         spec = PARTS[part]
         full = cv2.resize(
@@ -212,7 +223,8 @@ class RemoverPainter:
             (spec.width, spec.height),
             interpolation=cv2.INTER_LINEAR,
         )
-        return np.ascontiguousarray(full[..., :3]), np.ascontiguousarray(full[..., 3])
+        bare = full[..., :3] + texture if condition == "makeup" else full[..., :3]
+        return np.ascontiguousarray(bare), np.ascontiguousarray(full[..., 3])
 
 
 def _removals(strengths: Mapping[str, float]) -> dict[str, float]:
@@ -234,10 +246,8 @@ def _limit_light(bare: Array32, texture: Array32, weight: Array32, part: PartNam
     return np.asarray(bare - over[..., None], np.float32)
 
 
-def _covered(change: Array32, condition: str) -> Array32:
-    """Return (height, width) 0..1, where hair hides the skin; make-up lets its detail through."""
-    if condition == "makeup":
-        return np.zeros(change.shape[:2], np.float32)
+def _covered(change: Array32) -> Array32:
+    """Return (height, width) 0..1, where hair hides the skin."""
     low, high = _HAIR
     lighter = cv2.GaussianBlur(change @ tone.LUMA, (0, 0), _DETAIL)
     return np.asarray(np.clip((lighter - low) / (high - low), 0, 1), np.float32)
@@ -279,7 +289,7 @@ def _check_lenses(texture: Array32) -> None:
         raise UsageError(
             "These glasses are dark: the eyes behind them are not visible, so they cannot be "
             "removed.",
-            "Clear glasses can be removed (--attr eyeglasses=-1).",
+            "Clear and lightly tinted ones can be removed (--attr eyeglasses=-1).",
         )
 
 
@@ -310,32 +320,15 @@ def load_file(path: Path, run: RunOptions) -> RemoverPainter:
 
 
 def _build(tensors: dict[str, Tensor], what: str, run: RunOptions) -> RemoverPainter:
-    network, device = RemoverNet(), prepare_device(run.device, run.threads)
-    own, priors = _split(tensors, what)
-    load_state(network, own, what, device)
-    return RemoverPainter(network, priors)
-
-
-def _split(tensors: dict[str, Tensor], what: str) -> tuple[dict[str, Tensor], Priors]:
-    """Return the tensors of the network, and the priors. Raises WeightsError without them."""
-    own = {key[4:]: value for key, value in tensors.items() if key.startswith("net.")}
-    priors: dict[PartName, PartPrior] = {}
-    for part in _PARTS:
-        names = [f"prior.{part}.{name}" for name in ("mean", "basis", "spread")]
-        if any(name not in tensors for name in names):
-            raise WeightsError(
-                f"{what} holds no prior of bare faces.", "Train one with thcli train removers."
-            )
-        mean, basis, spread = (tensors[name].float().cpu().numpy() for name in names)
-        if basis.shape != (len(spread), len(mean)) or len(mean) != coarse_size(part):
-            raise WeightsError(
-                f"{what} was trained for another layout.", "Train it again: thcli train removers."
-            )
-        priors[part] = PartPrior(mean, basis, spread)
-    return own, priors
+    own, priors = split_tensors(tensors, what)
+    networks, device = create_networks(), prepare_device(run.device, run.threads)
+    for name, network in networks.items():
+        load_state(network, own[name], what, device)
+    return RemoverPainter(networks, priors)
 
 
 def check_layout(checkpoint: Checkpoint) -> None:
-    """Raise WeightsError unless a checkpoint has the layout of the network and its priors."""
-    own, _ = _split(load_tensors(checkpoint.path), checkpoint.name)
-    load_state(RemoverNet(), own, checkpoint.name, torch.device("meta"))
+    """Raise WeightsError unless a checkpoint has the layout of the networks and the priors."""
+    own, _ = split_tensors(load_tensors(checkpoint.path), checkpoint.name)
+    for name, network in create_networks().items():
+        load_state(network, own[name], checkpoint.name, torch.device("meta"))

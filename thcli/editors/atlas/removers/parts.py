@@ -14,7 +14,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32, Image
 from thcli.editors.atlas import layout, sampling, tone
 from thcli.editors.atlas.regions import RegionName, region_mask
-from thcli.faces.landmarks.topology import EYES
+from thcli.faces.landmarks.topology import EYES, LIPS_INNER
 from thcli.faces.parsing.classes import FACE, NECK, ClassGroup, class_number
 from thcli.motion.canonical import neutral
 
@@ -146,6 +146,12 @@ def lens_window() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
 def eye_openings() -> Array32:
     """Return (ROWS, COLUMNS) 0..1, the eyes: they move, so their own pixels always stay."""
     return ring_mask(EYES, _LASHES, 2.0)
+
+
+@cache
+def mouth_opening() -> Array32:
+    """Return (ROWS, COLUMNS) 0..1, between the lips: teeth wear no make-up."""
+    return ring_mask((LIPS_INNER,), 1, 1.0)
 
 
 def ring_mask(rings: Iterable[Indices], grown: int, soft: float) -> Array32:

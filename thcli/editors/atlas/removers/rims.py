@@ -14,6 +14,8 @@ from thcli.editors.atlas.removers.parts import (
     canonical_places,
     code_texture,
     decode_texture,
+    eye_openings,
+    lens_window,
     ring_mask,
 )
 from thcli.faces.landmarks.topology import BROWS
@@ -30,6 +32,7 @@ _NOSE = (0.2, 0.12)  # canonical: half width and top of the nose, whose edges ar
 _LONG = 16  # samples: shorter lines are no rims
 _SOME = 0.3  # share of a line above which its samples are joined
 _GROWN = 7  # samples: width of the dilation of rims
+_CLEAR, _FEWEST = 0.06, 50  # soft logarithms by which gains of clear lenses differ; samples
 _NEAR, _FAR = 2.5, 10.0  # samples: deviations of the means around a rim
 
 
@@ -71,7 +74,32 @@ def take_off(texture: Array32, bare: Array32, mask: Array32, skin: Array32) -> U
     gain = _mean_around(change, free)
     # What replaces a rim meets the skin beside it: the network's colours may be off as a whole.
     target = bare + _mean_around(texture + gain - bare, free)
-    return Uncovered(target, solid, gain)
+    whole = gain + solid[..., None] * (target - texture - gain)
+    return Uncovered(target, solid, _clear_eyes(gain, whole, skin))
+
+
+def _clear_eyes(gain: Array32, change: Array32, skin: Array32) -> Array32:
+    """Return the gain with the tint of each lens taken off the eye behind it.
+
+    Eyes keep their own pixels, and a lens with a tint is replaced as a whole, so that the gain
+    does not know the tint: it is what the skin behind that lens changes by.
+
+    Args:
+        gain: (height, width, 3) soft logarithms.
+        change: likewise, with what is replaced.
+        skin: as in `take_off`.
+    """
+    window = PARTS["eyes"].window
+    lens = lens_window()[0][window] & (skin > _SOME)
+    across = canonical_places()[window][..., 0]
+    out = gain.copy()
+    for side in (across < 0, across > 0):
+        if (lens & side).sum() < _FEWEST:
+            continue
+        lacking = np.median(change[lens & side], axis=0) - gain
+        lacking = np.sign(lacking) * np.maximum(np.abs(lacking) - np.float32(_CLEAR), 0)
+        out += (eye_openings()[window] * side)[..., None] * lacking
+    return np.asarray(out, np.float32)
 
 
 def _pale_rims(texture: Array32, coded: Image, mask: Array32, skin: Array32) -> Array32:
