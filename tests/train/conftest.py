@@ -26,3 +26,11 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     write_synthetic_clips(folder, 128, frames=8)
     return folder
+
+
+@pytest.fixture(scope="session")
+def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write two clips of a moving image, large enough for tracking, and return their folder."""
+    folder = tmp_path_factory.mktemp("talking")
+    write_synthetic_clips(folder, 128)
+    return folder

@@ -50,14 +50,6 @@ OWN = FadmTrainOptions(sources=1, drivers=3)
 
 
 @pytest.fixture(scope="module")
-def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write two clips of a moving image, large enough for tracking."""
-    folder = tmp_path_factory.mktemp("talking")
-    write_synthetic_clips(folder, 128)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def pairs(talking: Path) -> CoarsePairs:
     return CoarsePairs(talking, OPTIONS, OWN, 2)
 

@@ -18,7 +18,6 @@ from thcli.engines.mesh.patches.network import PatchNet
 from thcli.evaluate.datasets.sample_clip import astronaut_clip
 from thcli.motion import canonical
 from thcli.train.core.run import create_task, train
-from thcli.train.core.synthetic import write_synthetic_clips
 from thcli.train.core.task import step_generator
 from thcli.train.patches.augment import Photometry, mirror_mouth
 from thcli.train.patches.data import PatchBatches, load_pairs
@@ -28,14 +27,6 @@ from thcli.weights.tensors import load_tensors
 
 OPTIONS = TrainOptions(size=96, device="cpu", threads=1, narrow=8)
 OWN = PatchTrainOptions(sources=1, drivers=3)
-
-
-@pytest.fixture(scope="module")
-def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write two clips of a moving image, large enough for tracking."""
-    folder = tmp_path_factory.mktemp("talking")
-    write_synthetic_clips(folder, 128)
-    return folder
 
 
 @pytest.fixture(scope="module")

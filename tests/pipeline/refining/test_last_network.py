@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +21,7 @@ from thcli.core.errors import NotFiniteError
 from thcli.core.options import RefineOptions, RunOptions
 from thcli.core.types import Array32, Image
 from thcli.pipeline.refining import detail_pass
+from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.refiners.backends import REFINERS
 from thcli.refiners.detail.backend import UnchangedCrops
 from thcli.refiners.shared.residual import ResidualInput
@@ -40,6 +43,15 @@ class Brighter(UnchangedCrops):
         return np.full((SIDE, SIDE, 3), LEVELS, np.float32)
 
 
+class Numbered(UnchangedCrops):
+    """Refiner that adds another light to every frame; crops are computed side by side."""
+
+    residual_side, parallel = SIDE, True
+
+    def predict_residual(self, view: ResidualInput, number: int, options: RefineOptions) -> Array32:
+        return np.full((SIDE, SIDE, 3), 4.0 * number, np.float32)
+
+
 class OneByOne(Brighter):
     """Refiner of a device: it counts how many threads use it at once."""
 
@@ -58,6 +70,10 @@ class OneByOne(Brighter):
 
 def load(run: RunOptions) -> Brighter:
     return Brighter()
+
+
+def load_numbered(run: RunOptions) -> Numbered:
+    return Numbered()
 
 
 @pytest.fixture
@@ -98,6 +114,33 @@ def test_a_residual_is_added_and_a_failed_frame_stays(
         assert {one.shape for one in images} == {(SIDE, SIDE, 3)}
         assert all(one.min() >= 0 and one.max() <= 1 for one in (*images, view.visibility))
         assert np.abs(view.detailed - view.source)[8:24, 8:24].mean() < 0.05
+
+
+def test_a_resumed_run_and_one_thread_give_the_same_frames(
+    portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(REFINERS.rows, "numbered", Backend(f"{__name__}:load_numbered", "a fake"))
+    monkeypatch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 2)
+    image = np.asarray(media.read_image(portrait), np.uint8)
+    base = ["refine", str(still_video(tmp_path, image, FRAMES)), "--engine", "numbered"]
+    base += ["--codec", "ffv1", "-q"]
+    resumed, whole = tmp_path / "resumed.mkv", tmp_path / "whole.mkv"
+    again = [*base, "-o", str(resumed), "--resume", "--threads", "2"]
+    original = RefinePass.frames
+
+    def interrupted(*args: Any) -> Iterator[Any]:
+        yield from islice(original(*args), 3)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RefinePass, "frames", interrupted)
+        assert run(again) == 130
+    assert run(again) == 0
+    assert run([*base, "-o", str(whole), "--threads", "1"]) == 0
+    frames = read_images(whole)
+    assert all(np.array_equal(a, b) for a, b in zip(read_images(resumed), frames, strict=True))
+    brightest = [int((frame.astype(int) - image).max()) for frame in frames]
+    assert brightest == sorted(set(brightest)) and len(frames) == FRAMES
 
 
 def test_a_device_gets_one_crop_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

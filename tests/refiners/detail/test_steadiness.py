@@ -25,12 +25,16 @@ def grid() -> Array32:
     return np.dstack(np.meshgrid(axis, axis))
 
 
-def crop_at(x: float, error: float = 0.0) -> ReducedCrop:
-    """Return a crop of a picture `x` pixels to the right, its placement off by `error`."""
+def crop_at(x: float, error: float = 0.0, light: float = 0.0) -> ReducedCrop:
+    """Return a crop of a picture `x` pixels to the right, its placement off by `error`.
+
+    light: levels that are added to it.
+    """
     where = grid() + np.float32(SIDE / 2) - np.array([x, 0], np.float32)
-    image = cv2.remap(picture(), where[..., 0], where[..., 1], cv2.INTER_CUBIC)
+    shown = cv2.remap(picture(), where[..., 0], where[..., 1], cv2.INTER_CUBIC)
+    image: Image = np.clip(np.rint(shown + light), 0, 255).astype(np.uint8)
     placed = where + np.float32(error)
-    return ReducedCrop(np.asarray(image), np.asarray(image), placed, np.eye(3), 1.0)
+    return ReducedCrop(image, image, image, placed, np.eye(3), 1.0)
 
 
 def linked(crops: Sequence[ReducedCrop | None]) -> list[LinkedCrop | None]:
@@ -83,3 +87,22 @@ def test_a_neighbour_on_one_side_is_enough_for_doubt() -> None:
 def test_a_crop_that_is_missing_in_the_middle_is_refused() -> None:
     with pytest.raises(ValueError, match="no crop in the middle"):
         steady(linked([crop_at(0), None, crop_at(0)]), 1)
+
+
+@pytest.mark.parametrize(("light", "left"), [(2.0, 0.4), (12.0, 12.0)])
+def test_light_that_pulses_is_averaged_and_a_lasting_change_stays(
+    light: float, left: float
+) -> None:
+    """The change of one frame in five is spread over them, along the movement."""
+    lights = (0, 0, light, 0, 0) if light < 3 else (0, 0, light, light, light)
+    crops = [crop_at(x, light=level) for x, level in zip((0, 1, 2, 3, 4), lights, strict=True)]
+    pulse = steady(linked(crops), 2).pulse[10:-10, 10:-10]
+    assert abs(light + pulse.mean() - left) < 0.25 and np.abs(pulse - pulse.mean()).mean() < 0.6
+
+
+def test_detail_fades_where_the_content_moves_fast() -> None:
+    shown = [
+        inside(steady(linked([crop_at(speed * n) for n in range(5)]), 2).certainty).mean()
+        for speed in (0.2, 5)
+    ]
+    assert shown[0] > 0.95 and shown[1] < 0.6

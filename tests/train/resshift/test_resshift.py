@@ -15,20 +15,12 @@ from thcli.core.options import ResshiftTrainOptions, TrainOptions
 from thcli.refiners.resshift.network import SCALE, STEPS
 from thcli.refiners.resshift.refiner import SIDE
 from thcli.train.core.run import create_task
-from thcli.train.core.synthetic import write_synthetic_clips
 from thcli.train.core.task import step_generator
 from thcli.train.resshift.data import PATCH, DetailedCrops
 from thcli.train.resshift.train import ResshiftTask
 
 OPTIONS = TrainOptions(size=SIDE, device="cpu", threads=1, narrow=4)
 OWN = ResshiftTrainOptions(sources=1, drivers=3)
-
-
-@pytest.fixture(scope="module")
-def talking(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("talking")
-    write_synthetic_clips(folder, 128)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ A frame's placement has the noise of its landmarks and of its optical flow, and 
 Detail that follows both flickers, the more the sharper it is. The placements of the neighbouring
 frames are carried over along the optical flow between the coarse crops and averaged, and the place
 in the picture is averaged along the same trajectories. Positions are averaged, not pixels: the
-detail stays sharp.
+detail stays sharp. Light and colours, which engines and compression let pulse, are averaged along
+them too, without their fine detail.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ _TORN = (1.5, 3.0)  # pixels of a reduced crop by which a neighbour's placement 
 _SHAKE = (0.3, 0.8)  # pixels of a reduced crop: a path bent by less is shaken, by more a movement
 _UNCERTAIN = (0.3, 1.5)  # pixels of a reduced crop: placements that differ by more say nothing
 _SMOOTHING = 6.0  # pixels of a reduced crop
+_PULSE = (3.0, 8.0)  # levels of 255: light that differs by less pulses, by more is another content
+_PULSE_REACH, _PULSE_BLUR = 2.0, 1.0  # samples: of that comparison; of the pulse
+_FAST = (0.5, 2.5)  # pixels of a reduced crop per frame from which detail is blurred by movement
+_SEEN_IN_MOVEMENT = 0.5  # share of the detail that is left then
 _EVERY = 2  # pixels of a reduced crop between the samples that are followed
 
 
@@ -34,6 +39,7 @@ class ReducedCrop:
     """A coarse crop and its placement, reduced to the same side in every frame.
 
     image, texture: (n, n, 3) uint8, the crop and the texture over it.
+    blurred: (n, n, 3) uint8, the crop without its fine detail.
     positions: (n, n, 2) float32, where each pixel lies in the texture, its pixels.
     frame_from_crop: (3, 3) pixels of the frame from those of `image`.
     step: pixels of the texture for one of `image`.
@@ -41,6 +47,7 @@ class ReducedCrop:
 
     image: Image
     texture: Image
+    blurred: Image
     positions: Array32
     frame_from_crop: Array
     step: float
@@ -97,12 +104,15 @@ class Steadying:
 
     positions: (n, n, 2) float32, to be added to those of the texture.
     shake: (n, n, 2) float32 pixels from each content of the crop to its steady place.
-    certainty: (n, n) float32 in 0..1, lower where the placements of the neighbours differ.
+    certainty: (n, n) float32 in 0..1, share of the detail that is shown; lower where the placements
+        of the neighbours differ, and where the content moves fast.
+    pulse: (n / _EVERY, n / _EVERY, 3) float32, levels of 255 from light and colours to steady ones.
     """
 
     positions: Array32
     shake: Array32
     certainty: Array32
+    pulse: Array32
 
 
 def steady(window: Sequence[LinkedCrop | None], middle: int) -> Steadying:
@@ -123,7 +133,9 @@ def steady(window: Sequence[LinkedCrop | None], middle: int) -> Steadying:
     change = np.zeros((side, side, 2), np.float32)
     spread = np.zeros((side, side), np.float32)
     shake, total = np.zeros_like(change), np.ones((side, side), np.float32)
-    paired = count = np.float32(1)
+    light, pulse = _light(own, grid), np.zeros((side, side, 3), np.float32)
+    speed = np.zeros((side, side), np.float32)
+    paired = count = lit = np.float32(1)
     for share, sides in _neighbours(window, middle, grid):
         carried = [_carry(own, placed, grid, *one) for one in sides]
         for one in carried:
@@ -134,19 +146,44 @@ def steady(window: Sequence[LinkedCrop | None], middle: int) -> Steadying:
         for one in carried:
             change += share * one.weight[..., None] * one.change
             total += share * one.weight
+        for crop, positions in sides:
+            pulse += _same_light(_light(crop, positions) - light)
+            lit += 1
+        if lit == 3:  # the next frames: a longer way may turn
+            speed = np.asarray(_length(carried[0].path - carried[1].path) / 2, np.float32)
         both = carried[0].weight * carried[1].weight
         shake += share * both[..., None] * (carried[0].path + carried[1].path)
         paired += 2 * share
     change /= total[..., None]
     spread = _smooth(np.sqrt(spread / count))
     certainty = 1 - smoothstep(*_UNCERTAIN, spread).astype(np.float32)
+    blurred = smoothstep(*_FAST, _smooth(speed)).astype(np.float32)
+    certainty *= 1 - np.float32(1 - _SEEN_IN_MOVEMENT) * blurred
     shake = _smooth(shake / paired)
-    length = np.hypot(shake[..., 0], shake[..., 1])[..., None]
-    shake *= 1 - smoothstep(*_SHAKE, length).astype(np.float32)
+    shake *= 1 - smoothstep(*_SHAKE, _length(shake)[..., None]).astype(np.float32)
     back = pixel_positions(side) - shake / np.float32(_EVERY)
     change = np.asarray(remap(placed + change, back) - placed, np.float32)
+    pulse = np.asarray(cv2.GaussianBlur(pulse / lit, (0, 0), _PULSE_BLUR), np.float32)
     size = own.image.shape[1::-1]
-    return Steadying(*(resize(values, size) for values in (change, shake, certainty)))
+    moved, shaken, shown = (resize(values, size) for values in (change, shake, certainty))
+    return Steadying(moved, shaken, shown, pulse)
+
+
+def _length(vectors: Array32) -> Array32:
+    """Return the lengths of vectors (n, n, 2), (n, n)."""
+    return np.asarray(np.hypot(vectors[..., 0], vectors[..., 1]), np.float32)
+
+
+def _light(crop: ReducedCrop, positions: Array32) -> Array32:
+    """Return light and colours of a crop at positions (n, n, 2), (n, n, 3) levels of 255."""
+    return np.asarray(remap(crop.blurred, positions), np.float32)
+
+
+def _same_light(difference: Array32) -> Array32:
+    """Return a difference of light (n, n, 3) where it is that of one content, else 0."""
+    largest = cv2.GaussianBlur(np.abs(difference).max(2), (0, 0), _PULSE_REACH)
+    same = 1 - smoothstep(*_PULSE, largest).astype(np.float32)
+    return np.asarray(difference * same[..., None], np.float32)
 
 
 def _sample_grid(side: int) -> Array32:
@@ -205,7 +242,7 @@ def _carry(
         positions: of the grid's content in the neighbour.
     """
     change = remap(other.positions, positions) - placed
-    length = np.hypot(change[..., 0], change[..., 1]) / np.float32(own.step)
+    length = _length(change) / np.float32(own.step)
     weight = 1 - smoothstep(*_TORN, length).astype(np.float32)
     change_matrix = np.linalg.inv(own.frame_from_crop) @ other.frame_from_crop
     path = cv2.transform(positions, change_matrix[:2].astype(np.float32)) - grid

@@ -97,14 +97,17 @@ def place_texture(
     half = np.float32(0.5)
     positions = (positions + half) * np.float32(step) - half
     own = resize(coarse, size, shrink=True)
-    flow = _residual_flow(own, _place_reduced(texture, positions)) * np.float32(FLOW_SIDE)
+    blurred = _blur(own)
+    placed = _blur(_place_reduced(texture, positions))
+    flow = _residual_flow(blurred, placed) * np.float32(FLOW_SIDE)
     moved = remap(positions, pixel_positions(FLOW_SIDE) + flow)
     scale = side / FLOW_SIDE
     crop_from_reduced = np.array(
         [[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5], [0, 0, 1]]
     )
     frame_from_reduced = frame_from_crop @ crop_from_reduced
-    reduced = ReducedCrop(own, _place_reduced(texture, moved), moved, frame_from_reduced, step)
+    shown = _place_reduced(texture, moved)
+    reduced = ReducedCrop(own, shown, blurred, moved, frame_from_reduced, step)
     return PlacedTexture(visibility, reduced)
 
 
@@ -137,12 +140,13 @@ def _place_reduced(texture: Texture, positions: Array32) -> Image:
     return remap(texture.reduced, (positions + half) / ratio - half)
 
 
+def _blur(image: Image) -> Image:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), _FLOW_BLUR), np.uint8)
+
+
 def _residual_flow(own: Image, placed: Image) -> Array32:
-    """Estimate the flow between reduced images, shares of the side; it is smooth and limited."""
-    blurred = [
-        np.asarray(cv2.GaussianBlur(image, (0, 0), _FLOW_BLUR), np.uint8) for image in (own, placed)
-    ]
-    flow = optical_flow(*blurred) / np.float32(FLOW_SIDE)
+    """Estimate the flow between blurred images, shares of the side; it is smooth and limited."""
+    flow = optical_flow(own, placed) / np.float32(FLOW_SIDE)
     flow = np.asarray(cv2.GaussianBlur(flow, (0, 0), _FLOW_SMOOTHING), np.float32)
     length = np.maximum(np.hypot(flow[..., 0], flow[..., 1]), np.float32(1e-9))
     flow *= np.minimum(1, np.float32(_MAX_FLOW) / length)[..., None]

@@ -98,8 +98,8 @@ def analyse(
 def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Texture) -> Array32:
     """Compute what to add to the crop in the middle of a window.
 
-    That is the missing detail and, where much is missing, the way of the blurred crop below it
-    from its shaken to its steady place.
+    That is the missing detail, the way of light and colours to the steady ones and, where much is
+    missing, that of the blurred crop below it from its shaken to its steady place.
 
     Args:
         window: consecutive crops, None where the face was not detected.
@@ -145,6 +145,7 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
         detail += share * (large_gain * theirs - mine)
     detail *= np.float32(_STRENGTH) * allowed
     change += three_channels(detail)
+    change += resize(steadying.pulse, (side, side))
     return np.asarray(change, np.float32)
 
 

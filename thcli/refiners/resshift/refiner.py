@@ -5,16 +5,14 @@ The pipeline adds the detail. This network sees the result and adds what it stil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from thcli.core.batches import require_finite
 from thcli.core.errors import UsageError
-from thcli.core.options import RefineOptions, RunOptions, Template
-from thcli.core.types import Array32, Image
+from thcli.core.options import RefineOptions, RunOptions
+from thcli.core.types import Array32
 from thcli.diffusion.noise import INITIAL_NOISE_STEP, frame_noise
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.refiners.resshift.network import (
@@ -26,8 +24,8 @@ from thcli.refiners.resshift.network import (
     shifts,
     walk,
 )
+from thcli.refiners.shared.after_detail import AfterDetail
 from thcli.refiners.shared.residual import ResidualInput
-from thcli.refiners.shared.sourceless import Sourceless
 from thcli.refiners.shared.torch_refiner import TorchRefiner
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
@@ -36,14 +34,11 @@ from thcli.weights.tensors import load_tensors
 NAME = "resshift-s"
 SIDE = 128
 DEFAULT_STEPS = 1
-_CROP = 256  # side of the crops that place the detail
 
 
-class ShiftRefiner(TorchRefiner, Sourceless):
+class ShiftRefiner(TorchRefiner, AfterDetail):
     """ResidualRefiner protocol over the network of residual shifting."""
 
-    template: Template = "square"
-    crop_size = _CROP
     residual_side = SIDE
 
     def __init__(self, network: ShiftNetwork, run: RunOptions) -> None:
@@ -62,20 +57,6 @@ class ShiftRefiner(TorchRefiner, Sourceless):
                 f"{steps} sampling steps are out of range.", f"--steps must be within 1..{STEPS}."
             )
         return steps
-
-    def refine(
-        self,
-        coarse: Sequence[Image],
-        source: None,
-        driving: Array32,
-        frame_numbers: Sequence[int],
-        options: RefineOptions,
-        reference_crops: Sequence[Image] | None = None,
-        *,
-        source_is_reference: bool = False,
-    ) -> list[Image]:
-        """Return the crops: the network runs after the detail."""
-        return list(coarse)
 
     def predict_residual(self, view: ResidualInput, number: int, options: RefineOptions) -> Array32:
         """Predict what a crop lacks; see `ResidualRefiner`."""

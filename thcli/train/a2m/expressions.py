@@ -44,7 +44,7 @@ from thcli.train.a2m.stored_clips import (
 )
 from thcli.train.a2m.synthetic import write_talking_clips
 from thcli.train.core.epoch_order import EpochOrder
-from thcli.train.core.task import Batch
+from thcli.train.data.batches import Batch
 from thcli.voices.real3d.audio_features import ROWS_PER_STEP, encode_speech
 
 BASIS = "basis.npy"

@@ -27,7 +27,8 @@ from thcli.faces.model3d.bfm.model import UNMATCHED_POINTS
 from thcli.train.a2m.expressions import SpokenClips, write_synthetic_measurements
 from thcli.train.a2m.train import plot_openings
 from thcli.train.core.published_archive import write_archive
-from thcli.train.core.task import Batch, Hyperparameters, LossTerms, Phase, TrainingTask
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase, TrainingTask
+from thcli.train.data.batches import Batch
 from thcli.voices.real3d.networks import LATENT, AudioToMotion, CheckpointFlags, TrainingOutput
 from thcli.voices.real3d.voice import CHECKPOINT, CONFIG, PREFIX
 from thcli.weights.tensors import load_tensors

@@ -25,14 +25,8 @@ from thcli.train.a2m.batches import SpeechMotionBatches
 from thcli.train.a2m.clips import TalkingClip
 from thcli.train.a2m.fitting import fit_linear, set_amplitudes
 from thcli.train.a2m.synthetic import write_talking_clips
-from thcli.train.core.task import (
-    Batch,
-    Hyperparameters,
-    LossTerms,
-    Phase,
-    TrainingData,
-    TrainingTask,
-)
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase, TrainingData, TrainingTask
+from thcli.train.data.batches import Batch
 from thcli.voices.a2m.networks import CLOSURES, MEMBERS, MouthNetwork
 
 WARMUP = 50  # updates

@@ -26,12 +26,12 @@ from thcli.train.core.checkpoints import Checkpoints, pack_optimiser, save_tenso
 from thcli.train.core.run_log import RunLog, format_summary, read_log, save_sample_sheet
 from thcli.train.core.task import (
     LAYER_STREAM,
-    Batch,
     LossTerms,
     TrainingData,
     TrainingTask,
     step_generator,
 )
+from thcli.train.data.batches import Batch
 
 PREFETCH = 2  # batches prepared while the networks run
 

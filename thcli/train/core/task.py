@@ -20,9 +20,9 @@ from thcli.core.events import Listener
 from thcli.core.options import TrainOptions
 from thcli.train.core.checkpoints import save_tensors
 from thcli.train.core.synthetic import write_synthetic_clips
+from thcli.train.data.batches import Batch
 from thcli.train.keypoint_models.pairs import FramePairs
 
-Batch = Mapping[str, Tensor]
 LossTerms = dict[str, Tensor]
 Part = slice | tuple[slice, ...]  # of a tensor
 NOISE_STREAM, LAYER_STREAM = 2, 3  # random numbers of the losses, and of layers such as dropout

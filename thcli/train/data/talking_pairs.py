@@ -15,6 +15,7 @@ from thcli import media
 from thcli.core.errors import MediaError, NoFaceError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import FaceOptions, RunOptions
+from thcli.core.options.train_models import PairTrainOptions
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.evaluate.datasets import talking_clips
 from thcli.media.failures import to_output_error
@@ -85,6 +86,17 @@ def read_clip(clip: Path, motions: Path | None) -> TrackedClip:
     if store.kind != "mesh" or len(tracked) < MIN_FRAMES:
         raise MediaError(f"{clip.name} is too short, or its face is tracked in too few frames.")
     return TrackedClip(store, motion, frames, [to_uint8(f.pixels) for f in frames], tracked)
+
+
+def wanted_clips(folder: Path, options: PairTrainOptions) -> Clips:
+    """Return the clips of a folder that options choose, with their speakers.
+
+    Raises:
+        MediaError: There is none.
+    """
+    found = talking_clips.find_clips(folder)
+    found = talking_clips.select_clips(found, options.only, options.held_out)
+    return talking_clips.subsample_clips(found, options.clips)
 
 
 def create_pairs(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,9 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.ndimage import gaussian_filter1d
-from torch import Tensor
 
 from thcli import media
 from thcli.audio.read import start_time
@@ -36,12 +34,12 @@ from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.media.failures import to_output_error
 from thcli.motion.canonical import neutral, unpack_pose
 from thcli.motion.file.reader import MotionFile
+from thcli.train.data.batches import Batch, stack_batch
 from thcli.train.data.dataset import ClipEntry, compute_fingerprint, list_clips
 from thcli.train.data.disk_arrays import create_arrays
 from thcli.voices.diffused_heads.articulation import encode_articulation, measure_face, mirror_codes
 from thcli.voices.diffused_heads.speech_codes import RATE
 
-Batch = Mapping[str, Tensor]
 LAYOUT = 2  # version of the crop folder; a change crops the dataset again
 MARGIN = 6  # pixels on every side, for random shifts
 SMOOTHING = 1.0  # standard deviation of the Gaussian over the crop's path in frames: tracker jitter
@@ -237,13 +235,13 @@ class TalkingFaceBatches:
         rng = np.random.default_rng([self._options.seed, step, 7])
         clips = rng.integers(self._count, size=self._batch)
         items = [self._item(int(clip), rng, augment=True) for clip in clips]
-        return _stack(items)
+        return stack_batch(items)
 
     def sample_batch(self, most: int = 6) -> Batch:
         """Return the fixed items of the sample sheets, from clips spread over the dataset."""
         rng = np.random.default_rng([self._options.seed, SAMPLE_STEP])
         chosen = np.linspace(0, self._count - 1, min(most, self._count)).astype(int)
-        return _stack([self._item(int(clip), rng, augment=False) for clip in chosen])
+        return stack_batch([self._item(int(clip), rng, augment=False) for clip in chosen])
 
     def _choose_frames(self, begin: int, end: int, rng: np.random.Generator) -> tuple[int, int]:
         """Return identity and target frame.
@@ -290,10 +288,6 @@ class TalkingFaceBatches:
             "lips": lips,
         }
         return item if self.clips.heard is None else item | {"heard": self.clips.heard[window]}
-
-
-def _stack(items: list[dict[str, Array32]]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in items[0]}
 
 
 def jitter_light(unit: Array32, rng: np.random.Generator, amount: float) -> Array32:

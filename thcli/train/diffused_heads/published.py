@@ -25,7 +25,6 @@ from thcli.diffusion.samplers import Denoiser, sample_ddim
 from thcli.faces.crops import align
 from thcli.train.core.synthetic import write_tones
 from thcli.train.core.task import (
-    Batch,
     Hyperparameters,
     LossTerms,
     Phase,
@@ -33,6 +32,7 @@ from thcli.train.core.task import (
     TrainingTask,
     ignore_inputs,
 )
+from thcli.train.data.batches import Batch
 from thcli.train.diffused_heads.data import CropMethod, TalkingFaceBatches
 from thcli.train.diffused_heads.train import DiffusedHeadsTask, mean_at_lips
 from thcli.voices.diffused_heads.autoregressive import published_schedule, to_luma

@@ -22,14 +22,8 @@ from thcli.evaluate.datasets.sample_clip import RATE
 from thcli.motion import sliders
 from thcli.motion.file.writer import MotionWriter
 from thcli.train.core.synthetic import SMOKE
-from thcli.train.core.task import (
-    Batch,
-    CosineTask,
-    Hyperparameters,
-    LossTerms,
-    Phase,
-    TrainingData,
-)
+from thcli.train.core.task import CosineTask, Hyperparameters, LossTerms, Phase, TrainingData
+from thcli.train.data.batches import Batch
 from thcli.train.data.dataset import MOTION
 from thcli.train.diffused_heads.data import TalkingFaceBatches
 from thcli.voices.diffused_heads import small

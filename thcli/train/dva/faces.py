@@ -34,7 +34,7 @@ from thcli.faces.identity.aligned_crop import aligned_crop
 from thcli.faces.identity.small import load as load_identity
 from thcli.faces.landmarks.topology import PAIRS, POINTS
 from thcli.pipeline.observe.face_finder import FaceFinder
-from thcli.train.core.task import Batch
+from thcli.train.data.batches import Batch
 from thcli.train.data.disk_arrays import temporary_array
 
 POINTS_FILE = "points.npz"

@@ -30,7 +30,8 @@ from thcli.editors.dva.encoder import Encoder
 from thcli.editors.dva.losses import compute_losses
 from thcli.editors.dva.network import OFFICIAL, NoiseEstimator
 from thcli.evaluate.datasets.labelled_images import parse_digits
-from thcli.train.core.task import Batch, Hyperparameters, LossTerms, Phase, TrainingTask
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase, TrainingTask
+from thcli.train.data.batches import Batch
 from thcli.train.dva.faces import DvaFaces, write_synthetic_faces
 from thcli.weights.registry import registry
 from thcli.weights.tensors import load_tensors

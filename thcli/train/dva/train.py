@@ -21,13 +21,8 @@ from thcli.diffusion import process
 from thcli.editors.dva import sampling, small
 from thcli.editors.dva.small_network import SmallDva, normalize_rows
 from thcli.evaluate.datasets.labelled_images import parse_digits
-from thcli.train.core.task import (
-    Batch,
-    CosineTask,
-    Hyperparameters,
-    LossTerms,
-    Phase,
-)
+from thcli.train.core.task import CosineTask, Hyperparameters, LossTerms, Phase
+from thcli.train.data.batches import Batch
 from thcli.train.dva.faces import DvaFaces, write_synthetic_faces
 from thcli.weights.tensors import load_tensors
 

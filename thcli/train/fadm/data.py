@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from thcli.core.errors import ThcliError
-from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
+from thcli.core.events import Finished, Listener, Started, silent
 from thcli.core.geometry import bounding_box
 from thcli.core.options import FadmTrainOptions, RunOptions, TemplateOptions, TrainOptions
 from thcli.core.types import Array, Array32, Crop, Face, Image
@@ -23,11 +21,11 @@ from thcli.evaluate.datasets import talking_clips
 from thcli.faces.crops.crop import corners, crop
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.refiners.fadm.attributes import mesh_attributes
-from thcli.train.data.talking_pairs import Clips, create_pairs, finish_arrays
+from thcli.train.data.batches import Batch, stack_batch
+from thcli.train.data.talking_pairs import Clips, create_pairs, finish_arrays, wanted_clips
 from thcli.train.fadm.augment import StoredPair, augment_pair, mirror_pair, prepare_pair
 from thcli.train.fadm.pairs import PairRenderer
 
-Batch = Mapping[str, Tensor]
 LAYOUT = 3  # version of the folder; a change renders the pairs again
 _READ_BATCH = 64  # pairs read at a time
 MARGIN = 1 / 16  # of the side, on each side, for random shifts
@@ -66,9 +64,7 @@ def load_pairs(
         OutputError: The folder cannot be written.
         WeightsError: Weights of the engine's networks are missing.
     """
-    found = talking_clips.find_clips(folder)
-    found = talking_clips.select_clips(found, model_options.only, model_options.held_out)
-    clips = talking_clips.subsample_clips(found, model_options.clips)
+    clips = wanted_clips(folder, model_options)
     pair_folder = (Path(model_options.pairs) if model_options.pairs else folder) / f".fadm-{size}"
     facts = {
         "layout": LAYOUT,
@@ -97,21 +93,12 @@ def _write_pairs(
     counts = dict.fromkeys(PER_PAIR, limit * model_options.drivers) | {"source": limit}
     shapes = {name: ((count, side, side, 3), np.uint8) for name, count in counts.items()}
     renderer = PairRenderer(RunOptions(device="cpu"))
-    motions = Path(model_options.motions) if model_options.motions else None
     arrays = create_pairs(folder, shapes)
     began = time.perf_counter()
     on(Started("draw", len(clips), "clips"))
     rows: list[dict[str, Any]] = []
     sources: list[Array32] = []
-    for number, (path, _) in enumerate(clips):
-        rng = np.random.default_rng([seed, number])
-        try:
-            pairs = renderer.render_pairs(
-                path, motions, model_options.sources, model_options.drivers, rng
-            )
-        except ThcliError as exc:
-            on(Warned(f"{path.name} is left out. {exc.message}"))
-            continue
+    for number, pairs, _ in renderer.render_clips(clips, model_options, seed, on):
         previous = -1
         for pair in pairs:
             if pair.source_frame != previous:
@@ -130,7 +117,6 @@ def _write_pairs(
                     "clip": number,
                 }
             )
-        on(Step("draw", number + 1))
     finish_arrays(folder, arrays, len(rows))
     table: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     np.savez(folder / "rows.npz", source_attributes=np.array(sources), **table)
@@ -227,8 +213,3 @@ class CoarsePairs:
         if rng is None:
             return prepare_pair(item, size)
         return augment_pair(item, size, self._options, self._model_options, rng)
-
-
-def stack_batch(items: Sequence[Mapping[str, Array32]]) -> Batch:
-    """Stack items to a batch."""
-    return {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in items[0]}

@@ -5,18 +5,22 @@ The rendering starts from another frame of the same clip.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.errors import ThcliError
+from thcli.core.events import Listener, Step, Warned
 from thcli.core.options import MotionOptions, RunOptions
+from thcli.core.options.train_models import PairTrainOptions
 from thcli.core.types import Array, Face, Image
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.retarget import RetargetedMotion
-from thcli.train.data.talking_pairs import SourceTracker, read_clip
+from thcli.train.data.talking_pairs import Clips, SourceTracker, read_clip
 
 Indices = npt.NDArray[np.int64]
 
@@ -54,6 +58,31 @@ class PairRenderer:
             drivers_mouth: MeshEngine(run, "auto", mouth="driver" if drivers_mouth else "synthetic")
             for drivers_mouth in (True, False)
         }
+
+    def render_clips(
+        self, clips: Clips, options: PairTrainOptions, seed: int, on: Listener
+    ) -> Iterator[tuple[int, list[CoarsePair], np.random.Generator]]:
+        """Render the pairs of clips; a clip that cannot be used is left out with a warning.
+
+        Args:
+            clips: The videos.
+            options: Folder of the motion files, sources and drivers.
+            seed: Of the random numbers.
+            on: Receives the steps of "draw".
+
+        Yields:
+            The number of a clip, its pairs, and the source of its further random numbers.
+        """
+        motions = Path(options.motions) if options.motions else None
+        for number, (path, _) in enumerate(clips):
+            rng = np.random.default_rng([seed, number])
+            try:
+                pairs = self.render_pairs(path, motions, options.sources, options.drivers, rng)
+            except ThcliError as exc:
+                on(Warned(f"{path.name} is left out. {exc.message}"))
+                continue
+            yield number, pairs, rng
+            on(Step("draw", number + 1))
 
     def render_pairs(
         self,

@@ -37,14 +37,8 @@ from thcli.refiners.fadm.refiner import (
     sample_frames,
 )
 from thcli.train.core.checkpoints import load_start
-from thcli.train.core.task import (
-    Batch,
-    Hyperparameters,
-    LossTerms,
-    Phase,
-    TrainingData,
-    TrainingTask,
-)
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase, TrainingData, TrainingTask
+from thcli.train.data.batches import Batch
 from thcli.train.fadm.data import CoarsePairs
 
 STEPS = 8  # sampling steps of the sample sheets

@@ -29,7 +29,6 @@ from thcli.train.core.checkpoints import load_start
 from thcli.train.core.fast_group_norm import replace_group_norms
 from thcli.train.core.identity_features import TEACHER, IdentityFeatures
 from thcli.train.core.task import (
-    Batch,
     CosineTask,
     Hyperparameters,
     LossTerms,
@@ -37,6 +36,7 @@ from thcli.train.core.task import (
     TrainingData,
     use_channels_last,
 )
+from thcli.train.data.batches import Batch
 from thcli.train.fadm.data import CoarsePairs
 from thcli.weights.tensors import load_tensors
 

@@ -20,7 +20,7 @@ from thcli.evaluate.datasets.persons import PersonImage, read_face
 from thcli.faces.identity.aligned_crop import SIZE
 from thcli.faces.identity.network import reduce_crop
 from thcli.train.core.epoch_order import EpochOrder
-from thcli.train.core.task import Batch
+from thcli.train.data.batches import Batch
 from thcli.train.identity.teacher import TeacherOutputs
 
 Pixels = npt.NDArray[Any]

@@ -26,7 +26,6 @@ from thcli.faces.identity.aligned_crop import SIZE
 from thcli.faces.identity.network import VECTOR_LENGTH, IdentityNet
 from thcli.faces.identity.onnx import OnnxIdentity
 from thcli.train.core.task import (
-    Batch,
     Hyperparameters,
     LossTerms,
     Phase,
@@ -35,6 +34,7 @@ from thcli.train.core.task import (
     use_channels_last,
     warmup_then_cosine,
 )
+from thcli.train.data.batches import Batch
 from thcli.train.identity.faces import AugmentationStage, BatchSettings, IdentityBatches
 from thcli.train.identity.teacher import compute_teacher_outputs
 from thcli.weights.tensors import load_tensors, require_keys

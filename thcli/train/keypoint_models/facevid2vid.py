@@ -21,7 +21,6 @@ from thcli.engines.shared.networks.spade import SpadeBlock
 from thcli.engines.shared.networks.volume import COMPRESSED
 from thcli.train.core import losses
 from thcli.train.core.task import (
-    Batch,
     Hyperparameters,
     LossTerms,
     Phase,
@@ -29,6 +28,7 @@ from thcli.train.core.task import (
     fix_at_zero,
     ignore_inputs,
 )
+from thcli.train.data.batches import Batch
 from thcli.train.keypoint_models.discriminators import SingleScaleDiscriminator
 from thcli.train.keypoint_models.perceptual import create_perceptual_loss
 from thcli.train.keypoint_models.random_warps import RandomWarp, full_precision

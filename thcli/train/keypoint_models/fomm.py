@@ -16,14 +16,8 @@ from thcli.core.options import FommTrainOptions, TrainOptions
 from thcli.engines.fomm.networks import KEYPOINTS, Generator, KeypointDetector, Keypoints
 from thcli.engines.shared.networks import grid
 from thcli.train.core import losses
-from thcli.train.core.task import (
-    Batch,
-    Hyperparameters,
-    LossTerms,
-    Phase,
-    TrainingTask,
-    fix_parameters,
-)
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase, TrainingTask, fix_parameters
+from thcli.train.data.batches import Batch
 from thcli.train.keypoint_models.discriminators import SingleScaleDiscriminator
 from thcli.train.keypoint_models.perceptual import SCALES, create_perceptual_loss
 from thcli.train.keypoint_models.random_warps import RandomWarp

@@ -24,7 +24,6 @@ from thcli.engines.monkeynet.networks import (
 from thcli.engines.shared.networks.layers import SameBlock
 from thcli.train.core import losses
 from thcli.train.core.task import (
-    Batch,
     Hyperparameters,
     LossTerms,
     Phase,
@@ -33,6 +32,7 @@ from thcli.train.core.task import (
     fix_parameters,
     ignore_inputs,
 )
+from thcli.train.data.batches import Batch
 from thcli.train.keypoint_models.discriminators import Discriminator
 
 WIDTHS = (64, 128, 256, 256)

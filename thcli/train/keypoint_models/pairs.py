@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,10 +21,10 @@ from thcli.core.options import TrainOptions
 from thcli.core.types import Array, Array32
 from thcli.motion.file.reader import MotionFile
 from thcli.train.core.epoch_order import EpochOrder
+from thcli.train.data.batches import Batch
 from thcli.train.data.dataset import ClipEntry, compute_fingerprint, list_clips
 from thcli.train.data.frames import ClipCache, crop_square
 
-Batch = Mapping[str, Tensor]
 DEGREES = 180 / 3.14  # face vid2vid's constant, see engines.facevid2vid.pose
 SAMPLE_STEP = 2**31 - 1  # step number of the sample batch
 

@@ -27,7 +27,6 @@ from thcli.media.atomic_file import AtomicFile
 from thcli.media.failures import to_output_error
 from thcli.train.core.checkpoints import load_start
 from thcli.train.core.task import (
-    Batch,
     Hyperparameters,
     LossTerms,
     Phase,
@@ -35,6 +34,7 @@ from thcli.train.core.task import (
     TrainingTask,
     ignore_inputs,
 )
+from thcli.train.data.batches import Batch
 from thcli.train.keypoint_models.pairs import FramePairs
 from thcli.train.keypoint_models.perceptual import (
     FeatureExtractor,

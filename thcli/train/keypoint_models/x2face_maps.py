@@ -23,14 +23,8 @@ from thcli.core.types import Array32
 from thcli.engines.x2face.engine import MEMBER, build_model
 from thcli.engines.x2face.networks import SIZE, PoseMap, X2Face
 from thcli.train.core.synthetic import write_tones, write_turning_heads
-from thcli.train.core.task import (
-    Batch,
-    Hyperparameters,
-    LossTerms,
-    Phase,
-    TrainingData,
-    TrainingTask,
-)
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase, TrainingData, TrainingTask
+from thcli.train.data.batches import Batch
 from thcli.train.keypoint_models.x2face import PREFIX, init_weights, write_archive
 from thcli.train.keypoint_models.x2face_rows import CodeRows, PoseRows, SoundRows
 from thcli.voices.x2face.embedding import EMBEDDING

@@ -20,7 +20,8 @@ from thcli.editors.clip.network import EMBEDDING_SIZE, ClipSmall
 from thcli.editors.clip.vocabulary import make_caption, match_labels, tokenize
 from thcli.editors.shared.celeba import CELEBA
 from thcli.evaluate.datasets.labelled_images import LabelledImages, read_labelled_folder
-from thcli.train.core.task import Batch, Hyperparameters, LossTerms, Phase
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase
+from thcli.train.data.batches import Batch
 from thcli.train.labelled.faces import LabelledFaces
 from thcli.train.labelled.judge import LabelledTask
 

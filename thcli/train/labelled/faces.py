@@ -15,7 +15,7 @@ from thcli.editors.shared.celeba import CELEBA
 from thcli.editors.shared.face_cnn import SIDE, images_to_tensor
 from thcli.evaluate.datasets.labelled_images import LabelledImages, load_images
 from thcli.train.core.epoch_order import EpochOrder
-from thcli.train.core.task import Batch
+from thcli.train.data.batches import Batch
 
 STORED_SIDE = 72  # pixels of a side of the images in memory
 SAMPLE_STEP = 2**31 - 1  # step number of the sample batch

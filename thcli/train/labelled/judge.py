@@ -17,7 +17,6 @@ from thcli.editors.shared.face_cnn import SIDE
 from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
 from thcli.evaluate.metrics.attribute_scores import WEIGHTS, build_network
 from thcli.train.core.task import (
-    Batch,
     Hyperparameters,
     LossTerms,
     Phase,
@@ -25,6 +24,7 @@ from thcli.train.core.task import (
     use_channels_last,
     warmup_then_cosine,
 )
+from thcli.train.data.batches import Batch
 from thcli.train.labelled.faces import LabelledFaces, write_synthetic_labelled_faces
 
 WARMUP = 0.05  # fraction of the updates

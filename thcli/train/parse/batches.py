@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
 from thcli.core.options import ParseTrainOptions, TrainOptions
 from thcli.core.types import Image
 from thcli.evaluate.datasets.parse_pairs import list_pairs, load_pairs, load_train_pairs
 from thcli.faces.parsing import CLASSES, class_number
+from thcli.train.data.batches import Batch
 from thcli.train.parse.augment import augment_pair
 
-Batch = Mapping[str, Tensor]
 # Rare classes; times --rare, the value is added to the sampling weight of 1 of an image with one.
 RARE = {"hat": 3.0, "eye_g": 2.0, "neck_l": 3.0, "ear_r": 0.7, "mouth": 0.3}
 DEFAULT_JITTER = 0.1  # the --jitter at which `augment.change_lighting` has full strength

@@ -19,14 +19,8 @@ from thcli.core.events import Listener
 from thcli.core.options import ParseTrainOptions, TrainOptions
 from thcli.faces.parsing import CLASSES, PALETTE
 from thcli.faces.parsing.network import ParseNet, upsample_twice
-from thcli.train.core.task import (
-    Batch,
-    Hyperparameters,
-    LossTerms,
-    Phase,
-    TrainingTask,
-    use_channels_last,
-)
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase, TrainingTask, use_channels_last
+from thcli.train.data.batches import Batch
 from thcli.train.parse.augment import IGNORED
 from thcli.train.parse.batches import ParseBatches
 from thcli.train.parse.synthetic import write_synthetic_pairs

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from thcli.core.errors import ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
@@ -21,11 +19,11 @@ from thcli.engines.mesh import mouth_interior
 from thcli.engines.mesh.patches import inputs, pack
 from thcli.engines.mesh.patches.frames import EYE_SIZE, MOUTH_SIZE
 from thcli.evaluate.datasets import talking_clips
-from thcli.train.data.talking_pairs import Clips, create_pairs, finish_arrays
+from thcli.train.data.batches import Batch, join_batch
+from thcli.train.data.talking_pairs import Clips, create_pairs, finish_arrays, wanted_clips
 from thcli.train.patches.augment import Photometry, change_photometry, mirror_mouth
 from thcli.train.patches.pairs import PatchPair, PatchPairRenderer
 
-Batch = Mapping[str, Tensor]
 Stored = Mapping[str, npt.NDArray[Any]]
 LAYOUT = 1  # version of the folder; a change renders the pairs again
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
@@ -85,12 +83,12 @@ class PatchBatches:
     def batch(self, step: int) -> Batch:
         rng = np.random.default_rng([self._options.seed, step, 17])
         rows = rng.integers(len(self), size=self._batch)
-        return _stack([self._item(int(row), rng) for row in rows])
+        return join_batch([self._item(int(row), rng) for row in rows])
 
     def sample_batch(self, most: int = 8) -> Batch:
         """Return the fixed items of the sample sheets, spread over the pairs."""
         rows = np.linspace(0, len(self) - 1, min(most, len(self))).astype(int)
-        return _stack([self._item(int(row), None) for row in rows])
+        return join_batch([self._item(int(row), None) for row in rows])
 
     def _item(self, row: int, rng: np.random.Generator | None) -> dict[str, npt.NDArray[Any]]:
         pair = {name: np.array(self._pairs[name][row]) for name in SHAPES}
@@ -135,14 +133,6 @@ def stack_pair(pair: Stored, parts: Sequence[str]) -> dict[str, npt.NDArray[Any]
     return {name: np.stack(value) for name, value in out.items()}
 
 
-def _stack(items: Sequence[Mapping[str, npt.NDArray[Any]]]) -> Batch:
-    """Concatenate items to a batch."""
-    return {
-        name: torch.from_numpy(np.concatenate([item[name] for item in items]).astype(np.float32))
-        for name in items[0]
-    }
-
-
 def load_pairs(
     folder: Path, model_options: PatchTrainOptions, seed: int, on: Listener = silent
 ) -> Stored:
@@ -153,9 +143,7 @@ def load_pairs(
         OutputError: The folder cannot be written.
         WeightsError: Weights of the tracker are missing.
     """
-    found = talking_clips.find_clips(folder)
-    found = talking_clips.select_clips(found, model_options.only, model_options.held_out)
-    clips = talking_clips.subsample_clips(found, model_options.clips)
+    clips = wanted_clips(folder, model_options)
     photographs = list_photographs(model_options.photographs)
     pair_folder = (Path(model_options.pairs) if model_options.pairs else folder) / ".patches"
     facts = {

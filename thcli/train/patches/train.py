@@ -23,14 +23,8 @@ from thcli.engines.mesh.patches.network import PatchNet
 from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.faces.identity.network import IdentityNet
 from thcli.train.core.synthetic import write_synthetic_clips
-from thcli.train.core.task import (
-    Batch,
-    CosineTask,
-    Hyperparameters,
-    LossTerms,
-    Phase,
-    use_channels_last,
-)
+from thcli.train.core.task import CosineTask, Hyperparameters, LossTerms, Phase, use_channels_last
+from thcli.train.data.batches import Batch
 from thcli.train.patches.data import OUTPUTS, PatchBatches
 from thcli.weights.tensors import load_tensors
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from thcli.core.types import Array32
 from thcli.faces.model3d.bfm.camera import cameras_from_pose
 from thcli.train.core.epoch_order import EpochOrder
-from thcli.train.core.task import Batch
+from thcli.train.data.batches import Batch
 from thcli.train.real3d.heads import (
     KnownHead,
     draw_pncc,

@@ -23,7 +23,8 @@ from thcli.engines.real3d.superresolution import Fused, TorsoSuperResolution
 from thcli.engines.real3d.torso import Generator
 from thcli.engines.real3d.volume_renderer import Rendered
 from thcli.train.core.published_archive import write_archive
-from thcli.train.core.task import Batch, Hyperparameters, LossTerms, Phase, TrainingData
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase, TrainingData
+from thcli.train.data.batches import Batch
 from thcli.train.real3d import discriminator as dual
 from thcli.train.real3d import losses as terms
 from thcli.train.real3d.heads import read_heads

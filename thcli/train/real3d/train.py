@@ -19,13 +19,8 @@ from thcli.core.options import Real3dAdapterTrainOptions, Real3dTrainOptions, Tr
 from thcli.engines.real3d.config import Real3DConfig
 from thcli.engines.real3d.model import PREFIX, HeadModel, PretrainingModel, Real3D
 from thcli.engines.real3d.volume_renderer import Rendered
-from thcli.train.core.task import (
-    Batch,
-    Hyperparameters,
-    LossTerms,
-    Phase,
-    TrainingData,
-)
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase, TrainingData
+from thcli.train.data.batches import Batch
 from thcli.train.keypoint_models.perceptual import identity_loss
 from thcli.train.real3d import discriminator as dual
 from thcli.train.real3d import losses as terms

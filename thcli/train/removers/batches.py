@@ -33,7 +33,7 @@ from thcli.editors.atlas.removers.parts import (
 )
 from thcli.editors.atlas.removers.prior import Priors, beard_zone, learn_prior
 from thcli.faces.landmarks.topology import EYES
-from thcli.train.core.task import Batch
+from thcli.train.data.batches import Batch
 from thcli.train.removers import spectacles
 from thcli.train.removers.pairs import BARE, BEARDED, GLASSES, StoredPairs
 

@@ -22,7 +22,6 @@ from thcli.editors.atlas.removers.prior import Priors
 from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
 from thcli.train.atlas.train import write_synthetic_faces
 from thcli.train.core.task import (
-    Batch,
     Hyperparameters,
     LossTerms,
     Phase,
@@ -30,6 +29,7 @@ from thcli.train.core.task import (
     use_channels_last,
     warmup_then_cosine,
 )
+from thcli.train.data.batches import Batch
 from thcli.train.data.face_tools import FaceTools
 from thcli.train.removers.batches import RemoverBatches
 from thcli.train.removers.pairs import select_faces, store_pairs

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from thcli.core.errors import ThcliError
-from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
+from thcli.core.events import Finished, Listener, Started, silent
 from thcli.core.geometry import bounding_box
 from thcli.core.options import ResshiftTrainOptions, RunOptions, TemplateOptions, TrainOptions
 from thcli.core.types import Array, Array32, Crop, Face, Image
@@ -35,8 +33,8 @@ from thcli.pipeline.refining.detail_crops import (
 from thcli.pipeline.refining.subjects import DetailSource
 from thcli.refiners.detail.texture import Texture
 from thcli.refiners.resshift.refiner import ShiftRefiner
-from thcli.train.core.task import Batch
-from thcli.train.data.talking_pairs import Clips, create_pairs, finish_arrays
+from thcli.train.data.batches import Batch, stack_batch
+from thcli.train.data.talking_pairs import Clips, create_pairs, finish_arrays, wanted_clips
 from thcli.train.fadm.augment import compress_jpeg
 from thcli.train.fadm.pairs import CoarsePair, PairRenderer
 
@@ -74,7 +72,7 @@ def load_crops(
         OutputError: The folder cannot be written.
         WeightsError: Weights of the engine's networks are missing.
     """
-    clips = _wanted_clips(folder, model_options)
+    clips = wanted_clips(folder, model_options)
     stored = (Path(model_options.pairs) if model_options.pairs else folder) / f".resshift-{size}"
     facts = {
         "layout": LAYOUT,
@@ -94,12 +92,6 @@ def load_crops(
     return StoredCrops(**{name: array[:count] for name, array in arrays.items()})
 
 
-def _wanted_clips(folder: Path, model_options: ResshiftTrainOptions) -> Clips:
-    found = talking_clips.find_clips(folder)
-    found = talking_clips.select_clips(found, model_options.only, model_options.held_out)
-    return talking_clips.subsample_clips(found, model_options.clips)
-
-
 def _write_crops(
     clips: Clips,
     folder: Path,
@@ -115,24 +107,14 @@ def _write_crops(
     }
     shapes["visibility"] = ((most, size, size), np.uint8)
     renderer = PairRenderer(RunOptions(device="cpu"))
-    motions = Path(model_options.motions) if model_options.motions else None
     arrays = create_pairs(folder, shapes)
     began, count = time.perf_counter(), 0
     on(Started("draw", len(clips), "clips"))
-    for number, (path, _) in enumerate(clips):
-        rng = np.random.default_rng([seed, number])
-        try:
-            pairs = renderer.render_pairs(
-                path, motions, model_options.sources, model_options.drivers, rng
-            )
-        except ThcliError as exc:
-            on(Warned(f"{path.name} is left out. {exc.message}"))
-            continue
+    for _, pairs, rng in renderer.render_clips(clips, model_options, seed, on):
         for pair in pairs:
             for name, image in prepare_crop(pair, size, rng).items():
                 arrays[name][count] = image
             count += 1
-        on(Step("draw", number + 1))
     finish_arrays(folder, arrays, count)
     on(Finished("draw", count, time.perf_counter() - began))
     return count
@@ -199,7 +181,7 @@ class DetailedCrops:
     ) -> None:
         self.crops = load_crops(folder, options.size, model_options, options.seed, on)
         self._options, self._batch = options, batch
-        clips = talking_clips.clips_fingerprint(_wanted_clips(folder, model_options))
+        clips = talking_clips.clips_fingerprint(wanted_clips(folder, model_options))
         self._fingerprint = f"{clips}-{len(self)}"
 
     def __len__(self) -> int:
@@ -214,12 +196,14 @@ class DetailedCrops:
 
     def batch(self, step: int) -> Batch:
         rng = np.random.default_rng([self._options.seed, step, 11])
-        return _stack([self._patch(int(i), rng) for i in rng.integers(len(self), size=self._batch)])
+        return stack_batch(
+            [self._patch(int(i), rng) for i in rng.integers(len(self), size=self._batch)]
+        )
 
     def sample_batch(self, most: int = 6) -> Batch:
         """Return whole crops for the sample sheets, spread over the clips."""
         chosen = np.linspace(0, len(self) - 1, min(most, len(self))).astype(int)
-        return _stack([self._whole(int(i)) for i in chosen])
+        return stack_batch([self._whole(int(i)) for i in chosen])
 
     def _whole(self, index: int) -> dict[str, Array32]:
         crops = self.crops
@@ -240,7 +224,3 @@ class DetailedCrops:
         for name in IMAGES:
             item[name] = np.clip(item[name] * gain, 0, 1)
         return {name: np.ascontiguousarray(value) for name, value in item.items()}
-
-
-def _stack(items: list[dict[str, Array32]]) -> Batch:
-    return {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in items[0]}
