@@ -11,9 +11,11 @@ from thcli.motion.canonical import neutral
 from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE
 from thcli.motion.reference.search import DriverReference
 from thcli.motion.sliders import load_slider_shapes
+from thcli.motion.timeline import Bools
 
 # mouth opening of the reference above which opening ratios to it are defined
 MOUTH_OPEN_RANGE = (0.01, 0.035)
+CLOSED_LIPS_RANGE = (0.01, 0.03)  # mouth opening of closed and of parted lips
 WINK_RANGE = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
 AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
@@ -93,6 +95,22 @@ class OpeningRules:
         opening = np.clip(opening, 0, closure.MAX_OPENING_RATIO)
         source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, self._source_eyes)
         return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * target)
+
+
+def keep_closed_lips(gaps: Array, tracked: Array, scale: Array, usable: Bools) -> Array:
+    """Close smoothed gaps (T, 9) of the driver's lips where its lips are closed in the frame.
+
+    Smoothing leaves short closures open.
+
+    Args:
+        gaps: of the inner lips, in units of the reference's shape.
+        tracked: (T, 468, 3) shapes without smoothing.
+        scale: (T,) of the shapes over the reference's.
+        usable: (T,) frames that show the mouth.
+    """
+    closed = 1 - smoothstep(*CLOSED_LIPS_RANGE, canonical.mouth_opening(tracked))
+    measured = canonical.lip_gaps(tracked) / scale[:, None]
+    return np.asarray(gaps + (closed * usable)[:, None] * np.minimum(measured - gaps, 0))
 
 
 def deepen_squints(opening: Array) -> Array:
