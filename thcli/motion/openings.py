@@ -21,7 +21,7 @@ AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.
 # opening of wide eyes, whatever the driver's; share of what lies beyond that and the driver's own
 WIDE_OPENING, WIDER_SHARE = 0.28, 0.2
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
-SQUINT_DEPTH, SQUINT_END = 0.11, 0.8  # most of what is added to squints; ratio where they end
+SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio where they end
 SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
 
 

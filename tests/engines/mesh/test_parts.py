@@ -213,6 +213,12 @@ def test_tone_gain_is_bounded(red: float, green: float, blue: float) -> None:
     assert (factor > 0.3).all() and (factor < 2.5).all()
 
 
+def test_a_mouth_below_dark_skin_grows_no_white_blocks_in_a_pale_face() -> None:
+    """Teeth are as light in dark skin as in pale skin, so that skins say little about them."""
+    teeth = mouth.tone_gain(np.full(3, 220.0), np.full(3, 60.0)) * 150
+    assert (teeth < 0.96 * 220).all()
+
+
 def test_a_grey_source_gets_a_grey_mouth_and_highlights_are_not_clipped() -> None:
     colours = np.array([[[200.0, 90, 100], [255, 240, 230]]], np.float32)
     skin, grey = np.array([180.0, 130, 110]), np.full(3, 140.0)
