@@ -179,6 +179,7 @@ def _uncover(
         uncovered = np.maximum(sign * (own_rim - rim - (across - v)), 0)
         margins.append(np.minimum(np.minimum(2 * uncovered, depth), thickest) - RIM_SLACK)
     hidden = (across < own[0] + margins[0]) | (across > own[1] - margins[1])
+    hidden &= (v > rims[0] - RIM_SLACK) & (v < rims[1] + RIM_SLACK)  # nothing is shown beyond
     if not hidden.any() or max(float(margin.max()) for margin in margins) <= -RIM_SLACK:
         return ball
     offset = along - np.float32(eye.iris[0]), across - np.float32(eye.iris[1])
