@@ -14,7 +14,9 @@ from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
 from thcli.motion import canonical, closure, openings, sliders
+from thcli.motion.canonical import neutral
 from thcli.motion.reference import frames
+from thcli.motion.reference.search import DriverReference
 from thcli.motion.retarget import RetargetedMotion
 
 
@@ -207,6 +209,19 @@ def test_squints_deepen_in_order_and_shut_and_open_eyes_stay() -> None:
     assert (np.diff(out) > 0).all() and out[0] == 0
     np.testing.assert_allclose(out[asked >= openings.SQUINT_END], asked[80:], atol=1e-12)
     assert out[40] < 0.32
+
+
+def test_wide_eyes_of_a_sleepy_clip_open_a_source_no_further_than_wide_eyes() -> None:
+    reference = DriverReference(
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.13)
+    )
+    rules = openings.OpeningRules(
+        neutral(), reference, 1.0, median_eyes=0.13, shut_eyes=0.05, absolute=False
+    )
+    own = canonical.eye_openings(neutral())
+    for driver, highest in ((0.2, 0.3), (0.34, 0.37)):
+        opening, _ = rules.eye_openings(np.full((1, 2), driver), np.ones(1))
+        assert (opening * own > own).all() and (opening * own < highest).all()
 
 
 def test_an_open_source_takes_parted_lips_as_its_reference_and_can_close() -> None:

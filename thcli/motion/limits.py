@@ -21,6 +21,8 @@ MIN_YAW_AWAY = np.radians(6.0)
 MAX_PITCH = np.radians(32.0)
 MAX_ROLL = np.radians(50.0)
 MAX_LOG_ZOOM = np.log(1.6)
+MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.28, 0.12  # eye widths; largest displacement of an iris
+MAX_GAZE = 0.3  # eye widths from the middle of the eye, unless the source is further out
 MAX_SHIFT = 0.3  # of the face's height (points 10 to 152), of a head alone
 MAX_BODY_SHIFT = 1.2  # of the face's height, of the whole person
 
@@ -105,3 +107,14 @@ def limit_length(vectors: Array, limit: float) -> Array:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     factor = soft_limit(length, limit) / np.maximum(length, 1e-12)
     return np.asarray(vectors * np.where(length > 0, factor, 1.0))
+
+
+def limit_gaze(change: Array, share: Array, own: Array) -> Array:
+    """Limit shares of displacements (T, 2, 2) of the irises, in eye widths, along and across.
+
+    own: (2, 2) gaze of the source.
+    """
+    most = np.array([MAX_GAZE_ALONG, MAX_GAZE_ACROSS])
+    change = np.clip(change, -most, most) * share
+    low, high = np.minimum(-MAX_GAZE, own), np.maximum(MAX_GAZE, own)
+    return np.asarray(np.clip(own + change, low, high) - own)

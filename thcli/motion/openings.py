@@ -11,13 +11,17 @@ from thcli.motion.canonical import neutral
 from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE
 from thcli.motion.reference.search import DriverReference
 from thcli.motion.sliders import load_slider_shapes
+from thcli.motion.timeline import Bools
 
 # mouth opening of the reference above which opening ratios to it are defined
 MOUTH_OPEN_RANGE = (0.01, 0.035)
+CLOSED_LIPS_RANGE = (0.01, 0.03)  # mouth opening of closed and of parted lips
 WINK_RANGE = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
 AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
+# opening of wide eyes, whatever the driver's; share of what lies beyond that and the driver's own
+WIDE_OPENING, WIDER_SHARE = 0.28, 0.2
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
-SQUINT_DEPTH, SQUINT_END = 0.11, 0.8  # most of what is added to squints; ratio where they end
+SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio where they end
 SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
 
 
@@ -88,11 +92,38 @@ class OpeningRules:
         target = np.clip(target, 0, closure.MAX_OPENING_RATIO)
         if not self._exact_lids:
             target = deepen_squints(target)
+        target = self._limit_wide(target, eyes)
         source_open = smoothstep(*SOURCE_EYE_RANGE, self._source_eyes)
         opening = 1 + gain[:, None] * source_open * (target - 1)
         opening = np.clip(opening, 0, closure.MAX_OPENING_RATIO)
         source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, self._source_eyes)
         return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * target)
+
+    def _limit_wide(self, target: Array, eyes: Array) -> Array:
+        """Limit ratios (T, 2) of wide eyes to those with which the source's are wide.
+
+        The ratio to a driver that is sleepy for most of a clip says too much.
+        """
+        own = np.maximum(self._source_eyes, AWAKE_OPENING)
+        widest = np.maximum(np.maximum(eyes, WIDE_OPENING) / own, 1)
+        beyond = np.maximum(target - widest, 0)
+        return np.asarray(target - (1 - WIDER_SHARE) * beyond)
+
+
+def keep_closed_lips(gaps: Array, tracked: Array, scale: Array, usable: Bools) -> Array:
+    """Close smoothed gaps (T, 9) of the driver's lips where its lips are closed in the frame.
+
+    Smoothing leaves short closures open.
+
+    Args:
+        gaps: of the inner lips, in units of the reference's shape.
+        tracked: (T, 468, 3) shapes without smoothing.
+        scale: (T,) of the shapes over the reference's.
+        usable: (T,) frames that show the mouth.
+    """
+    closed = 1 - smoothstep(*CLOSED_LIPS_RANGE, canonical.mouth_opening(tracked))
+    measured = canonical.lip_gaps(tracked) / scale[:, None]
+    return np.asarray(gaps + (closed * usable)[:, None] * np.minimum(measured - gaps, 0))
 
 
 def deepen_squints(opening: Array) -> Array:

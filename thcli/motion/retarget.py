@@ -20,26 +20,21 @@ import numpy as np
 
 from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
-from thcli.core.imaging import smoothstep
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
-from thcli.motion import anatomy, brows, camera, canonical, closure, limits, smooth
+from thcli.motion import anatomy, brows, camera, canonical, closure, limits, openings, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points, neutral
 from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
 from thcli.motion.observe import KIND, rebuild_driver_meshes
-from thcli.motion.openings import OpeningRules, lid_gap_ratios, mouth_closing_shape
-from thcli.motion.reference.frames import fade_lids, keep_fast_lids, measure_frames
+from thcli.motion.reference.frames import FastLids, measure_frames
 from thcli.motion.reference.search import ReferenceSearch
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline, read_timeline
 
 TARGET_KIND = "mesh-target"
-MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.28, 0.12  # eye widths; largest displacement of an iris
 SAME_FRAME = 0.15  # distance to the source below which a driving frame is the source itself
-MAX_GAZE = 0.3  # eye widths from the middle of the eye, unless the source is further out
-CLOSED_LIPS_RANGE = (0.01, 0.03)  # mouth opening of closed and of parted lips
 
 
 class RetargetedMotion:
@@ -105,8 +100,14 @@ class RetargetedMotion:
             self._timeline, smooth.create_filter(store, self._timeline, smoothing, options.causal)
         )
         self._measurements = measure_frames(store, self._timeline, self._source, self._source_gaze)
+        self._lids = FastLids(self._measurements, self._timeline.unoccluded, options.smooth)
         self._reference = ReferenceSearch(
-            self._timeline, self._driver, self._measurements, self._size, self._source
+            self._timeline,
+            self._driver,
+            self._measurements,
+            self._lids,
+            self._size,
+            self._source,
         ).find(options, self._source_gaze, self._rest_pose, reference)
         self._prepare_constants()
 
@@ -179,7 +180,7 @@ class RetargetedMotion:
         self._camera_base = camera.find_base(rows, shot, frame if same else None)
         exact_lids = self._rest_pose is not None  # of generated motion: 0 is shut
         unoccluded = self._timeline.unoccluded
-        self._openings = OpeningRules(
+        self._openings = openings.OpeningRules(
             source.shape,
             reference,
             self._shape_ratio,
@@ -187,12 +188,10 @@ class RetargetedMotion:
             shut_eyes=None if exact_lids else self._measurements.shut_threshold(unoccluded),
             absolute=exact_lids or self._options.mode == "absolute",
         )
-        self._lid_shares = fade_lids(unoccluded)
-        self._lid_limits = self._measurements.lid_limits(unoccluded, self._options.smooth)
         self._mouth_closing = (
             np.zeros_like(source.shape)
             if self._rest_pose is None
-            else mouth_closing_shape(source.shape)
+            else openings.mouth_closing_shape(source.shape)
         )
         region, strength = self._options.region, self._options.strength
         self._pose_gain = strength * self._options.pose if region in ("all", "pose") else 0.0
@@ -211,16 +210,8 @@ class RetargetedMotion:
         driving = self._store.window(start, stop)
         weight = self._timeline.weight[start:stop]
         if start == stop:
-            arrays: dict[str, AnyArray] = {
-                "points": np.zeros((0, 468, 3)),
-                "gaze": np.zeros((0, 2, 2)),
-                "opening": np.zeros((0, 2)),
-                "driver": np.zeros((0, 468, 3)),
-                "body": np.zeros((0, 2)),
-                "camera": np.zeros((0, 2, 3)),
-                "weight": weight,
-                "shown": self._timeline.unoccluded[start:stop] & self._mouth_moves,
-            }
+            first = self.window(0, 1).arrays  # the clip shows a face, so that there is one
+            arrays: dict[str, AnyArray] = {name: rows[:0] for name, rows in first.items()}
             return Motion(
                 self.kind, driving.pts, driving.time_base, driving.valid, arrays, driving.constants
             )
@@ -260,36 +251,21 @@ class RetargetedMotion:
         if self._rules:
             region = self._options.region
             if region in ("all", "expression", "lips"):
-                gaps = self._closed_lip_gaps(canonical.lip_gaps(aligned), start, stop, scale)
+                tracked = self._store.window(start, stop).arrays["expression"]
+                gaps = openings.keep_closed_lips(
+                    canonical.lip_gaps(aligned),
+                    neutral() + np.asarray(tracked, np.float64),
+                    scale,
+                    self._timeline.unoccluded[start:stop],
+                )
                 closure.set_lips(retargeted, self._openings.lip_gaps(gaps, gain))
             if region in ("all", "expression", "eyes"):
-                eyes = keep_fast_lids(
-                    canonical.eye_openings(shape),
-                    self._measurements.eyes[start:stop],
-                    self._lid_shares[start:stop],
-                    self._lid_limits,
-                )
+                eyes = self._lids.openings(shape, start)
                 opening, added_opening = self._openings.eye_openings(eyes, gain)
                 closure.set_lids(retargeted, source, opening, added_opening)
         if self._controls.sliders:
             apply.apply_sliders(retargeted, self._controls.rows(start, stop))
-        return retargeted, lid_gap_ratios(retargeted, source)
-
-    def _closed_lip_gaps(self, gaps: Array, start: int, stop: int, scale: Array) -> Array:
-        """Close smoothed gaps (T, 9) of the driver's lips where its lips are closed in the frame.
-
-        Smoothing leaves short closures open. scale: (T,) of the shapes over the reference's.
-        """
-        shape = self._measured_shape(start, stop)
-        closed = 1 - smoothstep(*CLOSED_LIPS_RANGE, canonical.mouth_opening(shape))
-        closed = closed * self._timeline.unoccluded[start:stop]
-        measured = canonical.lip_gaps(shape) / scale[:, None]
-        return np.asarray(gaps + closed[:, None] * np.minimum(measured - gaps, 0))
-
-    def _measured_shape(self, start: int, stop: int) -> Array:
-        """Return the driver's canonical shapes (T, 468, 3) as tracked, without smoothing."""
-        window = self._store.window(start, stop)
-        return np.asarray(neutral() + np.asarray(window.arrays["expression"], np.float64))
+        return retargeted, openings.lid_gap_ratios(retargeted, source)
 
     def _place_points(
         self, shape: Array, start: int, stop: int, weight: Array
@@ -353,13 +329,8 @@ class RetargetedMotion:
         if self._options.region in ("pose", "lips"):
             return np.zeros((stop - start, 2, 2))
         change = (self._driver.gaze[start:stop] - self._reference.gaze).mean(1, keepdims=True)
-        change = np.clip(
-            change, (-MAX_GAZE_ALONG, -MAX_GAZE_ACROSS), (MAX_GAZE_ALONG, MAX_GAZE_ACROSS)
-        )
-        change = change * (np.minimum(self._face_gain, 1.5) * weight)[:, None, None]
-        low = np.minimum(-MAX_GAZE, self._source_gaze)
-        high = np.maximum(MAX_GAZE, self._source_gaze)
-        return np.asarray(np.clip(self._source_gaze + change, low, high) - self._source_gaze)
+        share = (np.minimum(self._face_gain, 1.5) * weight)[:, None, None]
+        return limits.limit_gaze(change, share, self._source_gaze)
 
 
 def retarget(

@@ -213,6 +213,12 @@ def test_tone_gain_is_bounded(red: float, green: float, blue: float) -> None:
     assert (factor > 0.3).all() and (factor < 2.5).all()
 
 
+def test_a_mouth_below_dark_skin_grows_no_white_blocks_in_a_pale_face() -> None:
+    """Teeth are as light in dark skin as in pale skin, so that skins say little about them."""
+    teeth = mouth.tone_gain(np.full(3, 220.0), np.full(3, 60.0)) * 150
+    assert (teeth < 0.96 * 220).all()
+
+
 def test_a_grey_source_gets_a_grey_mouth_and_highlights_are_not_clipped() -> None:
     colours = np.array([[[200.0, 90, 100], [255, 240, 230]]], np.float32)
     skin, grey = np.array([180.0, 130, 110]), np.full(3, 140.0)
@@ -256,6 +262,33 @@ def test_eyes_that_are_shut_in_the_source_open(shut: tuple[bool, bool]) -> None:
     closed_ring = anatomy.EYES[shut.index(True)]
     inside = faces.polygon_mask(awake.points[closed_ring, :2], 512, 512, grow=-3)
     assert np.abs(lent[inside].astype(int) - driver[inside]).mean() < 25
+
+
+def test_wide_eyes_show_a_round_iris_and_the_white_above_it() -> None:
+    """Lids that hid the upper part of an iris uncover it; the ball is not stretched."""
+    wide = faces.centred_mesh(512, 512, 0.9)
+    iris = (faces.iris_points(wide) - faces.iris_points(wide)[:, :1]) * 0.6
+    iris = iris + faces.iris_points(wide)[:, :1]
+    own, image = wide.copy(), np.full((512, 512, 3), faces.SKIN, np.uint8)
+    for ring, (middle, *rim) in zip(anatomy.EYES, iris, strict=True):
+        wide[ring[9:], 1] -= 0.1 * np.linalg.norm(wide[ring[8]] - wide[ring[0]])
+        own[ring[9:], 1] += 0.12 * np.linalg.norm(wide[ring[8]] - wide[ring[0]])
+        radius = float(np.linalg.norm(rim[0] - middle))
+        ball = np.full_like(image, faces.WHITE)
+        y, x = np.mgrid[:512, :512]
+        ball[np.hypot(x - middle[0], y - middle[1]) < radius] = faces.IRIS
+        inside = faces.polygon_mask(own[ring, :2], 512, 512, grow=0)
+        image[inside] = ball[inside]
+    textures = eyes.extract_eyes(image, own, iris, np.array(faces.SKIN, float))
+    out = np.full_like(image, faces.SKIN)
+    eyes.render_eyes(out, textures, [1.0, 1.0], wide, np.zeros((2, 2)))
+    for ring, (middle, *rim) in zip(anatomy.EYES, iris, strict=True):
+        inside = faces.polygon_mask(wide[ring, :2], 512, 512, grow=-4)
+        disc = np.hypot(x - middle[0], y - middle[1]) < np.linalg.norm(rim[0] - middle)
+        dark = out.mean(-1) < 140
+        assert (dark & disc & inside).sum() > 0.9 * (disc & inside).sum()
+        white = inside & ~disc & (np.abs(x - middle[0]) < 8) & (y < middle[1])
+        assert white.sum() > 30 and dark[white].mean() < 0.2
 
 
 def test_the_driver_lends_no_eye_beside_one_of_the_source() -> None:

@@ -182,6 +182,16 @@ def test_a_driving_frame_keeps_its_mouth_and_the_eyes_are_painted() -> None:
     assert not red[mouth].any() and red[eyes].mean() > 0.9
 
 
+def test_eyes_wider_than_the_sources_are_not_painted_by_networks() -> None:
+    source = painted_source(PatchPainter(red_network(EYE_CHANNELS), None))
+    assert source.painter is not None
+    patches, wide = source.painter.patches, source.mesh.copy()
+    for ring in EYES:
+        wide[ring[9:]] -= 0.4 * (wide[ring[1:8]] - wide[ring[:8:-1]])[::-1]
+    assert pack.eye_changes(patches, wide) == (0, 0)
+    assert min(pack.eye_changes(patches, shut_eyes(source.mesh))) == 1
+
+
 def shut_eyes(mesh: Array) -> Array:
     out = mesh.copy()
     for ring in EYES:

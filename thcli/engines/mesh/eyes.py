@@ -15,7 +15,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import mouth, opening
 from thcli.engines.mesh.anatomy import EYES
-from thcli.engines.mesh.opening import Opening
+from thcli.engines.mesh.opening import Opening, Rims
 from thcli.engines.mesh.sampling import remap
 
 CLOSED_GAP = 0.11  # gap / width of a source eye below which its eyeball cannot be used
@@ -24,6 +24,14 @@ VISIBLE_RATIO = (0.06, 0.3)  # target gap / source gap between which the eyeball
 LASH_SHADE = 0.8  # brightness of the lash line once the lids meet
 LASH_OFFSET = 0.015  # widths above the rim at which the lash line's colour is sampled
 RIM_BLUR = 1.5  # width of the lids' soft rims over the deviation of a painted eye's blur
+# What lids uncover. Widths of lashes and their shadow inside the upper and the lower rim of the
+# source, and at most this share of its gap; widths beyond the rims that count as seen; half width
+# of the blend between both sides of an iris; gap of an eye that shows its ball
+LASH_DEPTHS, LASH_SHARE, RIM_SLACK = (0.13, 0.04), 0.35, np.float32(0.03)
+SEAM, LEAST_GAP = 0.08, 0.15
+CORNERS = (0.05, 0.2)  # widths from a corner of an eye from which it is uncovered
+ROUND_IRIS = (0.25, 0.75)  # place of an iris along an eye that shows the ball on both of its sides
+TURNS = 4  # steps in which the place at the same distance from an iris is found
 MAX_GAZE = (0.3, 0.2)  # largest distance of an iris from the middle, in widths along and across
 
 
@@ -34,6 +42,7 @@ class EyeTexture:
     image: image that holds the eye.  opening: the eye's rims in `image`.  iris: (2,) u, v of
     the iris centre.  radius: of the iris, in widths; 0 when its gaze is right already.  is_own:
     whether the eye is the source's own.  blur: of a painted eye, deviation in widths.
+    sees_iris: whether the iris was seen away from the corners, so that what lids hid can be made.
     """
 
     image: Image
@@ -42,6 +51,7 @@ class EyeTexture:
     radius: float
     is_own: bool = True
     blur: float = 0.0
+    sees_iris: bool = False
 
 
 def visibilities(eyes: tuple[EyeTexture, ...], target: Array) -> list[float]:
@@ -92,11 +102,14 @@ def render_eyes(
             continue
         u, v = opening.local_coordinates(eye_opening, region)
         upper, lower = rims = eye_opening.rims(u)
-        own_upper, own_lower = eye.opening.rims(u)
-        top, bottom = np.clip(upper, own_upper, own_lower), np.clip(lower, own_upper, own_lower)
-        source_v = opening.map_between_rims(v, rims, (top, bottom))
-        along, across = _shift_iris(u, source_v, eye, shift)
-        ball = remap(eye.image, opening.to_pixels(eye.opening, along, across))
+        if eye.sees_iris:
+            ball = _uncover(eye, u, v, rims, shift)
+        else:
+            own_upper, own_lower = eye.opening.rims(u)
+            top, bottom = np.clip(upper, own_upper, own_lower), np.clip(lower, own_upper, own_lower)
+            source_v = opening.map_between_rims(v, rims, (top, bottom))
+            along, across = _shift_iris(u, source_v, eye, shift, within_rims=True)
+            ball = remap(eye.image, opening.to_pixels(eye.opening, along, across))
         soft = max(1.2, 0.03 * eye_opening.width, RIM_BLUR * eye.blur * eye_opening.width)
         mask = opening.coverage(eye_opening, u, v, rims, soft)
         opening.blend(out, region, shown * mask, ball)
@@ -125,7 +138,9 @@ def render_lash_lines(
         opening.blend(out, region, np.float32(1 - shown) * mask, rim * np.float32(LASH_SHADE))
 
 
-def _shift_iris(u: Array32, v: Array32, eye: EyeTexture, shift: Array) -> tuple[Array32, Array32]:
+def _shift_iris(
+    u: Array32, v: Array32, eye: EyeTexture, shift: Array, *, within_rims: bool
+) -> tuple[Array32, Array32]:
     """Map u, v to the source when the iris moves: the iris shifts whole, its rim stretches."""
     middle = np.array([0.5, eye.iris[1]])
     low, high = np.minimum(middle - MAX_GAZE, eye.iris), np.maximum(middle + MAX_GAZE, eye.iris)
@@ -137,9 +152,72 @@ def _shift_iris(u: Array32, v: Array32, eye: EyeTexture, shift: Array) -> tuple[
     distance = np.hypot(u - np.float32(centre[0]), v - np.float32(centre[1]))
     outer_radius = 2.2 * eye.radius + 1.2 * length
     share = (1 - smoothstep(eye.radius, outer_radius, distance)).astype(np.float32)
-    along = u - moved[0] * share
-    upper, lower = eye.opening.rims(along)
-    return along, np.clip(v - moved[1] * share, upper, lower)
+    along, across = u - moved[0] * share, v - moved[1] * share
+    return along, np.clip(across, *eye.opening.rims(along)) if within_rims else across
+
+
+def _uncover(
+    eye: EyeTexture, u: Array32, v: Array32, rims: Rims, shift: Array
+) -> npt.NDArray[np.generic]:
+    """Sample an eyeball, also where the lids of the source hide it: (h, w, 3).
+
+    An eyeball keeps its shape when lids open further or its iris moves. What they uncover has the
+    colours at the same distance from the middle of the iris, beside which the source shows them.
+
+    Args:
+        eye: with an iris that was seen.
+        u, v: (h, w) of the target's opening.
+        rims: of the target at u.
+        shift: (2,) of the iris in widths.
+    """
+    along, across = _shift_iris(u, v, eye, shift, within_rims=False)
+    ball = remap(eye.image, opening.to_pixels(eye.opening, along, across))
+    own = eye.opening.rims(along)
+    thickest = LASH_SHARE * np.maximum(own[1] - own[0], 0)
+    margins = []
+    for sign, rim, own_rim, depth in zip((1, -1), rims, own, LASH_DEPTHS, strict=True):
+        uncovered = np.maximum(sign * (own_rim - rim - (across - v)), 0)
+        margins.append(np.minimum(np.minimum(2 * uncovered, depth), thickest) - RIM_SLACK)
+    hidden = (across < own[0] + margins[0]) | (across > own[1] - margins[1])
+    hidden &= (v > rims[0] - RIM_SLACK) & (v < rims[1] + RIM_SLACK)  # nothing is shown beyond
+    if not hidden.any() or max(float(margin.max()) for margin in margins) <= -RIM_SLACK:
+        return ball
+    offset = along - np.float32(eye.iris[0]), across - np.float32(eye.iris[1])
+    right = smoothstep(-SEAM, SEAM, offset[0]).astype(np.float32)
+    weights, layers = [], []
+    for side, share in ((-1, 1 - right), (1, right)):
+        place, seen = _place_beside(eye, offset, (margins[0], margins[1]), side)
+        weights.append((share + np.float32(1e-3)) * (seen + np.float32(1e-3)))
+        layers.append(remap(eye.image, opening.to_pixels(eye.opening, *place)))
+    mean = weights[0][..., None] * layers[0] + weights[1][..., None] * layers[1]
+    made = mean / (weights[0] + weights[1])[..., None]
+    weight = hidden * smoothstep(*CORNERS, np.minimum(u, 1 - u)).astype(np.float32)
+    return np.asarray(ball + weight[..., None] * (made - ball), np.float32)
+
+
+def _place_beside(
+    eye: EyeTexture, offset: tuple[Array32, Array32], margins: Rims, side: int
+) -> tuple[tuple[Array32, Array32], Array32]:
+    """Find the places between the rims that are as far from the middle of the iris, on one side.
+
+    Args:
+        eye: the eye.
+        offset: (h, w) along and across from the middle of the iris.
+        margins: (h, w) widths inside the upper and the lower rim that are left out.
+        side: -1 or 1, along the eye.
+
+    Returns:
+        Their u and v, and how well the eye shows them, (h, w) in 0..1.
+    """
+    x, y = offset
+    centre_u, centre_v = eye.iris.astype(np.float32)
+    squared, u = x**2 + y**2, centre_u + side * np.abs(x)
+    for _ in range(TURNS):
+        upper, lower = eye.opening.rims(u)
+        v = np.clip(centre_v + y, upper + margins[0], lower - margins[1])
+        u = centre_u + side * np.sqrt(np.maximum(squared - (v - centre_v) ** 2, 0))
+    upper, lower = eye.opening.rims(u)
+    return (u, v), smoothstep(0, LEAST_GAP, lower - upper).astype(np.float32)
 
 
 def extract_eyes(
@@ -169,7 +247,8 @@ def extract_eyes(
             rim = eye_opening.to_local(iris[side])
             distances = np.linalg.norm(rim[1:] - rim[0], axis=1)
             centre, radius = rim[0], float(np.clip(distances.mean(), 0.1, 0.3))
-        eyes.append(EyeTexture(image, eye_opening, centre, radius))
+        seen = iris is not None and ROUND_IRIS[0] < centre[0] < ROUND_IRIS[1]
+        eyes.append(EyeTexture(image, eye_opening, centre, radius, sees_iris=bool(seen)))
     is_open = [eye.opening.gap >= CLOSED_GAP for eye in eyes]
     if all(is_open):
         return tuple(eyes)

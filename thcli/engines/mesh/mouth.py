@@ -16,7 +16,7 @@ from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN
 
 OPEN_RANGE = (0.02, 0.07)  # gap / width between which the inside fades in
-BRIGHTNESS_RANGE = (0.55, 1.7)  # of the gain on the driver's frame
+BRIGHTNESS_RANGE = (0.55, 1.4)  # of the gain on the driver's frame; teeth differ less than skins
 LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour is taken
 # Of a picture in grey or one tint to one in natural colours: red less blue of the skin, over its
 # brightest; red over green and blue of the lips, over the skin's

@@ -176,6 +176,30 @@ def keep_fast_lids(
     return np.asarray(smoothed + fast[:, None] * lost)
 
 
+class FastLids:
+    """Openings of the eyes of a clip, smoothed, but with their fast motion as measured.
+
+    Args:
+        measurements: of the clip's frames.
+        unoccluded: (T,) frames that show the eyes.
+        smoothing: 0..10, that of the motion.
+    """
+
+    def __init__(
+        self, measurements: FrameMeasurements, unoccluded: Bools, smoothing: float
+    ) -> None:
+        self._measured = measurements.eyes
+        self._usable = fade_lids(unoccluded)
+        self._limits = measurements.lid_limits(unoccluded, smoothing)
+
+    def openings(self, shapes: Array, start: int) -> Array:
+        """Return the openings (N, 2) of frames from `start` on; shapes: theirs, smoothed."""
+        rows = slice(start, start + len(shapes))
+        return keep_fast_lids(
+            eye_openings(shapes), self._measured[rows], self._usable[rows], self._limits
+        )
+
+
 def select_neutral_frames(
     timeline: Timeline, measures: FrameMeasurements
 ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

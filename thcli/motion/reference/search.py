@@ -11,9 +11,8 @@ from thcli.core.types import Array
 from thcli.motion import canonical, smooth
 from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
 from thcli.motion.reference.frames import (
+    FastLids,
     FrameMeasurements,
-    fade_lids,
-    keep_fast_lids,
     select_neutral_frames,
 )
 from thcli.motion.sliders import load_slider_shapes
@@ -49,6 +48,7 @@ class ReferenceSearch:
         timeline: of the clip.
         driver: its smoothed motion.
         measurements: of its frames.
+        lids: openings of its eyes.
         size: (width, height) of its frames in pixels.
         source: pose and canonical shape of the source.
     """
@@ -56,6 +56,7 @@ class ReferenceSearch:
     timeline: Timeline
     driver: smooth.GapFilledMotion
     measurements: FrameMeasurements
+    lids: FastLids
     size: tuple[int, int]
     source: PosedShape
 
@@ -82,13 +83,6 @@ class ReferenceSearch:
             )
         shape = neutral() + self.driver.expression(frame, frame + 1)
         posed = canonical.unpack_pose(self.driver.pose[frame : frame + 1], shape, self.size)
-        row = slice(frame, frame + 1)
-        eyes = keep_fast_lids(
-            canonical.eye_openings(shape),
-            self.measurements.eyes[row],
-            fade_lids(self.timeline.unoccluded)[row],
-            self.measurements.lid_limits(self.timeline.unoccluded, options.smooth),
-        )
         return DriverReference(
             posed.shape[0],
             posed.rotation[0],
@@ -96,7 +90,7 @@ class ReferenceSearch:
             posed.centre[0],
             self.driver.gaze[frame],
             frame,
-            eyes[0],
+            self.lids.openings(shape, frame)[0],
         )
 
     def _rest_reference(self, rest_pose: Array) -> DriverReference:

@@ -10,6 +10,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
+from thcli.engines.mesh.eyes import CLOSED_GAP
 from thcli.engines.mesh.mouth_interior import MouthInterior
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches import inputs
@@ -18,6 +19,7 @@ from thcli.engines.mesh.patches.inputs import EyeShape
 
 # Mean shift of the rims since the source, in widths, between which a patch is blended in: an eye
 # or a mouth that does not change keeps the source's own pixels.
+WIDER = (1.04, 1.15)  # gap of an eye over the source's from which it is not painted
 EYE_CHANGE, MOUTH_CHANGE = (0.015, 0.05), (0.01, 0.04)
 
 
@@ -64,11 +66,14 @@ def opening_change(source: Opening, target: Opening, limits: tuple[float, float]
 
 def eye_changes(source: SourcePatches, target: Array) -> tuple[float, float]:
     """Compute how far the eyes of a target mesh (468, 3) differ from the source's, 0 to 1."""
-    left, right = (
-        opening_change(own, opening.fit_opening(target, ring), EYE_CHANGE)
-        for own, ring in zip(source.openings, EYES, strict=True)
-    )
-    return left, right
+    changes = []
+    for side, (own, ring) in enumerate(zip(source.openings, EYES, strict=True)):
+        eye = opening.fit_opening(target, ring)
+        change = opening_change(own, eye, EYE_CHANGE)
+        if source.iris.radius[side] > 0 and own.gap >= CLOSED_GAP:
+            change *= 1 - float(smoothstep(*WIDER, eye.gap / own.gap))
+        changes.append(change)
+    return changes[0], changes[1]
 
 
 def read_iris(mesh: Array, iris: Array | None) -> SourceIris:
