@@ -68,6 +68,16 @@ def test_knit_brows_draw_lines_between_them() -> None:
     assert between.min() < -3
 
 
+def test_distances_in_the_field_are_those_of_the_nearest_point() -> None:
+    curve, _ = lines_of_skin.spline(lines_of_skin.places()[[105, 104, 69]], np.ones(3))
+    width, height = lines_of_skin.size()
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    gaps = np.hypot(x[..., None] - curve[:, 0], y[..., None] - curve[:, 1])
+    distance, nearest = lines_of_skin.distances(curve)
+    assert np.array_equal(distance, (gaps.min(-1) / lines_of_skin.UNIT).astype(np.float32))
+    assert np.array_equal(nearest, gaps.argmin(-1))
+
+
 def test_nothing_is_drawn_on_hair() -> None:
     image = skin()
     image[: int(mesh()[[105, 334], 1].min()) - 3, ::3] = (60, 40, 30)  # strands

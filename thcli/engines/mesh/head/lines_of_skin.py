@@ -39,10 +39,11 @@ def distances(points: Array) -> tuple[Array32, Array32]:
         Two (H, W) of the field.
     """
     width, height = size()
-    x, y = np.meshgrid(np.arange(width), np.arange(height))
-    gaps = np.hypot(x[..., None] - points[:, 0], y[..., None] - points[:, 1])
-    nearest = gaps.argmin(-1)
-    return (gaps.min(-1) / UNIT).astype(np.float32), nearest
+    x, y = np.arange(width), np.arange(height)[:, None]
+    right, below = (x[:, None] - points[:, 0]) ** 2, (y - points[:, 1]) ** 2
+    nearest = (right + below[:, None]).argmin(-1)
+    gap = np.hypot(x - points[nearest, 0], y - points[nearest, 1])
+    return (gap / UNIT).astype(np.float32), nearest
 
 
 def profile(distance: Array32, strength: Array) -> Array:
