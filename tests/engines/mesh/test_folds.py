@@ -71,6 +71,13 @@ def test_a_full_beard_is_not_folded() -> None:
     assert found.shown[9] == 1
 
 
+def test_overexposed_skin_is_not_folded() -> None:
+    for light, shown in ((200, 1.0), (254, 0.0)):
+        found = source((light, light, light)).folds
+        assert found is not None
+        assert (found.shown == shown).all()
+
+
 def test_the_option_turns_the_folds_off() -> None:
     own = source()
     for value, has in (("on", True), ("off", False)):

@@ -30,6 +30,7 @@ FADE_RANGE = (0.2, 0.6)  # change of the smile over the mean one between which t
 GAIN_UNIT = 200  # 8-bit factor that stands for 1
 MAX_AMOUNT = 1.3  # mean smiles
 DARK_RANGE = (0.35, 0.65)  # brightness over the skin's between which beards and shadows fade out
+BRIGHT_RANGE = (215.0, 250.0)  # brightness between which they fade: white skin would turn grey
 BARE_SKIN = (50, 280, 101, 330, 36, 266, 9, 151)  # mesh points of cheeks and forehead
 
 
@@ -86,9 +87,9 @@ def prepare(image: Image, mesh: Array, lines: BrowLines | None) -> SourceFolds:
     colours = remap(image, mesh[None, :, :2].astype(np.float32))[0].astype(np.float64)
     brightness = colours.mean(-1)
     skin = float(np.median(brightness[list(BARE_SKIN)]))  # where no beard grows
-    brightness /= max(skin, 1.0)
     own = learned.amount(canonical.decompose(mesh).shape)
-    shown = smoothstep(*DARK_RANGE, brightness)
+    shown = smoothstep(*DARK_RANGE, brightness / max(skin, 1.0))
+    shown *= 1 - smoothstep(*BRIGHT_RANGE, brightness)
     return SourceFolds(learned, own, shown, lines)
 
 
