@@ -13,7 +13,7 @@ from tests.motion.retargeting import canonical_shapes, retargeted, rows
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
-from thcli.motion import canonical, closure, openings, sliders
+from thcli.motion import canonical, closure, limits, openings, sliders
 from thcli.motion.canonical import neutral
 from thcli.motion.reference import frames
 from thcli.motion.reference.search import DriverReference
@@ -34,6 +34,22 @@ def test_closed_driver_lips_close_the_sources_open_mouth() -> None:
     mouth = canonical.mouth_opening(out)
     assert driver_mouth.min() < 0.01 and mouth[driver_mouth < 0.01].max() < 0.02
     assert mouth.max() > 0.2
+
+
+def test_a_profile_opens_its_mouth_less_wide_and_speaks_as_others_do() -> None:
+    def gaps(jaw: float, yaw: float) -> Array:
+        motion = sliders.motion_from_sliders(
+            sliders.SliderCurves(jaw=np.linspace(0, jaw, 10)),
+            np.arange(10),
+            Fraction(1, 25),
+            synthetic.SIZE,
+        )
+        shapes = canonical_shapes(retargeted(motion, source=synthetic.source(yaw=yaw)))
+        return np.asarray(canonical.lip_gaps(shapes).mean(-1))
+
+    assert gaps(0.2, 50.0) == pytest.approx(gaps(0.2, -4.0), abs=0.005)
+    assert gaps(1.0, 35.0) == pytest.approx(gaps(1.0, -4.0), abs=0.005)
+    assert gaps(1.0, 50.0).max() < limits.MAX_PROFILE_GAP < gaps(1.0, 35.0).max()
 
 
 def test_lips_never_cross() -> None:

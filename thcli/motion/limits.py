@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.motion import anatomy
 
@@ -21,6 +22,9 @@ MIN_YAW_AWAY = np.radians(6.0)
 MAX_PITCH = np.radians(32.0)
 MAX_ROLL = np.radians(50.0)
 MAX_LOG_ZOOM = np.log(1.6)
+# yaw of a source from which its mouth shows half of its lips
+PROFILE_RANGE = (np.radians(36.0), np.radians(48.0))
+MAX_PROFILE_GAP = 0.16  # canonical units by which the lips of a profile part at most
 MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.28, 0.12  # eye widths; largest displacement of an iris
 MAX_GAZE = 0.3  # eye widths from the middle of the eye, unless the source is further out
 MAX_SHIFT = 0.3  # of the face's height (points 10 to 152), of a head alone
@@ -69,6 +73,20 @@ def limit_rotation(rotvec: Array, source_yaw: float) -> Array:
         ],
         -1,
     )
+
+
+def mouth_share(added: Array, source_yaw: float) -> Array:
+    """Return the share (T,) of the lips' motion that a source takes; 1 unless it is a profile.
+
+    The far half of its lips is unseen: wide open, the mouth would end at a torn edge.
+
+    Args:
+        added: (T,) canonical units that the motion adds to the gap of the lips.
+        source_yaw: yaw of the source in radians.
+    """
+    turned = smoothstep(*PROFILE_RANGE, abs(source_yaw))
+    wide = np.maximum(added, 1e-9)
+    return np.asarray(1 - turned * (1 - soft_limit(wide, MAX_PROFILE_GAP) / wide))
 
 
 def limit_translation(translation: Array, height: float) -> Array:

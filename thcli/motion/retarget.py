@@ -165,6 +165,7 @@ class RetargetedMotion:
         """Compute the quantities that are the same in every frame."""
         reference, source = self._reference, self._source
         scale, self._source_from_reference, _ = fit_rigid_points(reference.shape, source.shape)
+        self._source_yaw = float(rotvec_from_matrix(source.rotation)[1])
         self._shape_ratio = float(scale)  # of the canonical shapes
         # source pixels per driver pixel
         self._pixel_ratio = float(np.exp(source.log_scale - reference.log_scale) * scale)
@@ -247,6 +248,9 @@ class RetargetedMotion:
         )
         if self._rules:
             change = brows.strengthen(change)
+            added = self._face_gain * canonical.lip_gaps(change).mean(-1)
+            lips_gain = limits.mouth_share(added, self._source_yaw)
+            change *= 1 - (1 - lips_gain[:, None, None]) * closure.region_mask("lips")
         retargeted = source + gain[:, None, None] * self._mask * (change + self._mouth_closing)
         if self._rules:
             region = self._options.region
@@ -258,7 +262,7 @@ class RetargetedMotion:
                     scale,
                     self._timeline.unoccluded[start:stop],
                 )
-                closure.set_lips(retargeted, self._openings.lip_gaps(gaps, gain))
+                closure.set_lips(retargeted, self._openings.lip_gaps(gaps, gain * lips_gain))
             if region in ("all", "expression", "eyes"):
                 eyes = self._lids.openings(shape, start)
                 opening, added_opening = self._openings.eye_openings(eyes, gain)
@@ -279,8 +283,7 @@ class RetargetedMotion:
         relative, zoom, shift = self._head_change(start, stop, weight)
         body = np.zeros((len(shift), 2))
         if self._rules:
-            source_yaw = float(rotvec_from_matrix(source.rotation)[1])
-            relative = limits.limit_rotation(relative, source_yaw)
+            relative = limits.limit_rotation(relative, self._source_yaw)
             zoom = limits.soft_limit(zoom, limits.MAX_LOG_ZOOM)
             whole = shift
             shift = limits.limit_translation(whole, self._height)

@@ -22,10 +22,12 @@ from thcli.motion.render_target import iterate_render_targets
 TEETH, CAVITY = (225, 215, 200), (50, 20, 20)
 
 
-def smiling(inside: tuple[int, int, int], mouth: float = 0.3) -> tuple[Image, Array]:
+def smiling(
+    inside: tuple[int, int, int], mouth: float = 0.3, yaw: float = 0.0
+) -> tuple[Image, Array]:
     """Return a face of 256 pixels whose open lips show one colour, and its mesh."""
     base = faces.make_source()
-    mesh = faces.make_target(base, mouth=mouth).points
+    mesh = faces.make_target(base, mouth=mouth, turn=(0, yaw, 0)).points
     image = faces.render_face(mesh, 256, 256)
     cv2.fillPoly(image, [np.rint(mesh[LIPS, :2]).astype(np.int32)], inside)
     return image, mesh
@@ -62,6 +64,11 @@ def test_the_drivers_mouth_is_taken_where_it_is_worth_it(
 
 def test_a_source_whose_mouth_is_wide_open_does_not_stretch_the_drivers() -> None:
     assert drawn_frames("auto", *smiling(CAVITY, mouth=0.9), 256) == [True] * 5
+
+
+@pytest.mark.parametrize(("yaw", "is_drawn"), [(-36.0, False), (-48.0, True), (48.0, True)])
+def test_half_a_mouth_of_a_profile_is_drawn(yaw: float, *, is_drawn: bool) -> None:
+    assert drawn_frames("auto", *smiling(CAVITY, yaw=yaw), 256) == [is_drawn] * 5
 
 
 def test_a_mouth_that_is_chosen_to_be_drawn_is_the_synthetic_one() -> None:

@@ -1,7 +1,8 @@
 """Choice of the mouth's inside, once for a clip: the driver's pixels, or drawn (`--mouth auto`).
 
 A driver's mouth of few pixels is a blur in a large picture, a source that shows its teeth has
-better ones of its own, and one whose mouth is wide open would stretch the driver's teeth.
+better ones of its own, one whose mouth is wide open would stretch the driver's teeth, and a profile
+squeezes them into half a mouth.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Image, Motion
 from thcli.engines.mesh import opening
@@ -17,6 +19,8 @@ from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.mouth import redness
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.sampling import remap
+from thcli.motion import canonical
+from thcli.motion.limits import PROFILE_RANGE
 from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.timeline import Timeline
 
@@ -39,7 +43,8 @@ def suits_driver_mouth(source: MeshSource, driving: MotionStore, timeline: Timel
         timeline: of that motion.
     """
     lips = source.interior.lips
-    if lips.gap > WIDE_GAP or shows_teeth(source):
+    yaw = abs(float(rotvec_from_matrix(canonical.decompose(source.mesh).rotation)[1]))
+    if yaw > np.mean(PROFILE_RANGE) or lips.gap > WIDE_GAP or shows_teeth(source):
         return False
     return driver_width(driving, timeline) >= LEAST_WIDTH * lips.width
 
