@@ -17,7 +17,6 @@ from thcli.pipeline.observe.track_log import TrackLog
 from thcli.refiners.shared.still_camera import StillCameraRefiner
 
 # Of the long side, by which a corner of the picture moves. A still one's seems to by up to .006.
-
 _MOVES = 0.02
 
 
