@@ -131,5 +131,5 @@ def refine(
             faces=observed_faces.tracks,
             passed_through=observed_faces.unseen,
             engine=refine_pass.name,
-            details={"calls": refine_pass.refiner.network_calls(options.refine)},
+            details={"calls": refine_pass.network_calls(subjects)},
         )

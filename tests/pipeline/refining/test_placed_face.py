@@ -86,6 +86,47 @@ def test_crops_do_not_glide_through_a_cut() -> None:
         assert one.placement.crop_from_frame == pytest.approx(alike, abs=1e-3), row
 
 
+class StillRedRefiner(RedRefiner):
+    still_camera = True
+
+
+@pytest.mark.parametrize(
+    ("zoom", "follows", "network", "left_out"),
+    [
+        (1.1, True, StillRedRefiner, True),
+        (1.005, True, StillRedRefiner, False),  # noise of a still camera
+        (1.1, False, StillRedRefiner, False),
+        (1.1, True, RedRefiner, False),
+    ],
+)
+def test_a_network_for_still_cameras_leaves_a_clip_whose_camera_moves(
+    zoom: float, follows: bool, network: type[RedRefiner], left_out: bool
+) -> None:
+    """The picture moves in one frame; none is refined, wherever a resumed run begins."""
+    placed = place(FaceDrivers(synthetic.buffer(synthetic.driver(FRAMES, degrees=2.0))))
+    rows = placed.motion.window(0, FRAMES)
+    cameras = np.tile(np.eye(2, 3), (FRAMES, 1, 1))
+    cameras[7, :, :2] *= zoom
+    motion = synthetic.buffer(replace(rows, arrays={**rows.arrays, "camera": cameras}))
+    placed = replace(placed, motion=motion, follows_camera=follows)
+    run = RunOptions(device="cpu", threads=1, batch_size=4)
+    how, options = CompositingOptions(source_detail=False), RefineOptions()
+    red = RefinePass("red", cast(Any, network(run)), None, options, how, run, OPENCV)
+    events: list[Any] = []
+
+    def frames_from(start: int) -> Iterator[RenderedFrame]:
+        for row in range(start, FRAMES):
+            yield RenderedFrame(placed.image, row, Fraction(1, 25), 1, True, None)
+
+    with Job("reenact", events.append) as job:
+        after = PostProcessor(ReenactOptions(), cast(Any, None), red)
+        refined = after.refine(frames_from, FRAMES, None, job, placed=placed)
+        for start in (0, 9):
+            same = {np.array_equal(one.image, placed.image) for one in refined(start)}
+            assert same == {left_out}
+    assert any("camera" in str(event) for event in events) == left_out
+
+
 @pytest.mark.parametrize("source_detail", [False, True])
 def test_a_frame_that_shows_the_source_is_not_refined(source_detail: bool) -> None:
     """Also where a resumed run begins; no failure of a network is counted."""

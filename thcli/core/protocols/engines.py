@@ -139,7 +139,12 @@ class WarningEngine(Engine, Protocol):
 
 @runtime_checkable
 class MeshPlacingEngine(Engine, Protocol):
-    """An engine that knows where its images show the face before it renders them."""
+    """An engine that knows where its images show the face before it renders them.
+
+    follows_camera: its pictures move with the driver's camera.
+    """
+
+    follows_camera: bool
 
     def source_face(self, source: Any) -> Face:
         """Return the face of an encoded source, in pixels of its image."""

@@ -62,6 +62,8 @@ class MeshEngine:
 
     It is stateless between calls except for the networks of person and face regions, which are
     loaded for the first source that needs them.
+
+    follows_camera: its pictures move with the driver's camera.
     """
 
     motion_kind = KIND
@@ -78,7 +80,7 @@ class MeshEngine:
         painter: PatchPainter | None = None,
     ) -> None:
         self._networks, self._painter = SourceNetworks(run, matte), painter
-        self._mouth, self._follow_camera = mouth, follow_camera
+        self._mouth, self.follows_camera = mouth, follow_camera
         self._with_folds = with_folds
 
     @property
@@ -169,7 +171,7 @@ class MeshEngine:
         meshes = np.empty((len(motion), *source.first.mesh.shape))
         for mesh, target in zip(meshes, iterate_render_targets(motion), strict=True):
             mesh[:] = source.first.place(target.points).held
-            picture.move_points(mesh, target.body, target.camera if self._follow_camera else None)
+            picture.move_points(mesh, target.body, target.camera if self.follows_camera else None)
         return meshes
 
     def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
@@ -205,7 +207,7 @@ class MeshEngine:
         return [render_video_frame(source, image, motion, row) for row, image in enumerate(images)]
 
     def _move_picture(self, image: Image, image_from_still: Array | None) -> Image:
-        if image_from_still is None or not self._follow_camera:
+        if image_from_still is None or not self.follows_camera:
             return image
         return picture.move_picture(image, image_from_still)
 

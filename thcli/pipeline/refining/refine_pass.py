@@ -28,7 +28,7 @@ from thcli.pipeline.job.replayable_frames import ReplayableFrames
 from thcli.pipeline.observe.crop_track import TrackedCrop
 from thcli.pipeline.refining.detail_pass import DetailPass, LastNetwork, sliding_windows
 from thcli.pipeline.refining.person_mask import person_mask
-from thcli.pipeline.refining.subjects import Subject, tracked_face
+from thcli.pipeline.refining.subjects import Subject, camera_moves, tracked_face
 from thcli.pipeline.refining.temporal_smoothing import REACH, CropChange, smooth_change
 from thcli.pipeline.sources.framing import paste_mask
 from thcli.refiners.backends import REFINERS
@@ -113,10 +113,13 @@ class RefinePass:
             return LastNetwork(self.refiner, self.refine_options)
         return None
 
-    @property
-    def changes_pixels(self) -> bool:
-        """True when a network refines the crops before the detail."""
-        return self.last is None and self.refiner.network_calls(self.refine_options) > 0
+    def network_calls(self, subjects: Sequence[Subject]) -> int:
+        """Count the network calls per frame of a face: none where the camera moves too much."""
+        return 0 if camera_moves(subjects) else self.refiner.network_calls(self.refine_options)
+
+    def changes_pixels(self, subjects: Sequence[Subject]) -> bool:
+        """Return whether a network refines the crops before the detail."""
+        return self.last is None and self.network_calls(subjects) > 0
 
     def frames(
         self, footage: ReplayableFrames[T], subjects: Sequence[Subject], start: int, job: Job
@@ -136,11 +139,14 @@ class RefinePass:
             The item of each frame and its refined pixels, in order.
         """
         if not self.compositing_options.source_detail:
-            yield from self._network_frames(footage, subjects, start, job)
+            if camera_moves(subjects):
+                yield from _unchanged_frames(footage, start)
+            else:
+                yield from self._network_frames(footage, subjects, start, job)
             return
         first = max(start - DETAIL_REACH, 0)
         with_pixels = footage.with_pixels()
-        if self.changes_pixels:
+        if self.changes_pixels(subjects):
             frames = self._network_frames(with_pixels, subjects, first, job)
         else:
             frames = _unchanged_frames(with_pixels, first)

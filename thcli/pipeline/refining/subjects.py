@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,11 @@ from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, wr
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import record_faces, track_frames
+from thcli.pipeline.refining.moving_camera import (
+    logged_camera_moves,
+    wants_still_camera,
+    warn_of_camera,
+)
 
 _MAX_ASPECT_DIFFERENCE = 0.01  # relative, of two images of the same view
 SEARCHED_FRAMES = 250  # in which the sharpest frame of a clip without a source is searched
@@ -58,6 +63,7 @@ class Subject:
     source_is_reference: True when the user stated that the footage was rendered from it.
     source: where the detail comes from.
     template: of the crops.
+    camera_moves: the network, which serves still cameras alone, leaves the clip as it is.
     """
 
     image: Image
@@ -67,6 +73,7 @@ class Subject:
     source_is_reference: bool
     source: DetailSource
     template: TemplateOptions
+    camera_moves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,7 @@ def observe_subjects(
         reference: image of the identity; None: the first frame of each face.
         stabilization: smoothing of the crops.
         face_finder: detector, landmarker and identity encoder.
-        job: warns when the reference seems to show another person.
+        job: warns when the reference seems to show another person, or the camera moves.
 
     Raises:
         NoFaceError: no face was detected, or none fits.
@@ -129,7 +136,11 @@ def observe_subjects(
     log = job.enter(TrackLog())
     statistics = TrackStatistics(face_finder.identity)
     frames = track_frames(footage.frames(), footage.total, footage.name, face_finder, job)
-    record_faces(frames, log, statistics, head_motion=stabilization.pixels)
+    camera = face_finder.camera_estimator() if wants_still_camera(network) else None
+    record_faces(frames, log, statistics, head_motion=stabilization.pixels, camera=camera)
+    moves = camera is not None and logged_camera_moves(log)
+    if moves:
+        warn_of_camera(footage.name, job)
     subjects = []
     temp_dir = job.temp_dir()
     template = TemplateOptions(template=network.template, size=network.crop_size)
@@ -139,12 +150,13 @@ def observe_subjects(
             write_crop_track(path, log, track, template, stabilization, Path(footage.name).name)
         crop_track, summary = CropTrack(path), statistics.summaries[track]
         if reference is None:
-            subjects.append(_subject_of_footage(footage, summary.first, crop_track, template))
+            subject = _subject_of_footage(footage, summary.first, crop_track, template)
         else:
             face = match_identity(reference, summary, footage.name, face_finder, job)
             frame = _reference_frame(reference, footage, summary.first)
             source = DetailSource(reference.image, face)
-            subjects.append(subject_of_source(source, crop_track, frame, template))
+            subject = subject_of_source(source, crop_track, frame, template)
+        subjects.append(replace(subject, camera_moves=moves))
     return ObservedFaces(tuple(subjects), statistics.tracks, _count_unseen(subjects))
 
 
@@ -198,6 +210,11 @@ def tracked_face(tracked_crop: TrackedCrop) -> Face:
     if tracked_crop.mesh is None:
         raise ValueError("the tracked crop has no face")
     return Face(bounding_box(tracked_crop.mesh), 1.0, mesh=tracked_crop.mesh)
+
+
+def camera_moves(subjects: Sequence[Subject]) -> bool:
+    """Return whether the network leaves the clip of these faces as it is."""
+    return any(subject.camera_moves for subject in subjects)
 
 
 def subject_of_source(

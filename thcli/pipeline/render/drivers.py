@@ -146,7 +146,8 @@ def place_face(
     def place(motion: Motion) -> Array:
         return placing.place_meshes(face.source, motion)
 
-    return PlacedFace(source.image, own, face.motion, place, drivers.scenes(source.faces[0]))
+    scenes = drivers.scenes(source.faces[0])
+    return PlacedFace(source.image, own, face.motion, place, scenes, placing.follows_camera)
 
 
 def _encode_face(

@@ -29,8 +29,6 @@ _UNCERTAIN = (0.3, 1.5)  # pixels of a reduced crop: placements that differ by m
 _SMOOTHING = 6.0  # pixels of a reduced crop
 _PULSE = (3.0, 8.0)  # levels of 255: light that differs by less pulses, by more is another content
 _PULSE_REACH, _PULSE_BLUR = 2.0, 1.0  # samples: of that comparison; of the pulse
-_FAST = (0.5, 2.5)  # pixels of a reduced crop per frame from which detail is blurred by movement
-_SEEN_IN_MOVEMENT = 0.5  # share of the detail that is left then
 _EVERY = 2  # pixels of a reduced crop between the samples that are followed
 
 
@@ -104,8 +102,7 @@ class Steadying:
 
     positions: (n, n, 2) float32, to be added to those of the texture.
     shake: (n, n, 2) float32 pixels from each content of the crop to its steady place.
-    certainty: (n, n) float32 in 0..1, share of the detail that is shown; lower where the placements
-        of the neighbours differ, and where the content moves fast.
+    certainty: (n, n) float32 in 0..1, lower where the placements of the neighbours differ.
     pulse: (n / _EVERY, n / _EVERY, 3) float32, levels of 255 from light and colours to steady ones.
     """
 
@@ -134,7 +131,6 @@ def steady(window: Sequence[LinkedCrop | None], middle: int) -> Steadying:
     spread = np.zeros((side, side), np.float32)
     shake, total = np.zeros_like(change), np.ones((side, side), np.float32)
     light, pulse = _light(own, grid), np.zeros((side, side, 3), np.float32)
-    speed = np.zeros((side, side), np.float32)
     paired = count = lit = np.float32(1)
     for share, sides in _neighbours(window, middle, grid):
         carried = [_carry(own, placed, grid, *one) for one in sides]
@@ -149,16 +145,12 @@ def steady(window: Sequence[LinkedCrop | None], middle: int) -> Steadying:
         for crop, positions in sides:
             pulse += _same_light(_light(crop, positions) - light)
             lit += 1
-        if lit == 3:  # the next frames: a longer way may turn
-            speed = np.asarray(_length(carried[0].path - carried[1].path) / 2, np.float32)
         both = carried[0].weight * carried[1].weight
         shake += share * both[..., None] * (carried[0].path + carried[1].path)
         paired += 2 * share
     change /= total[..., None]
     spread = _smooth(np.sqrt(spread / count))
     certainty = 1 - smoothstep(*_UNCERTAIN, spread).astype(np.float32)
-    blurred = smoothstep(*_FAST, _smooth(speed)).astype(np.float32)
-    certainty *= 1 - np.float32(1 - _SEEN_IN_MOVEMENT) * blurred
     shake = _smooth(shake / paired)
     shake *= 1 - smoothstep(*_SHAKE, _length(shake)[..., None]).astype(np.float32)
     back = pixel_positions(side) - shake / np.float32(_EVERY)

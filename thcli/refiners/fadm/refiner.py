@@ -104,6 +104,11 @@ class FadmRefiner(TorchRefiner):
         self.crop_size, self.seed = crop_size, run.seed
 
     @property
+    def still_camera(self) -> bool:
+        """True of fadm-s, whose training set has no other clips."""
+        return self.settings is None
+
+    @property
     def mask(self) -> Image | None:
         """Blend mask of a refined crop: all of it but a soft rim."""
         return None
