@@ -15,6 +15,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import mouth, opening
 from thcli.engines.mesh.anatomy import EYES
+from thcli.engines.mesh.head import eyeball
 from thcli.engines.mesh.opening import Opening, Rims
 from thcli.engines.mesh.sampling import remap
 
@@ -25,13 +26,10 @@ LASH_SHADE = 0.8  # brightness of the lash line once the lids meet
 LASH_OFFSET = 0.015  # widths above the rim at which the lash line's colour is sampled
 RIM_BLUR = 1.5  # width of the lids' soft rims over the deviation of a painted eye's blur
 # What lids uncover. Widths of lashes and their shadow inside the upper and the lower rim of the
-# source, and at most this share of its gap; widths beyond the rims that count as seen; half width
-# of the blend between both sides of an iris; gap of an eye that shows its ball
+# source, and at most this share of its gap; widths beyond the rims that count as seen
 LASH_DEPTHS, LASH_SHARE, RIM_SLACK = (0.13, 0.04), 0.35, np.float32(0.03)
-SEAM, LEAST_GAP = 0.08, 0.15
 CORNERS = (0.05, 0.2)  # widths from a corner of an eye from which it is uncovered
 ROUND_IRIS = (0.25, 0.75)  # place of an iris along an eye that shows the ball on both of its sides
-TURNS = 4  # steps in which the place at the same distance from an iris is found
 MAX_GAZE = (0.3, 0.2)  # largest distance of an iris from the middle, in widths along and across
 
 
@@ -96,22 +94,25 @@ def render_eyes(
         gaze: (2, 2) shift of each iris in eye widths, along and across.
     """
     for ring, eye, shown, shift in zip(EYES, eyes, visible, gaze, strict=True):
+        if shown <= 0:
+            continue
         eye_opening = opening.fit_opening(target, ring)
-        region = opening.bounding_region(eye_opening, (out.shape[1], out.shape[0]), 0.06)
-        if shown <= 0 or region is None:
+        soft = max(1.2, 0.03 * eye_opening.width, RIM_BLUR * eye.blur * eye_opening.width)
+        margin = min(0.06, 0.75 * soft / max(eye_opening.width, 1e-3))
+        region = opening.bounding_region(eye_opening, (out.shape[1], out.shape[0]), margin)
+        if region is None:
             continue
         u, v = opening.local_coordinates(eye_opening, region)
         upper, lower = rims = eye_opening.rims(u)
+        mask = opening.coverage(eye_opening, u, v, rims, soft)
         if eye.sees_iris:
-            ball = _uncover(eye, u, v, rims, shift)
+            ball = _uncover(eye, (u, v), rims, mask, shift)
         else:
             own_upper, own_lower = eye.opening.rims(u)
             top, bottom = np.clip(upper, own_upper, own_lower), np.clip(lower, own_upper, own_lower)
             source_v = opening.map_between_rims(v, rims, (top, bottom))
             along, across = _shift_iris(u, source_v, eye, shift, within_rims=True)
             ball = remap(eye.image, opening.to_pixels(eye.opening, along, across))
-        soft = max(1.2, 0.03 * eye_opening.width, RIM_BLUR * eye.blur * eye_opening.width)
-        mask = opening.coverage(eye_opening, u, v, rims, soft)
         opening.blend(out, region, shown * mask, ball)
 
 
@@ -124,9 +125,11 @@ def render_lash_lines(
     step: source pixels per sample of the warp map.
     """
     for ring, eye, shown in zip(EYES, eyes, visible, strict=True):
+        if shown >= 1 or not eye.is_own:
+            continue
         eye_opening = opening.fit_opening(target, ring)
         region = opening.bounding_region(eye_opening, (out.shape[1], out.shape[0]), 0.1)
-        if shown >= 1 or region is None or not eye.is_own:
+        if region is None:
             continue
         u, v = opening.local_coordinates(eye_opening, region)
         upper, lower = eye_opening.rims(u)
@@ -157,7 +160,7 @@ def _shift_iris(
 
 
 def _uncover(
-    eye: EyeTexture, u: Array32, v: Array32, rims: Rims, shift: Array
+    eye: EyeTexture, local: tuple[Array32, Array32], rims: Rims, mask: Array32, shift: Array
 ) -> npt.NDArray[np.generic]:
     """Sample an eyeball, also where the lids of the source hide it: (h, w, 3).
 
@@ -166,58 +169,32 @@ def _uncover(
 
     Args:
         eye: with an iris that was seen.
-        u, v: (h, w) of the target's opening.
+        local: u and v of the target's opening, (h, w).
         rims: of the target at u.
+        mask: (h, w) how much of a pixel shows the eyeball.
         shift: (2,) of the iris in widths.
     """
+    u, v = local
     along, across = _shift_iris(u, v, eye, shift, within_rims=False)
     ball = remap(eye.image, opening.to_pixels(eye.opening, along, across))
-    own = eye.opening.rims(along)
+    own, moved = eye.opening.rims(along), across - v
     thickest = LASH_SHARE * np.maximum(own[1] - own[0], 0)
-    margins = []
+    margins, hidden = [], np.zeros(u.shape, np.bool_)
     for sign, rim, own_rim, depth in zip((1, -1), rims, own, LASH_DEPTHS, strict=True):
-        uncovered = np.maximum(sign * (own_rim - rim - (across - v)), 0)
-        margins.append(np.minimum(np.minimum(2 * uncovered, depth), thickest) - RIM_SLACK)
-    hidden = (across < own[0] + margins[0]) | (across > own[1] - margins[1])
-    hidden &= (v > rims[0] - RIM_SLACK) & (v < rims[1] + RIM_SLACK)  # nothing is shown beyond
-    if not hidden.any() or max(float(margin.max()) for margin in margins) <= -RIM_SLACK:
+        uncovered = np.maximum(sign * (own_rim - rim - moved), 0)
+        margin = np.minimum(np.minimum(2 * uncovered, depth), thickest) - RIM_SLACK
+        hidden |= sign * (across - own_rim) < margin
+        margins.append(margin)
+    index = np.flatnonzero(hidden & (mask > 0))
+    if not len(index):
         return ball
-    offset = along - np.float32(eye.iris[0]), across - np.float32(eye.iris[1])
-    right = smoothstep(-SEAM, SEAM, offset[0]).astype(np.float32)
-    weights, layers = [], []
-    for side, share in ((-1, 1 - right), (1, right)):
-        place, seen = _place_beside(eye, offset, (margins[0], margins[1]), side)
-        weights.append((share + np.float32(1e-3)) * (seen + np.float32(1e-3)))
-        layers.append(remap(eye.image, opening.to_pixels(eye.opening, *place)))
-    mean = weights[0][..., None] * layers[0] + weights[1][..., None] * layers[1]
-    made = mean / (weights[0] + weights[1])[..., None]
-    weight = hidden * smoothstep(*CORNERS, np.minimum(u, 1 - u)).astype(np.float32)
-    return np.asarray(ball + weight[..., None] * (made - ball), np.float32)
-
-
-def _place_beside(
-    eye: EyeTexture, offset: tuple[Array32, Array32], margins: Rims, side: int
-) -> tuple[tuple[Array32, Array32], Array32]:
-    """Find the places between the rims that are as far from the middle of the iris, on one side.
-
-    Args:
-        eye: the eye.
-        offset: (h, w) along and across from the middle of the iris.
-        margins: (h, w) widths inside the upper and the lower rim that are left out.
-        side: -1 or 1, along the eye.
-
-    Returns:
-        Their u and v, and how well the eye shows them, (h, w) in 0..1.
-    """
-    x, y = offset
-    centre_u, centre_v = eye.iris.astype(np.float32)
-    squared, u = x**2 + y**2, centre_u + side * np.abs(x)
-    for _ in range(TURNS):
-        upper, lower = eye.opening.rims(u)
-        v = np.clip(centre_v + y, upper + margins[0], lower - margins[1])
-        u = centre_u + side * np.sqrt(np.maximum(squared - (v - centre_v) ** 2, 0))
-    upper, lower = eye.opening.rims(u)
-    return (u, v), smoothstep(0, LEAST_GAP, lower - upper).astype(np.float32)
+    place, inside = (along.take(index), across.take(index)), [m.take(index) for m in margins]
+    made = eyeball.sample_beside(eye.image, eye.opening, eye.iris, place, (inside[0], inside[1]))
+    near = u.take(index)
+    weight = smoothstep(*CORNERS, np.minimum(near, 1 - near)).astype(np.float32)
+    out = ball.astype(np.float32).reshape(-1, 3)
+    out[index] += weight[:, None] * (made - out[index])
+    return out.reshape(ball.shape)
 
 
 def extract_eyes(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.imaging import three_channels
 from thcli.core.types import Array, Array32
 
 COLUMNS = np.linspace(-0.25, 1.25, 97)
@@ -53,13 +54,12 @@ class Opening:
 
     def rims(self, u: npt.NDArray[np.floating]) -> Rims:
         """Interpolate v of the upper and of the lower rim at u, float32."""
-        at = np.clip((u + 0.25) * 64, 0, 95.999)
+        at = np.minimum(np.maximum((u + 0.25) * 64, 0), 95.999)
         low = at.astype(np.intp)
-        part = (at - low).astype(np.float32)
-        out = []
-        for rim in (self.upper.astype(np.float32), self.lower.astype(np.float32)):
-            out.append(rim[low] * (1 - part) + rim[low + 1] * part)
-        return out[0], out[1]
+        part = (at - np.floor(at)).astype(np.float32)
+        both = np.array((self.upper, self.lower), np.float32)
+        upper, lower = both.take(low, 1) * (1 - part) + both.take(low + 1, 1) * part
+        return upper, lower
 
 
 def fit_opening(mesh: Array, ring: npt.NDArray[np.int32]) -> Opening:
@@ -118,9 +118,10 @@ def local_coordinates(opening: Opening, region: Region) -> tuple[Array32, Array3
 def to_pixels(opening: Opening, u: Array32, v: Array32) -> Array32:
     """Convert u, v (h, w) to (h, w, 2) float32 pixels, a map for cv2.remap."""
     axes, corner = opening.axes.astype(np.float32), opening.corner.astype(np.float32)
-    x = corner[0] + u * axes[0, 0] + v * axes[1, 0]
-    y = corner[1] + u * axes[0, 1] + v * axes[1, 1]
-    return np.stack([x, y], -1)
+    out = np.empty((*u.shape, 2), np.float32)
+    out[..., 0] = corner[0] + u * axes[0, 0] + v * axes[1, 0]
+    out[..., 1] = corner[1] + u * axes[0, 1] + v * axes[1, 1]
+    return out
 
 
 def between_rims(opening: Opening, along: Array32, across: Array32) -> Array32:
@@ -153,9 +154,8 @@ def blend(
     """Blend a colour (h, w, 3), 0..255, into a region of an image, in place; mask (h, w) 0..1."""
     view = out[region]
     difference = colour.astype(np.float32) - view
-    view[:] = (view + mask.astype(np.float32)[..., None] * difference + np.float32(0.5)).astype(
-        np.uint8
-    )
+    difference *= three_channels(mask.astype(np.float32))
+    view[:] = (view + difference + np.float32(0.5)).astype(np.uint8)
 
 
 def map_between_rims(v: Array32, rims: Rims, others: Rims) -> Array32:
