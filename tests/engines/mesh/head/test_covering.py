@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.options import RunOptions
 from thcli.core.types import Crop
-from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.engine import MeshEngine, render_frame
 from thcli.engines.mesh.head import covering, folds
-from thcli.engines.mesh.prepared_source import ParsedSource, prepare
+from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
+from thcli.engines.mesh.patches.network import PatchNet
+from thcli.engines.mesh.patches.painter import PatchPainter
+from thcli.engines.mesh.pictures.several import prepare_pictures
+from thcli.engines.mesh.prepared_source import ParsedSource, SourceNetworks, prepare
 from thcli.faces.landmarks.topology import LIPS_INNER, LIPS_OUTER
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
@@ -80,3 +86,32 @@ def test_a_covered_mouth_does_not_open() -> None:
         opened = render_frame(bare, driven, np.zeros_like(IMAGE))[lips].astype(int)
         shut = render_frame(covered, driven, np.zeros_like(IMAGE))[lips].astype(int)
         assert shut.min() > opened.min() + 20
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_covered_mouth_gives_a_warning_beside_that_of_patches(
+    monkeypatch: pytest.MonkeyPatch, *, asked: bool
+) -> None:
+    seen = regions("cloth")
+    monkeypatch.setattr(SourceNetworks, "parse", lambda *_: ParsedSource(seen, seen))
+    painter = PatchPainter(PatchNet(EYE_CHANNELS, narrow=16), None, is_asked_for=asked)
+    engine = MeshEngine(RunOptions(), "off", mouth="synthetic", painter=painter)
+    blurred = np.asarray(cv2.GaussianBlur(IMAGE, (0, 0), 4.0), np.uint8)
+    source = engine.encode_source(blurred, faces.make_face(MESH, faces.iris_points(MESH)))
+    warning = engine.find_warning(source)
+    assert warning is not None and "covers the source's mouth" in warning
+    assert ("--patches" in warning) == asked
+
+
+@pytest.mark.parametrize("first_is_covered", [True, False])
+def test_pictures_with_and_without_a_mask_are_not_mixed(*, first_is_covered: bool) -> None:
+    seen, face = regions("cloth"), faces.make_face(MESH, faces.iris_points(MESH))
+    parsed = [ParsedSource(seen, seen), None][:: 1 if first_is_covered else -1]
+    first = prepare(IMAGE, face, None, parsed=parsed[0])
+    found = prepare_pictures(first, [(IMAGE, face)], [parsed[1]])
+    assert found.others == () and found.left_out == 1 and found.first.seen_mouths is None
+    alike = prepare_pictures(first, [(IMAGE, face)], [parsed[0]])
+    assert len(alike.others) == 1 and alike.left_out == 0
+    assert (alike.first.seen_mouths is None) == first_is_covered
+    engine = MeshEngine(RunOptions(), "off", mouth="synthetic")
+    assert "--also: 1 not used" in (engine.find_warning(found) or "")
