@@ -1,4 +1,4 @@
-"""Masks, hands and microphones before the mouth: rigid pieces on the head, without lips."""
+"""Masks and other objects before the mouth: rigid pieces on the head, without lips."""
 
 from __future__ import annotations
 
