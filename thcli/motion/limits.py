@@ -128,9 +128,15 @@ def limit_length(vectors: Array, limit: float) -> Array:
 
 
 def limit_gaze(change: Array, share: Array, own: Array) -> Array:
-    """Limit shares of displacements (T, 2, 2) of the irises, in eye widths, along and across.
+    """Limit shares of displacements of the irises, in eye widths, along and across.
 
-    own: (2, 2) gaze of the source.
+    Args:
+        change: (T, 2, 2), or (T, 1, 2) if equal for both eyes.
+        share: (T, 1, 1).
+        own: (2, 2) gaze of the source.
+
+    Returns:
+        (T, 2, 2).
     """
     most = np.array([MAX_GAZE_ALONG, MAX_GAZE_ACROSS])
     change = np.clip(change, -most, most) * share

@@ -154,13 +154,17 @@ class MeshEngine:
         ]
 
     def find_warning(self, source: MeshSource | SeveralPictures) -> str | None:
-        """Return a sentence where the mouth stays still, or --patches cannot work."""
+        """Return sentences on a mouth that stays still, pictures left out, idle --patches."""
+        found = []
         if source.first.mouth_hidden:
-            return "An object covers the source's mouth: it does not open."
+            found.append("An object covers the source's mouth: it does not open.")
+        if isinstance(source, SeveralPictures) and source.left_out:
+            covered = "source's mouth alone" if source.first.mouth_hidden else "mouth there"
+            found.append(f"--also: {source.left_out} not used, an object covers the {covered}.")
         asked = self._painter is not None and self._painter.is_asked_for
-        if not asked or source.first.painter is not None:
-            return None
-        return "--patches: the source is too blurred for the networks of eyes and mouth."
+        if asked and source.first.painter is None:
+            found.append("--patches: the source is too blurred for the networks of eyes and mouth.")
+        return " ".join(found) or None
 
     def source_face(self, source: MeshSource | SeveralPictures) -> Face:
         """Return the face of a prepared source, in pixels of its image."""

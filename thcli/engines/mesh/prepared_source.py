@@ -258,7 +258,9 @@ def prepare(
     normals = steep_texture.normals(mesh)
     worn = None if parsed is None else glasses.find(parsed.face, mesh)
     covered = None if parsed is None else covering.find(parsed.face, mesh)
-    rigid = [weight for weight in (worn, covered) if weight is not None]
+    no_skin = None if covered is None else covered.no_skin
+    held = None if covered is None else covered.rigid
+    rigid = [weight for weight in (worn, held) if weight is not None]
     cheek = mirrored_cheek.prepare(image, mesh)
     far: FarSide | None = None
     if cheek is not None and layers is not None and body is not None:
@@ -281,13 +283,15 @@ def prepare(
         painter=None
         if painter is None or is_blurred
         else painter.bind(image, mesh, face, interior),
-        folds=folds.prepare(image, mesh, brow_lines.prepare(image, mesh, blur, worn))
+        folds=folds.prepare(image, mesh, brow_lines.prepare(image, mesh, blur, worn), no_skin)
         if with_folds
         else None,
         border=border,
         grown_cheek=grown_cheek.prepare(
             image, mesh, normals, worn, None if parsed is None else parsed.face
-        ),
+        )
+        if covered is None
+        else None,
         rigid=np.max(rigid, 0) if rigid else None,
         far_side=far,
         mouth_hidden=covered is not None,

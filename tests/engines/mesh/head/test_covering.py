@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.options import RunOptions
 from thcli.core.types import Crop
-from thcli.engines.mesh.engine import render_frame
-from thcli.engines.mesh.head import covering
-from thcli.engines.mesh.prepared_source import ParsedSource, prepare
-from thcli.faces.landmarks.topology import LIPS_OUTER
+from thcli.engines.mesh.engine import MeshEngine, render_frame
+from thcli.engines.mesh.head import covering, folds
+from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
+from thcli.engines.mesh.patches.network import PatchNet
+from thcli.engines.mesh.patches.painter import PatchPainter
+from thcli.engines.mesh.pictures.several import prepare_pictures
+from thcli.engines.mesh.prepared_source import ParsedSource, SourceNetworks, prepare
+from thcli.faces.landmarks.topology import LIPS_INNER, LIPS_OUTER
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
+from thcli.motion.canonical import decompose
+from thcli.motion.render_target import RenderTarget
 
 MESH = faces.centred_mesh(256, 256)
 IMAGE = faces.render_face(MESH, 256, 256)
@@ -34,10 +42,36 @@ def regions(name: str) -> Regions:
     ("name", "found"), [("background", True), ("cloth", True), ("skin", False), ("u_lip", False)]
 )
 def test_what_is_no_face_at_the_lips_covers_them(name: str, *, found: bool) -> None:
-    weight = covering.find(regions(name), MESH)
-    assert (weight is not None) is found
-    if weight is not None:
-        assert (weight[LIPS_OUTER] > 0.9).all() and weight[10] == 0
+    object_ = covering.find(regions(name), MESH)
+    assert (object_ is not None) is found
+    if object_ is not None:
+        assert (object_.rigid[LIPS_OUTER] > 0.9).all() and object_.rigid[10] == 0
+
+
+def test_both_rings_of_the_lips_are_held_by_what_is_half_seen() -> None:
+    seen = regions("background")
+    planes = 0.7 * seen.probabilities
+    planes[class_number("skin")] += np.float32(0.3)
+    found = covering.find(replace(seen, probabilities=planes), MESH)
+    assert found is not None
+    assert found.rigid[LIPS_OUTER].min() == found.rigid[LIPS_INNER].min() == 1
+
+
+def test_a_mask_is_neither_folded_nor_made_skin() -> None:
+    seen, rows = regions("background"), slice(round(MESH[2, 1]) + 3, round(MESH[152, 1]) - 2)
+    image = IMAGE.copy()
+    image[rows] = 240
+    face = faces.make_face(MESH, faces.iris_points(MESH))
+    covered = prepare(image, face, None, with_folds=True, parsed=ParsedSource(seen, seen))
+    assert covered.grown_cheek is None
+    posed = decompose(MESH)
+    shape = posed.shape + 1.2 * folds.load().smile
+    target = RenderTarget(replace(posed, shape=shape).mesh(), np.zeros((2, 2)), np.ones(2))
+    shaded = render_frame(covered, target, None).astype(int)
+    plain = render_frame(replace(covered, folds=None), target, None)
+    mask = slice(rows.start + 4, rows.stop)
+    assert np.abs(shaded - plain)[mask].max() <= 2
+    assert np.abs(shaded - plain).max() > 5
 
 
 def test_a_covered_mouth_does_not_open() -> None:
@@ -52,3 +86,32 @@ def test_a_covered_mouth_does_not_open() -> None:
         opened = render_frame(bare, driven, np.zeros_like(IMAGE))[lips].astype(int)
         shut = render_frame(covered, driven, np.zeros_like(IMAGE))[lips].astype(int)
         assert shut.min() > opened.min() + 20
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_covered_mouth_gives_a_warning_beside_that_of_patches(
+    monkeypatch: pytest.MonkeyPatch, *, asked: bool
+) -> None:
+    seen = regions("cloth")
+    monkeypatch.setattr(SourceNetworks, "parse", lambda *_: ParsedSource(seen, seen))
+    painter = PatchPainter(PatchNet(EYE_CHANNELS, narrow=16), None, is_asked_for=asked)
+    engine = MeshEngine(RunOptions(), "off", mouth="synthetic", painter=painter)
+    blurred = np.asarray(cv2.GaussianBlur(IMAGE, (0, 0), 4.0), np.uint8)
+    source = engine.encode_source(blurred, faces.make_face(MESH, faces.iris_points(MESH)))
+    warning = engine.find_warning(source)
+    assert warning is not None and "covers the source's mouth" in warning
+    assert ("--patches" in warning) == asked
+
+
+@pytest.mark.parametrize("first_is_covered", [True, False])
+def test_pictures_with_and_without_a_mask_are_not_mixed(*, first_is_covered: bool) -> None:
+    seen, face = regions("cloth"), faces.make_face(MESH, faces.iris_points(MESH))
+    parsed = [ParsedSource(seen, seen), None][:: 1 if first_is_covered else -1]
+    first = prepare(IMAGE, face, None, parsed=parsed[0])
+    found = prepare_pictures(first, [(IMAGE, face)], [parsed[1]])
+    assert found.others == () and found.left_out == 1 and found.first.seen_mouths is None
+    alike = prepare_pictures(first, [(IMAGE, face)], [parsed[0]])
+    assert len(alike.others) == 1 and alike.left_out == 0
+    assert (alike.first.seen_mouths is None) == first_is_covered
+    engine = MeshEngine(RunOptions(), "off", mouth="synthetic")
+    assert "--also: 1 not used" in (engine.find_warning(found) or "")

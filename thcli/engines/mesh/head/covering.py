@@ -1,6 +1,8 @@
-"""Masks, hands and microphones before the mouth: rigid pieces on the head, without lips."""
+"""Masks and other objects before the mouth: rigid pieces on the head, without lips."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.sampling import remap
-from thcli.faces.landmarks.topology import LIPS_OUTER
+from thcli.faces.landmarks.topology import LIPS_INNER, LIPS_OUTER
 from thcli.faces.parsing.classes import MOUTH, class_number
 from thcli.faces.parsing.crops import Regions
 
@@ -19,10 +21,20 @@ LEAST_OBJECT, MOST_MOUTH = 0.6, 0.1
 NEAR_LIPS = (0.25, 0.4)  # face heights from the lips: part of the object, not of it
 
 
-def find(regions: Regions, mesh: Array) -> Array | None:
-    """Return how far each point of a mesh (468,) is an object before the mouth, 0..1.
+@dataclass(frozen=True, slots=True)
+class Covering:
+    """An object before the mouth.
 
-    None where the mouth is seen.
+    rigid: (468,) 0..1, how far a point moves with it.  no_skin: (468,) 0..1, how far a point shows
+    it, or the background beside the face.
+    """
+
+    rigid: Array
+    no_skin: Array
+
+
+def find(regions: Regions, mesh: Array) -> Covering | None:
+    """Return the object before the mouth of a face; None where the mouth is seen.
 
     Args:
         regions: of the face.
@@ -32,12 +44,12 @@ def find(regions: Regions, mesh: Array) -> Array | None:
     places = points[None].astype(np.float32)
     front = remap(regions.mask(_OBJECT), places)[0]
     mouth = remap(regions.mask(MOUTH), places)[0]
-    if front[_LIPS].mean() < LEAST_OBJECT or mouth[_LIPS].mean() > MOST_MOUTH:
+    if front[LIPS_OUTER].mean() < LEAST_OBJECT or mouth[LIPS_OUTER].mean() > MOST_MOUTH:
         return None
-    return np.asarray(np.maximum(front * _NEAR, _IS_LIP))
+    return Covering(np.maximum(front * _NEAR, _IS_LIP), np.maximum(front, _IS_LIP))
 
 
 _OBJECT = frozenset({class_number("background"), class_number("cloth")})
-_LIPS = np.concatenate([LIPS_OUTER])
+_LIPS = np.concatenate([LIPS_OUTER, LIPS_INNER])
 _NEAR = 1 - smoothstep(*NEAR_LIPS, anatomy.neutral_distances(_LIPS))
 _IS_LIP = np.isin(np.arange(len(_NEAR)), _LIPS).astype(np.float64)

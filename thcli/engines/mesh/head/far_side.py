@@ -82,23 +82,6 @@ class FarSide:
     mirrored_parts: Parts
 
 
-@dataclass(frozen=True, slots=True)
-class MirrorShare:
-    """Share of a mirror image in a frame.
-
-    points: (468,) of the mirrored texture.  back: 0..1, of `turned_back`.
-    """
-
-    points: Array
-    back: float
-
-    @property
-    def most(self) -> float:
-        """Largest share of any pixel."""
-        most = float(self.points.max())
-        return self.back * max(most, float(smoothstep(*TURNED, most)))
-
-
 def prepare(
     cheek: MirroredCheek,
     mesh: Array,

@@ -75,13 +75,16 @@ def load() -> SmileFolds:
     return SmileFolds(field, table["places"].astype(np.float64), table["smile"].astype(np.float64))
 
 
-def prepare(image: Image, mesh: Array, lines: BrowLines | None) -> SourceFolds:
+def prepare(
+    image: Image, mesh: Array, lines: BrowLines | None, no_skin: Array | None = None
+) -> SourceFolds:
     """Prepare a source.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         lines: that its brows draw, or None.
+        no_skin: (468,) how far a point shows something else; None where nothing covers the face.
     """
     learned = load()
     colours = remap(image, mesh[None, :, :2].astype(np.float32))[0].astype(np.float64)
@@ -90,6 +93,8 @@ def prepare(image: Image, mesh: Array, lines: BrowLines | None) -> SourceFolds:
     own = learned.amount(canonical.decompose(mesh).shape)
     shown = smoothstep(*DARK_RANGE, brightness / max(skin, 1.0))
     shown *= 1 - smoothstep(*BRIGHT_RANGE, brightness)
+    if no_skin is not None:
+        shown = shown * (1 - no_skin)
     return SourceFolds(learned, own, shown, lines)
 
 

@@ -29,7 +29,7 @@ def find(regions: Regions, mesh: Array) -> Array | None:
         mesh: (468, 3) pixels of the image.
     """
     points = transform_points(regions.placement.crop_from_frame, mesh[:, :2])
-    size = float(np.linalg.norm(points[anatomy.FOREHEAD] - points[anatomy.CHIN]))
+    size = anatomy.face_height(points)
     near = box_mean(regions.mask(GLASSES), odd_size(2 * FRAME_RADIUS * size))
     found = remap(near, points[None].astype(np.float32))[0]
     worn = smoothstep(*WORN, float(found[_LENSES].mean()))

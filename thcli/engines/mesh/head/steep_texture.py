@@ -74,11 +74,9 @@ def pulled_positions(normal: Array, mesh: Array, growth: Array | float) -> Array
 def _border_weights() -> Array:
     """Return weights (468,): 1 on the cheeks' border, falling to 0 at BORDER_WIDTH inside."""
     flat = neutral()[:, :2]
-    distance = np.linalg.norm(flat[:, None] - flat[OVAL], axis=-1).min(1)
-    height = np.linalg.norm(flat[anatomy.FOREHEAD] - flat[anatomy.CHIN])
-    border = 1 - smoothstep(0, BORDER_WIDTH, distance / height)
+    border = 1 - smoothstep(0, BORDER_WIDTH, anatomy.neutral_distances(OVAL))
     eyes = flat[anatomy.LEFT_EYE, 1].mean()
-    cheek = smoothstep(-0.05, 0.15, (flat[:, 1] - eyes) / height)
+    cheek = smoothstep(-0.05, 0.15, (flat[:, 1] - eyes) / anatomy.face_height(flat))
     return np.asarray(border * (TEMPLE_SHARE + (1 - TEMPLE_SHARE) * cheek))
 
 

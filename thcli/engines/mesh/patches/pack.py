@@ -17,9 +17,9 @@ from thcli.engines.mesh.patches import inputs
 from thcli.engines.mesh.patches.frames import eye_frame, mouth_frame, sample_patch
 from thcli.engines.mesh.patches.inputs import EyeShape
 
+WIDER = (1.04, 1.15)  # gap of an eye over the source's from which it is not painted
 # Mean shift of the rims since the source, in widths, between which a patch is blended in: an eye
 # or a mouth that does not change keeps the source's own pixels.
-WIDER = (1.04, 1.15)  # gap of an eye over the source's from which it is not painted
 EYE_CHANGE, MOUTH_CHANGE = (0.015, 0.05), (0.01, 0.04)
 
 

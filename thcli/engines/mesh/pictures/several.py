@@ -56,11 +56,13 @@ class SeveralPictures:
     """Pictures of one person. Read-only, so threads may share it.
 
     first: the picture that is animated.  posed: its face.  others: further pictures.
+    left_out: how many are not used, as an object covers the mouth in them, or in the first, alone.
     """
 
     first: MeshSource
     posed: PosedShape
     others: tuple[OtherPicture, ...]
+    left_out: int = 0
 
     @property
     def face(self) -> Face:
@@ -93,14 +95,16 @@ def prepare_pictures(
         _prepare_other(first, own, picture, regions)
         for picture, regions in zip(others, parsed, strict=True)
     ]
+    used = [one for one in prepared if one.source.mouth_hidden == first.mouth_hidden]
     mouths = [
         found
-        for one in prepared
-        if (found := seen_mouths.extract(one.source.image, one.source.mesh)) is not None
+        for one in used
+        if not first.mouth_hidden
+        and (found := seen_mouths.extract(one.source.image, one.source.mesh)) is not None
     ]
     if mouths and first.seen_mouths is None:
         first = replace(first, seen_mouths=seen_mouths.collect(mouths))
-    return SeveralPictures(first, own, tuple(prepared))
+    return SeveralPictures(first, own, tuple(used), len(prepared) - len(used))
 
 
 def _prepare_other(
