@@ -157,3 +157,15 @@ def test_sharpness_that_was_lost_comes_back_and_no_more() -> None:
     before, after, true = (energy(v) for v in (soft[..., 0], mended, sharp[..., 0]))
     assert 1.5 * before < after <= 1.05 * true
     assert np.abs(lost_sharpness(sharp, sharp.astype(np.float32))).max() < 0.01
+
+
+def test_light_that_pulses_around_the_head_stays() -> None:
+    source = texture(picture(0))
+    coarse = blurred(picture(0))
+    first, bright, last = crops([coarse, coarse + np.uint8(2), coarse], source, [0] * 3)
+    linked = [first.link(bright), bright.link(last), last]
+    alone = missing_detail([None, bright, None], 1, source)
+    taken = alone - missing_detail(linked, 1, source)
+    middle = slice(SIDE // 2 - 8, SIDE // 2 + 8)
+    assert taken[middle, middle].mean() > 0.5
+    assert abs(taken[:6, :6].mean()) < 0.1

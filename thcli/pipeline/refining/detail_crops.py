@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from thcli.core.imaging import smoothstep, three_channels
+from thcli.core.imaging import three_channels
 from thcli.core.options import TemplateOptions
 from thcli.core.types import Array32, Crop, Face, Image
 from thcli.engines.mesh.sampling import remap
@@ -20,6 +20,7 @@ from thcli.pipeline.observe.crop_path import WINDOW
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.pipeline.observe.crop_track import CropTrack
 from thcli.pipeline.refining.subjects import DetailSource
+from thcli.refiners.detail.colour import head_mask
 from thcli.refiners.detail.texture import Texture, enlarge_positions
 from thcli.refiners.detail.transfer import CoarseCrop, analyse, colour_gains, missing_detail
 from thcli.refiners.shared.bands import UNIT
@@ -30,7 +31,6 @@ _OVERSAMPLING = 1.25  # of the texture
 _MIN_STEPS = 4
 _STEP = 16  # pixels, of which a side is a multiple
 _RIM = 0.08  # width of the soft rim of a crop over its side
-_HEAD = (0.5, 0.95)  # half sides from the middle between which changes of colour fade
 _EDGE = 0.02  # width over the side of the fade at the edge of the source
 
 
@@ -72,16 +72,6 @@ def crop_change(
         by_level = np.arange(256, dtype=np.float32)[:, None] * gains
         change += cv2.LUT(own.image, by_level[None]) * head_mask(own.image.shape[0])
     return change
-
-
-@lru_cache(maxsize=4)
-def head_mask(side: int) -> Array32:
-    """Return a soft mask of the head, in the middle of a square crop: (N, N, 3) 0..1, read-only."""
-    axis = np.linspace(-1, 1, side, dtype=np.float32)
-    x, y = np.meshgrid(axis, axis)
-    mask = three_channels(np.asarray(1 - smoothstep(*_HEAD, np.hypot(x, y)), np.float32))
-    mask.flags.writeable = False
-    return mask
 
 
 def view_residual(crop: CoarseCrop, change: Array32, texture: Texture, side: int) -> ResidualInput:

@@ -31,12 +31,12 @@ from thcli.pipeline.refining.detail_crops import (
     analyse_face,
     crop_change,
     cut,
-    head_mask,
     source_texture,
     usual_side,
     view_residual,
 )
 from thcli.pipeline.refining.subjects import Subject, tracked_face
+from thcli.refiners.detail.colour import head_mask
 from thcli.refiners.detail.sharpness import lost_sharpness
 from thcli.refiners.detail.steadiness import REACH
 from thcli.refiners.detail.texture import Texture

@@ -6,17 +6,20 @@ show the same surface: eyes that close, mouths that open and shadows of folds do
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.imaging import smoothstep
+from thcli.core.imaging import smoothstep, three_channels
 from thcli.core.types import Array32, Image
 from thcli.engines.mesh.sampling import remap
 from thcli.refiners.detail.texture import PlacedTexture, Texture
 
 _SIDE = 64  # samples per side of a crop
 _HEAD = 0.55  # radius of the samples from the middle, half sides
+_AROUND = (0.5, 0.95)  # half sides from the middle between which changes of colour fade
 _SEEN = 0.5  # visibility times agreement from which a sample counts
 _RANGE = (16, 245)  # levels of 255 between which a sample has colours
 _ENOUGH = (60, 180)  # samples between which the drift counts more and more
@@ -55,6 +58,16 @@ def gains_against(drift: Array32) -> Array32:
     size = float(np.abs(drift).max())
     share = np.float32(1 - smoothstep(*_DRIFT, size))
     return np.asarray(np.exp(share * drift), np.float32)
+
+
+@lru_cache(maxsize=4)
+def head_mask(side: int) -> Array32:
+    """Return a soft mask of the head, in the middle of a square crop: (N, N, 3) 0..1, read-only."""
+    axis = np.linspace(-1, 1, side, dtype=np.float32)
+    x, y = np.meshgrid(axis, axis)
+    mask = three_channels(np.asarray(1 - smoothstep(*_AROUND, np.hypot(x, y)), np.float32))
+    mask.flags.writeable = False
+    return mask
 
 
 def _samples(values: Image | Array32) -> Array32:

@@ -16,7 +16,7 @@ import numpy as np
 from thcli.core.imaging import pixel_positions, smoothstep, three_channels
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.sampling import remap, resize
-from thcli.refiners.detail.colour import gains_against, measure_drift
+from thcli.refiners.detail.colour import gains_against, head_mask, measure_drift
 from thcli.refiners.detail.steadiness import CropFlows, LinkedCrop, steady
 from thcli.refiners.detail.texture import (
     PlacedTexture,
@@ -145,7 +145,7 @@ def missing_detail(window: Sequence[CoarseCrop | None], middle: int, texture: Te
         detail += share * (large_gain * theirs - mine)
     detail *= np.float32(_STRENGTH) * allowed
     change += three_channels(detail)
-    change += resize(steadying.pulse, (side, side))
+    change += resize(steadying.pulse, (side, side)) * head_mask(side)
     return np.asarray(change, np.float32)
 
 
