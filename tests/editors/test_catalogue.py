@@ -84,6 +84,16 @@ def test_invalid_attributes_are_refused(words: list[str], said: str) -> None:
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("word", "offered"),
+    [("moustachio", "moustache"), ("bread", "beard"), ("yung", "young"), ("glases", "eyeglasses")],
+)
+def test_names_that_are_offered_look_alike(word: str, offered: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_attribute(word)
+    assert f"Did you mean {offered}?" in str(caught.value.hint)
+
+
 def test_taking_away_does_not_contradict() -> None:
     assert parse_attributes(["young", "old=-1"]) == {"young": 1.0, "old": -1.0}
     assert parse_attributes(["bald", "bangs=-1", "blond=-1"])["bald"] == 1.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ ADDITIVE_BACKENDS = frozenset({"drawn"})  # these can add an attribute but not r
 PAINTER_ORDER = ("removers", "atlas", "atlas-free", "drawn")
 MAX_STRENGTH = 3.0  # of either sign
 MAX_VARIANTS = 8  # strengths of one attribute in one run
+_NEAR, _NEARLY = 0.6, 0.1  # least likeness of a word that is offered; below the likest one's
 
 
 def attribute_of(name: str) -> Attribute:
@@ -102,13 +103,19 @@ def find_attribute(name: str) -> Attribute:
     if base in NAME_BY_WORD and (plain == base or parse_colour(plain.removeprefix(base))):
         row = BY_NAME[NAME_BY_WORD[base]]
         return replace(row, name=with_colour(row.name, colour)) if colour else row
-    close = get_close_matches(plain, NAME_BY_WORD, n=5, cutoff=0.5)
-    near = dict.fromkeys(NAME_BY_WORD[word] for word in close)
+    close = get_close_matches(plain, NAME_BY_WORD, n=5, cutoff=_NEAR)
+    least = max((_ratio(plain, word) for word in close), default=0.0) - _NEARLY
+    near = dict.fromkeys(NAME_BY_WORD[word] for word in close if _ratio(plain, word) >= least)
     hint = f"Did you mean {', '.join(list(near)[:3])}?" if near else ""
     raise UsageError(
         f"There is no attribute {name.strip()!r}.",
         f"{hint} 'thcli list attributes' shows all.".strip(),
     )
+
+
+def _ratio(one: str, other: str) -> float:
+    """Return the share 0..1 of letters that two words have in common, in their order."""
+    return SequenceMatcher(None, other, one).ratio()
 
 
 def choose_backends(

@@ -14,6 +14,7 @@ from thcli.editors.shared.attribute import AffectedRegion, Attribute, BackendSha
 
 _IDENTITY: tuple[BackendShares, ...] = ((("dva-s", 1.0),), (("dva", 1.0),))
 _ATLAS: BackendShares = (("atlas", 1.0),)
+_FAINT_ATLAS: BackendShares = (("atlas", 0.4),)  # all of it turns cheeks yellow
 _FREE: BackendShares = (("atlas-free", 1.0),)
 _DRAWN: BackendShares = (("drawn", 1.0),)
 _REMOVERS: BackendShares = (("removers", 1.0),)
@@ -206,7 +207,16 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         coloured=True,
         **_FAINTLY_REMOVED,
     ),
-    _attribute("rosy_cheeks", "blush", "Rosy_Cheeks", "face", (_DRAWN, _ATLAS), "rosy", "blush"),
+    _attribute(
+        "rosy_cheeks",
+        "blush",
+        "Rosy_Cheeks",
+        "face",
+        (_DRAWN, _ATLAS),
+        "rosy",
+        "blush",
+        removal=(_FAINT_ATLAS,),
+    ),
     _attribute(
         "pale",
         "pale skin; -1: tanned",

@@ -9,6 +9,7 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32, Image
+from thcli.editors.atlas.removers.outline import lens_outlines
 from thcli.editors.atlas.removers.parts import (
     PARTS,
     canonical_places,
@@ -135,7 +136,8 @@ def _pale_rims(texture: Array32, coded: Image, mask: Array32, skin: Array32) -> 
     extent = np.hypot(sizes[:, cv2.CC_STAT_WIDTH], sizes[:, cv2.CC_STAT_HEIGHT])
     long = extent >= _LONG
     long[0] = False
-    return np.asarray(worn * line * long[labels], np.float32)
+    outlines = lens_outlines(thin / least, free)
+    return np.asarray(worn * np.maximum(line * long[labels], outlines), np.float32)
 
 
 def _mean_around(values: Array32, weight: Array32) -> Array32:
