@@ -13,7 +13,7 @@ from tests.motion.retargeting import canonical_shapes, retargeted, rows
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
-from thcli.motion import canonical, closure, limits, openings, sliders
+from thcli.motion import anatomy, canonical, closure, limits, openings, sliders
 from thcli.motion.canonical import neutral
 from thcli.motion.reference import frames
 from thcli.motion.reference.search import DriverReference
@@ -238,6 +238,24 @@ def test_wide_eyes_of_a_sleepy_clip_open_a_source_no_further_than_wide_eyes() ->
     for driver, highest in ((0.2, 0.3), (0.34, 0.37)):
         opening, _ = rules.eye_openings(np.full((1, 2), driver), np.ones(1))
         assert (opening * own > own).all() and (opening * own < highest).all()
+
+
+def test_wide_eyes_of_a_source_open_further_when_a_drivers_do() -> None:
+    shape = neutral().copy()
+    for rims in anatomy.LIDS:
+        middle = (shape[rims.upper] + shape[rims.lower]) / 2
+        scale = 0.35 / canonical.eye_openings(neutral()).mean()
+        for rim in (rims.upper, rims.lower):
+            shape[rim] = middle + scale * (shape[rim] - middle)
+    assert canonical.eye_openings(shape).mean() > 0.3
+    reference = DriverReference(
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.2)
+    )
+    rules = openings.OpeningRules(
+        shape, reference, 1.0, median_eyes=0.2, shut_eyes=0.05, absolute=False
+    )
+    opening, _ = rules.eye_openings(np.full((1, 2), 0.3), np.ones(1))
+    assert (opening > 1.2).all() and (opening < 1.35).all()
 
 
 def test_an_open_source_takes_parted_lips_as_its_reference_and_can_close() -> None:

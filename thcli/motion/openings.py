@@ -20,6 +20,7 @@ WINK_RANGE = (0.15, 0.35)  # difference of the eyes' openings: below noise, abov
 AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
 # opening of wide eyes, whatever the driver's; share of what lies beyond that and the driver's own
 WIDE_OPENING, WIDER_SHARE = 0.28, 0.2
+LEAST_WIDER = 1.15  # ratio to which eyes open that are wide in the source
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
 SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio where they end
 SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
@@ -102,10 +103,10 @@ class OpeningRules:
     def _limit_wide(self, target: Array, eyes: Array) -> Array:
         """Limit ratios (T, 2) of wide eyes to those with which the source's are wide.
 
-        The ratio to a driver that is sleepy for most of a clip says too much.
+        The ratio to the driver's usual opening says too much, most to a sleepy one's.
         """
         own = np.maximum(self._source_eyes, AWAKE_OPENING)
-        widest = np.maximum(np.maximum(eyes, WIDE_OPENING) / own, 1)
+        widest = np.maximum(np.maximum(eyes, WIDE_OPENING) / own, LEAST_WIDER)
         beyond = np.maximum(target - widest, 0)
         return np.asarray(target - (1 - WIDER_SHARE) * beyond)
 

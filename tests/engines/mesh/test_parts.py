@@ -18,6 +18,7 @@ from thcli.engines.mesh import (
     anatomy,
     eyes,
     mouth,
+    mouth_interior,
     opening,
     raster,
     unfold,
@@ -215,8 +216,10 @@ def test_tone_gain_is_bounded(red: float, green: float, blue: float) -> None:
 
 def test_a_mouth_below_dark_skin_grows_no_white_blocks_in_a_pale_face() -> None:
     """Teeth are as light in dark skin as in pale skin, so that skins say little about them."""
-    teeth = mouth.tone_gain(np.full(3, 220.0), np.full(3, 60.0)) * 150
-    assert (teeth < 0.96 * 220).all()
+    pale, teeth = np.full(3, 220.0), np.full((1, 1, 3), 150, np.float32)
+    enamel = float(mouth_interior.prepare(FACE, pale).enamel.mean())
+    light = float(mouth.match_tone(teeth, pale, np.full(3, 60.0), 1.0, enamel).max())
+    assert 150 < light < 0.96 * 220 and light < 1.3 * enamel
 
 
 def test_a_grey_source_gets_a_grey_mouth_and_highlights_are_not_clipped() -> None:
@@ -237,6 +240,24 @@ def test_the_drivers_teeth_are_no_brighter_than_a_dim_source_has_them() -> None:
     assert out.max() < 1.3 * 105 and (np.diff(out[0, :, 0]) > 0).all()
     shade = teeth[0, :, 0] * 70 / 60 < 105
     assert np.allclose(out[0, shade, 0], teeth[0, shade, 0] * 70 / 60, rtol=1e-4)
+
+
+@pytest.mark.parametrize("skin", [(180.0, 20, 20), (20.0, 40, 180)])
+def test_the_drivers_teeth_are_as_bright_as_drawn_ones_in_coloured_light(
+    skin: tuple[float, float, float],
+) -> None:
+    tone, present = np.array(skin), np.array([190.0, 150, 130])
+    enamel = mouth_interior.prepare(FACE, tone).enamel
+    teeth = np.full((1, 1, 3), 200, np.float32)
+    out = mouth.match_tone(teeth, tone, present, 1.0, float(enamel.mean()))[0, 0]
+    assert out.max() > 120 and enamel.mean() < out.mean() < 1.3 * enamel.mean()
+
+
+def test_the_drivers_mouth_in_black_skin_divides_by_nothing() -> None:
+    teeth = np.full((1, 1, 3), 200, np.float32)
+    with np.errstate(divide="raise", invalid="raise"):
+        out = mouth.match_tone(teeth, np.zeros(3), np.full(3, 150.0), 1.0, 0.0)
+    assert np.isfinite(out).all() and out.max() < 1.5
 
 
 @pytest.mark.parametrize("shut", [(True, True), (True, False), (False, True)])

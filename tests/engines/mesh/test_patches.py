@@ -189,6 +189,8 @@ def test_eyes_wider_than_the_sources_are_not_painted_by_networks() -> None:
     for ring in EYES:
         wide[ring[9:]] -= 0.4 * (wide[ring[1:8]] - wide[ring[:8:-1]])[::-1]
     assert pack.eye_changes(patches, wide) == (0, 0)
+    aside = replace(patches.iris, centre=patches.iris.centre + np.array([0.3, 0]))
+    assert min(pack.eye_changes(replace(patches, iris=aside), wide)) > 0.5
     assert min(pack.eye_changes(patches, shut_eyes(source.mesh))) == 1
 
 

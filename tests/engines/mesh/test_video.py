@@ -194,15 +194,21 @@ def test_a_mouth_that_is_all_lip_is_not_kept() -> None:
     assert seen_mouths.extract(image, mesh) is not None
 
 
-def test_teeth_fade_to_the_dark_of_the_mouth_in_a_slit() -> None:
-    mesh = mouth_mesh(0.3)
+@pytest.mark.parametrize(
+    ("seen_gap", "gaps"), [(0.06, (0.015, 0.035, 0.06)), (0.3, (0.015, 0.035, 0.12))]
+)
+def test_teeth_fade_to_the_dark_of_the_mouth_in_a_slit(
+    seen_gap: float, gaps: tuple[float, ...]
+) -> None:
+    """A slit is as narrow after a clip that shows wide mouths alone."""
+    mesh = mouth_mesh(seen_gap)
     image = np.full((256, 256, 3), (180, 70, 75), np.uint8)
     cv2.fillPoly(image, [mesh[LIPS, :2].round().astype(np.int32)], (220, 218, 210))
     seen = seen_mouths.extract(image, mesh)
     assert seen is not None
     seen = replace(seen, dark=np.full(3, 20.0))
     light = []
-    for gap in (0.06, 0.15, 0.3):
+    for gap in gaps:
         target = fit_opening(mouth_mesh(gap), LIPS)
         u, v = local_coordinates(target, (slice(0, 256), slice(0, 256)))
         rims = target.rims(u)

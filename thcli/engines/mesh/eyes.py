@@ -52,6 +52,11 @@ class EyeTexture:
     sees_iris: bool = False
 
 
+def is_round(iris_u: float) -> bool:
+    """Return whether an iris there along an eye is away from its corners; see `_uncover`."""
+    return bool(ROUND_IRIS[0] < iris_u < ROUND_IRIS[1])
+
+
 def visibilities(eyes: tuple[EyeTexture, ...], target: Array) -> list[float]:
     """Compute how much of each eyeball shows in a target mesh, 0 (closed) to 1."""
     out = []
@@ -224,8 +229,8 @@ def extract_eyes(
             rim = eye_opening.to_local(iris[side])
             distances = np.linalg.norm(rim[1:] - rim[0], axis=1)
             centre, radius = rim[0], float(np.clip(distances.mean(), 0.1, 0.3))
-        seen = iris is not None and ROUND_IRIS[0] < centre[0] < ROUND_IRIS[1]
-        eyes.append(EyeTexture(image, eye_opening, centre, radius, sees_iris=bool(seen)))
+        seen = iris is not None and is_round(centre[0])
+        eyes.append(EyeTexture(image, eye_opening, centre, radius, sees_iris=seen))
     is_open = [eye.opening.gap >= CLOSED_GAP for eye in eyes]
     if all(is_open):
         return tuple(eyes)

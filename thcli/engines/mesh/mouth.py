@@ -21,8 +21,8 @@ LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour i
 # Of a picture in grey or one tint to one in natural colours: red less blue of the skin, over its
 # brightest; red over green and blue of the lips, over the skin's
 WARM_RANGE, REDDER_RANGE = (0.02, 0.12), (1.16, 1.3)
-SHOULDER = np.float32(230.0)  # brightness above which highlights are compressed
-MOST_OVER_ENAMEL = 1.3  # brightness of highlights, over that of the source's enamel
+SHOULDER = 230.0  # brightness above which highlights are compressed
+MOST_OVER_ENAMEL = 1.3  # mean of the channels of highlights, over that of the source's enamel
 # Pixels of the driver's mouth for one of the source's, from which it is blurred
 LEAST_SHRINKING = 1.2
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
@@ -108,21 +108,25 @@ def match_tone(
         colour: (h, w, 3) float32, 0..255.
         wanted, present: (3,) skin tones.
         natural: of the picture with the wanted tone, see `natural_colour`.
-        enamel: brightness of teeth in that picture. The ratio of skins makes those of dark skin, or
-            of hard light, glow in the shade.
+        enamel: mean of the channels of teeth in that picture. The ratio of skins makes those of
+            dark skin, or of hard light, glow in the shade.
 
     Returns:
         (h, w, 3) float32, 0..255.
     """
     out = colour * tone_gain(wanted, present).astype(np.float32)
     out = keep_colour(warm_up(out, wanted), wanted, natural)
-    brightest = np.maximum(out.max(-1, keepdims=True), 1)
-    most = min(255.0, MOST_OVER_ENAMEL * enamel)
-    shoulder = np.float32(min(float(SHOULDER), enamel))
-    room = np.float32(most) - shoulder
-    beyond = np.maximum(brightest - shoulder, 0)
-    compressed = np.minimum(brightest, shoulder) + room * (1 - np.exp(-beyond / room))
-    return np.asarray(out * (compressed / brightest), np.float32)
+    enamel = max(enamel, 1.0)  # 0 beside black skin
+    out = out * _compression(out.mean(-1, keepdims=True), enamel, MOST_OVER_ENAMEL * enamel)
+    return np.asarray(out * _compression(out.max(-1, keepdims=True), SHOULDER, 255.0), np.float32)
+
+
+def _compression(levels: Array32, shoulder: float, most: float) -> Array32:
+    """Compute the factors that keep levels below the most, and those up to the shoulder as is."""
+    levels, room = np.maximum(levels, np.float32(1)), np.float32(most - shoulder)
+    beyond = np.maximum(levels - np.float32(shoulder), 0)
+    kept = np.minimum(levels, np.float32(shoulder)) + room * (1 - np.exp(-beyond / room))
+    return np.asarray(kept / levels, np.float32)
 
 
 def render_driver_mouth(

@@ -29,7 +29,7 @@ CANDIDATES = 6  # frames that are compared for each of them
 LEAST_SHOWN = 0.5  # of `lip_rims.shows_inside`, from which a frame shows the inside
 RIM_REACH = 0.03  # widths to each side of a rim between which its contrast is measured
 DRAWN_RANGE = (3.0, 5.0)  # gap over the widest seen, between which the inside is drawn instead
-NARROW_RANGE = (0.3, 0.9)  # gap over the narrowest seen, below which the inside is dark
+NARROW_RANGE = (0.3, 0.9)  # gap over LEAST_GAP or less that was seen, below which it is dark
 UPPER_RANGE = (0.8, 1.0)  # share of a seen gap below the upper lip over which its part ends
 LOWER_RANGE = (0.1, 0.35)  # the same above the lower lip
 DARK_SHARE = 0.08  # of the pixels between open lips, those of the cavity
@@ -91,7 +91,7 @@ class SeenMouths:
         colour = _sample(low, uv, rims, gap, tone)
         if part == 0:  # teeth squeezed into a slit would be a white line
             dark = (low.dark * tone_gain(tone, low.tone)).astype(np.float32)
-            narrow = 1 - float(smoothstep(*NARROW_RANGE, gap / low.lips.gap))
+            narrow = 1 - float(smoothstep(*NARROW_RANGE, gap / min(low.lips.gap, LEAST_GAP)))
             return colour + np.float32(narrow) * (dark - colour)
         wider = _sample(high, uv, rims, gap, tone)
         return colour + np.float32(part) * (wider - colour)

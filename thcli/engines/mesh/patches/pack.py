@@ -10,7 +10,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
-from thcli.engines.mesh.eyes import CLOSED_GAP
+from thcli.engines.mesh.eyes import CLOSED_GAP, is_round
 from thcli.engines.mesh.mouth_interior import MouthInterior
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches import inputs
@@ -70,7 +70,8 @@ def eye_changes(source: SourcePatches, target: Array) -> tuple[float, float]:
     for side, (own, ring) in enumerate(zip(source.openings, EYES, strict=True)):
         eye = opening.fit_opening(target, ring)
         change = opening_change(own, eye, EYE_CHANGE)
-        if source.iris.radius[side] > 0 and own.gap >= CLOSED_GAP:
+        is_uncovered = source.iris.radius[side] > 0 and is_round(source.iris.centre[side, 0])
+        if is_uncovered and own.gap >= CLOSED_GAP:
             change *= 1 - float(smoothstep(*WIDER, eye.gap / own.gap))
         changes.append(change)
     return changes[0], changes[1]
