@@ -52,6 +52,11 @@ TEXTS = {
     "no pale and tired face": {"pale": -1.0, "bags_under_eyes": -1.0},
     "not old or wrinkled": {"old": -1.0},
     "not smiling but old": {"smiling": -1.0, "old": 1.0},
+    "she doesn't have glasses": {"eyeglasses": -1.0},
+    "don't add a beard": {"beard": -1.0},
+    "don't add glasses and a beard": {"eyeglasses": -1.0, "beard": -1.0},
+    "he doesn't have glasses and smiles": {"eyeglasses": -1.0, "smiling": 1.0},
+    "he shouldn't have glasses, but a smile": {"eyeglasses": -1.0, "smiling": 1.0},
     "a thick grey beard": {"beard#9c9a97": 1.5},
     "a thick beard and red glasses": {"beard": 1.5, "eyeglasses#a8391c": 1.0},
 }
@@ -66,6 +71,11 @@ REFUSED = {
     "a zombie": "zombie",
     "eine l\u00e4chelnde Frau": "l\u00e4chelnde",
     "a man without sunglasses": "without sunglasses",
+    "don't remove the beard, make her older": "negation before remove",
+    "don't take off the glasses": "negation before take",
+    "not without glasses": "negation before without",
+    "don't give the man a beard": "negation before man",
+    "not a man": "negation before man",
     "a face": "nothing that changes",
     "a woman with glases": "glasses",
 }

@@ -11,15 +11,17 @@ NEGATIONS = frozenset(
     split_words("without no not remove minus never take neither dont doesnt shouldnt isnt")
 )
 _LASTING = frozenset(
-    split_words("without no remove minus take neither")
+    split_words("without no remove minus take neither dont doesnt shouldnt")
 )  # up to the next "with", "who" or noun
-RESETS = frozenset(("with", "who", "but", "has", "have", "having", "is", "add"))
+ALWAYS = frozenset(("who", "but"))
+RESETS = ALWAYS | frozenset(("with", "has", "have", "having", "is", "add"))
+"""Words that end a negation; of a negation that waits for its thing, only `ALWAYS` do."""
 _STATES = frozenset(
     split_words(
         "smiling happy cheerful laughing grinning serious unsmiling young younger youthful old "
         "older elderly aged wrinkled tanned suntanned pale tired bearded unshaven shaved shaven "
         "moustached blond blonde brunette redheaded chubby plump fat thin slim masculine feminine "
-        "attractive pretty handsome beautiful bespectacled"
+        "attractive pretty handsome beautiful bespectacled smiles laughs"
     )
 )
 """Words that say what somebody is like: "no glasses, older" takes only the glasses away."""
@@ -38,6 +40,11 @@ class Negation:
     holds: bool = False
     lasts: bool = False
     had: Literal["", "thing", "state"] = ""
+
+    @property
+    def waits(self) -> bool:
+        """True before it has read what it negates."""
+        return self.holds and not self.had
 
     @staticmethod
     def opened_by(word: str) -> Negation:
