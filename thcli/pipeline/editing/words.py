@@ -35,7 +35,7 @@ from thcli.pipeline.editing.known_words import (
     TONES,
     Meaning,
 )
-from thcli.pipeline.editing.negation import ALWAYS, NEGATIONS, RESETS, Negation
+from thcli.pipeline.editing.negation import NEGATIONS, RESETS, Negation
 
 Phrase = tuple[str, ...]
 
@@ -126,8 +126,7 @@ def describe(text: str) -> Description:
                 out.unclear.append(word)
             negation = Negation.opened_by(word)
         elif word in RESETS:
-            if word in ALWAYS or not negation.waits:
-                negation = Negation()
+            negation.reset(word)
         elif word not in _FILLERS:
             out.unknown.append(word)
         at += length
