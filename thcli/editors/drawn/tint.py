@@ -12,7 +12,7 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
-from thcli.editors.drawn.appearance import LOG_FLOOR
+from thcli.editors.drawn.appearance import LOG_FLOOR, Appearance
 from thcli.editors.drawn.hair_matte import hair_matte
 from thcli.editors.drawn.scene import Scene
 from thcli.faces.parsing.classes import BROWS, EARS, NECK, SKIN
@@ -93,7 +93,7 @@ def dye_hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
     Hair that is grey already gets no grey.
     """
     if dye == DYES["gray_hair"]:
-        strength *= 1 - _grey_already(scene)
+        strength *= 1 - grey_already(scene.appearance)
     matte = hair_matte(scene)
     roots = 1 - np.float32(_UNDYED) * matte.roots * (1 - grey_strands(scene))
     dyed = matte.cover * roots
@@ -125,9 +125,9 @@ def dye_hair(out: Array32, scene: Scene, dye: Dye, strength: float) -> None:
     part += np.float32(min(strength, 1.0)) * share * (wanted[..., None] * colour - own)
 
 
-def _grey_already(scene: Scene) -> float:
+def grey_already(appearance: Appearance) -> float:
     """Return 0..1, how surely all of the hair is grey."""
-    hair, skin = scene.appearance.hair, float(scene.appearance.skin.mean())
+    hair, skin = appearance.hair, float(appearance.skin.mean())
     saturation = float((hair.max() - hair.min()) / max(float(hair.max()), 1.0))
     bright = float(hair.mean()) / max(skin, 20.0)
     return float((1 - smoothstep(*_GREY_HUE, saturation)) * smoothstep(*_GREY_TONE, bright))

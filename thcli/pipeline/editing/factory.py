@@ -9,7 +9,6 @@ from thcli.core.errors import UsageError
 from thcli.core.events import Listener
 from thcli.core.options import EditOptions, EditRegion, RunOptions
 from thcli.core.protocols import Painter
-from thcli.editors.atlas.painter import AtlasPainter
 from thcli.editors.backends import PAINTERS
 from thcli.editors.catalogue import attribute_of, is_free, stage_of
 from thcli.editors.edit_file import EditFile
@@ -21,8 +20,8 @@ from thcli.pipeline.editing.identity_edits import (
     load_recombined_step,
     load_text_step,
 )
+from thcli.pipeline.editing.no_change import notice_of
 from thcli.pipeline.editing.request import GENDER, EditRequest, resolve_gender
-from thcli.pipeline.editing.serious_face import SeriousFaceNotice
 from thcli.pipeline.editing.steps import EditorStep, EditStep, FaceView, PainterStep
 from thcli.pipeline.editing.worn_glasses import WornGlassesStep
 
@@ -53,9 +52,7 @@ def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list
             _painter_strengths(name, painter, resolve_gender(strengths, male=True))
             of_face = PainterStrengths(name, painter, strengths, options.run)
             step = _painter_step(name, painter, of_face, regions, options.run)
-            if isinstance(painter, AtlasPainter):
-                step = replace(step, notice=SeriousFaceNotice(painter, on))
-            steps.append(step)
+            steps.append(replace(step, notice=notice_of(painter, on)))
     return _take_off_glasses(request, steps, options, on)
 
 

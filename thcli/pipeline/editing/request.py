@@ -190,7 +190,7 @@ def _text_as_attributes(options: EditOptions) -> dict[str, float] | None:
 
 
 def refuse_description(said: Description) -> None:
-    """Raise UsageError for words that are unknown, cannot be done or contradict each other."""
+    """Raise UsageError for words that are unknown, unclear, impossible or contradictory."""
     if said.unknown:
         near = {word: nearest_words(word) for word in said.unknown}
         hints = [f"Near {word}: {', '.join(found)}." for word, found in near.items() if found]
@@ -200,6 +200,11 @@ def refuse_description(said: Description) -> None:
         raise UsageError(
             f"The word{plural} {', '.join(said.unknown)} of the text cannot be edited.",
             " ".join([*hints, f"It can name {_examples()}.", OPENAI_HINT]),
+        )
+    if said.unclear:
+        raise UsageError(
+            f"The negation before {', '.join(said.unclear)} is not understood.",
+            f"Name what changes or goes, as in 'no glasses, a beard'. It can name {_examples()}.",
         )
     if said.impossible:
         raise UsageError(

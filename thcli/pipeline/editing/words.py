@@ -67,6 +67,7 @@ class Description:
     unknown: words that no rule knows.
     impossible: things that no engine does, with what can be done instead.
     contradictory: attributes that it both adds and takes away.
+    unclear: second negations and nouns directly behind a negation ("don't remove", "not a man").
     """
 
     attributes: dict[str, float] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class Description:
     unknown: list[str] = field(default_factory=list)
     impossible: list[str] = field(default_factory=list)
     contradictory: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
 
 
 @cache
@@ -101,6 +103,8 @@ def describe(text: str) -> Description:
         if kind == "degree":
             degree *= DEGREES[" ".join(words[at : at + length])]
         elif kind == "noun":
+            if negation.waits:
+                out.unclear.append(word)
             out.noun.update(NOUNS.get(word, ()))
             negation = Negation()
         elif kind == "meaning":
@@ -118,9 +122,11 @@ def describe(text: str) -> Description:
             degree = 1.0
             negation.applied(word)
         elif word in NEGATIONS:
+            if negation.waits:
+                out.unclear.append(word)
             negation = Negation.opened_by(word)
         elif word in RESETS:
-            negation = Negation()
+            negation.reset(word)
         elif word not in _FILLERS:
             out.unknown.append(word)
         at += length
