@@ -17,6 +17,7 @@ import pytest
 from tests.faces.model3d.bfm.made_model import made_model
 from tests.golden import fill
 from tests.pipeline.command_line import to_argv
+from tests.pipeline.face_clip import write_face_clip
 from tests.pipeline.fake_voices import BarVoice
 from tests.voices import test_real3d
 from thcli import media
@@ -233,6 +234,17 @@ def test_dry_run(portrait: Path, wave: Wave, tmp_path: Path, capsys: Any, fps: s
     assert (report["would_make"], report["size"]) == (2 * int(fps), "256x256")
     assert report["estimate"] > 0
     assert [path.name for path in tmp_path.iterdir()] == [sound.name]
+
+
+def test_a_dry_run_refuses_one_image_by_its_name(
+    portrait: Path, wave: Wave, tmp_path: Path, capsys: Any
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_face_clip(clip, 10)
+    for face in (portrait, clip):
+        out = tmp_path / "x.png"
+        assert run(["speak", str(face), str(wave()), "-o", str(out), "--dry-run"]) == 2
+        assert f"{out} holds one image" in capsys.readouterr().err
 
 
 def test_silence_is_reported_and_keeps_the_mouth_closed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from thcli.editors.atlas.removers.painter import load_file
 from thcli.editors.atlas.removers.parts import PARTS, REMOVABLE
 from thcli.evaluate.datasets.labelled_images import read_labelled_folder
 from thcli.train.atlas.train import write_synthetic_faces
+from thcli.train.core.checkpoints import save_tensors
 from thcli.train.data.face_tools import FaceTools
 from thcli.train.removers import spectacles
 from thcli.train.removers.batches import RemoverBatches
@@ -177,6 +179,42 @@ def test_a_run_starts_from_the_weights_of_another(tmp_path: Path, pairs: StoredP
     assert all((task.priors[part].mean == priors[part].mean).all() for part in PARTS)
     with pytest.raises(WeightsError, match="instead"):
         RemoverTask(replace(options, narrow=4), model_options, silent)
+
+
+@pytest.mark.parametrize("trained", ["worn", "makeup"])
+def test_a_network_that_is_not_trained_changes_nothing(
+    trained: RemoverNetwork, pairs: StoredPairs, tmp_path: Path
+) -> None:
+    """It can be trained from there by a later run."""
+    torch.manual_seed(0)
+    events: list[Any] = []
+    options = TrainOptions(narrow=8, size=512)
+    task = RemoverTask(options, RemoverTrainOptions(network=trained), events.append)
+    other: RemoverNetwork = "makeup" if trained == "worn" else "worn"
+    assert [event.message for event in events if other in event.message]
+    data = RemoverBatches(pairs, 2, 0, flip=False, network=other)
+    task.priors, batch = data.priors, data.batch(0)
+    changes = {
+        name: (run_network(network, batch).apply(batch["worn"]) - batch["worn"]).abs().max()
+        for name, network in task.networks.items()
+        if isinstance(network, RemoverNet)
+    }
+    assert changes[other] < 1e-5 < changes[trained]
+    states = {name: network.state_dict() for name, network in task.networks.items()}
+    save_tensors(start := tmp_path / "start.safetensors", task.export_tensors(states), {})
+    later = RemoverTask(options, RemoverTrainOptions(network=other, start=str(start)), silent)
+    assert run_network(later.net, batch).mask.max() > 0.2
+
+
+def test_weights_of_one_network_are_refused(tmp_path: Path, pairs: StoredPairs) -> None:
+    """As the layout before had it."""
+    priors = prior_tensors(RemoverBatches(pairs, 2, 0, flip=False).priors)
+    file = tmp_path / "before.safetensors"
+    save_file({"net.out.bias": torch.zeros(16)} | priors, file)
+    with pytest.raises(WeightsError, match="both networks"):
+        load_file(file, RUN)
+    with pytest.raises(WeightsError, match="both networks"):
+        RemoverTask(TrainOptions(size=512), RemoverTrainOptions(start=str(file)), silent)
 
 
 def test_make_up_has_its_own_items(pairs: StoredPairs) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from thcli.media.info import MediaInfo
 from thcli.media.writing.target import OutputTarget
 from thcli.motion.codec.format import Tag, pack
 from thcli.motion.file.format import SUFFIX
+from thcli.pipeline.check_options import is_lip_sync
 from thcli.pipeline.conference.incoming import IncomingStream
 from thcli.pipeline.conference.sending import create_stream_file
 from thcli.pipeline.editing.other_faces import OTHER_FACES, span_of
@@ -41,7 +41,13 @@ from thcli.pipeline.editing.variants import variant_targets
 from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
-from thcli.pipeline.job.spans import frames_in_span, least_frames
+from thcli.pipeline.job.spans import (
+    frames_in_span,
+    frames_of_lip_sync,
+    frames_until_the_shorter_end,
+    least_frames,
+    least_of_lip_sync,
+)
 from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.pose_driver import probe_driver
 from thcli.pipeline.refining.refine_pass import STAGES as REFINE_STAGES
@@ -93,7 +99,7 @@ def rehearse_reenact(
         total = frames_in_span(driver, options.read)
         if made.details.get("source") == "video":
             clip = media.probe(source, options.read)
-            total = _frames_until_the_shorter_end(clip, driver, options.read)
+            total = frames_until_the_shorter_end(clip, driver, options.read)
             target = output_path(output, named, driver.path, clip, "reenact")
         size = media.probe(made.output or "", options.read).size
         return _estimate(job, target, made, total, size, _per_frame(made))
@@ -117,7 +123,12 @@ def rehearse_speak(
         path = job.seekable(audio)
         speech_track = read_speech(path, options, job)
         named = preview_stem(f"{Path(face).stem}_{Path(audio).stem}", options)
-        target = output_path(output, named, audio, speech_track.info, "speak")
+        total: int | None = len(speech_track.pts)
+        seconds = Fraction(speech_track.recording.length, speech_track.recording.rate)
+        least = 0 if str(output).endswith(SUFFIX) else len(speech_track.pts)
+        if is_lip_sync(face, output, options):
+            least = least_of_lip_sync(media.probe(face, options.read), options.read, seconds)
+        target = output_path(output, named, audio, speech_track.info, "speak", least)
         OutputTarget(target, options.output.overwrite).check(0)
         first = options.sound.start + TRIAL_FRAMES / DEFAULT_FRAME_RATE
         end = first if options.sound.end is None else min(options.sound.end, first)
@@ -134,12 +145,10 @@ def rehearse_speak(
         moves_only = made.output is None or name.endswith(SUFFIX)
         size = None if moves_only else media.probe(made.output or "", options.read).size
         more = {"voice": made.details["voice"]}
-        total: int | None = len(speech_track.pts)
         if made.details.get("source") == "video":
             more["source"] = "video"
-            clip, seconds = media.probe(face, options.read), speech_track.recording.length
-            length = Fraction(seconds, speech_track.recording.rate)
-            total = _frames_of_lip_sync(clip, length, options.footage)
+            clip = media.probe(face, options.read)
+            total = frames_of_lip_sync(clip, seconds, options.footage)
         return _estimate(job, target, made, total, size, _per_frame(made), more)
 
 
@@ -326,24 +335,3 @@ def _trial_name(output: PathLike | None, suffix: str = ".mp4") -> str:
 def _first_frames(info: MediaInfo, read: ReadOptions, count: int) -> ReadOptions:
     end = read.start + float(count / (info.rate or Fraction(25)))
     return replace(read, end=end if read.end is None else min(read.end, end))
-
-
-def _frames_of_lip_sync(clip: MediaInfo, speech: Fraction, options: FootageOptions) -> int | None:
-    """Return the frames of a video whose lips are spoken anew, None when it does not say."""
-    if clip.frames is None or not clip.duration or options.keeps_rest:
-        return clip.frames
-    if options.loop == "none" and clip.duration < speech:
-        return clip.frames
-    return ceil(clip.frames * speech / clip.duration)
-
-
-def _frames_until_the_shorter_end(
-    clip: MediaInfo, driver: MediaInfo, read: ReadOptions
-) -> int | None:
-    """Return the frames of a source video: until the shorter end; an image drives all of them."""
-    if driver.kind == "image" or not driver.duration:
-        return frames_in_span(clip, read)
-    length = float(driver.duration)
-    return frames_in_span(
-        clip, replace(read.whole, end=min(read.end or length, length) - read.start)
-    )

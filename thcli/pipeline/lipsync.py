@@ -38,7 +38,7 @@ from thcli.pipeline.job.job import Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
 from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
-from thcli.pipeline.job.spans import least_frames
+from thcli.pipeline.job.spans import least_of_lip_sync
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.background import KEEP
@@ -80,7 +80,7 @@ def lip_sync(
         stem = f"{Path(video).stem}_{Path(audio).stem}"
         info = media.probe(video, options.read)
         seconds = Fraction(speech.recording.length, speech.recording.rate)
-        least = least_frames(info, replace(options.read.whole, end=float(seconds)))
+        least = least_of_lip_sync(info, options.read, seconds)
         target = output_path(
             output, preview_stem(stem, options), audio, speech.info, "speak", least
         )

@@ -7,7 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from PIL import Image as Pillow
 
+from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.options import ReadOptions
 from thcli.media.info import MediaInfo
@@ -36,3 +38,12 @@ def test_a_range_surely_has_half_of_its_share_of_the_frames() -> None:
         assert least_frames(CLIP, ReadOptions(start=start, end=end)) == least
     assert least_frames(replace(CLIP, frames_exact=False), ReadOptions()) == 0
     assert least_frames(replace(CLIP, frames=None), ReadOptions(start=1.0)) == 0
+
+
+def test_an_animation_may_hold_one_frame_over_a_range(tmp_path: Path) -> None:
+    shades = [Pillow.new("L", (8, 8), 10 * n) for n in range(20)]
+    file, times = tmp_path / "hold.gif", [5000, *[100] * 19]
+    shades[0].save(file, save_all=True, append_images=shades[1:], duration=times)
+    info = media.probe(file, ReadOptions())
+    assert info.frames == least_frames(info, ReadOptions()) == 20
+    assert least_frames(info, ReadOptions(end=2.0)) <= 1

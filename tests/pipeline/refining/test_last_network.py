@@ -135,6 +135,7 @@ def test_a_resumed_run_and_one_thread_give_the_same_frames(
     with monkeypatch.context() as patch:
         patch.setattr(RefinePass, "frames", interrupted)
         assert run(again) == 130
+    assert (tmp_path / ".resumed.mkv.thcli-resume" / "000000.packets").exists()
     assert run(again) == 0
     assert run([*base, "-o", str(whole), "--threads", "1"]) == 0
     frames = read_images(whole)

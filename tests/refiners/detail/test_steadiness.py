@@ -98,3 +98,16 @@ def test_light_that_pulses_is_averaged_and_a_lasting_change_stays(
     crops = [crop_at(x, light=level) for x, level in zip((0, 1, 2, 3, 4), lights, strict=True)]
     pulse = steady(linked(crops), 2).pulse[10:-10, 10:-10]
     assert abs(light + pulse.mean() - left) < 0.25 and np.abs(pulse - pulse.mean()).mean() < 0.6
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.15])
+def test_a_mouth_that_opens_for_one_frame_is_no_pulse_in_any_light(gain: float) -> None:
+    crops = []
+    for opened in (False, False, True, False, False):
+        face = cv2.resize(picture(), (SIDE, SIDE)).astype(np.float32) / 4 + 32
+        if opened:
+            cv2.ellipse(face, (48, 48), (14, 7), 0, 0, 360, (26, 26, 26), -1)
+        image: Image = np.rint(cv2.GaussianBlur(face, (0, 0), 1.0) * gain).astype(np.uint8)
+        crops.append(ReducedCrop(image, image, image, grid(), np.eye(3), 1.0))
+    depth = float(crops[0].image[48, 48].mean()) - float(crops[2].image[48, 48].mean())
+    assert depth > 3 and steady(linked(crops), 2).pulse[24, 24].mean() < 0.2 * depth

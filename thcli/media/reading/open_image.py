@@ -17,7 +17,7 @@ from thcli.media.reading.pixel_limit import PixelLimit, too_large_error
 
 # no PostScript or PDF, which other programs would render, and no scientific containers
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "PPM", "JPEG2000")
-_ANIMATED = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")  # the second image of a JPEG is no frame
+ANIMATED = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")  # the second image of a JPEG is no frame
 # raised by Pillow for damaged files
 FAILURES = (
     OSError,
@@ -75,7 +75,7 @@ def _open(path: Path, limit: PixelLimit) -> Pillow.Image:
 
 def is_animation(image: Pillow.Image) -> bool:
     """Return whether an open image has several frames."""
-    return image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
+    return image.format in ANIMATED and bool(getattr(image, "is_animated", False))
 
 
 def count_frames(image: Pillow.Image) -> int:

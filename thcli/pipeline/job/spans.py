@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from thcli.core.options import ReadOptions
+from dataclasses import replace
+from fractions import Fraction
+from math import ceil
+
+from thcli.core.options import FootageOptions, ReadOptions
 from thcli.media.info import MediaInfo
+from thcli.media.reading.open_image import ANIMATED
 
 
 def frames_in_span(info: MediaInfo, read: ReadOptions) -> int | None:
@@ -18,8 +23,43 @@ def frames_in_span(info: MediaInfo, read: ReadOptions) -> int | None:
 def least_frames(info: MediaInfo, read: ReadOptions) -> int:
     """Return how many frames a range has at least, 0 when that is unknown.
 
-    Half of its share of the frames where it is cut: they need not be evenly spaced.
+    Half of its share of the frames where it is cut: they need not be evenly spaced. Animations
+    hold frames for any time.
     """
-    count = (frames_in_span(info, read) or 0) if info.frames_exact else 0
     is_cut = read.start > 0 or read.end is not None
+    if is_cut and info.container.upper() in ANIMATED:
+        return 0
+    count = (frames_in_span(info, read) or 0) if info.frames_exact else 0
     return max(count // 2 if is_cut else count, 0)
+
+
+def least_of_lip_sync(info: MediaInfo, read: ReadOptions, speech: Fraction) -> int:
+    """Return how many frames of a video whose lips are spoken anew there are at least.
+
+    Args:
+        info: the video.
+        read: range of it.
+        speech: seconds of the sound.
+    """
+    return least_frames(info, replace(read.whole, end=float(speech)))
+
+
+def frames_of_lip_sync(clip: MediaInfo, speech: Fraction, options: FootageOptions) -> int | None:
+    """Return the frames of a video whose lips are spoken anew, None when it does not say."""
+    if clip.frames is None or not clip.duration or options.keeps_rest:
+        return clip.frames
+    if options.loop == "none" and clip.duration < speech:
+        return clip.frames
+    return ceil(clip.frames * speech / clip.duration)
+
+
+def frames_until_the_shorter_end(
+    clip: MediaInfo, driver: MediaInfo, read: ReadOptions
+) -> int | None:
+    """Return the frames of a source video: until the shorter end; an image drives all of them."""
+    if driver.kind == "image" or not driver.duration:
+        return frames_in_span(clip, read)
+    length = float(driver.duration)
+    return frames_in_span(
+        clip, replace(read.whole, end=min(read.end or length, length) - read.start)
+    )

@@ -28,6 +28,7 @@ _SHAKE = (0.3, 0.8)  # pixels of a reduced crop: a path bent by less is shaken, 
 _UNCERTAIN = (0.3, 1.5)  # pixels of a reduced crop: placements that differ by more say nothing
 _SMOOTHING = 6.0  # pixels of a reduced crop
 _PULSE = (3.0, 8.0)  # levels of 255: light that differs by less pulses, by more is another content
+_LIT, _DARKEST = 64.0, 8.0  # levels: skin in common light; added to darker, where less is told
 _PULSE_REACH, _PULSE_BLUR = 2.0, 1.0  # samples: of that comparison; of the pulse
 _EVERY = 2  # pixels of a reduced crop between the samples that are followed
 
@@ -143,7 +144,7 @@ def steady(window: Sequence[LinkedCrop | None], middle: int) -> Steadying:
             change += share * one.weight[..., None] * one.change
             total += share * one.weight
         for crop, positions in sides:
-            pulse += _same_light(_light(crop, positions) - light)
+            pulse += _same_light(_light(crop, positions) - light, light)
             lit += 1
         both = carried[0].weight * carried[1].weight
         shake += share * both[..., None] * (carried[0].path + carried[1].path)
@@ -171,9 +172,13 @@ def _light(crop: ReducedCrop, positions: Array32) -> Array32:
     return np.asarray(remap(crop.blurred, positions), np.float32)
 
 
-def _same_light(difference: Array32) -> Array32:
-    """Return a difference of light (n, n, 3) where it is that of one content, else 0."""
-    largest = cv2.GaussianBlur(np.abs(difference).max(2), (0, 0), _PULSE_REACH)
+def _same_light(difference: Array32, light: Array32) -> Array32:
+    """Return a difference from a light (n, n, 3) where it is that of one content, else 0.
+
+    In dim light contents differ by less.
+    """
+    dim = np.maximum(1, _LIT / (light.max(2) + _DARKEST))
+    largest = cv2.GaussianBlur(np.abs(difference).max(2) * dim, (0, 0), _PULSE_REACH)
     same = 1 - smoothstep(*_PULSE, largest).astype(np.float32)
     return np.asarray(difference * same[..., None], np.float32)
 

@@ -20,8 +20,8 @@ from thcli.core.events import Listener
 from thcli.core.options import PatchTrainOptions, TrainOptions
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS, MOUTH_CHANNELS
 from thcli.engines.mesh.patches.network import PatchNet
-from thcli.engines.shared.networks.checkpoint import load as load_state
 from thcli.faces.identity.network import IdentityNet
+from thcli.train.core.checkpoints import load_start
 from thcli.train.core.synthetic import write_synthetic_clips
 from thcli.train.core.task import CosineTask, Hyperparameters, LossTerms, Phase, use_channels_last
 from thcli.train.data.batches import Batch
@@ -63,10 +63,7 @@ class PatchTask(CosineTask):
             }
             self.phases += (Phase("judge", tuple(f"judge_{part}" for part in parts)),)
         for name in self.exported if model_options.start else ():
-            tensors = load_tensors(Path(model_options.start), prefix=f"{name}.")
-            state = {key: value.float() for key, value in tensors.items()}
-            load_state(self.networks[name], state, model_options.start)
-            self.networks[name].requires_grad_(True)
+            load_start(self.networks[name], model_options.start, f"{name}.")
         for network in self.networks.values():
             use_channels_last(network)
         self.teacher = FeatureMaps()

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thcli.core.events import Listener
+from thcli.core.events import Listener, Warned
 from thcli.core.options import RemoverNetwork, RemoverTrainOptions, RunOptions, TrainOptions
 from thcli.editors.atlas import tone
 from thcli.editors.atlas.removers.loading import split_tensors
@@ -21,6 +21,7 @@ from thcli.editors.atlas.removers.parts import PARTS
 from thcli.editors.atlas.removers.prior import Priors
 from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
 from thcli.train.atlas.train import write_synthetic_faces
+from thcli.train.core.checkpoints import load_start
 from thcli.train.core.task import (
     Hyperparameters,
     LossTerms,
@@ -33,7 +34,6 @@ from thcli.train.data.batches import Batch
 from thcli.train.data.face_tools import FaceTools
 from thcli.train.removers.batches import RemoverBatches
 from thcli.train.removers.pairs import select_faces, store_pairs
-from thcli.weights.loading import load_state
 from thcli.weights.tensors import load_tensors
 
 EDGES, MASK = 0.5, 0.15  # weights of the losses of the gradients and of the mask, beside 1
@@ -53,7 +53,6 @@ class RemoverTask(TrainingTask):
     exported = ("worn", "makeup")
     sizes = (512,)
     hyperparameters = Hyperparameters(16, 1, 8, 1.5e-3)
-    phases = (Phase("worn", ("worn",)),)
     perceptual = "gradients"
 
     def __init__(
@@ -64,20 +63,21 @@ class RemoverTask(TrainingTask):
         networks = create_networks(options.narrow)
         for network in networks.values():
             use_channels_last(network)
-        self._removers = networks
         self.networks = {name: network for name, network in networks.items()}
         trained = self.model_options.network
         self.net = networks[trained]
         self.phases = (Phase(trained, (trained,)),)
         self.priors: Priors = {}
-        if self.model_options.start:
-            self._load_start(Path(self.model_options.start))
-
-    def _load_start(self, path: Path) -> None:
-        """Load the networks and the priors of an earlier run."""
-        own, self.priors = split_tensors(load_tensors(path), str(path))
-        for name, network in self._removers.items():
-            load_state(network, own[name], str(path), torch.device("cpu"))
+        if start := self.model_options.start:
+            _, self.priors = split_tensors(load_tensors(Path(start)), start)
+            for name, network in networks.items():
+                load_start(network, start, f"{name}.")
+            self.net.reopen()
+        else:
+            for name, network in networks.items():
+                if name != trained:
+                    network.let_through()
+                    on(Warned(f"Without --start the network {name} is untrained: it does nothing."))
 
     @classmethod
     def smoke_options(cls, options: TrainOptions) -> TrainOptions:

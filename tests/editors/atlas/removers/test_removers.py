@@ -14,7 +14,7 @@ from thcli.core.geometry import matrix_from_angles
 from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import tone
-from thcli.editors.atlas.removers.network import RemoverNet
+from thcli.editors.atlas.removers.network import RemoverNet, create_networks
 from thcli.editors.atlas.removers.painter import FEMALE, REMOVED_AS, SIDE, RemoverPainter
 from thcli.editors.atlas.removers.parts import (
     COLUMNS,
@@ -70,15 +70,19 @@ def skin_priors() -> dict[PartName, PartPrior]:
 
 
 def painter(logit: float = 9.0) -> RemoverPainter:
-    """Return a painter whose network removes everywhere, and takes the prior as it is."""
+    """Return a painter that removes everywhere: the prior, or make-up that darkened the skin."""
     torch.manual_seed(0)
-    network = RemoverNet(8).eval().requires_grad_(False)
-    network.out.weight.zero_()
-    bias = network.out.bias
-    assert bias is not None
-    bias.zero_()
-    bias[12:] = logit + 1
-    return RemoverPainter({"worn": network, "makeup": network}, skin_priors())
+    networks = create_networks(8)
+    for network in networks.values():
+        network.eval().requires_grad_(False)
+        network.out.weight.zero_()
+        bias = network.out.bias
+        assert bias is not None
+        bias.zero_()
+        bias[12:] = logit + 1
+        if network is networks["makeup"]:
+            bias[:12] = 0.1
+    return RemoverPainter(networks, skin_priors())
 
 
 def remove(crop: Image, face: Face, regions: Array32, strengths: dict[str, float]) -> Image:
@@ -288,6 +292,24 @@ def test_make_up_comes_off_with_the_detail_of_the_skin() -> None:
     opening = mouth_opening()
     assert opening.max() > 0.7
     assert np.abs(prepared.gain[opening > 0.7]).max() < 0.35 * np.abs(prepared.gain).max()
+
+
+def test_make_up_leaves_the_skin_below_glasses() -> None:
+    """It is removed beside what hides the skin, in either order."""
+    crop, face, regions = make_face()
+    assert face.mesh is not None
+    y = int(face.mesh[5, 1])  # the bridge of the nose
+    crop[y : y + 6] = 20
+    one = painter()
+    seen = one.measure_appearance([crop], [face], regions[None])[0]
+    strengths = {"eyeglasses": -1.0, "makeup": -1.0}
+    first, last = (
+        one.prepare(seen, {name: strengths[name] for name in order})
+        for order in (("makeup", "eyeglasses"), ("eyeglasses", "makeup"))
+    )
+    assert first is not None and last is not None and (first.solid > 0.5).any()
+    assert np.allclose(first.solid, last.solid) and np.allclose(first.target, last.target)
+    assert np.abs(first.gain).max() > 0 and np.allclose(first.gain, last.gain, atol=1e-5)
 
 
 def test_a_pale_rim_is_replaced_where_glasses_are_worn() -> None:

@@ -29,6 +29,11 @@ def split_tensors(
         }
         for name in _NAMES
     }
+    if not all(own.values()):
+        raise WeightsError(
+            f"{what} does not hold both networks ({', '.join(_NAMES)}).",
+            "Train it again (thcli train removers), or use the bundled removers-s.",
+        )
     priors: dict[PartName, PartPrior] = {}
     for part in PARTS:
         names = [f"prior.{part}.{name}" for name in ("mean", "basis", "spread")]

@@ -15,6 +15,7 @@ WIDTHS = (32, 64, 96, 128)  # channels at 1/2, 1/4, 1/8 and 1/16 of the size
 _MAKEUP_NARROW = 2  # divisor of the widths of the network of make-up
 _BLOCK = 2  # side of the squares of samples that are one position of the network
 _STRIDE = _BLOCK * 2 ** (len(WIDTHS) - 1)  # sizes are padded to multiples of it
+_CLOSED = -16.0  # logit of a mask that lets everything through
 _CHANNELS = 9  # colour, difference of the prior, visibility and two coordinates
 
 
@@ -81,6 +82,17 @@ class RemoverNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 module.bias = nn.Parameter(torch.zeros(module.out_channels))
         nn.init.normal_(self.out.weight, std=0.01)
+
+    def let_through(self) -> None:
+        """Change nothing."""
+        nn.init.zeros_(self.out.weight)
+        if self._opaque and self.out.bias is not None:  # else the texture is its own target
+            nn.init.constant_(self.out.bias[-(_BLOCK**2) :], _CLOSED)
+
+    def reopen(self) -> None:
+        """Prepare a network that lets everything through for training; others stay."""
+        if not self.out.weight.any() and self.out.bias is not None:
+            nn.init.zeros_(self.out.bias)
 
     def forward(
         self, texture: Tensor, prior: Tensor, weight: Tensor, condition: Tensor, place: Tensor

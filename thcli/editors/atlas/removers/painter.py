@@ -136,15 +136,19 @@ class RemoverPainter:
                 share = part_ramp(part) * zone_mask(name)[window] * shown[window]
                 share *= np.float32(min(-strength, 1.0))
                 bare, mask = self._remove(part, texture[window], weight[window], condition)
-                if condition != "makeup":
-                    bare = _limit_light(bare, texture, weight, part)
+                if condition == "makeup":  # lets the skin through: nothing is replaced
+                    mask = mask * (1 - mouth_opening()[window])
+                    change = mask[..., None] * (bare - texture[window])
+                    gain[window] += change * share[..., None]
+                    continue
+                bare = _limit_light(bare, texture, weight, part)
                 if condition == "eyeglasses":
                     closed = 1 - eye_openings()[window]
                     skin = weight[window] * closed
                     bare, covered, change = take_off(texture[window], bare, mask, skin)
                     bare = bare + _RIM_GRAIN * _grain(texture, weight)[window]
                     covered = covered * closed
-                elif condition == "beard":
+                else:
                     smooth = cv2.GaussianBlur(texture[window], (0, 0), _DETAIL)
                     change = mask[..., None] * (bare - smooth)
                     # Hair darkens skin: no removal makes it darker.
@@ -152,10 +156,6 @@ class RemoverPainter:
                     change = np.asarray(change * lighter[..., None], np.float32)
                     bare = bare + _grain(texture, weight)[window]
                     covered = _covered(change)
-                else:
-                    mask = mask * (1 - mouth_opening()[window])
-                    change = mask[..., None] * (bare - texture[window])
-                    covered = np.zeros_like(mask)
                 target[window] += (share > 0)[..., None] * (bare - target[window])
                 solid[window] = np.maximum(solid[window], covered * share)
                 gain[window] += change * share[..., None]
