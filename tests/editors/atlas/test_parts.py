@@ -278,6 +278,21 @@ def test_a_change_of_age_leaves_fair_brows_their_tone() -> None:
     assert rise[0] < 0.01 < rise[1]
 
 
+@pytest.mark.parametrize(("red", "hue"), [(0.1, 0.5), (0.5, 0.0)])
+def test_a_shadow_that_gender_brings_is_not_grey_on_warm_skin(red: float, hue: float) -> None:
+    plain = random_directions(("male",))
+    scale = np.full(1, 0.001, np.float32)
+    shadow = np.broadcast_to(np.array([-127, -90, -60], np.int8), plain.texture.shape)
+    cold = replace(
+        plain, texture=shadow, texture_scale=scale, depends_scale=plain.depends_scale * 0
+    )
+    look = np.zeros(appearance.APPEARANCE_SIZE, np.float32)
+    look[0] = red
+    texture = cold.change({"male": 1.0}, look).texture[:, :HALF]
+    jaw = texture[region_mask("jaw")[:, :HALF] > 0.99].mean(0)
+    assert jaw[2] - jaw[0] == pytest.approx(0.067 * hue, abs=0.004) and jaw.max() < 0
+
+
 def test_gender_brightens_neither_lids_nor_the_rim_of_the_lips() -> None:
     plain = random_directions(("male",))
     scale = np.full(1, 0.003, np.float32)

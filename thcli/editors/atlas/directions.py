@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.errors import WeightsError
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.editors.atlas import layout, tone
 from thcli.editors.atlas.appearance import covariates
@@ -24,6 +25,7 @@ WRINKLE_DEPTH = 0.5  # of `wrinkles` at strength -1 of young
 MAX_BRIGHTENING: dict[RegionName, float] = {"lips": 0.4, "dark": 0.12, "beside": 0.08}
 # Of the change between genders, below the nose: limit of the rise, and share of the hue.
 MAX_JAW_RISE, JAW_HUE = 0.03, 0.5
+WARM = (0.2, 0.4)  # red over blue of the skin, soft logarithms, from which a shadow has no own hue
 BROW_HUE = 0.7  # share of the hue that a change of age loses at the brows
 BROW_RISE = 0.3  # limit of their rise over their darkness
 MAX_LID_RISE = 0.05  # limit of the rise around the eyes between genders
@@ -124,7 +126,7 @@ class AtlasDirections:
                     strength * self.depends_scale[k, which] * deviation[which]
                 )
             if name == "male":
-                own = _limit_gender(own)
+                own = _limit_gender(own, float(look[0] - look[2]))
             if name == "young":
                 own = _calm_brows(own, max(-float(look[3]), 0.0))
             texture += own
@@ -153,14 +155,20 @@ def limit_texture(texture: Array32) -> Array32:
     return out
 
 
-def _limit_gender(texture: Array32) -> Array32:
+def _limit_gender(texture: Array32, warmth: float) -> Array32:
     """Limit the change of colours (ROWS, HALF, 3) between genders, relative to the skin.
 
     Where a beard may be, a shadow that goes does not glow, and one that comes has half of its hue
-    only. Make-up that comes does not blacken the lids, and lids and lips get no bright rims.
+    only, and none on warm skin, where it would be grey. Make-up that comes does not blacken the
+    lids, and lids and lips get no bright rims.
+
+    Args:
+        texture: the change.
+        warmth: red over blue of the skin, soft logarithms.
     """
     grey = (texture @ tone.LUMA)[..., None]
-    calm = np.asarray(grey + (texture - grey) * JAW_HUE, np.float32)
+    hue = np.where(grey < 0, JAW_HUE * (1 - smoothstep(*WARM, warmth)), JAW_HUE)
+    calm = np.asarray(grey + (texture - grey) * hue, np.float32)
     out = texture + region_mask("jaw")[:, :HALF, None] * (_limit_rise(calm, MAX_JAW_RISE) - texture)
     out += region_mask("eyes")[:, :HALF, None] * (_limit_rise(out, MAX_LID_RISE) - out)
     return -_limit_rise(-out, MAX_GENDER_FALL)
