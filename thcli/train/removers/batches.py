@@ -20,6 +20,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.options import RemoverNetwork
 from thcli.core.types import Array32
 from thcli.editors.atlas import layout, tone
+from thcli.editors.atlas.removers.network import network_for
 from thcli.editors.atlas.removers.parts import (
     FINE,
     PARTS,
@@ -135,7 +136,7 @@ class RemoverBatches:
 
     def _removed(self, part: PartName) -> str:
         """Return what the trained network takes off a part."""
-        return PARTS[part].removes[self._network == "makeup"]
+        return next(one for one in PARTS[part].removes if network_for(one) == self._network)
 
     def held_out_batch(self, part: PartName, name: str, count: int) -> Batch:
         """Return held-out faces that wear what `name` removes, without augmentation of colours."""

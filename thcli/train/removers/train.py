@@ -16,7 +16,7 @@ from thcli.core.events import Listener, Warned
 from thcli.core.options import RemoverNetwork, RemoverTrainOptions, RunOptions, TrainOptions
 from thcli.editors.atlas import tone
 from thcli.editors.atlas.removers.loading import split_tensors
-from thcli.editors.atlas.removers.network import Removal, RemoverNet, create_networks
+from thcli.editors.atlas.removers.network import Removal, RemoverNet, create_networks, network_for
 from thcli.editors.atlas.removers.parts import PARTS
 from thcli.editors.atlas.removers.prior import Priors
 from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
@@ -213,7 +213,7 @@ def psnr_gain(
     for part, spec in PARTS.items():
         for name in spec.removes:
             batch = data.held_out_batch(part, name, count)
-            network = networks["makeup" if name == "makeup" else "worn"]
+            network = networks[network_for(name)]
             with torch.no_grad():
                 found = run_network(network, batch)
             truth, seen = to_colours(batch["bare"]), batch["weight"]

@@ -126,6 +126,11 @@ class RemoverNet(nn.Module):
         return Removal(base + found[:, :3], logit.sigmoid(), logit)
 
 
+def network_for(removed: str) -> RemoverNetwork:
+    """Return the network that takes off one of REMOVABLE."""
+    return "makeup" if removed == "makeup" else "worn"
+
+
 def create_networks(narrow: int = 1) -> dict[RemoverNetwork, RemoverNet]:
     """Create the network of what hides the skin, and that of make-up, which does not.
 

@@ -22,7 +22,7 @@ from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import tone
 from thcli.editors.atlas.removers.apply import Removal, apply_removal
 from thcli.editors.atlas.removers.loading import split_tensors
-from thcli.editors.atlas.removers.network import RemoverNet, create_networks
+from thcli.editors.atlas.removers.network import RemoverNet, create_networks, network_for
 from thcli.editors.atlas.removers.parts import (
     COLUMNS,
     PARTS,
@@ -194,7 +194,7 @@ class RemoverPainter:
         The network sees the part and its mirror image; their mean has no preferred side. Make-up
         lets the skin through: its change is added to the texture, which keeps its detail.
         """
-        network = self._networks["makeup" if condition == "makeup" else "worn"]
+        network = self._networks[network_for(condition)]
         device = next(network.parameters()).device
         prior = self._priors[part].fit(part, texture, weight, condition)
 
