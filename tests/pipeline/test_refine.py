@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 
 from tests.pipeline.command_line import to_argv
 from tests.pipeline.fake_refiners import MORE, RED, RedRefiner
+from tests.pipeline.job.interruption import interrupted_behind
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.options import OutputOptions
@@ -295,14 +296,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     monkeypatch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 4)
     base = ["refine", str(clip("plain.mp4", 24)), "--end", "0.5", "--resume", *KEEP]
     out, whole = tmp_path / "out.mkv", tmp_path / "whole.mkv"
-    original = RefinePass.frames
-
-    def interrupted(*args: Any) -> Iterator[Any]:
-        yield from islice(original(*args), 10)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RefinePass, "frames", interrupted)
+    with interrupted_behind(10, RefinePass, "frames"):
         assert run([*base, "-o", str(out)]) == 130
     kept = tmp_path / ".out.mkv.thcli-resume"
     assert not out.exists() and (kept / "000001.packets").exists()  # the third is cut off

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from tests.golden import fill
 from tests.pipeline.command_line import to_argv
 from tests.pipeline.face_clip import write_face_clip
 from tests.pipeline.fake_voices import BarVoice
+from tests.pipeline.job.interruption import interrupted_behind
 from tests.voices import test_real3d
 from thcli import media
 from thcli.audio.read import read_sound
@@ -181,14 +181,7 @@ def test_an_interrupted_job_is_resumed(
     sound, out, plain = wave(end=0.96), tmp_path / "out.mkv", tmp_path / "plain.mkv"
     argv = ["speak", str(portrait), str(sound), "--codec", "ffv1", "--voice", "bar", "-q", "-o"]
     assert run([*argv, str(plain)]) == 0
-    original = BarVoice.render_frames
-
-    def interrupted(*args: Any) -> Iterator[Image]:
-        yield from islice(original(*args), 20)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(BarVoice, "render_frames", interrupted)
+    with interrupted_behind(20, BarVoice, "render_frames"):
         assert run([*argv, str(out), "--resume"]) == 130
     assert not out.exists()
     assert run([*argv, str(out), "--resume"]) == 0

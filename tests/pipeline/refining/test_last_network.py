@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.pipeline.job.interruption import interrupted_behind
 from tests.pipeline.refining.test_driving import read_images, still_video
 from thcli import media
 from thcli.cli.app import run
@@ -126,14 +125,7 @@ def test_a_resumed_run_and_one_thread_give_the_same_frames(
     base += ["--codec", "ffv1", "-q"]
     resumed, whole = tmp_path / "resumed.mkv", tmp_path / "whole.mkv"
     again = [*base, "-o", str(resumed), "--resume", "--threads", "2"]
-    original = RefinePass.frames
-
-    def interrupted(*args: Any) -> Iterator[Any]:
-        yield from islice(original(*args), 3)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RefinePass, "frames", interrupted)
+    with interrupted_behind(3, RefinePass, "frames"):
         assert run(again) == 130
     assert (tmp_path / ".resumed.mkv.thcli-resume" / "000000.packets").exists()
     assert run(again) == 0
