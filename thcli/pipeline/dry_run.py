@@ -126,8 +126,9 @@ def rehearse_speak(
         total: int | None = len(speech_track.pts)
         seconds = Fraction(speech_track.recording.length, speech_track.recording.rate)
         least = 0 if str(output).endswith(SUFFIX) else len(speech_track.pts)
-        if is_lip_sync(face, output, options):
-            least = least_of_lip_sync(media.probe(face, options.read), options.read, seconds)
+        clip = media.probe(face, options.read) if is_lip_sync(face, output, options) else None
+        if clip is not None:
+            least = least_of_lip_sync(clip, options.read, seconds)
         target = output_path(output, named, audio, speech_track.info, "speak", least)
         OutputTarget(target, options.output.overwrite).check(0)
         first = options.sound.start + TRIAL_FRAMES / DEFAULT_FRAME_RATE
@@ -145,9 +146,8 @@ def rehearse_speak(
         moves_only = made.output is None or name.endswith(SUFFIX)
         size = None if moves_only else media.probe(made.output or "", options.read).size
         more = {"voice": made.details["voice"]}
-        if made.details.get("source") == "video":
+        if clip is not None:
             more["source"] = "video"
-            clip = media.probe(face, options.read)
             total = frames_of_lip_sync(clip, seconds, options.footage)
         return _estimate(job, target, made, total, size, _per_frame(made), more)
 
