@@ -74,16 +74,20 @@ class Negation:
             self.joined = word == "and"
         if word in _ALTERNATIVES and self.had:
             self.holds, self.had = True, ""
-        elif word in _STATES and self.had == "thing":
-            self.holds, self.lasts, self.had = False, False, ""
+        elif word in _STATES:
+            self._end_behind_thing()
 
     def before_hair(self) -> None:
         """Read a colour of hair: it ends the negation behind a thing, unless "and" joins them."""
-        if self.had == "thing" and not self.joined:
-            self.holds, self.lasts, self.had = False, False, ""
+        if not self.joined:
+            self._end_behind_thing()
 
     def applied(self, word: str) -> None:
         """Note that a thing or state was read, and whether it was negated."""
         self.had = "" if not self.holds else "state" if word in _STATES else "thing"
         self.holds = self.holds and self.lasts
         self.paused = self.joined = False
+
+    def _end_behind_thing(self) -> None:
+        if self.had == "thing":
+            self.holds, self.lasts, self.had = False, False, ""

@@ -48,9 +48,8 @@ _BARE_ALIASES = frozenset(
 _FILLERS = frozenset(
     word
     for text in (
-        "a an the with and or nor any who is are be has have having wearing wears of in on",
-        "his her their him them that this it looks look looking like as but so",
-        "make makes add give put off please he she they wear",
+        "a an the and or nor any are be of in on",
+        "his her their him them that this it look looking like as so off please",
         *PREFIXES,
     )
     for word in split_words(text)
