@@ -17,8 +17,6 @@ from thcli.core.types import Frame
 from thcli.engines.mesh import (
     anatomy,
     eyes,
-    mouth,
-    mouth_interior,
     opening,
     raster,
     unfold,
@@ -206,58 +204,6 @@ def test_the_drivers_mouth_is_lit_like_the_source() -> None:
     inside = faces.polygon_mask(target.points[anatomy.LIPS, :2], 256, 256, grow=-4)
     assert out[inside].mean() == pytest.approx(np.mean(faces.INSIDE), abs=12)
     assert np.array_equal(out, render_frame(source, replace(target, driver=target.points), dark))
-
-
-@given(st.floats(5, 250), st.floats(5, 250), st.floats(5, 250))
-def test_tone_gain_is_bounded(red: float, green: float, blue: float) -> None:
-    factor = mouth.tone_gain(np.array([200.0, 150, 130]), np.array([red, green, blue]))
-    assert (factor > 0.3).all() and (factor < 2.5).all()
-
-
-def test_a_mouth_below_dark_skin_grows_no_white_blocks_in_a_pale_face() -> None:
-    """Teeth are as light in dark skin as in pale skin, so that skins say little about them."""
-    pale, teeth = np.full(3, 220.0), np.full((1, 1, 3), 150, np.float32)
-    enamel = float(mouth_interior.prepare(FACE, pale).enamel.mean())
-    light = float(mouth.match_tone(teeth, pale, np.full(3, 60.0), 1.0, enamel).max())
-    assert 150 < light < 0.96 * 220 and light < 1.3 * enamel
-
-
-def test_a_grey_source_gets_a_grey_mouth_and_highlights_are_not_clipped() -> None:
-    colours = np.array([[[200.0, 90, 100], [255, 240, 230]]], np.float32)
-    skin, grey = np.array([180.0, 130, 110]), np.full(3, 140.0)
-    out = mouth.match_tone(colours, grey, skin, 0.0)
-    assert np.ptp(out, axis=-1).max() < 1e-3
-    bright = mouth.match_tone(colours, skin * 1.35, skin, 1.0)
-    assert 230 < bright[0, 1].max() < 255 and np.ptp(bright[0, 0]) > 50
-    same = mouth.match_tone(colours[:, :1], skin, skin, 1.0)
-    assert np.allclose(same, colours[:, :1], atol=0.01)
-
-
-def test_the_drivers_teeth_are_no_brighter_than_a_dim_source_has_them() -> None:
-    dim, dark = np.full(3, 70.0), np.full(3, 60.0)
-    teeth = np.linspace(40, 250, 22, dtype=np.float32).repeat(3).reshape(1, 22, 3)
-    out = mouth.match_tone(teeth, dim, dark, 0.0, enamel=105.0)
-    assert out.max() < 1.3 * 105 and (np.diff(out[0, :, 0]) > 0).all()
-    shade = teeth[0, :, 0] * 70 / 60 < 105
-    assert np.allclose(out[0, shade, 0], teeth[0, shade, 0] * 70 / 60, rtol=1e-4)
-
-
-@pytest.mark.parametrize("skin", [(180.0, 20, 20), (20.0, 40, 180)])
-def test_the_drivers_teeth_are_as_bright_as_drawn_ones_in_coloured_light(
-    skin: tuple[float, float, float],
-) -> None:
-    tone, present = np.array(skin), np.array([190.0, 150, 130])
-    enamel = mouth_interior.prepare(FACE, tone).enamel
-    teeth = np.full((1, 1, 3), 200, np.float32)
-    out = mouth.match_tone(teeth, tone, present, 1.0, float(enamel.mean()))[0, 0]
-    assert out.max() > 120 and enamel.mean() < out.mean() < 1.3 * enamel.mean()
-
-
-def test_the_drivers_mouth_in_black_skin_divides_by_nothing() -> None:
-    teeth = np.full((1, 1, 3), 200, np.float32)
-    with np.errstate(divide="raise", invalid="raise"):
-        out = mouth.match_tone(teeth, np.zeros(3), np.full(3, 150.0), 1.0, 0.0)
-    assert np.isfinite(out).all() and out.max() < 1.5
 
 
 @pytest.mark.parametrize("shut", [(True, True), (True, False), (False, True)])
