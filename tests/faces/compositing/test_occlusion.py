@@ -28,14 +28,9 @@ from thcli.evaluate.datasets.moving_clips import SCENES, AnimatedHead, render_cl
 from thcli.evaluate.datasets.occluders import OCCLUDERS, occlude
 from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.faces.compositing.mask import hull_mask
-from thcli.faces.compositing.occlusion import (
-    SAMPLES,
-    UV_SIDE,
-    FaceTexture,
-    TextureSamples,
-    UvMap,
-    refine_mask,
-)
+from thcli.faces.compositing.occlusion import SAMPLES, TextureSamples
+from thcli.faces.compositing.occlusion_edges import refine_mask
+from thcli.faces.compositing.uv_map import UV_SIDE, FaceTexture, UvMap
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop
 from thcli.motion.canonical import neutral

@@ -27,7 +27,8 @@ from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.seen_mouths import SeenMouth, SeenMouths
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
-from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureSamples, UvMap
+from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureSamples
+from thcli.faces.compositing.uv_map import UvMap
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop
 from thcli.motion.canonical import neutral

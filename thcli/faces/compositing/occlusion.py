@@ -3,34 +3,24 @@
 Each frame's face is unwrapped to a UV map by its mesh, which removes expression and pose. The
 median of many frames is the person's own appearance. A frame is compared with it after its lighting
 is removed, relative to the variation of the face itself, and with a tolerance of one cell for
-errors of the mesh. The result is closed, cleaned, and aligned with the edges of the image.
+errors of the mesh. The result is closed and cleaned; `occlusion_edges` aligns it with the edges of
+the image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from typing import Any
+from functools import cache
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from thcli.core import geometry
-from thcli.core.imaging import to_uint8
-from thcli.core.types import Array, Array32, Crop, Image
-from thcli.faces.compositing.guided_filter import guided_filter
-from thcli.faces.crops import align
-from thcli.faces.crops.crop import crop
-from thcli.faces.landmarks.topology import EYE_TRIANGLES, FRONT_SIGNS, MOUTH_TRIANGLES, TRIANGLES
+from thcli.core.types import Array, Array32, Image
+from thcli.faces.compositing.uv_map import FaceTexture, Flags
 
-UV_SIDE = 96  # cells across the UV map
 SAMPLES = 48  # textures kept of a clip, evenly over its length
 _MIN_SAMPLES = 8
-_SOURCE_SIDE = 192  # side of the crop that a face is unwrapped from: about a pixel per cell
-_CROP_SCALE = 2.0  # side of that crop over the mesh's
-_MIN_FORESHORTENING = 0.25  # of its frontal area: a triangle below faces away
 _LOG_OFFSET = 10.0  # levels of 255 added before the logarithm: dark differences are noise
 # Differences in log brightness and log colour within one appearance, with noise.
 _LIGHT_TOLERANCE, _TINT_TOLERANCE = 0.14, 0.035
@@ -46,137 +36,8 @@ _LIMIT_DEVIATIONS = 3.0
 # Standard deviation of a normal distribution over the distance of its 15th and 40th percentile.
 _QUANTILE_TO_STD = 1.28
 _STEEPNESS = 6.0  # of the logistic function of the excess
-# Window in pixels of the crop, and variance of an edge, of the guided filter.
-_GUIDE_RADIUS, _GUIDE_SMOOTHNESS = 3, 0.0008
-_BINS = 26  # per axis of the colour histograms
-# Probability from which a pixel samples the occluder's colours; below a tenth, the face's.
-_SEED_PROBABILITY = 0.6
-_MAX_LOG_ODDS = 3.0  # limit of the colour evidence
-_MIN_PIXELS = 25  # fewer give no colour histogram
 _MIN_AREA = 0.01  # of the UV map: smaller regions are the face's own
 _CLOSING = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))  # cells: holes to close
-
-Pixels = npt.NDArray[Any]
-Flags = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class UvMap:
-    """Flat map of the face, UV_SIDE x UV_SIDE cells.
-
-    frontal_mesh: (468, 2+) a face seen from the front, in any unit; its outline is the map's.
-    """
-
-    frontal_mesh: Array
-
-    @cached_property
-    def points(self) -> Array:
-        """Mesh points in cells of the map, (468, 2)."""
-        flat = self.frontal_mesh[:, :2]
-        low, high = flat.min(0), flat.max(0)
-        scale = (UV_SIDE - 3) / float((high - low).max())
-        return np.asarray((flat - (low + high) / 2) * scale + (UV_SIDE - 1) / 2)
-
-    @cached_property
-    def _cells(self) -> tuple[npt.NDArray[np.intp], Array32, npt.NDArray[np.intp], Flags]:
-        """Triangles of the map's n cells on the face.
-
-        Corner points (n, 3), barycentric weights (n, 3), triangle (n,), and the cells that the face
-        covers (UV_SIDE, UV_SIDE).
-        """
-        triangles = np.concatenate([TRIANGLES, EYE_TRIANGLES, MOUTH_TRIANGLES])
-        number = np.full((UV_SIDE, UV_SIDE), -1, np.int32)
-        for index, triangle in enumerate(triangles):
-            # In sixteenths of a cell, for edges between cells.
-            corners = np.rint(self.points[triangle] * 16).astype(np.int32)
-            cv2.fillConvexPoly(number, corners, index, shift=4)
-        inside = number >= 0
-        y, x = np.nonzero(inside)
-        which = number[inside]
-        a, b, c = (self.points[triangles[which, i]] for i in range(3))
-        full = _cross(b - a, c - a)
-        full = np.where(np.abs(full) < 1e-9, 1e-9, full)
-        at = np.stack([x, y], -1)
-        second, third = _cross(at - a, c - a) / full, _cross(b - a, at - a) / full
-        weights = np.clip(np.stack([1 - second - third, second, third], -1), -0.5, 1.5)
-        corners_of = triangles[which].astype(np.intp)
-        return corners_of, weights.astype(np.float32), which.astype(np.intp), inside
-
-    @property
-    def inside(self) -> Flags:
-        """Cells that a face covers, (UV_SIDE, UV_SIDE)."""
-        return self._cells[3]
-
-    def unwrap(self, image: Pixels, mesh: npt.ArrayLike) -> FaceTexture:
-        """Unwrap the face of an image, (H, W, 3) uint8 or uint16; mesh: (468, 2+) pixels."""
-        points = np.asarray(mesh, np.float64)
-        placement = align.square(geometry.bounding_box(points), _SOURCE_SIDE, _CROP_SCALE)
-        source = to_uint8(crop(image, placement))
-        flat = geometry.transform_points(placement.crop_from_frame, points[:, :2])
-        corners, weights, which, inside = self._cells
-        positions = np.zeros((UV_SIDE, UV_SIDE, 2), np.float32)
-        positions[inside] = np.einsum("nk,nkd->nd", weights, flat[corners]).astype(np.float32)
-        x, y = positions[..., 0], positions[..., 1]
-        texture = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        visible = np.zeros((UV_SIDE, UV_SIDE), bool)
-        visible[inside] = self._faces_camera(flat)[which]
-        edge = np.array(image.shape[1::-1]) - 0.5
-        within = np.logical_and(points[:, :2] > -0.5, points[:, :2] < edge).all(axis=1)
-        visible[inside] &= np.asarray(within)[corners].all(1)
-        return FaceTexture(np.asarray(texture, np.uint8), visible)
-
-    def _faces_camera(self, flat: Array) -> Flags:
-        """Return True for triangles that face the camera; flat: (468, 2)."""
-        triangles = np.concatenate([TRIANGLES, EYE_TRIANGLES, MOUTH_TRIANGLES])
-        signs = np.concatenate([FRONT_SIGNS, np.zeros(len(triangles) - len(FRONT_SIGNS), np.int32)])
-        first, second, third = triangles.T
-        area, frontal = (
-            _cross(p[second] - p[first], p[third] - p[first]) for p in (flat, self.points)
-        )
-        ratio = area / np.where(np.abs(frontal) < 1e-9, 1e-9, frontal)
-        ratio /= max(float(np.median(ratio)), 1e-9)
-        # Sign 0: eyes and mouth, which may close.
-        return np.asarray((ratio > _MIN_FORESHORTENING) | (signs == 0))
-
-    def project(self, mask: Array32, mesh: npt.ArrayLike, placement: Crop) -> Array32:
-        """Project a mask of the map to the face in a crop, (height, width), 0 beyond the face.
-
-        Args:
-            mask: (UV_SIDE, UV_SIDE).
-            mesh: (468, 2+) pixels of the frame.
-            placement: of the crop.
-        """
-        points = np.asarray(mesh, np.float64)[:, :2]
-        flat = geometry.transform_points(placement.crop_from_frame, points)
-        # Forward: cells are added to the pixels under them, in the order of the mesh.
-        corners, weights, _, inside = self._cells
-        at = np.einsum("nk,nkd->nd", weights, flat[corners])
-        scale = float(np.ptp(flat, 0).max()) / UV_SIDE  # crop pixels a cell
-        step = max(scale, 1.0)
-        width, height = (max(int(np.ceil(n / step)), 1) for n in placement.size)
-        x, y = (np.rint((at + 0.5) / step - 0.5).astype(int)).T
-        fits = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-        total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
-        np.add.at(total, (y[fits], x[fits]), mask[inside][fits])
-        np.add.at(count, (y[fits], x[fits]), 1.0)
-        local_total, local_count = (
-            np.asarray(cv2.GaussianBlur(p, (0, 0), 0.8), np.float32) for p in (total, count)
-        )
-        mean = local_total / np.maximum(local_count, 1e-6)
-        coarse = np.where(local_count > 0.05, mean, 0).astype(np.float32)
-        enlarged = cv2.resize(coarse, placement.size, interpolation=cv2.INTER_LINEAR)
-        return np.asarray(enlarged, np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class FaceTexture:
-    """Unwrapped face of one frame.
-
-    texture: (UV_SIDE, UV_SIDE, 3) uint8.  visible: (UV_SIDE, UV_SIDE), cells that face the camera.
-    """
-
-    texture: Image
-    visible: Flags
 
 
 class TextureSamples:
@@ -270,58 +131,6 @@ def fit_appearance(samples: Sequence[FaceTexture]) -> AppearanceModel:
     return replace(model, typical_difference=typical, limit=limit)
 
 
-def refine_mask(probability: Array32, image: Pixels, face: Array32) -> Array32:
-    """Refine an occlusion mask by colours, and align it with the edges of the image.
-
-    Args:
-        probability: (h, w) 0..1 of an occlusion.
-        image: (h, w, 3) uint8 or uint16.
-        face: (h, w) 0..1, region to search.
-
-    Returns:
-        The occlusion mask, (h, w) 0..1.
-    """
-    shallow = to_uint8(image)
-    lab = cv2.cvtColor(shallow, cv2.COLOR_RGB2LAB)
-    smooth = cv2.GaussianBlur(lab, (0, 0), 0.8).astype(np.int32)
-    bins = [
-        np.clip((smooth[..., i] - low) // width, 0, _BINS - 1)
-        for i, (low, width) in enumerate(((0, 10), (88, 3), (88, 3)))
-    ]
-    bin_index = np.ravel((bins[0] * _BINS + bins[1]) * _BINS + bins[2])
-    inside = face > 0.5
-    guide, current = shallow.astype(np.float32) / np.float32(255), probability
-    for _ in range(2):  # the second time with better histograms
-        seeds = [
-            np.clip((sign * current - low) / (1 - _SEED_PROBABILITY), 0, 1)
-            for sign, low in (
-                (1, _SEED_PROBABILITY),
-                (-1, -0.25 * (1 - _SEED_PROBABILITY)),
-            )
-        ]
-        front, behind = (_colour_histogram(bin_index, np.where(inside, s, 0)) for s in seeds)
-        if front is None or behind is None:
-            return np.where(inside, np.minimum(current, probability), 0).astype(np.float32)
-        evidence = np.clip(np.log(front / behind), -_MAX_LOG_ODDS, _MAX_LOG_ODDS)[bin_index]
-        prior_odds = np.log((current + 0.02) / (1.02 - current))
-        odds = prior_odds + 0.8 * evidence.reshape(probability.shape)
-        posterior = np.where(inside, 1 / (1 + np.exp(-odds)), 0).astype(np.float32)
-        aligned = guided_filter(guide, posterior, _GUIDE_RADIUS, _GUIDE_SMOOTHNESS)
-        refined = np.clip(aligned, 0, 1)
-        current = np.asarray(0.5 * (current + refined), np.float32)
-    return np.where(inside, refined, 0).astype(np.float32)
-
-
-def _colour_histogram(bin_index: npt.NDArray[Any], weight: Array) -> Array | None:
-    """Return the blurred frequency of each colour, (_BINS^3,); None for too few pixels."""
-    count = np.bincount(bin_index, np.ravel(weight), _BINS**3).reshape(_BINS, _BINS, _BINS)
-    if float(count.sum()) < _MIN_PIXELS:
-        return None
-    for axis in range(3):
-        count = 0.5 * count + 0.25 * (np.roll(count, 1, axis) + np.roll(count, -1, axis))
-    return np.asarray(np.ravel(count) / float(count.sum()) + 1e-4)
-
-
 def _log_colours(texture: Image) -> Array32:
     """Return log brightness, log red over green, log blue over green of (h, w, 3) uint8."""
     r, g, b = (
@@ -379,7 +188,3 @@ def _drop_small_regions(mask: Array32) -> Array32:
     large_regions = (~small[labels] & (labels > 0)).astype(np.uint8)
     near_large = cv2.dilate(large_regions, np.ones((5, 5), np.uint8)) > 0
     return np.where(dropped | ((labels == 0) & ~near_large), 0, mask).astype(np.float32)
-
-
-def _cross(a: Array, b: Array) -> Array:
-    return np.asarray(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])

@@ -21,14 +21,9 @@ from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.protocols import Parser
 from thcli.core.types import Array32, Crop, Face, Frame, Image
 from thcli.faces.compositing.mask import hull_mask
-from thcli.faces.compositing.occlusion import (
-    UV_SIDE,
-    AppearanceModel,
-    FaceTexture,
-    TextureSamples,
-    UvMap,
-    refine_mask,
-)
+from thcli.faces.compositing.occlusion import AppearanceModel, TextureSamples
+from thcli.faces.compositing.occlusion_edges import refine_mask
+from thcli.faces.compositing.uv_map import UV_SIDE, FaceTexture, UvMap
 from thcli.faces.crops.align import resize
 from thcli.faces.crops.crop import Pixels, crop
 from thcli.faces.parsing.classes import FACE, ClassGroup
