@@ -15,8 +15,8 @@ from tests.motion import synthetic_motion as synthetic
 from thcli.core.types import Array, Motion
 from thcli.faces.landmarks.topology import LIPS
 from thcli.motion import canonical, sliders
+from thcli.motion.causal_filter import CausalFilter
 from thcli.motion.smooth import (
-    CausalFilter,
     GapFilledMotion,
     ZeroPhaseFilter,
     count_taps,
