@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 import re
-import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from thcli import __version__, media
-from thcli.core.errors import MediaError, NoFaceError, OutputError, ThcliError, UsageError
+from thcli.core.errors import MediaError, NoFaceError, ThcliError
 from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import OutputOptions, PrepareOptions, ReadOptions
 from thcli.core.types import Crop, Frame
 from thcli.faces.crops.crop import crop as crop_image
-from thcli.media.atomic_file import AtomicFile
-from thcli.media.failures import to_output_error
 from thcli.media.info import MediaInfo
 from thcli.motion.file.writer import MotionWriter
 from thcli.motion.observe import observe
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.tracking import track_video
-from thcli.train.data.dataset import COLUMNS, INDEX, MOTION, SUFFIXES
+from thcli.train.data.dataset import COLUMNS, MOTION, SUFFIXES
+from thcli.train.data.prepare_journal import CLIPS, IndexRow, PrepareJournal
 from thcli.train.data.segments import Segment, Segmenter, transform_to_crop
 
-CLIPS, RECORDS = "clips", ".prepared"
 KEY_INTERVAL = 8  # frames between key frames, so that any frame needs a short decode only
 WINDOW = 256  # frames of motion written at a time
 TIME_MARGIN = 1e-4  # seconds; less than the distance of any two frames
 DEFAULT = PrepareOptions()
-IndexRow = dict[str, Any]
 
 
 def prepare(
@@ -232,118 +225,6 @@ def _stem(path: Path) -> str:
     """Return a file stem for a video's clips: its name and a hash that separates equal names."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem)[:60]
     return f"{plain}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:6]}"
-
-
-class PrepareJournal:
-    """One file per finished video, so that an interrupted run can be resumed.
-
-    Raises:
-        OutputError: The folder is in use without resume or overwrite, or cannot be written.
-        UsageError: The folder was started with other options, or the journal is broken.
-    """
-
-    def __init__(self, output: Path, options: PrepareOptions) -> None:
-        self.output, self.folder = output, output / RECORDS
-        self.dropped = 0
-        self._fresh = not output.exists()
-        chosen = asdict(replace(options, overwrite=False, resume=False))
-        chosen.pop("run")
-        used = output.is_file() or (output.is_dir() and any(output.iterdir()))
-        if used and not (options.resume or options.overwrite):
-            raise OutputError(
-                f"{output} is in use.",
-                "Give --resume to continue, --overwrite to start again, or another -o.",
-            )
-        try:
-            if output.is_file():
-                raise OutputError(f"{output} is a file, not a folder.", "Give another -o.")
-            if used and not options.resume:
-                for name in (CLIPS, RECORDS):
-                    shutil.rmtree(output / name, ignore_errors=True)
-                (output / INDEX).unlink(missing_ok=True)
-            (output / CLIPS).mkdir(parents=True, exist_ok=True)
-            self.folder.mkdir(exist_ok=True)
-            settings = self.folder / "options.json"
-            if settings.is_file() and json.loads(settings.read_text("utf-8")) != json.loads(
-                json.dumps(chosen)
-            ):
-                raise UsageError(
-                    f"{output} was started with other options.",
-                    "Resume with the same options, or start again with --overwrite.",
-                )
-            settings.write_text(json.dumps(chosen), "utf-8")
-        except OSError as exc:
-            raise to_output_error(output, exc) from exc
-        except ValueError as exc:
-            raise _broken_journal(output) from exc
-
-    def has(self, video: Path) -> bool:
-        """Return True when an earlier run finished this file."""
-        path = self._path(video)
-        return path.is_file() and _read_record(path)["video"] == _identify(video)
-
-    def add(self, video: Path, rows: list[IndexRow], dropped: int) -> None:
-        """Record a finished video."""
-        with AtomicFile(self._path(video), overwrite=True) as file:
-            file.partial.write_text(
-                json.dumps({"video": _identify(video), "rows": rows, "dropped": dropped}), "utf-8"
-            )
-
-    def finish(self) -> list[IndexRow]:
-        """Write index.csv of all finished videos; return its rows."""
-        rows: list[IndexRow] = []
-        for path in self.folder.glob("video-*.json"):
-            record = _read_record(path)
-            rows += record["rows"]
-            self.dropped += record["dropped"]
-        rows.sort(key=lambda row: (row["origin"], row["start"], row["track"]))
-        if rows:
-            with (
-                AtomicFile(self.output / INDEX, overwrite=True) as file,
-                file.partial.open("w", encoding="utf-8", newline="") as text,
-            ):
-                table = csv.DictWriter(text, COLUMNS)
-                table.writeheader()
-                table.writerows(rows)
-        return rows
-
-    def discard(self) -> None:
-        """Delete the dataset folder when this run created it."""
-        if self._fresh:
-            shutil.rmtree(self.output, ignore_errors=True)
-
-    def _path(self, video: Path) -> Path:
-        return (
-            self.folder
-            / f"video-{hashlib.sha256(str(video.resolve()).encode()).hexdigest()[:20]}.json"
-        )
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    """Read a finished video's record. Raises UsageError when it is broken."""
-    try:
-        record = json.loads(path.read_text("utf-8"))
-        whole = isinstance(record["dropped"], int) and isinstance(record["video"], list)
-        if whole and all(set(row) == set(COLUMNS) for row in record["rows"]):
-            return dict(record)
-    except (OSError, ValueError, TypeError, LookupError) as exc:
-        raise _broken_journal(path) from exc
-    raise _broken_journal(path)
-
-
-def _broken_journal(path: Path) -> UsageError:
-    return UsageError(
-        f"{path} cannot be resumed: its journal is broken.", "Start again with --overwrite."
-    )
-
-
-def _identify(video: Path) -> list[Any]:
-    """Return path, size and modification time, which identify a video file."""
-    try:
-        facts = video.stat()
-    except OSError:
-        return [str(video), 0, 0]
-    return [str(video), facts.st_size, facts.st_mtime_ns]
 
 
 def _dry_run_report(videos: Sequence[Path], output: Path, job: Job) -> dict[str, Any]:
