@@ -9,8 +9,9 @@ from pathlib import Path
 import av
 import pytest
 
+from tests.faults.bad_decoder import BadDecoder
 from tests.faults.commands import FRAMES, VERBS
-from tests.faults.inject import BadDecoder, execute
+from tests.faults.inject import execute
 from thcli.motion.file.reader import MotionFile
 
 READS = [name for name in VERBS if name not in ("speak", "warp")]  # those two decode no video
