@@ -1,4 +1,4 @@
-"""Reading of videos, images, folders, animations and standard input, and of invalid inputs."""
+"""Reading of videos, animations and standard input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ import tests.media.clips as clips
 from thcli import media
 from thcli.core.errors import MediaError, UsageError
 from thcli.core.events import Event, Warned
-from thcli.core.imaging import to_uint8
 from thcli.core.options import ReadOptions
 from thcli.media.reading.video import TimestampRepair
 
@@ -154,92 +153,6 @@ def test_concatenated_files_keep_the_rate() -> None:
     assert [clock.stamp(DecodedFrame(pts)) for pts in given] == expected  # type: ignore[arg-type]
 
 
-def test_still_images(tmp_path: Path) -> None:
-    pixels = clips.draw_patches()
-    for suffix in (".png", ".bmp", ".tiff", ".webp", ".jpg", ".avif"):
-        more = {"lossless": True} if suffix == ".webp" else {"quality": 95}
-        Image.fromarray(pixels).save(tmp_path / f"a{suffix}", **more)
-        info = media.probe(tmp_path / f"a{suffix}")
-        assert (info.kind, info.size, info.frames) == ("image", clips.SIZE, 1)
-        (frame,) = media.read(tmp_path / f"a{suffix}")
-        assert np.abs(frame.pixels.astype(int) - pixels).mean() < 4
-        np.testing.assert_array_equal(frame.pixels, media.read_image(tmp_path / f"a{suffix}"))
-
-
-@pytest.mark.parametrize(
-    ("mode", "expected"),
-    [
-        ("RGBA", (127, 128, 0)),
-        ("LA", (127, 255, 127)),
-        ("P", (255, 0, 0)),
-        ("L", (100, 100, 100)),
-        ("CMYK", (255, 255, 255)),
-        ("I;16", (78, 78, 78)),
-    ],
-)
-def test_modes_and_transparency(tmp_path: Path, mode: str, expected: tuple[int, int, int]) -> None:
-    path = tmp_path / ("a.tiff" if mode in ("CMYK",) else "a.png")
-    fill: dict[str, object] = {
-        "RGBA": (255, 0, 0, 127),
-        "LA": (255, 127),
-        "L": 100,
-        "I;16": 20000,
-        "CMYK": (0, 0, 0, 0),
-    }
-    if mode == "P":
-        Image.new("RGB", (8, 8), (255, 0, 0)).quantize(4).save(path)
-    else:
-        Image.new(mode, (8, 8), fill[mode]).save(path)  # type: ignore[arg-type]
-    assert np.abs(media.read_image(path, "#00ff00")[4, 4].astype(int) - expected).max() <= 1
-
-
-def test_a_deep_png_stays_deep_when_read_as_a_stream(tmp_path: Path) -> None:
-    pixels = (np.random.default_rng(0).integers(0, 65536, (20, 30, 3))).astype(np.uint16)
-    with media.write(tmp_path / "a.png", (30, 20)) as writer:
-        writer.write(pixels, 0)
-    (frame,) = media.read(tmp_path / "a.png")
-    np.testing.assert_array_equal(frame.pixels, pixels)
-    assert media.probe(tmp_path / "a.png").bit_depth == 16
-    assert media.read_image(tmp_path / "a.png").dtype == np.uint8
-
-
-def test_an_image_is_recognised_without_a_file_extension(tmp_path: Path) -> None:
-    for form in ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP"):
-        Image.fromarray(clips.draw_patches()).save(tmp_path / "upload", form)
-        assert media.probe(tmp_path / "upload").kind == "image"
-        assert media.read_image(tmp_path / "upload").shape == (80, 64, 3)
-
-
-def test_the_first_frame_of_a_video_is_an_image_too(tmp_path: Path) -> None:
-    clips.write_clip(
-        tmp_path / "in.mp4", clips.ClipSpec("libx264", "yuv420p10le", rotation=(90, False, False))
-    )
-    first = next(iter(media.read(tmp_path / "in.mp4"))).pixels
-    np.testing.assert_array_equal(media.read_image(tmp_path / "in.mp4"), to_uint8(first))
-
-
-def test_huge_images_are_halved(tmp_path: Path) -> None:
-    Image.new("L", (10000, 5000), 90).save(tmp_path / "a.jpg")
-    assert media.probe(tmp_path / "a.jpg").size == (5000, 2500)
-    assert media.read_image(tmp_path / "a.jpg").shape == (2500, 5000, 3)
-    Image.new("1", (20001, 10000)).save(tmp_path / "b.png")
-    with pytest.raises(MediaError, match=r"limit is 200 megapixels.*--max-pixels 201"):
-        media.read_image(tmp_path / "b.png")
-
-
-def test_a_folder_of_images_comes_in_natural_order(tmp_path: Path) -> None:
-    for index in (1, 2, 10):
-        Image.fromarray(clips.draw_patches(index)).save(tmp_path / f"shot{index}.png")
-    (tmp_path / "notes.txt").write_text("no picture")
-    info = media.probe(tmp_path)
-    assert (info.kind, info.frames, info.size) == ("directory", 3, clips.SIZE)
-    frames = list(media.read(tmp_path))
-    assert [int(frame.pixels[-1, -1, 0]) for frame in frames] == [50, 60, 140]
-    assert [frame.pts for frame in frames] == [0, 1, 2]
-    with media.read(tmp_path, ReadOptions(start=0.04, end=0.08)) as part:
-        assert [frame.pts for frame in part] == [1]
-
-
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 def test_animations_keep_their_times(tmp_path: Path, suffix: str) -> None:
     first, *rest = (Image.fromarray(clips.draw_patches(index)) for index in range(3))
@@ -282,79 +195,6 @@ def test_the_sample_aspect_ratio_is_kept(tmp_path: Path) -> None:
         for frame in frames:
             writer.write(frame.pixels, frame.pts)
     assert media.probe(tmp_path / "out.mp4").sar == Fraction(4, 3)
-
-
-def write_invalid_inputs(folder: Path) -> dict[str, str]:
-    """Write invalid files; return name -> words of the error message."""
-    clips.write_clip(folder / "good.mp4", clips.ClipSpec(count=30))
-    clips.write_clip(folder / "good.mkv", clips.ClipSpec(count=30))
-    whole = (folder / "good.mp4").read_bytes()
-    (folder / "text.mp4").write_text("this is not a video\n" * 20)
-    (folder / "page.mp4").write_text("<!DOCTYPE html><html><body>404</body></html>")
-    (folder / "text.png").write_text("this is not an image\n")
-    (folder / "empty.mp4").write_bytes(b"")
-    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 3])
-    (folder / "zeros.mp4").write_bytes(bytes(5000))
-    (folder / "noise.jpg").write_bytes(bytes(range(1, 256)) * 9)
-    (folder / "cut.mkv").write_bytes((folder / "good.mkv").read_bytes()[:900])
-    (folder / "lfs.mp4").write_text(
-        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
-    )
-    Image.fromarray(clips.draw_patches()).save(folder / "good.png")
-    (folder / "cut.png").write_bytes((folder / "good.png").read_bytes()[:100])
-    clips.write_clip(folder / "fast.mp4")
-    quick = (folder / "fast.mp4").read_bytes()
-    at = quick.index(b"moov") - 4  # the index in front, and cut off within
-    (folder / "begun.mp4").write_bytes(quick[:at][:32] + quick[at : at + 400])
-    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(300))
-    (folder / "nothing").mkdir()
-    return {
-        "missing.mp4": "does not exist",
-        "text.mp4": "is a text file",
-        "page.mp4": "is a web page",
-        "text.png": "is a text file",
-        "empty.mp4": "is empty",
-        "cut.mp4": "is truncated: its index",
-        "begun.mp4": "is truncated: its index",
-        "phone.heic": "is a HEIC or HEIF picture",
-        "zeros.mp4": "cannot be read",
-        "noise.jpg": "cannot be read",
-        "cut.mkv": "cannot be read",
-        "lfs.mp4": "Git-LFS pointer",
-        "cut.png": "cannot be read",
-        "nothing": "folder without images",
-    }
-
-
-def test_every_invalid_input_gives_one_sentence(tmp_path: Path) -> None:
-    for name, words in write_invalid_inputs(tmp_path).items():
-        with pytest.raises(MediaError) as caught:
-            list(media.read(tmp_path / name))
-        assert words in caught.value.message, name
-        assert (
-            caught.value.message.endswith(".")
-            and "\n" not in str(caught.value)
-            and caught.value.hint
-        ), name
-        assert name in caught.value.message
-
-
-def test_playlists_are_not_followed(tmp_path: Path) -> None:
-    clips.write_clip(tmp_path / "good.ts")
-    (tmp_path / "list.m3u8").write_text(
-        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ngood.ts\n#EXT-X-ENDLIST\n"
-    )
-    (tmp_path / "list.txt").write_text("ffconcat version 1.0\nfile good.ts\n")
-    for name in ("list.m3u8", "list.txt"):
-        with pytest.raises(MediaError):
-            media.probe(tmp_path / name)
-
-
-@pytest.mark.parametrize("address", ["https://example.org/a.mp4", "rtsp://camera/1"])
-def test_an_address_is_named_as_one(address: str) -> None:
-    with pytest.raises(MediaError, match="is an address") as caught:
-        media.probe(address)
-    assert "Download it first" in caught.value.hint
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".nut"])
