@@ -1,4 +1,4 @@
-"""`thcli refine`, and --refine of reenact and speak: changed pixels, identity, resume, errors."""
+"""`thcli refine`: changed pixels, identity, resume, errors."""
 
 from __future__ import annotations
 
@@ -10,57 +10,33 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 import pytest
 
 from tests.pipeline.command_line import to_argv
 from tests.pipeline.fake_refiners import MORE, RED, RedRefiner
 from tests.pipeline.job.interruption import interrupted_behind
+from tests.pipeline.refining.results import (
+    KEEP,
+    added_red,
+    install_fakes,
+    measure_detail,
+    read_images,
+)
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.options import OutputOptions
 from thcli.core.types import Image
-from thcli.engines.backends import ENGINES
 from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.media.writing.provenance import Provenance, engine_of, output_metadata
-from thcli.pipeline.backends import STAGES
 from thcli.pipeline.refining.refine_pass import RefinePass
-from thcli.voices.backends import VOICES
-from thcli.weights.backend import Backend
 
 Clip = Callable[..., Path]
-KEEP = ("--codec", "ffv1", "-q")
 
 
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for stage, name, maker in (
-        ("refiner", "blush", "RedRefiner"),
-        ("refiner", "tiny", "tiny_fadm"),
-        ("identity", "colours", "ColourIdentity"),
-    ):
-        monkeypatch.setitem(
-            STAGES[stage].rows,
-            name,
-            Backend(f"tests.pipeline.fake_refiners:{maker}", "a stand-in", reads=("refine",)),
-        )
-    monkeypatch.setitem(STAGES["refiner"].defaults, "any", "blush")
-
-
-def read_images(path: Path) -> list[Image]:
-    with media.read(path) as frames:
-        return [np.asarray(frame.pixels, np.uint8) for frame in frames]
-
-
-def added_red(path: Path, other: Path) -> list[np.ndarray[Any, Any]]:
-    """Return the red that each frame gained, (H, W) levels; check that green and blue stay."""
-    out = []
-    for made, old in zip(read_images(path), read_images(other), strict=True):
-        change = made.astype(int) - old
-        assert np.abs(change[..., 1:]).mean() < 0.5
-        out.append(change[..., 0])
-    return out
+    install_fakes(monkeypatch)
 
 
 def write_twice(path: Path, clip: Path) -> Path:
@@ -110,7 +86,7 @@ def test_the_background_changes_only_when_it_may(clip: Clip, tmp_path: Path) -> 
     assert all(RED < np.median(red[60:110, 80:110]) < RED + 3 * MORE for red in (kept, whole))
     assert kept[:, :12].max() <= 2 and whole.mean() > kept.mean() + 1
     shown = read_images(tmp_path / "shown.mkv")[2].astype(int)
-    assert detail(shown) < 0.85 * detail(
+    assert measure_detail(shown) < 0.85 * measure_detail(
         read_images(tmp_path / "all.mkv")[2].astype(int)
     )  # an enlarged crop of 64 px
 
@@ -123,11 +99,6 @@ def first_frames(video: Path, folder: Path, count: int) -> Path:
         for number, image in enumerate(islice(read_images(video), count)):
             save_image(place / f"{number:03}.png", image)
     return place
-
-
-def detail(image: np.ndarray[Any, Any]) -> float:
-    """Return the mean difference of neighbouring pixels in the face."""
-    return float(np.abs(np.diff(image[60:120, 70:120], axis=1)).mean())
 
 
 def test_frames_without_the_face_pass_through(clip: Clip, tmp_path: Path, capsys: Any) -> None:
@@ -311,142 +282,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mkv", "whole.mkv"]
 
 
-def test_reenact_refines_its_frames(
-    portrait: Path, clip: Clip, tmp_path: Path, capsys: Any
-) -> None:
-    """The result is nearly that of refining the coarse video afterwards.
-
-    There the faces are detected, here the engine places them.
-    """
-    argv = to_argv("reenact", portrait, clip("plain.mp4", 24), "--end 0.24 --codec ffv1")
-    coarse, one, two = (tmp_path / name for name in ("coarse.mkv", "one.mkv", "two.mkv"))
-    assert run([*argv, "-o", str(coarse), "-q"]) == 0
-    assert run([*argv, "-o", str(one), "--refine", "blush", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert (report["engine"], report["refiner"], report["frames"], report["warnings"]) == (
-        "mesh",
-        "blush",
-        6,
-        [],
-    )
-    assert RedRefiner.reference_crops and RedRefiner.source_is_reference
-    assert any(
-        "engine mesh, refined by blush" in words for words in media.probe(one).metadata.values()
-    )
-    again = ["refine", str(coarse), "-o", str(two), "--source", str(portrait), *KEEP]
-    assert run([*again, "--engine", "blush"]) == 0
-    for a, b in zip(read_images(one), read_images(two), strict=True):
-        assert np.abs(a.astype(int) - b).mean() < 1
-    red = read_images(one)[3][..., 0].astype(int) - read_images(coarse)[3][..., 0]
-    assert np.median(red[80:140, 100:150]) > 15
-
-
-def write_blurred(path: Path, clip: Path, sigma: float) -> Path:
-    """Write a clip with blurred frames."""
-    plan = media.WritePlan(time_base=Fraction(1, 25))
-    with media.write(path, (192, 192), None, OutputOptions(codec="ffv1"), plan) as out:
-        for number, image in enumerate(read_images(clip)):
-            out.write(cv2.GaussianBlur(image, (0, 0), sigma), number, 1)
-    return path
-
-
-@pytest.fixture
-def real_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(STAGES["refiner"].defaults, "any", "detail")
-
-
-@pytest.mark.usefixtures("real_default")
-def test_the_default_adds_the_detail_of_the_source(
-    portrait: Path, clip: Clip, tmp_path: Path, capsys: Any
-) -> None:
-    true = clip("plain.mp4", 24)
-    coarse = write_blurred(tmp_path / "coarse.mkv", true, 1.2)
-    argv = ["refine", str(coarse), "--source", str(portrait), "--end", "0.2", *KEEP]
-    for name, threads in (("one", "1"), ("two", "3")):
-        out = str(tmp_path / f"{name}.mkv")
-        assert run([*argv, "-o", out, "--threads", threads, "--batch-size", threads, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["engine"] == "detail"
-    one, two = (read_images(tmp_path / f"{name}.mkv") for name in ("one", "two"))
-    assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
-    before, after, sharp = (
-        detail(images[2].astype(int)) for images in (read_images(coarse), one, read_images(true))
-    )
-    assert after > before + 0.3 * (sharp - before)
-
-
-@pytest.mark.usefixtures("real_default")
-def test_a_sharp_clip_hardly_changes(clip: Clip, tmp_path: Path) -> None:
-    true, out = clip("plain.mp4", 24), tmp_path / "out.mkv"
-    assert run(["refine", str(true), "-o", str(out), *KEEP]) == 0
-    pairs = zip(read_images(out), read_images(true), strict=True)
-    assert max(float(np.abs(a.astype(int) - b).mean()) for a, b in pairs) < 0.5
-
-
-@pytest.mark.usefixtures("real_default")
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (("--steps", "20"), "--steps has no effect with refiner detail"),
-        (("--engine", "fadm-s", "--strength", "1"), "--strength has no effect with refiner fadm-s"),
-        (("--no-detail",), "--no-detail has no effect with refiner detail"),
-        (("--no-source-detail",), "leaves nothing to do"),
-        (("--no-source-detail", "--engine", "resshift-s"), "corrects frames after --source-detail"),
-    ],
-)
-def test_options_without_effect_are_refused(
-    clip: Clip, tmp_path: Path, capsys: Any, flags: Sequence[str], words: str
-) -> None:
-    argv = ["refine", str(clip("four.mp4", 4)), "-o", str(tmp_path / "out.mp4")]
-    assert run([*argv, *flags]) == 2
-    assert words in " ".join(capsys.readouterr().err.split())
-
-
 def test_metadata_name_the_engine() -> None:
     assert engine_of(output_metadata({}, Provenance("reenact", "mesh"))) == "mesh"
     assert engine_of({"comment": "made with love (engine V8)"}) is None
     assert engine_of({}) is None
-
-
-def test_reenact_with_a_missing_refiner(portrait: Path, clip: Clip, tmp_path: Path) -> None:
-    argv = ["reenact", str(portrait), str(clip("four.mp4", 4)), "-o", str(tmp_path / "out.mp4")]
-    assert run([*argv, "--refine", "fadm"]) == 5
-    assert run([*argv, "--refine", "nobody"]) == 2
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_speak_refines_its_frames(
-    portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jaw = Backend("tests.pipeline.fake_voices:jaw", "a stand-in", reads=VOICES.rows["a2m"].reads)
-    monkeypatch.setitem(VOICES.rows, "jaw", jaw)
-    sound, out, plain = tmp_path / "a.wav", tmp_path / "out.mkv", tmp_path / "plain.mkv"
-    with av.open(str(sound), "w") as file:
-        stream = file.add_stream("pcm_s16le", rate=16000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(
-            (np.sin(np.arange(4000) * 0.2) * 9000).astype(np.int16)[None], "s16", "mono"
-        )
-        frame.sample_rate, frame.pts = 16000, 0
-        file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
-    argv = ["speak", str(portrait), str(sound), "--voice", "jaw", *KEEP]
-    assert run([*argv, "-o", str(plain)]) == 0
-    assert run([*argv, "-o", str(out), "--refine", "blush"]) == 0
-    assert np.median(added_red(out, plain)[2][80:120, 100:150]) > 15
-
-
-def test_a_reenacted_video_is_refined(
-    clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The identity is of the first rendered frame: a source video has no source image."""
-    monkeypatch.setitem(
-        ENGINES.rows, "shade", Backend("tests.pipeline.test_reenact_video:load", "a stand-in")
-    )
-    argv = to_argv("reenact", clip("plain.mp4", 24), clip("four.mp4", 4), "--engine shade", *KEEP)
-    out, plain = tmp_path / "out.mkv", tmp_path / "plain.mkv"
-    assert run([*argv, "-o", str(plain)]) == 0
-    assert run([*argv, "-o", str(out), "--refine", "blush"]) == 0
-    reds = added_red(out, plain)
-    assert len(reds) == 4 and min(np.median(red[60:110, 80:110]) for red in reds) > 15
 
 
 def test_refiners_are_listed(capsys: Any) -> None:
