@@ -1,23 +1,18 @@
-"""Networks of Real3D-Portrait: published layout, faster forms against direct ones, batches."""
+"""Networks of Real3D-Portrait: faster forms against direct ones, batches."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from tests.golden import fill
-from thcli.core.errors import WeightsError
+from tests.engines.real3d.published_states import published_state
 from thcli.engines.real3d import rays, volume_renderer
 from thcli.engines.real3d.config import Real3DConfig
 from thcli.engines.real3d.model import (
-    PretrainingModel,
     Real3D,
     SourceImages,
     empty_model,
@@ -29,44 +24,12 @@ from thcli.engines.real3d.transformer import HIDDEN_AT_A_TIME, MixFeedForward
 from thcli.engines.real3d.volume_renderer import Rendered, VolumeRenderer
 from thcli.engines.shared.fast_conv.fast import prepare_network
 
-ORIG, TRIGRID = Real3DConfig(), Real3DConfig(plane_depth=3, torso_input="rgb")
 TINY = Real3DConfig(image_size=256, width_divisor=16, coarse_samples=6, fine_samples=5)
 CPU = torch.device("cpu")
-KEPT = ("resample_filter", "noise_strength")
-# Name in the list of published keys -> configuration, and the digest of its keys and shapes.
-LAYOUTS: dict[str, tuple[type[nn.Module], Real3DConfig, str]] = {
-    "secc2plane_torso_orig": (Real3D, ORIG, "71916dec07303101"),
-    "secc2plane_orig": (Real3D, replace(ORIG, torso=False), "bc11a068940837f5"),
-    "secc2plane_torso_trigrid": (Real3D, TRIGRID, "f1dc1dd65f60647c"),
-    "img2plane_orig": (PretrainingModel, replace(ORIG, torso=False), "dba0376fcfe26738"),
-}
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-
-
-def has_spectral_norm(key: str) -> bool:
-    inside = "deform_based_generator." in key and key.endswith(".weight")
-    return inside and (
-        ".in_conv.layers.0." in key or ".layers.2." in key or ".layers.1.layers.0." in key
-    )
-
-
-def published_state(model: nn.Module) -> dict[str, Tensor]:
-    """Fill a state in the layout of the published files, spectral norms included."""
-    like: dict[str, Tensor] = {}
-    for key, tensor in model.state_dict().items():
-        if has_spectral_norm(key) and tensor.dim() == 4:
-            like[f"{key}_orig"] = tensor
-            like[f"{key}_u"], like[f"{key}_v"] = tensor[:, 0, 0, 0], tensor[0].flatten()
-        else:
-            like[key] = tensor
-    return fill.state(like, 0, keep=lambda key: key.endswith(KEPT))
 
 
 @pytest.fixture(scope="module")
@@ -93,91 +56,6 @@ def camera(batch: int = 1, distance: float = 2.7) -> Tensor:
     focal = 2985.29 / 700
     intrinsics = torch.tensor([focal, 0, 0.5, 0, focal, 0.5, 0, 0, 1])
     return torch.cat([matrix.flatten(), intrinsics]).expand(batch, -1).clone()
-
-
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_keys_and_shapes_are_the_published_ones(name: str) -> None:
-    kind, config, digest = LAYOUTS[name]
-    with torch.device("meta"):
-        ours = shapes(kind(config))
-    lines = "\n".join(f"{key} {shape}" for key, shape in sorted(ours.items()))
-    assert hashlib.sha256(lines.encode()).hexdigest()[:16] == digest
-
-
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_keys_and_shapes_are_those_of_the_list(name: str, shared: Path) -> None:
-    kind, config, _ = LAYOUTS[name]
-    table = json.loads((shared / "specs" / "REAL3D_VIDEO.keys.json").read_text())[name]
-    wanted = {
-        key.removesuffix("_orig"): tuple(shape)
-        for key, (shape, _) in table.items()
-        if not key.endswith(("weight_u", "weight_v"))
-    }
-    with torch.device("meta"):
-        network = kind(config)
-    assert shapes(network) == wanted
-    normed = {key.removesuffix("_orig") for key in table if key.endswith("_orig")}
-    assert {key for key in wanted if has_spectral_norm(key) and len(wanted[key]) == 4} == normed
-
-
-def test_the_state_decides_over_the_configuration() -> None:
-    for made, told in ((TRIGRID, ORIG), (ORIG, TRIGRID)):
-        with torch.device("meta"):
-            state = published_state_shapes(empty_model(made))
-            assert load_model(state, told).config == made
-    with torch.device("meta"):
-        head_only = empty_model(replace(ORIG, torso=False)).state_dict()
-        assert not load_model(head_only, ORIG).config.torso
-
-
-def published_state_shapes(model: nn.Module) -> dict[str, Tensor]:
-    out: dict[str, Tensor] = {}
-    for key, tensor in model.state_dict().items():
-        normed = has_spectral_norm(key) and tensor.dim() == 4
-        out[f"{key}_orig" if normed else key] = tensor
-        if normed:
-            out[f"{key}_u"], out[f"{key}_v"] = tensor[:, 0, 0, 0], tensor[0].flatten()
-    return out
-
-
-def test_a_yaml_file_is_read() -> None:
-    text = """
-    nested: 1
-triplane_feature_type: trigrid_v2   # newer
-triplane_depth: 3
-torso_kp_num: 4
-htbsr_head_threshold: '0.7'
-num_samples_coarse: 24
-"""
-    wanted = replace(TRIGRID, head_threshold=0.7, coarse_samples=24)
-    assert Real3DConfig.from_yaml(text) == wanted
-    assert Real3DConfig.from_yaml("torso_inp_mode: rgb_alpha\n") == ORIG
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("triplane_feature_type: trigrid\n", "trigrid planes of depth 0"),
-        ("triplane_depth: 3\n", "triplane planes of depth 3"),
-        ("triplane_depth: deep\n", "'deep', which is not a number"),
-        ("torso_inp_mode: mask\n", "torso_inp_mode: 'mask'"),
-        ("htbsr_head_weight_fuse_mode: v3\n", "htbsr_head_weight_fuse_mode: v3"),
-        ("pncc_cond_mode: cano_tgt\n", "pncc_cond_mode: cano_tgt"),
-    ],
-)
-def test_other_models_are_refused(text: str, words: str) -> None:
-    with pytest.raises(WeightsError, match=words):
-        Real3DConfig.from_yaml(text)
-
-
-def test_incomplete_states_are_named() -> None:
-    with torch.device("meta"):
-        state = published_state_shapes(empty_model(ORIG))
-        del state["decoder.net.0.bias"]
-        with pytest.raises(WeightsError, match=r"1 missing \(decoder\.net\.0\.bias\)"):
-            load_model(state)
-    with pytest.raises(WeightsError, match="no tensors"):
-        load_model({})
 
 
 @pytest.mark.parametrize("depth", [1, 3])
