@@ -6,12 +6,21 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, warp
 from thcli.engines.mesh.engine import render_frame
 from thcli.engines.mesh.head import grown_cheek, steep_texture
+from thcli.engines.mesh.head.outline import (
+    LEFT_EAR,
+    RIGHT_EAR,
+    find_outline,
+    fit_rigid_head,
+    turned_sides,
+)
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.surroundings import surrounding_displacement
 from thcli.faces.landmarks.topology import OVAL
 
 SIDE = 256
@@ -51,6 +60,32 @@ def test_hair_that_has_turned_away_draws_no_line_along_the_cheek(angle: float) -
     assert np.median(lengths) == 0
     own = render_frame(source, faces.rest_target(source), None).astype(int)
     assert (np.abs(own[round(float(nose[1]))] - HAIR).max(-1) < 60).sum() > 4
+
+
+@pytest.mark.parametrize("turn", [(0.0, 37.0, 0.0), (0.0, -30.0, 0.0), (16.0, -30.0, 0.0)])
+def test_the_surface_does_not_break_off_around_the_far_upper_corner_of_a_face(
+    turn: tuple[float, float, float],
+) -> None:
+    source = source_with_hair()
+    target = faces.make_target(source, turn=turn).points
+    size, far = anatomy.face_height(source.mesh), -np.sign(turn[1])
+    whole = SampleGrid(0, 0, 2, SIDE // 2, SIDE // 2)
+    own = source.mesh[:, :2]
+    field = surrounding_displacement(source.mesh, source.surroundings, target, own, whole)
+    angles = np.radians(np.arange(-10, 80, 3))  # from beside the corner to above it
+    around = np.stack([far * np.cos(angles), -np.sin(angles)], 1)
+    corner = find_outline(target).points[4 if far > 0 else 32]
+    x, y = np.rint((corner + 0.1 * size * around) / 2).astype(int).T
+    assert np.ptp(field[y, x, 0]) <= 0.16 * size
+
+
+def test_the_near_ear_of_a_turned_source_is_seen_until_it_has_turned_past_the_front() -> None:
+    mesh = faces.centred_mesh(SIDE, SIDE)
+    turned = (mesh - mesh.mean(0)) @ matrix_from_rotvec(np.radians([0, 30, 0])).T + mesh.mean(0)
+    for source, target, shares in ((turned, mesh, (0, 0)), (mesh, turned, (0, 1))):
+        matrix, _ = fit_rigid_head(source, target)
+        sides = turned_sides(find_outline(source), target, matrix)[[LEFT_EAR, RIGHT_EAR]]
+        assert sorted(sides) == pytest.approx(shares, abs=0.01)
 
 
 def test_a_head_at_rest_is_merged_without_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:

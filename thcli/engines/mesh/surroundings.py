@@ -19,12 +19,14 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_height
 from thcli.engines.mesh.head.outline import (
+    BESIDE,
     HEAD_DEPTH,
+    Beside,
     Outline,
     depth_behind_outline,
     find_outline,
     fit_rigid_head,
-    vanished_sides,
+    turned_sides,
 )
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, polygon_mask, remap, to_samples
@@ -174,11 +176,12 @@ def surrounding_displacement(
     matrix, shift = fit_rigid_head(source, target)
     back = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + HEAD_DEPTH * face_size)
     z = oval_z @ weights / total
-    vanished = np.zeros(len(OVAL))
+    turned = None
     if surroundings.matte:
-        vanished = vanished_sides(surroundings.outline, matrix)
+        turned = turned_sides(surroundings.outline, target, matrix)
+    beside = Beside(points.astype(np.float32), nearest, weights / total)
     z += depth_behind_outline(
-        source, surroundings.outline, found, matrix, weights / total, nearest, vanished
+        (source, target), (surroundings.outline, found), matrix, beside, turned
     )
     # the identity is subtracted: a displacement, not a position
     linear = matrix[:2, :2] - np.eye(2, dtype=np.float32)
@@ -209,7 +212,9 @@ def surrounding_displacement(
     shown = source_oval + texture[OVAL] - source[OVAL, :2]
     own = (shown - outline).T.astype(np.float32)
     residual = own - oval_weight * rigid_oval
-    residual *= ((1 - hidden) * (1 - vanished)).astype(np.float32)
+    residual *= (1 - hidden).astype(np.float32)
+    if turned is not None:
+        residual *= (1 - turned * BESIDE).astype(np.float32)
     residual_flow = residual @ weights / total
     length = np.float32(FADE_LENGTH * face_size)
     length = length + np.float32(FADE_PER_PIXEL) * np.hypot(residual_flow[0], residual_flow[1])
