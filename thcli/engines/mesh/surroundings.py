@@ -18,6 +18,7 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_height
+from thcli.engines.mesh.head.neck import NeckMotion, find_motion, hidden_by_jaw
 from thcli.engines.mesh.head.outline import (
     BESIDE,
     HEAD_DEPTH,
@@ -79,8 +80,9 @@ class Surroundings:
     """The source outside of its mesh.
 
     outline: from `find_outline`.  lower_edge: y of the image's last row.
-    matte: whether the person moves over a plate.  hair, cloth: (h, w) float32 masks in 0..1, what
-    hangs from the head and what stays, hair_step source pixels per sample; None when not known.
+    matte: whether the person moves over a plate.  hair, cloth, neck: (h, w) float32 masks in 0..1,
+    what hangs from the head, what stays and the whole neck, hair_step source pixels per sample;
+    None when not known.
     """
 
     outline: Outline
@@ -89,6 +91,7 @@ class Surroundings:
     hair: Array32 | None = None
     hair_step: int = 1
     cloth: Array32 | None = None
+    neck: Array32 | None = None
 
 
 def motion_reach(source: Array, target: Array) -> float:
@@ -197,6 +200,11 @@ def surrounding_displacement(
     rigid += similarity[:, :2] @ points + similarity[:, 2:]
     rigid_oval += similarity[:, :2] @ oval + similarity[:, 2:]
 
+    parting: NeckMotion | None = None
+    if surroundings.neck is not None:
+        hair_step, meshes = surroundings.hair_step, (source, target)
+        parting = find_motion(surroundings.neck, hair_step, meshes, matrix, (points + rigid, z))
+        rigid += parting.shift
     motion = float(np.hypot(*displace(oval, np.full(len(OVAL), back))).max()) / face_size
     rise = float(rigid_oval[1].mean()) / face_size, float(rigid_oval[1].max()) / face_size
     weight = _follow_weight(surroundings, target, motion, rise, points, rigid)
@@ -219,6 +227,9 @@ def surrounding_displacement(
     length = np.float32(FADE_LENGTH * face_size)
     length = length + np.float32(FADE_PER_PIXEL) * np.hypot(residual_flow[0], residual_flow[1])
     field += (1 - smoothstep(0, 1, nearest / length)) * residual_flow
+    if parting is not None and parting.parted.any():
+        jaw = source_oval.T.astype(np.float32)
+        field += hidden_by_jaw(source, jaw, points + field, parting.parted)
     flow = np.ascontiguousarray(field.T).reshape(grid.rows, grid.columns, 2)
     if motion < UNFOLDED_MOTION[0] or min(flow.shape[:2]) < 2:
         return flow
