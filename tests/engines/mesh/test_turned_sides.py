@@ -6,12 +6,21 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, warp
 from thcli.engines.mesh.engine import render_frame
 from thcli.engines.mesh.head import grown_cheek, steep_texture
+from thcli.engines.mesh.head.outline import (
+    LEFT_EAR,
+    RIGHT_EAR,
+    find_outline,
+    fit_rigid_head,
+    turned_sides,
+)
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.surroundings import surrounding_displacement
 from thcli.faces.landmarks.topology import OVAL
 
 SIDE = 256
@@ -53,6 +62,47 @@ def test_hair_that_has_turned_away_draws_no_line_along_the_cheek(angle: float) -
     assert (np.abs(own[round(float(nose[1]))] - HAIR).max(-1) < 60).sum() > 4
 
 
+@pytest.mark.parametrize("angle", [-37.0, 37.0])
+def test_the_near_cheek_of_a_turned_head_has_no_streaks(angle: float) -> None:
+    image, mesh, person = with_hair()
+    noise = np.random.default_rng(0).normal(0, 12, image.shape[:2])
+    image = np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
+    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), person)
+    target = faces.make_target(source, turn=(0, angle, 0))
+    out = render_frame(source, target, None).astype(float).mean(-1)
+    detail = []
+    for point in (123, 213, 205) if angle < 0 else (352, 433, 425):
+        x, y = target.points[point, :2].astype(int)
+        detail.append(np.abs(np.diff(out[y - 5 : y + 6, x - 5 : x + 6], axis=0)).mean())
+    assert max(detail[:2]) < 0.5 * detail[2]  # at the side, and where the source shows it well
+
+
+@pytest.mark.parametrize("turn", [(0.0, 37.0, 0.0), (0.0, -30.0, 0.0), (16.0, -30.0, 0.0)])
+def test_the_surface_does_not_break_off_around_the_far_upper_corner_of_a_face(
+    turn: tuple[float, float, float],
+) -> None:
+    source = source_with_hair()
+    target = faces.make_target(source, turn=turn).points
+    size, far = anatomy.face_height(source.mesh), -np.sign(turn[1])
+    whole = SampleGrid(0, 0, 2, SIDE // 2, SIDE // 2)
+    own = source.mesh[:, :2]
+    field = surrounding_displacement(source.mesh, source.surroundings, target, own, whole)
+    angles = np.radians(np.arange(-10, 80, 3))  # from beside the corner to above it
+    around = np.stack([far * np.cos(angles), -np.sin(angles)], 1)
+    corner = find_outline(target).points[4 if far > 0 else 32]
+    x, y = np.rint((corner + 0.1 * size * around) / 2).astype(int).T
+    assert np.ptp(field[y, x, 0]) <= 0.16 * size
+
+
+def test_the_near_ear_of_a_turned_source_is_seen_until_it_has_turned_past_the_front() -> None:
+    mesh = faces.centred_mesh(SIDE, SIDE)
+    turned = (mesh - mesh.mean(0)) @ matrix_from_rotvec(np.radians([0, 30, 0])).T + mesh.mean(0)
+    for source, target, shares in ((turned, mesh, (0, 0)), (mesh, turned, (0, 1))):
+        matrix, _ = fit_rigid_head(source, target)
+        sides = turned_sides(find_outline(source), target, matrix)[[LEFT_EAR, RIGHT_EAR]]
+        assert sorted(sides) == pytest.approx(shares, abs=0.01)
+
+
 def test_a_head_at_rest_is_merged_without_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = []
     build = warp.build_map
@@ -91,7 +141,7 @@ def test_skin_that_comes_into_view_has_the_tone_of_the_cheek() -> None:
     out = render_frame(source, turned, None)
     weight = grown_cheek.weights(cheek, mesh, turned.points)
     assert weight is not None
-    jaw = [index for index in OVAL if weight[index] > 0.95]
+    jaw = [index for index in OVAL if weight[index, 0] > 0.95]
     points = turned.points[:, :2]
     inside = points[jaw] + 0.12 * (points[4] - points[jaw])
     rows, columns = np.rint(inside).astype(int).T[::-1]

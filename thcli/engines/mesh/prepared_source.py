@@ -15,7 +15,7 @@ from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interior
 from thcli.engines.mesh.background import matte
 from thcli.engines.mesh.background.border import Border, find_border
-from thcli.engines.mesh.background.hair import parsed_cloth
+from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.closed_lips import PartedLips
 from thcli.engines.mesh.eyes import EyeTexture
@@ -254,7 +254,8 @@ def prepare(
         layers, hair, hair_step = separated
         oval = to_samples(mesh[OVAL, :2], hair_step)
         cloth = None if body is None else parsed_cloth(body, hair.shape, oval, hair_step)
-        surroundings = Surroundings(outline, lower_edge, True, hair, hair_step, cloth)
+        neck = None if body is None else parsed_neck(body, hair.shape, oval, hair_step)
+        surroundings = Surroundings(outline, lower_edge, True, hair, hair_step, cloth, neck)
     normals = steep_texture.normals(mesh)
     worn = None if parsed is None else glasses.find(parsed.face, mesh)
     covered = None if parsed is None else covering.find(parsed.face, mesh)

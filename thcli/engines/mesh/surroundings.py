@@ -18,13 +18,16 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_height
+from thcli.engines.mesh.head.neck import NeckMotion, find_motion, hidden_by_jaw
 from thcli.engines.mesh.head.outline import (
+    BESIDE,
     HEAD_DEPTH,
+    Beside,
     Outline,
     depth_behind_outline,
     find_outline,
     fit_rigid_head,
-    vanished_sides,
+    turned_sides,
 )
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, polygon_mask, remap, to_samples
@@ -77,8 +80,9 @@ class Surroundings:
     """The source outside of its mesh.
 
     outline: from `find_outline`.  lower_edge: y of the image's last row.
-    matte: whether the person moves over a plate.  hair, cloth: (h, w) float32 masks in 0..1, what
-    hangs from the head and what stays, hair_step source pixels per sample; None when not known.
+    matte: whether the person moves over a plate.  hair, cloth, neck: (h, w) float32 masks in 0..1,
+    what hangs from the head, what stays and the whole neck, hair_step source pixels per sample;
+    None when not known.
     """
 
     outline: Outline
@@ -87,6 +91,7 @@ class Surroundings:
     hair: Array32 | None = None
     hair_step: int = 1
     cloth: Array32 | None = None
+    neck: Array32 | None = None
 
 
 def motion_reach(source: Array, target: Array) -> float:
@@ -174,11 +179,12 @@ def surrounding_displacement(
     matrix, shift = fit_rigid_head(source, target)
     back = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + HEAD_DEPTH * face_size)
     z = oval_z @ weights / total
-    vanished = np.zeros(len(OVAL))
+    turned = None
     if surroundings.matte:
-        vanished = vanished_sides(surroundings.outline, matrix)
+        turned = turned_sides(surroundings.outline, target, matrix)
+    beside = Beside(points.astype(np.float32), nearest, weights / total)
     z += depth_behind_outline(
-        source, surroundings.outline, found, matrix, weights / total, nearest, vanished
+        (source, target), (surroundings.outline, found), matrix, beside, turned
     )
     # the identity is subtracted: a displacement, not a position
     linear = matrix[:2, :2] - np.eye(2, dtype=np.float32)
@@ -194,6 +200,11 @@ def surrounding_displacement(
     rigid += similarity[:, :2] @ points + similarity[:, 2:]
     rigid_oval += similarity[:, :2] @ oval + similarity[:, 2:]
 
+    parting: NeckMotion | None = None
+    if surroundings.neck is not None:
+        hair_step, meshes = surroundings.hair_step, (source, target)
+        parting = find_motion(surroundings.neck, hair_step, meshes, matrix, (points + rigid, z))
+        rigid += parting.shift
     motion = float(np.hypot(*displace(oval, np.full(len(OVAL), back))).max()) / face_size
     rise = float(rigid_oval[1].mean()) / face_size, float(rigid_oval[1].max()) / face_size
     weight = _follow_weight(surroundings, target, motion, rise, points, rigid)
@@ -209,11 +220,16 @@ def surrounding_displacement(
     shown = source_oval + texture[OVAL] - source[OVAL, :2]
     own = (shown - outline).T.astype(np.float32)
     residual = own - oval_weight * rigid_oval
-    residual *= ((1 - hidden) * (1 - vanished)).astype(np.float32)
+    residual *= (1 - hidden).astype(np.float32)
+    if turned is not None:
+        residual *= (1 - turned * BESIDE).astype(np.float32)
     residual_flow = residual @ weights / total
     length = np.float32(FADE_LENGTH * face_size)
     length = length + np.float32(FADE_PER_PIXEL) * np.hypot(residual_flow[0], residual_flow[1])
     field += (1 - smoothstep(0, 1, nearest / length)) * residual_flow
+    if parting is not None and parting.parted.any():
+        jaw = source_oval.T.astype(np.float32)
+        field += hidden_by_jaw(source, jaw, points + field, parting.parted)
     flow = np.ascontiguousarray(field.T).reshape(grid.rows, grid.columns, 2)
     if motion < UNFOLDED_MOTION[0] or min(flow.shape[:2]) < 2:
         return flow

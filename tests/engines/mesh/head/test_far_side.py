@@ -66,7 +66,7 @@ def is_blue(image: Image) -> npt.NDArray[np.bool_]:
 def test_nothing_of_what_lies_beside_the_far_cheek_shows_in_it(angle: float, share: float) -> None:
     turned = source(angle, with_hair=True)
     target = faces.make_target(turned, turn=(0, -share * angle, 0))
-    inner = faces.polygon_mask(target.points[OVAL, :2], SIDE, SIDE, grow=-2)
+    inner = faces.polygon_mask(target.points[OVAL, :2], SIDE, SIDE, grow=-3)
     inner &= angle * (target.points[4, 0] - np.arange(SIDE)) > 0
     inner[: int(target.points[4, 1])] = False  # below the eyes
     assert inner.sum() > 500

@@ -58,6 +58,12 @@ def parsed_cloth(regions: Regions, shape: tuple[int, int], oval: Array, step: in
     return np.asarray(soft * smoothstep(*CLOTH_BELOW, -above), np.float32)
 
 
+def parsed_neck(regions: Regions, shape: tuple[int, int], oval: Array, step: int) -> Array32:
+    """Return where the neck is, as a parser sees it; arguments and result as of `parsed_cloth`."""
+    neck = regions.mask_in(sample_crop((shape[1], shape[0]), step), NECK)
+    return _soften(neck, SOFTNESS * _face_size(oval))
+
+
 def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
     """Find where hair hangs: the person's region that has the colours of the hair on top.
 

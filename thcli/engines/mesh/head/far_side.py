@@ -111,6 +111,7 @@ def prepare(
         outline=find_outline(mirrored),
         hair=_flip(surroundings.hair),
         cloth=_flip(surroundings.cloth),
+        neck=_flip(surroundings.neck),
     )
     own = _find_parts(regions, mesh, (width, height), np.eye(3))
     flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)

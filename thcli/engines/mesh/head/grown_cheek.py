@@ -1,19 +1,22 @@
 """Skin of the cheek that a turn brings into view.
 
 A frontal picture shows the side of the cheek a few pixels wide, mixed with hair, ear and shadow. As
-it turns towards the camera, these pixels would be stretched to streaks. They give way to
-the tone of the cheek that the source shows well, continued over the mesh, with its grain.
+it turns towards the camera, these pixels would be stretched to streaks. What is neither skin nor
+hair gives way to the tone of the cheek that the source shows well, continued over the mesh. Skin
+and hair stay, but without what is finer than the stretch, upright. Grain of the cheek lies over
+both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from thcli.core.geometry import matrix_from_rotvec, transform_points
-from thcli.core.imaging import smoothstep
+from thcli.core.imaging import largest_channel, smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.head import overlay, steep_texture
@@ -45,6 +48,10 @@ TONE_RADIUS = 0.025  # face heights over which the source's tone is read
 GRAIN_RADIUS = 0.012  # face heights of what is finer than the tone
 GRAIN_LIMIT = 2.0  # times the median size of the grain, above which it is a feature
 MOST_GRAIN = 127.0  # levels to either side of none
+STRETCH = (1.3, 2.2)  # cosine in the target over that in the source: stays, loses its streaks
+STRETCHED = (0.12, 0.3)  # and growth of it from which that is done
+LEAST_COSINE = 0.05  # that this ratio divides by
+STREAK_HEIGHT = 0.025  # face heights over which upright detail is averaged where it is stretched
 GRAIN_SCALE = 0.6  # source pixels of grain per pixel of a cheek that is seen from the side
 SIDE_VIEW = np.radians(40.0)  # turn in which the cheek is spread out
 BESIDE_LIPS = (0.03, 0.1)  # face heights from the lips: kept, and replaced
@@ -63,15 +70,19 @@ CHEEKS = 50, 280  # points of either cheek that the source shows
 class GrownCheek:
     """Tone and grain for the sides of a source's face.
 
-    normals: (468, 3) of the source.  steep: (468,) 0..1, how far a point may be replaced.
-    tone: (468, 3) colour in 0..1.  grain: (h, w, 3) uint8, 128 is none.  positions: (468, 2)
-    pixels of the grain.
+    normals: (468, 3) of the source.  steep, calmed: (468,) 0..1, how far a point may be replaced,
+    and may lose its streaks.  tone: (468, 3) colour in 0..1.  grain: (h, w, 3) uint8, 128 is none.
+    calm: (h, w, 3) uint8 source without fine upright detail.  corner: (2,) source pixels of these
+    pictures' first pixel.  positions: (468, 2) pixels of the grain.
     """
 
     normals: Array
     steep: Array
+    calmed: Array
     tone: Array
     grain: Image
+    calm: Image
+    corner: Array
     positions: Array
 
 
@@ -110,12 +121,13 @@ def prepare(
         plain + departs * (other - plain) for plain, other in zip(PLAIN_STEEP, STEEP, strict=True)
     )
     steep = (1 - smoothstep(0, 1, (cosine - low) / (high - low))) * _SIDES * below
+    calmed = _SIDES * below
     if worn is not None:
-        steep = steep * (1 - worn)
+        steep, calmed = steep * (1 - worn), calmed * (1 - worn)
     if regions is not None:
         shown = steep_texture.pulled_positions(normals, mesh, 1.0)
         steep = steep * (1 - _find_stretchable(regions, shown))
-    if steep.max() < LEAST:
+    if max(steep.max(), calmed.max()) < LEAST:
         return None
     corner = np.maximum(np.floor(mesh[:, :2].min(0)), 0).astype(int)
     end = np.maximum(np.ceil(mesh[:, :2].max(0)).astype(int) + 1, corner)
@@ -124,7 +136,10 @@ def prepare(
         return None
     grain = _grain(face, size)
     positions = _spread_out(mesh) - corner
-    return GrownCheek(normals, steep, np.clip((tone - 4) / 255, 0, 1), grain, positions)
+    upright = 1, odd_size(2 * STREAK_HEIGHT * size)
+    calm = np.asarray(cv2.blur(cv2.blur(face, upright), upright), np.uint8)
+    colour = np.clip((tone - 4) / 255, 0, 1)
+    return GrownCheek(normals, steep, calmed, colour, grain, calm, corner, positions)
 
 
 def _find_stretchable(regions: Regions, positions: Array) -> Array:
@@ -142,8 +157,16 @@ def _spread(values: Array) -> Array:
 
 
 def _grain(face: Image, size: float) -> Image:
-    """Return what is finer than the tone, 128 where there is nothing, features clipped."""
-    fine = face.astype(np.int16) - box_mean(face, odd_size(2 * GRAIN_RADIUS * size))
+    """Return what is finer than the tone, 128 where there is nothing, features clipped.
+
+    Where it is coarser than elsewhere over a stretch, as along folds, it is made finer.
+    """
+    near = odd_size(2 * GRAIN_RADIUS * size)
+    fine = face.astype(np.int16) - box_mean(face, near)
+    height = largest_channel(np.abs(fine)).astype(np.float32)
+    usual = float(np.median(height)) + 0.5
+    local = np.maximum(box_mean(box_mean(height, near), near), np.float32(0.5))
+    fine = fine * np.minimum(1, (usual / local) ** 2)[..., None]
     limit = min(GRAIN_LIMIT * float(np.median(np.abs(fine))), MOST_GRAIN)
     return np.asarray(np.clip(fine, -limit, limit) + 128.5, np.uint8)
 
@@ -170,35 +193,57 @@ def _spread_out(mesh: Array) -> Array:
 
 
 def weights(cheek: GrownCheek, mesh: Array, target: Array) -> Array | None:
-    """Return each point's share (468,) of the made skin; None where none is shown.
+    """Return each point's shares (468, 2) of made and of calmed skin; None where none is shown.
 
     Args:
         cheek: of the source.
         mesh, target: (468, 3) source and target meshes.
     """
-    growth = turned_cosines(cheek.normals, mesh, target) - cheek.normals[:, 2]
-    weight = cheek.steep * smoothstep(*GROWTH, growth)
-    return None if weight.max() < LEAST else np.asarray(weight, np.float64)
+    own, cosine = cheek.normals[:, 2], turned_cosines(cheek.normals, mesh, target)
+    made = cheek.steep * smoothstep(*GROWTH, cosine - own)
+    ratio = np.maximum(cosine, LEAST_COSINE) / np.maximum(own, LEAST_COSINE)
+    stretch = smoothstep(*STRETCHED, cosine - own) * smoothstep(*STRETCH, ratio)
+    calmed = cheek.calmed * stretch * (1 - made)
+    if max(made.max(), calmed.max()) < LEAST:
+        return None
+    return np.stack([made, calmed], 1)
 
 
-def render(out: Image, cheek: GrownCheek, weight: Array, target: Array, warp_map: WarpMap) -> None:
-    """Render the made skin over a frame, in place.
+def render(
+    out: Image,
+    cheek: GrownCheek,
+    shares: Array,
+    texture: Array,
+    target: Array,
+    warp_map: WarpMap,
+) -> None:
+    """Render the made and the calmed skin over a frame, in place.
 
     Args:
         out: (H, W, 3) uint8 frame.
         cheek: of the source.
-        weight: (468,) from `weights`.
+        shares: (468, 2) from `weights`.
+        texture: (468, 2) source pixels that the points show.
         target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
     size = out.shape[1], out.shape[0]
-    window = overlay.interpolate(cheek.positions, weight, cheek.tone, target, warp_map, size)
+    weight = shares.sum(1)
+    calmed = shares[:, 1:] / np.maximum(weight, LEAST)[:, None]
+    offsets = texture - cheek.corner - target[:, :2]
+    values = np.concatenate([cheek.tone, offsets, calmed], 1)
+    window = overlay.interpolate(cheek.positions, weight, values, target, warp_map, size)
     if window is None:
         return
-    region, values = window
-    grain = remap(cheek.grain, np.ascontiguousarray(values[..., :2]))
-    made = np.clip(values[..., 3:] * 255 + grain - np.float32(128), 0, 255)
-    opening.blend(out, region, values[..., 2], made)
+    (rows, columns), found = window
+    grain = remap(cheek.grain, np.ascontiguousarray(found[..., :2]))
+    shown = np.ascontiguousarray(found[..., 6:8])
+    shown[..., 0] += np.arange(columns.start, columns.stop, dtype=np.float32)
+    shown[..., 1] += np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+    made = found[..., 3:6] * 255
+    made += found[..., 8:].clip(0, 1) * (remap(cheek.calm, shown) - made)
+    made = np.clip(made + grain - np.float32(128), 0, 255)
+    opening.blend(out, (rows, columns), found[..., 2], made)
 
 
 def _sides() -> Array:

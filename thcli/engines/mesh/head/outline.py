@@ -13,25 +13,34 @@ from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_height
 from thcli.faces.landmarks.topology import OVAL
 
-HEAD_SLOPE = 0.95  # steepness of the head's surface behind the outline, above and below the face
-SIDE_SLOPE = 2.5  # steepness beside the face
+# Steepness of the head's surface at the outline: beside, below and above the face. Above it is a
+# dome, which grows steeper with each face height.
+SIDE_SLOPE, LOW_SLOPE, TOP_SLOPE, DOME = 2.5, 0.95, 0.3, 2.5
 HEAD_DEPTH = 0.5  # face heights that it falls back at most, behind the middle of the face
 BACK_DEPTH = 0.25  # face heights that are added as the back of the head comes into view
 FULL_VIEW_COSINE = 0.7  # of the turn by which all of that is seen
 VANISHING = (0.05, 0.35)  # steepness to the view: hidden behind the face, and seen
+DOME_EDGE = (0.0, 0.25)  # the same of the dome
+# Face heights above the middle of the face: hair along the far edge of the head is gone at the
+# temple. From the top it tapers to what TAPERED leaves.
+TAPER, TAPERED, TEMPLE = (0.3, 1.1), 0.8, (0.1, 0.25)
+FAR_EDGE = (-0.12, 0.02)  # face heights beyond the far end of the face: hair on it, hair beside it
 MIN_DEPTH_COSINE = 0.2  # least cosine between the views of source and target that depth divides by
 HULL_TOLERANCE = 0.04  # face heights that an outline point may lie inside of the mesh's hull
 LEFT_SIDE, RIGHT_SIDE = OVAL[27], OVAL[9]  # widest points of the oval, on the image's sides
+LEFT_EAR, RIGHT_EAR = 28, 8  # of the outline: the points above them
 _angles = 2 * np.pi * np.arange(len(OVAL)) / len(OVAL)  # the oval starts at the forehead
 _FRONTAL_NORMALS = np.stack([np.sin(_angles), -np.cos(_angles)], 1)
 _sides = np.sin(_angles) ** 2
 # how fully outline points lose what has turned away: hair tapers from the forehead to the ear
-_BESIDE = np.where(
+BESIDE = np.where(
     np.cos(_angles) > 0,
     0.3 * smoothstep(0, 0.6, _sides) + 0.7 * smoothstep(0.85, 1, _sides),
     smoothstep(0.45, 0.75, _sides),
 )
-_SLOPES = HEAD_SLOPE + (SIDE_SLOPE - HEAD_SLOPE) * np.sin(_angles) ** 2
+_UPPER = np.cos(_angles) > 0
+_SLOPES = np.where(_UPPER, TOP_SLOPE, LOW_SLOPE) * (1 - _sides) + SIDE_SLOPE * _sides
+_BENDS = np.where(_UPPER, DOME * (1 - _sides), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,19 @@ class Outline:
 
     points: Array
     push: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Target pixels beside a face.
+
+    points: (2, N).  distance: (N,) to the outline.  weights: (36, N) of the outline's points; they
+    add up to 1.
+    """
+
+    points: Array32
+    distance: Array32
+    weights: Array32
 
 
 def find_outline(mesh: Array) -> Outline:
@@ -87,69 +109,117 @@ def fit_rigid_head(source: Array, target: Array) -> tuple[Array32, Array32]:
 
 
 def depth_behind_outline(
-    source: Array,
-    source_outline: Outline,
-    outline: Outline,
+    meshes: tuple[Array, Array],
+    outlines: tuple[Outline, Outline],
     matrix: Array32,
-    weights: Array32,
-    distance: Array32,
-    vanished: Array,
+    beside: Beside,
+    turned: Array | None,
 ) -> Array32:
     """Intersect the view of each target pixel with the head's surface behind the outline.
 
-    In the source the surface falls back from the outline, down to HEAD_DEPTH. The
-    side that turns towards the camera grows flatter and the other one steeper.
+    In the source the surface falls back from the outline, down to HEAD_DEPTH, beside and below the
+    face as a slope, above it as a dome. The side that turns towards the camera grows flatter and
+    the other one steeper.
 
     Args:
-        source: (468, 3) source mesh.
-        source_outline, outline: of source and target.
+        meshes: (468, 3) of source and target.
+        outlines: of source and target.
         matrix: (3, 3) source from target, of the rigid head.
-        weights: (36, N) of the outline points; they add up to 1.
-        distance: (N,) to the target outline in pixels.
-        vanished: (36,) from `vanished_sides`.
+        beside: the pixels.
+        turned: (36,) from `turned_sides`; None where the background moves with the head and
+            nothing vanishes.
 
     Returns:
         (N,) float32 depth behind the target outline, target pixels.
     """
+    source, target = meshes
+    source_outline, outline = outlines
     out_target, out_source = _outward(outline.points), _outward(source_outline.points)
     across = np.einsum("ki,ij,kj->k", out_source, matrix[:2, :2], out_target)
     sideways = out_source @ matrix[:2, 2]  # source pixels outwards per pixel of target depth
     tilt = out_target @ matrix[2, :2]
-    into = max(float(matrix[2, 2]), MIN_DEPTH_COSINE)
+    into = _into(matrix)
     cosine = float(matrix[2, 2] / max(np.linalg.norm(matrix[2]), 1e-6))
     seen = float(np.clip((1 - cosine) / (1 - FULL_VIEW_COSINE), 0, 1))
     depth = (HEAD_DEPTH + BACK_DEPTH * seen) * face_height(source)
     back = float(RIGID_WEIGHTS @ source[RIGID, 2]) + depth
     room = np.maximum(back - source[OVAL, 2], 0)
-    # on the slope, and on the plane behind the head; the nearer one is seen
-    steepness = into - _SLOPES * sideways
-    slope = (_SLOPES * across - tilt) / np.maximum(steepness, MIN_DEPTH_COSINE)
-    slope = np.maximum(slope, -tilt / into)
     push = np.maximum(outline.push - source_outline.push, 0)
-    plane = room - tilt * push
-    rows = [slope * push, slope, plane / into, -tilt / into, vanished]
-    values = np.stack(rows).astype(np.float32) @ weights
-    behind = values[2] + values[3] * distance
-    nearest = np.minimum(values[0] + values[1] * distance, behind)
-    return np.asarray(nearest + values[4] * (behind - nearest))
+    bends = _BENDS / face_height(source)
+    rows = np.stack([push, across, sideways, tilt, room, _SLOPES, bends]).astype(np.float32)
+    push, across, sideways, tilt, room, slope, bend = rows @ beside.weights
+    # into * z + tilt * d = slope * s + bend * s^2 for the source's s = across * d + sideways * z
+    d = beside.distance + push
+    steepness = into - slope * sideways
+    rise = slope * across - tilt
+    fall = 4 * bend * sideways * d * (across * steepness + sideways * rise)
+    root = np.sqrt(np.maximum(steepness**2 - fall, MIN_DEPTH_COSINE**2))
+    first = np.maximum(steepness - 2 * bend * across * sideways * d, MIN_DEPTH_COSINE)
+    surface = 2 * (bend * (across * d) ** 2 + rise * d) / (first + root)
+    surface = np.maximum(surface, -tilt * d / into)
+    behind = (room - tilt * d) / into
+    nearest = np.minimum(surface, behind)  # on the surface, and on the plane behind the head
+    if turned is None:
+        return np.asarray(nearest, np.float32)
+    edge = steepness - np.where(steepness > 0, fall / np.maximum(steepness, 0.1), 0)
+    above = _hidden_above(turned, target, beside, edge)
+    lower, upper = np.stack([turned * BESIDE, _UPPER]).astype(np.float32) @ beside.weights
+    hidden = lower + upper * (above - lower)
+    return np.asarray(nearest + hidden * (behind - nearest), np.float32)
 
 
-def vanished_sides(source_outline: Outline, matrix: Array32) -> Array:
-    """Return how far the surface behind each outline point is turned away from the view.
+def _hidden_above(turned: Array, target: Array, beside: Beside, edge: Array32) -> Array32:
+    """Return how far pixels (N,) above the eyes lie beyond the head's far edge.
 
-    What lies on it is behind the face then. Beside the face the plane behind the head shows.
+    Hair along the edge tapers with the height, not by the nearest point of the outline: from the
+    upper corner of the face the pixels of neighbouring points part like a fan, and hair would end
+    there in a step.
+    """
+    face_size = face_height(target)
+    up = (target[FOREHEAD, :2] - target[CHIN, :2]) / face_size**2
+    middle = ((target[FOREHEAD, :2] + target[CHIN, :2]) / 2).astype(np.float32)
+    axes = np.array([[-up[1], up[0]], up], np.float32)
+    across, above = axes @ (beside.points - middle[:, None])
+    oval = axes @ (target[OVAL, :2].astype(np.float32).T - middle[:, None])
+    right = across > 0
+    ends = oval[0] * (oval[1] > TEMPLE[0])
+    beyond = np.abs(across) - np.where(right, ends.max(), -ends.min())
+    share = TAPERED * (1 - smoothstep(*TAPER, above))
+    share += (1 - TAPERED) * (1 - smoothstep(*TEMPLE, above))
+    seen = smoothstep(*DOME_EDGE, edge) * (1 - share * smoothstep(*FAR_EDGE, beyond))
+    return np.asarray(np.where(right, turned[RIGHT_EAR], turned[LEFT_EAR]) * (1 - seen), np.float32)
+
+
+def turned_sides(source_outline: Outline, target: Array, matrix: Array32) -> Array:
+    """Return how far the surface behind outline points would be turned away beside the face.
+
+    What lies on it is behind the face then, and the plane behind the head shows.
 
     Args:
         source_outline: of the source.
+        target: (468, 3) target mesh.
         matrix: (3, 3) source from target, of the rigid head.
 
     Returns:
         (36,) 0..1.
     """
-    sideways = _outward(source_outline.points) @ matrix[:2, 2]
-    into = max(float(matrix[2, 2]), MIN_DEPTH_COSINE)
-    turned = 1 - smoothstep(*VANISHING, into - SIDE_SLOPE * sideways)
-    return np.asarray(turned * _BESIDE)
+    turned = _turned_away(_into(matrix), _outward(source_outline.points) @ matrix[:2, 2])
+    # the ear that a turned source shows is seen until its head has turned past the front
+    oval = target[OVAL]
+    across = (oval[1:18] - oval[:18:-1]).mean(0)
+    sine = float(across[2] / max(float(np.linalg.norm(across)), 1e-9))
+    cosine = float(np.sqrt(max(1 - sine**2, 0.0)))
+    least = _turned_away(cosine, sine * np.sign(np.sin(_angles)))
+    return np.where(_UPPER, np.minimum(turned, least), turned)
+
+
+def _turned_away(into: float, sideways: Array) -> Array:
+    return np.asarray(1 - smoothstep(*VANISHING, into - SIDE_SLOPE * sideways))
+
+
+def _into(matrix: Array32) -> float:
+    """Return the source depth per pixel of target depth."""
+    return max(float(matrix[2, 2]), MIN_DEPTH_COSINE)
 
 
 def _outward(outline: Array) -> Array:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.head import far_side, grown_cheek, mirrored_cheek, steep_texture
 from thcli.engines.mesh.head.mirror_blend import ShownMirror
@@ -12,6 +15,9 @@ from thcli.engines.mesh.warp import WarpMap
 
 if TYPE_CHECKING:
     from thcli.engines.mesh.prepared_source import MeshSource
+
+
+MOVED = 0.2  # share of mirrored texture from which the texture below lies beside the face
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,11 @@ def render(
             far, plate = source.far_side, source.layers.plate
             shown = far_side.render(out, far, plate, mirrored, sides.back, points, warp_map)
     if source.grown_cheek is not None:
-        made = grown_cheek.weights(source.grown_cheek, source.mesh, points)
-        if made is not None:
-            made = made if mirrored is None else made * (1 - mirrored)
-            grown_cheek.render(out, source.grown_cheek, made, points, warp_map)
+        shares = grown_cheek.weights(source.grown_cheek, source.mesh, points)
+        if shares is not None:
+            if mirrored is not None:
+                unmoved = 1 - smoothstep(0, MOVED, mirrored)
+                shares = shares * np.stack([1 - mirrored, unmoved], 1)
+            texture = sides.texture
+            grown_cheek.render(out, source.grown_cheek, shares, texture, points, warp_map)
     return shown

@@ -1,0 +1,82 @@
+"""The neck of a turned head as a layer behind the jaw."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array, Array32
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.head.neck import JAW
+from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.prepared_source import MeshSource
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.surroundings import Surroundings, surrounding_displacement
+from thcli.faces.landmarks.topology import OVAL
+
+SIDE = 256
+
+
+def frontal() -> tuple[MeshSource, Surroundings]:
+    """Return a face, and surroundings with a neck below it."""
+    source = faces.make_source(SIDE, SIDE)
+    mesh = source.mesh
+    size, chin = anatomy.face_height(mesh), mesh[anatomy.CHIN]
+    x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    neck = (abs(x - chin[0]) < 0.3 * size) & (y > chin[1] - 0.15 * size)
+    neck &= ~faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)
+    return source, Surroundings(
+        find_outline(mesh), SIDE - 1, True, hair_step=1, neck=neck.astype(np.float32)
+    )
+
+
+def shown_below_chin(mesh: Array, around: Surroundings, target: Array) -> Array32:
+    """Return the source pixels (5, 2) that five pixels below a target's chin show."""
+    whole = SampleGrid(0, 0, 2, SIDE // 2, SIDE // 2)
+    field = surrounding_displacement(mesh, around, target, mesh[:, :2], whole)
+    below = np.rint(target[anatomy.CHIN, :2]).astype(int) + np.array(
+        [[0, 4 * k] for k in range(1, 6)]
+    )
+    return np.asarray(below + field[below[:, 1] // 2, below[:, 0] // 2], np.float32)
+
+
+@pytest.mark.parametrize("angle", [-35.0, 35.0])
+def test_a_turn_moves_the_neck_less_than_the_chin_and_shows_no_chin_in_it(angle: float) -> None:
+    source, around = frontal()
+    mesh = source.mesh
+    target = faces.make_target(source, turn=(0, angle, 0)).points
+    size = anatomy.face_height(mesh)
+    own, dragged = (
+        shown_below_chin(mesh, given, target) for given in (around, replace(around, neck=None))
+    )
+    towards = np.sign(target[4, 0] - target[OVAL, 0].mean())
+    assert (towards * (own - dragged)[:2, 0] > 0.05 * size).all()
+    jaw = mesh[OVAL[JAW]]
+    order = np.argsort(jaw[:, 0])
+    line = np.interp(own[:, 0], jaw[order, 0], jaw[order, 1])
+    assert (own[:, 1] > line - 0.01 * size).all()
+
+
+def test_a_small_turn_and_a_nod_leave_the_neck_with_the_jaw() -> None:
+    source, around = frontal()
+    mesh = source.mesh
+    size = anatomy.face_height(mesh)
+    for turn, most in (((0.0, 0.0, 0.0), 0.0), ((15.0, 0.0, 0.0), 0.0), ((0.0, 3.0, 0.0), 0.02)):
+        target = faces.make_target(source, turn=turn).points
+        own, without = (
+            shown_below_chin(mesh, given, target) for given in (around, replace(around, neck=None))
+        )
+        assert np.abs(own - without).max() <= (most + 1e-3) * size
+
+
+def test_the_neck_parts_from_the_jaw_without_a_jump() -> None:
+    source, around = frontal()
+    mesh = source.mesh
+    turns = np.arange(0, 38, 1.0)
+    targets = [faces.make_target(source, turn=(0, turn, 0)).points for turn in turns]
+    shown = np.stack([shown_below_chin(mesh, around, target) for target in targets])
+    steps = np.abs(np.diff(shown, axis=0)).max((1, 2)) / anatomy.face_height(mesh)
+    assert steps.max() < 0.04

@@ -1,0 +1,107 @@
+"""Neck of a turned head: a layer behind the jaw, with a map of its own.
+
+The chin lies in front of the neck, so that a turn moves it further. The face is laid over the neck
+along the jaw (`warp.Cut`); what the source's jaw hides there is the mirror image of the neck below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32
+from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_height
+from thcli.engines.mesh.sampling import remap, to_samples
+
+DEPTH = 0.3  # face heights from the middle of the face back to the neck
+PASSES = 2  # times that the neck is looked for where its own motion has moved it
+JAW = slice(9, 28)  # of the oval, from one ear below the chin to the other
+MARGIN = 0.05  # face heights below the source's jaw line that are the face's, not the neck's
+MOST_HIDDEN = 0.3  # face heights above that line that show a mirror image
+PARTED = (0.02, 0.06)  # face heights by which the neck parts from the chin: no layer, a layer
+LOWER_FACE = (0.0, 0.1)  # face heights below the middle of the face from which there is a neck
+JAW_ENDS = 0.05  # face heights over which the mirror image ends towards the ears
+
+
+@dataclass(frozen=True, slots=True)
+class NeckMotion:
+    """Motion of a neck apart from its head at the N samples of a map.
+
+    shift: (2, N) pixels of the source.  parted: (N,) 0..1, how far it is a layer of its own.
+    """
+
+    shift: Array32
+    parted: Array32
+
+
+def find_motion(
+    neck: Array32,
+    step: int,
+    meshes: tuple[Array, Array],
+    matrix: Array32,
+    head: tuple[Array32, Array32],
+) -> NeckMotion:
+    """Find how a neck moves sideways less than the head.
+
+    Args:
+        neck: (h, w) mask of it, `step` source pixels per sample.
+        step: see neck.
+        meshes: (468, 3) of source and target.
+        matrix: (3, 3) source from target, of the rigid head.
+        head: (2, N) source pixels that a rigid head shows, and its depth (N,) in the target.
+    """
+    source, target = meshes
+    shown, depth = head
+    size = face_height(target)
+    plane = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + DEPTH * size)
+    across, _ = _axes(source)
+    sideways = float(matrix[:2, 2] @ across)
+    further = sideways * np.maximum(plane - depth, 0)
+    share = _sample(neck, shown, step)
+    for _ in range(PASSES):
+        shift = across[:, None] * (further * share)
+        share = np.maximum(share, _sample(neck, shown + shift, step))
+    shift = across[:, None] * (further * share)
+    chin = abs(sideways) * max(float(plane - target[CHIN, 2]), 0.0) / size
+    parted = share * smoothstep(*PARTED, chin)
+    return NeckMotion(np.asarray(shift, np.float32), np.asarray(parted, np.float32))
+
+
+def hidden_by_jaw(source: Array, oval: Array32, positions: Array32, parted: Array32) -> Array32:
+    """Return how far positions within the source's face move down to the neck.
+
+    Args:
+        source: (468, 3) source mesh.
+        oval: (2, 36) outline of its face.
+        positions: (2, N) source pixels.
+        parted: (N,) see `NeckMotion`.
+
+    Returns:
+        (2, N) float32 pixels.
+    """
+    size = np.float32(face_height(source))
+    across, down = _axes(source)
+    middle = ((source[FOREHEAD, :2] + source[CHIN, :2]) / 2).astype(np.float32)
+    jaw = oval[:, JAW] - middle[:, None]
+    beside, below = across @ (positions - middle[:, None]), down @ (positions - middle[:, None])
+    jaw_beside, jaw_below = across @ jaw, down @ jaw
+    order = np.argsort(jaw_beside)
+    line = np.interp(beside, jaw_beside[order], jaw_below[order]) + MARGIN * size
+    inside = np.clip(line - below, 0, MOST_HIDDEN * size) * parted
+    room = np.minimum(beside - jaw_beside.min(), jaw_beside.max() - beside)
+    inside *= smoothstep(*LOWER_FACE, below / size) * smoothstep(0, JAW_ENDS, room / size)
+    return np.asarray(2 * down[:, None] * inside, np.float32)
+
+
+def _axes(source: Array) -> tuple[Array32, Array32]:
+    """Return unit vectors to the right across a face and down along it, (2,) source pixels."""
+    down = source[CHIN, :2] - source[FOREHEAD, :2]
+    down = (down / max(float(np.linalg.norm(down)), 1e-9)).astype(np.float32)
+    return np.array([down[1], -down[0]], np.float32), np.asarray(down, np.float32)
+
+
+def _sample(mask: Array32, positions: Array32, step: int) -> Array32:
+    samples = to_samples(positions.T[None], step)
+    return np.asarray(remap(mask, np.ascontiguousarray(samples, np.float32))[0])
