@@ -205,15 +205,3 @@ def test_a_patch_of_another_colour_apart_is_no_hair() -> None:
         crop[330:, 370:] = level
         found = hair_of_head(crop, MESH, regions, np.ones(2))
         assert (found[100:, 105:118].max() > 0.5) == kept
-
-
-@pytest.mark.parametrize(("rows", "kept"), [(8, False), (18, True)], ids=["band", "half dyed"])
-def test_a_band_in_the_hair_is_no_hair(rows: int, kept: bool) -> None:
-    """But hair of which a large part has another colour has two."""
-    regions = hair_planes(True)
-    regions[class_number("hair"), 40:] = 0
-    crop: Image = np.full((512, 512, 3), (90, 66, 50), np.uint8)
-    crop[4 * 10 : 4 * (10 + rows), 80:432] = 220, 70, 20
-    found = hair_of_head(crop, MESH, regions, np.ones(2))
-    assert (found[12 : 8 + rows, 30:100].max() > 0.5) == kept
-    assert found[34, 30:100].min() > 0.9

@@ -1,9 +1,8 @@
 """Hair that belongs to the head: what hangs beside the neck, and what merely looks like hair.
 
 A parser takes wood or a wall beside the neck for long hair. Hair that hangs comes past the ear, so
-a thing that is wide beside the neck and narrow at the ear is doubted unless the parser is sure.
-Dropped are a patch apart from the hair of the head whose colour is another, and bands and flowers
-of another hue in the hair.
+a thing that is wide beside the neck and narrow at the ear is doubted unless the parser is sure; and
+a patch apart from the hair of the head is dropped when its colour is another.
 """
 
 from __future__ import annotations
@@ -30,9 +29,6 @@ _BELOW, _BESIDE = (0.36, 0.5), (0.85, 1.0)  # zone of hanging hair: down, out of
 _APART, _HEAD = 0.25, 0.35  # probability that joins patches; hair above it is the head's
 _OTHER_COLOUR = (22.0, 36.0)  # CIE Lab
 _FEW = 30  # pixels
-# Bands and flowers in the hair: distance of CIE Lab's a and b from the hair's, means of a window of
-# this share of the side; hair of which a larger share departs has two colours.
-_ORNAMENT, _NEAR, _MOST = (24.0, 34.0), 0.014, 0.3
 
 
 def hanging_hair(mesh: Array, side: int, regions: Array32) -> Array:
@@ -90,35 +86,10 @@ def hair_of_head(crop: Image, mesh: Array, regions: Array32, hanging: Array) -> 
             smoothstep(*_BESIDE, out), smoothstep(0.8, 0.95, down)
         )
         kept -= (np.where(across < 0, doubt[0], doubt[1]) * zone).astype(np.float32)
-    small = cv2.resize(crop, hair.shape[::-1], interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
-    colours = np.asarray(lab, np.float32)
-    own = hair * kept
-    return np.asarray(own * _same_patch(colours, hair, down) * _no_ornament(colours, own))
+    return hair * kept * _same_patch(crop, hair, down)
 
 
-def _no_ornament(colours: Array32, hair: Array32) -> Array32:
-    """Return (S', S') 0..1, lower in bands, flowers and hats in the hair, of another hue.
-
-    Args:
-        colours: (S', S', 3) CIE Lab.
-        hair: (S', S') probability.
-    """
-    sure = hair > 0.5
-    if sure.sum() < _FEW:
-        return np.ones_like(hair)
-    side = 2 * round(_NEAR * len(hair)) + 1
-    weight = cv2.blur(hair, (side, side)) + np.float32(1e-3)
-    hues = cv2.blur(colours[..., 1:] * hair[..., None], (side, side)) / weight[..., None]
-    apart = np.linalg.norm(hues - np.median(hues[sure], 0), axis=-1)
-    other = smoothstep(*_ORNAMENT, apart)
-    if float((other * sure).sum()) > _MOST * float(sure.sum()):
-        return np.ones_like(hair)
-    soft = cv2.GaussianBlur(np.asarray(1 - other, np.float32), (0, 0), 1.0)
-    return np.asarray(soft, np.float32)
-
-
-def _same_patch(colours: Array32, hair: Array32, down: Array32) -> Array32:
+def _same_patch(crop: Image, hair: Array32, down: Array32) -> Array32:
     """Return (S', S') 0..1, lower in patches apart from the head's hair and of another colour."""
     out = np.ones_like(hair)
     count, labels = cv2.connectedComponents((hair > _APART).astype(np.uint8))
@@ -127,7 +98,9 @@ def _same_patch(colours: Array32, hair: Array32, down: Array32) -> Array32:
     of_head = np.bincount(labels[down < _HEAD], minlength=count)
     of_head[0] = 0
     main = int(of_head.argmax())
+    small = cv2.resize(crop, hair.shape[::-1], interpolation=cv2.INTER_AREA)
     sure = hair > 0.5
+    colours = cv2.cvtColor(small.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
     own = colours[(labels == main) & sure]
     if len(own) < _FEW:
         return out
