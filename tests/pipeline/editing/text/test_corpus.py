@@ -80,6 +80,9 @@ DEGREES = {
     "smaller nose, thicker eyebrows": {"big_nose": -1, "bushy_eyebrows": 1},
     "happier and paler": {"smiling": 1, "pale": 1},
     "more feminine": {"female": 1},
+    "half smiling": {"smiling": 0.5},
+    "make the woman look like a man": {"male": 1},
+    "turn him into an old woman": {"old": 1, "female": 1},
     "fewer wrinkles": {"young": 1},
     "put glasses on him, too": {"eyeglasses": 1},
 }
@@ -94,6 +97,7 @@ COLOURS = {
     "dark brown hair and a light brown beard": {"hair#392514": 1, "beard#80522e": 1},
     "burgundy hair": {"hair#6d1a2c": 1},
     "dark beard": {"beard#2a1d14": 1},
+    "glasses with red frames": {"eyeglasses#a8391c": 1},
 }
 REFUSED = {
     "beard, glasses, hat": "hat (What can be put on: eyeglasses",

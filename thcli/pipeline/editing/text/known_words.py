@@ -225,6 +225,7 @@ ADVERBS: Mapping[str, float] = {
     "a touch of": 0.5,
     "a hint of": 0.5,
     "somewhat": 0.5,
+    "half": 0.5,
     "barely": 0.3,
     "faintly": 0.5,
     "subtly": 0.5,

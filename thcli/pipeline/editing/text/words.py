@@ -19,6 +19,8 @@ from thcli.pipeline.editing.text.known_words import IMPOSSIBLE, NOUNS
 from thcli.pipeline.editing.text.negation import Negation
 from thcli.pipeline.editing.text.tokens import ITEMS, Token, phrases, read_tokens
 
+_BECOMES = frozenset(("like", "into"))
+_DESCRIBES = frozenset(("adjective", "adverb", "article", "state"))  # stand before a noun
 _BEFORE_ITEMS = frozenset(("adjective", "article", "filler", "noun")) | ITEMS
 
 
@@ -81,7 +83,10 @@ class _Reading:
         elif token.kind == "noun":
             if negation.waits:
                 self._out.unclear.append(token.text)
-            self._out.noun.update(NOUNS.get(token.text, ()))
+            if self._is_goal(at):
+                self._said.extend(NOUNS.get(token.text, ()))
+            else:
+                self._out.noun.update(NOUNS.get(token.text, ()))
             self._negation = Negation()
         elif token.kind == "negation":
             if negation.waits:
@@ -97,6 +102,12 @@ class _Reading:
             self._read_off(at)
         elif token.kind == "unknown":
             self._out.unknown.append(token.text)
+
+    def _is_goal(self, at: int) -> bool:
+        """Return True for a noun that says what the person becomes: "look like an old man"."""
+        before = (token for token in reversed(self._tokens[:at]) if token.kind not in _DESCRIBES)
+        last = next(before, None)
+        return last is not None and last.text in _BECOMES
 
     def _read_item(self, token: Token) -> None:
         negation = self._negation
@@ -150,6 +161,10 @@ def _add(out: Description, name: str, strength: float) -> None:
     for other, before in out.attributes.items():
         if base_name(other) == row.name and before * strength < 0:
             out.contradictory.append(row.name.replace("_", " "))
+    if strength > 0 and any(other.startswith(f"{name}#") for other in out.attributes):
+        return  # "red frames on his glasses"
+    if strength > 0 and out.attributes.get(base_name(name), 0) > 0:
+        del out.attributes[base_name(name)]  # "glasses with red frames"
     out.attributes[base_name(name) if strength < 0 else name] = strength
 
 
