@@ -13,7 +13,7 @@ import torch
 from thcli.core.errors import MediaError, OutputError, UsageError
 from thcli.core.options import AttributeTrainOptions, RunOptions, TrainOptions
 from thcli.core.types import Array32, Face, Image
-from thcli.editors.clip.vocabulary import match_labels
+from thcli.editors.clip.captions import match_labels
 from thcli.editors.shared.celeba import CELEBA
 from thcli.editors.shared.face_cnn import FaceCnn, images_to_tensor
 from thcli.evaluate.benchmarks.text_image import (

@@ -304,3 +304,13 @@ def test_gender_brightens_neither_lids_nor_the_rim_of_the_lips() -> None:
     assert rim.any()
     assert texture[rim].max() < 0.05
     assert texture[eyes > 0.99].max() < 0.07
+
+
+def test_gender_does_not_blacken_lids() -> None:
+    plain = random_directions(("male",))
+    scale = np.full(1, 0.008, np.float32)
+    dark = replace(plain, texture=np.full_like(plain.texture, -127), texture_scale=scale)
+    look = np.zeros(appearance.APPEARANCE_SIZE, np.float32)
+    texture = dark.change({"male": 1.0}, look).texture[:, :HALF]
+    eyes = region_mask("eyes")[:, :HALF] > 0.99
+    assert -0.4 < texture[eyes].min() < -0.3

@@ -16,6 +16,7 @@ from thcli.core.errors import UsageError, WeightsError
 from thcli.core.options import RunOptions
 from thcli.editors.backends import TEXT_MODELS
 from thcli.editors.clip import official
+from thcli.editors.clip.captions import make_caption, match_labels
 from thcli.editors.clip.network import EMBEDDING_SIZE, ClipSmall
 from thcli.editors.clip.small import ClipSmallModel
 from thcli.editors.clip.vocabulary import (
@@ -25,8 +26,6 @@ from thcli.editors.clip.vocabulary import (
     NEGATABLE_FEATURES,
     PERSON_NOUNS,
     VOCABULARY,
-    make_caption,
-    match_labels,
     split_words,
     tokenize,
 )

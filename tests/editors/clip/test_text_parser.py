@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thcli.editors.catalogue import resolve_label
+from thcli.editors.clip.captions import make_caption
 from thcli.editors.clip.text_parser import neutral_text, parse_text
-from thcli.editors.clip.vocabulary import make_caption
 from thcli.editors.shared.attribute_table import BY_NAME
 from thcli.editors.shared.celeba import CELEBA
 

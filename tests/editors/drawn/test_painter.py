@@ -22,7 +22,7 @@ from thcli.editors.drawn.hair_matte import HairMatte, hair_matte
 from thcli.editors.drawn.painter import ATTRIBUTES, COLOURED, SIDE, DrawnPainter
 from thcli.editors.drawn.scene import Scene
 from thcli.editors.shared.attribute_table import BY_NAME
-from thcli.faces.landmarks.topology import EYES, LIPS_INNER, LIPS_OUTER, OVAL
+from thcli.faces.landmarks.topology import EYES, LIDS, LIPS_INNER, LIPS_OUTER, OVAL
 from thcli.faces.parsing.classes import BROWS, CLASSES, class_number, group_probability
 from thcli.faces.parsing.polygon import polygon_coverage
 from thcli.motion.canonical import neutral
@@ -220,6 +220,29 @@ def test_pale_lightens_skin_and_takes_its_colour() -> None:
     assert tanned[skin].mean() < before[skin].mean() - 10
     warmth = [image[skin].mean(0)[0] / image[skin].mean(0)[2] for image in (before, tanned)]
     assert warmth[1] > 1.08 * warmth[0]
+
+
+def test_warm_skin_gets_browner_than_orange() -> None:
+    crop, face, regions = make_face()
+    skin = region_interior("skin")
+    growth = []
+    for factors in ((1.0, 1.0, 1.0), (1.15, 1.0, 0.6)):
+        tone = np.clip(crop * np.array(factors), 0, 255).astype(np.uint8)
+        look = PAINTER.measure_appearance([tone], [face], regions[None])[0]
+        tanned = paint([tone], [face], regions[None], look, {"pale": -1.0})[0]
+        before, after = (image[skin].astype(float).mean(0) for image in (tone, tanned))
+        assert after.mean() < before.mean() - 10
+        growth.append(after[0] / after[2] / (before[0] / before[2]))
+    assert growth[1] - 1 < 0.7 * (growth[0] - 1)
+
+
+def test_make_up_leaves_lids_their_light() -> None:
+    """Lids that are shut show all of the eyeshadow."""
+    before, after = make_face()[0].astype(float), render({"makeup": 1.0}).astype(float)
+    for lid in LIDS:
+        at = np.rint(make_face()[1].mesh[lid.upper2[2:5], :2]).astype(int)  # type: ignore[index]
+        light = after[at[:, 1], at[:, 0]].mean() / before[at[:, 1], at[:, 0]].mean()
+        assert 0.77 < light < 0.9
 
 
 def test_only_hair_takes_the_dye() -> None:

@@ -29,7 +29,7 @@ WARM = (0.2, 0.4)  # red over blue of the skin, soft logarithms, from which a sh
 BROW_HUE = 0.7  # share of the hue that a change of age loses at the brows
 BROW_RISE = 0.3  # limit of their rise over their darkness
 MAX_LID_RISE = 0.05  # limit of the rise around the eyes between genders
-MAX_GENDER_FALL = 0.5  # limit of the fall between genders: narrowed eyes get no black lids
+MAX_GENDER_FALL = 0.38  # limit of the fall between genders: narrowed eyes get no black lids
 HALF = layout.COLUMNS // 2
 TENSORS = (
     "texture",

@@ -20,6 +20,7 @@ _COVER, _DARKENING = 0.42, 0.13  # of lipstick at strength 1: share of its hue, 
 _LIGHTER, _TONED = (0.5, 1.7), 0.7  # factors to a lipstick's own brightness; share of them
 _BLUSH = np.array([1.043, 0.88, 0.902], np.float32)  # factors at strength 1
 _EYESHADOW = np.array([0.62, 0.5, 0.53], np.float32)  # factors at strength 1
+_LIDS_SHARE = 0.6  # of eyeshadow in all make-up: lids that are shut show all of it
 _FINE = 4  # samples per pixel in each direction, for thin lines
 _PORES, _SPOTS = 1.0, 4.5  # pixels: finer detail is kept, detail between both is smoothed
 _EDGE = 16.0  # levels of 255: larger differences are no spots
@@ -29,7 +30,7 @@ def apply_full_makeup(out: Array32, scene: Scene, strength: float) -> None:
     """Apply all make-up, in place."""
     smooth_skin(out, scene, 0.75 * strength)
     apply_blush(out, scene, 0.6 * strength)
-    apply_eyeshadow(out, scene, 0.8 * strength)
+    apply_eyeshadow(out, scene, _LIDS_SHARE * strength)
     draw_eyeliner(out, scene, strength)
     apply_lipstick(out, scene, 1.15 * strength)
 

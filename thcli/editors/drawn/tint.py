@@ -30,6 +30,7 @@ _COLOURLESS, _LIGHTER, _GREY_NEAR = (0.14, 0.26), (-0.1, 0.3), 2.0
 _GREY_HUE, _GREY_TONE = (0.08, 0.16), (0.6, 0.75)  # saturation; brightness relative to the skin
 _TAN = 0.2  # fall of the logarithm of the brightness of tanned skin
 _COOL, _WARM = (-0.012, 0.002, 0.014), (-0.045, 0.01, 0.075)  # hue of pale skin; less that of a tan
+_TANNED, _TANS_LESS = (0.35, 0.65), 0.7  # red over blue, logarithm; share that warm skin lacks
 _BROWS_DYED = 0.35  # share of the brows that a dye of the hair changes
 
 
@@ -156,10 +157,15 @@ def lighten_skin(out: Array32, scene: Scene, strength: float) -> None:
         headroom = np.clip(1 - grey / np.float32(255), 0, 1)
         bright = grey * np.exp(amount * np.float32(0.18) * headroom)
         saturation = np.float32(np.exp(-0.25 * strength))
+        hue = np.array(_COOL, np.float32)
     else:
+        # Warm skin gets browner, not orange.
+        red, _, blue = np.maximum(scene.appearance.skin, 8.0).tolist()
+        less = 1 - _TANS_LESS * float(smoothstep(*_TANNED, float(np.log(red / blue))))
         bright = grey * np.exp(amount * np.float32(_TAN))
-        saturation = np.float32(1 - 0.12 * strength)
-    cool = np.array(_COOL if strength > 0 else _WARM, np.float32) * amount
+        saturation = np.float32(1 - 0.12 * strength * less)
+        hue = np.array(_WARM, np.float32) * np.float32(less)
+    cool = hue * amount
     chroma = out / np.maximum(grey, 1)[..., None] - 1
     wanted = bright[..., None] * (1 + saturation * chroma + cool)
     out += mask[..., None] * (wanted - out)

@@ -15,7 +15,7 @@ from thcli.core.errors import UsageError
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32
 from thcli.editors.backends import TEXT_MODELS
-from thcli.editors.clip.vocabulary import make_caption, match_labels
+from thcli.editors.clip.captions import make_caption, match_labels
 from thcli.editors.shared.celeba import CELEBA
 from thcli.editors.shared.face_cnn import images_to_tensor
 from thcli.editors.shared.text_image import TextImageModel

@@ -12,7 +12,7 @@ from thcli.core.protocols import Painter
 from thcli.editors.backends import PAINTERS
 from thcli.editors.catalogue import attribute_of, is_free, stage_of
 from thcli.editors.edit_file import EditFile
-from thcli.editors.shared.colours import base_name
+from thcli.editors.shared.colours import base_name, split_colour
 from thcli.pipeline.editing.face_in_frame import REMOVERS
 from thcli.pipeline.editing.identity_edits import (
     is_man,
@@ -26,6 +26,7 @@ from thcli.pipeline.editing.steps import EditorStep, EditStep, FaceView, Painter
 from thcli.pipeline.editing.worn_glasses import WornGlassesStep
 
 _WORN_NAMES = ("eyeglasses", "sunglasses")
+_SKIN_TONES = frozenset({"pale"})  # change the neck too, which a crop of the face does not hold
 
 
 def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list[EditStep]:
@@ -52,7 +53,9 @@ def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list
             _painter_strengths(name, painter, resolve_gender(strengths, male=True))
             of_face = PainterStrengths(name, painter, strengths, options.run)
             step = _painter_step(name, painter, of_face, regions, options.run)
-            steps.append(replace(step, notice=notice_of(painter, on)))
+            wide = step.wide or not _SKIN_TONES.isdisjoint(strengths)
+            coloured = any(split_colour(attribute)[1] for attribute in strengths)
+            steps.append(replace(step, notice=notice_of(painter, on), wide=wide, coloured=coloured))
     return _take_off_glasses(request, steps, options, on)
 
 

@@ -22,6 +22,7 @@ from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.editors.edit_file import EditFile
 from thcli.faces.crops import align
 from thcli.faces.parsing.crops import Regions
+from thcli.pipeline.editing.monochrome import keep_monochrome
 from thcli.pipeline.editing.recombination import NOTHING_ELSE, Recombination
 
 T = TypeVar("T")
@@ -231,6 +232,7 @@ class PainterStep:
     wide: hair changes, which rarely fits into the crop of the template.
     workers: threads; crops do not depend on each other.
     notice: told the clip's mean appearance and the strengths, to warn of what they do not change.
+    coloured: a colour is asked for, which monochrome footage gets too.
     """
 
     name: str
@@ -242,6 +244,7 @@ class PainterStep:
     each_frame: bool = False
     whole_crop: bool = False
     notice: Callable[[Array32, Mapping[str, float]], None] | None = None
+    coloured: bool = False
 
     @property
     def template(self) -> TemplateOptions:
@@ -280,6 +283,8 @@ class PainterStep:
         def paint(view: FaceView) -> tuple[Image, Image]:
             planes = view.planes()[None]
             (after,) = self.painter.paint([view.image], [view.face], planes, parameters)
+            if not self.coloured:
+                after = keep_monochrome(view.image, after)
             return view.image, after
 
         return self._each(paint, views)

@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from thcli.core.events import Listener
 from thcli.core.options import LabelledTrainOptions, TrainOptions
+from thcli.editors.clip.captions import make_caption, match_labels
 from thcli.editors.clip.network import EMBEDDING_SIZE, ClipSmall
-from thcli.editors.clip.vocabulary import make_caption, match_labels, tokenize
+from thcli.editors.clip.vocabulary import tokenize
 from thcli.editors.shared.celeba import CELEBA
 from thcli.evaluate.datasets.labelled_images import LabelledImages, read_labelled_folder
 from thcli.train.core.task import Hyperparameters, LossTerms, Phase

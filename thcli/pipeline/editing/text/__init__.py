@@ -1,0 +1,1 @@
+"""Descriptions in words, read as attributes with strengths and colours."""

@@ -1,0 +1,179 @@
+"""Descriptions in words, read as attributes with strengths and colours.
+
+    "a smiling old man with red hair and sunglasses"
+    -> smiling 1, old 1, red_hair 1, sunglasses 1
+
+Words that no rule knows, and things that no painter can do, are reported; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from thcli.editors.catalogue import MAX_STRENGTH, attribute_of, believable
+from thcli.editors.shared.attribute_table import BY_NAME
+from thcli.editors.shared.colours import COLOURS, base_name
+from thcli.pipeline.editing.text.known_words import IMPOSSIBLE, NOUNS
+from thcli.pipeline.editing.text.negation import Negation
+from thcli.pipeline.editing.text.tokens import ITEMS, Token, phrases, read_tokens
+
+_BECOMES = frozenset(("like", "into"))
+_DESCRIBES = frozenset(("adjective", "adverb", "article", "state"))  # stand before a noun
+_BEFORE_ITEMS = frozenset(("adjective", "article", "filler", "noun")) | ITEMS
+
+
+@dataclass(slots=True)
+class Description:
+    """Content of a text.
+
+    attributes: attribute, with its colour where it has one -> strength.
+    noun: what the noun means, which is an edit only where nothing else is said.
+    unknown: words that no rule knows.
+    impossible: things that no engine does, with what can be done instead.
+    contradictory: attributes that it both adds and takes away.
+    unclear: what stands behind a negation that may be meant either way ("don't remove", "not a
+        man", "not very old", "no glasses, beard").
+    """
+
+    attributes: dict[str, float] = field(default_factory=dict)
+    noun: dict[str, float] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    impossible: list[str] = field(default_factory=list)
+    contradictory: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+
+
+def describe(text: str) -> Description:
+    """Read a text. Nothing is refused here; see `Description`."""
+    reading = _Reading(read_tokens(text))
+    return reading.description()
+
+
+class _Reading:
+    """Reads tokens from the first to the last.
+
+    said: attributes in the order of the text, each with its strength.
+    """
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = tokens
+        self._negation = Negation()
+        self._degree = 1.0
+        self._said: list[tuple[str, float]] = []
+        self._out = Description()
+
+    def description(self) -> Description:
+        """Return the content of the text."""
+        for at, token in enumerate(self._tokens):
+            self._read(at, token)
+        for name, strength in self._said:
+            _add(self._out, name, strength)
+        return self._out
+
+    def _read(self, at: int, token: Token) -> None:
+        negation = self._negation
+        if token.kind in ITEMS:
+            self._read_item(token)
+        elif token.kind == "adjective":
+            self._degree *= 1.0 if negation.holds else token.strength
+        elif token.kind == "adverb":
+            self._read_adverb(at, token)
+        elif token.kind == "noun":
+            if negation.waits:
+                self._out.unclear.append(token.text)
+            if self._is_goal(at):
+                self._said.extend(NOUNS.get(token.text, ()))
+            else:
+                self._out.noun.update(NOUNS.get(token.text, ()))
+            self._negation = Negation()
+        elif token.kind == "negation":
+            if negation.waits:
+                self._out.unclear.append(token.text)
+            self._negation = Negation.opened_by(token.text)
+        elif token.kind == "clause":
+            negation.read_clause(token.text)
+        elif token.kind == "comma":
+            negation.read_comma(self._tokens, at)
+        elif token.kind == "joint":
+            negation.read_joint(self._tokens, at)
+        elif token.kind == "off":
+            self._read_off(at)
+        elif token.kind == "unknown":
+            self._out.unknown.append(token.text)
+
+    def _is_goal(self, at: int) -> bool:
+        """Return True for a noun that says what the person becomes: "look like an old man"."""
+        before = (token for token in reversed(self._tokens[:at]) if token.kind not in _DESCRIBES)
+        last = next(before, None)
+        return last is not None and last.text in _BECOMES
+
+    def _read_item(self, token: Token) -> None:
+        negation = self._negation
+        if token.kind == "state":
+            negation.read_state()
+        elif token.name and attribute_of(token.name).affected_region == "hair":
+            negation.read_hair()
+        if negation.unclear:
+            self._out.unclear.append(token.text)
+        if token.kind == "impossible":
+            hint = IMPOSSIBLE.get(token.text.split(" ")[-1], IMPOSSIBLE.get(token.text, ""))
+            phrase = f"without {token.text}" if negation.holds else token.text
+            self._out.impossible.append(f"{phrase} ({hint.rstrip('.')})" if hint else phrase)
+        else:
+            strength = token.strength * self._degree
+            self._said.append((token.name, -strength if negation.holds else strength))
+        self._degree = 1.0
+        negation.applied(token.kind)
+
+    def _read_adverb(self, at: int, token: Token) -> None:
+        """Read a degree, of what follows or, at the end of a part, of what was said last."""
+        if self._negation.waits and token.text != "more":
+            self._out.unclear.append(token.text)
+        rest = (other.kind for other in self._tokens[at + 1 :] if other.kind != "adverb")
+        if next(rest, "") in _BEFORE_ITEMS:
+            self._degree *= token.strength
+        elif self._said:
+            name, strength = self._said[-1]
+            self._said[-1] = name, strength * token.strength
+        else:
+            self._out.unknown.append(token.text)
+
+    def _read_off(self, at: int) -> None:
+        """Read "off" behind a thing: "glasses off" takes them away, "take them off" did it."""
+        behind = at > 0 and self._tokens[at - 1].kind == "thing"
+        if behind and self._said and not self._negation.had:
+            name, strength = self._said[-1]
+            self._said[-1] = name, -abs(strength)
+
+
+def _add(out: Description, name: str, strength: float) -> None:
+    row = attribute_of(name)
+    strength = min(max(strength, -MAX_STRENGTH), MAX_STRENGTH)
+    if strength < 0 and row.opposite and not believable(row, strength):
+        name, strength, row = row.opposite, -strength, attribute_of(row.opposite)
+    if not believable(row, strength):
+        verb = "without " if strength < 0 else ""
+        what = name.replace("_", " ")
+        out.impossible.append(f"{verb}{what} ({row.instead.rstrip('.')})")
+        return
+    for other, before in out.attributes.items():
+        if base_name(other) == row.name and before * strength < 0:
+            out.contradictory.append(row.name.replace("_", " "))
+    if strength > 0 and any(other.startswith(f"{name}#") for other in out.attributes):
+        return  # "red frames on his glasses"
+    if strength > 0 and out.attributes.get(base_name(name), 0) > 0:
+        del out.attributes[base_name(name)]  # "glasses with red frames"
+    out.attributes[base_name(name) if strength < 0 else name] = strength
+
+
+def possible_words() -> Iterator[str]:
+    """Yield the names of all attributes that a painter adds or removes believably."""
+    yield from (row.name for row in BY_NAME.values() if believable(row) and row.name != "hair")
+
+
+def nearest_words(word: str) -> list[str]:
+    """Return up to three known words that are spelled like an unknown one."""
+    known = {part for phrase in phrases() for part in phrase} | set(COLOURS) | set(NOUNS)
+    return get_close_matches(word, sorted(known), n=3, cutoff=0.6)
