@@ -192,13 +192,12 @@ def render(out: Image, cheek: GrownCheek, weight: Array, target: Array, warp_map
         warp_map: the frame's map.
     """
     size = out.shape[1], out.shape[0]
-    window = overlay.interpolate(cheek.positions, weight, cheek.tone, target, warp_map, size)
-    if window is None:
-        return
-    region, values = window
-    grain = remap(cheek.grain, np.ascontiguousarray(values[..., :2]))
-    made = np.clip(values[..., 3:] * 255 + grain - np.float32(128), 0, 255)
-    opening.blend(out, region, values[..., 2], made)
+    for region, values in overlay.iterate_windows(
+        cheek.positions, weight, cheek.tone, target, warp_map, size
+    ):
+        grain = remap(cheek.grain, np.ascontiguousarray(values[..., :2]))
+        made = np.clip(values[..., 3:] * 255 + grain - np.float32(128), 0, 255)
+        opening.blend(out, region, values[..., 2], made)
 
 
 def _sides() -> Array:
