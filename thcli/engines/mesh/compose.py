@@ -283,12 +283,13 @@ def iterate_windows(
     """
     is_large = grid.rows * grid.columns * grid.step**2 >= blocks.LEAST_AREA
     count = max(1, blocks.SIDE // grid.step) if is_large else max(grid.rows, grid.columns)
+    width = 2 * count
     around = np.ones((3, 3), np.uint8)
     shown = cv2.dilate((share != 0).astype(np.uint8), around)
     for top in range(0, grid.rows, count):
         rows = slice(top, min(top + count, grid.rows))
-        for left in range(0, grid.columns, count):
-            columns = slice(left, min(left + count, grid.columns))
+        for left in range(0, grid.columns, width):
+            columns = slice(left, min(left + width, grid.columns))
             region = pixels_of(grid.part(rows, columns), size)
             if region is not None and shown[rows, columns].any():
                 block = Block(rows, columns, blocks.MIXED)
