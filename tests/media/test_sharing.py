@@ -162,3 +162,13 @@ def test_quality_and_speed_of_hardware_encoders(
     if encoder != "h264_nvenc":
         with pytest.raises(UsageError, match="only even sizes"):
             plan_encoder("mp4", options, (641, 480), deep=False)
+
+
+def test_large_frames_are_encoded_faster_unless_a_preset_is_given() -> None:
+    def settings(preset: str, size: tuple[int, int]) -> dict[str, str]:
+        return plan_encoder("mp4", OutputOptions(preset=preset), size, deep=False).options
+
+    assert settings("auto", (2560, 1440)) == settings("veryfast", (3840, 2160))
+    large = settings("auto", (3840, 2160))
+    assert (large["preset"], large["bf"], large["mbtree"]) == ("superfast", "0", "1")
+    assert settings("slow", (3840, 2160))["preset"] == "slow"

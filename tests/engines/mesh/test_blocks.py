@@ -79,12 +79,13 @@ def test_without_layers_blocks_show_what_sampling_every_pixel_does() -> None:
 
 def test_a_block_is_of_one_kind() -> None:
     _, layers = picture()
-    low, side = np.array([[600, 500], [1190, 20], [280, 480], [-30, 40], [600, 1100]]), 60
+    low = np.array([[600, 500], [1190, 20], [280, 480], [570, -30], [600, 1100], [-30, 40]])
+    side = 60
     kinds = Coverage.of(layers.person).kinds(
         low.astype(np.float32), (low + side).astype(np.float32)
     )
     expected = [blocks.PERSON, blocks.PLATE, blocks.MIXED, blocks.LEAVES, blocks.MIXED]
-    assert kinds.tolist() == expected
+    assert kinds.tolist() == [*expected, blocks.PLATE]  # no person ends at that edge
 
 
 def test_what_is_still_has_no_block() -> None:

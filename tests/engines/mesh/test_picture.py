@@ -58,10 +58,14 @@ def person_layers() -> MatteLayers:
 def test_the_person_moves_over_a_still_plate() -> None:
     layers = person_layers()
     image = np.where(layers.person[..., 3:] > 0, layers.person[..., :3], layers.plate)
-    moved = picture.move_person(image, layers, still_map(), np.array([20.0, -10.0]))
+    moved = picture.move_person(image, layers, alpha_of(layers), np.array([20.0, -10.0]))
     inside = moved[32:, 52:78]
     assert (inside == (200, 0, 0)).all()  # down to the edge: the person is extended there
     assert (moved[:, :46] == (0, 0, 120)).all() and (moved[:28] == (0, 0, 120)).all()
+
+
+def alpha_of(layers: MatteLayers) -> Image:
+    return layers.person[..., 3].copy()
 
 
 def cut_off_layers() -> MatteLayers:
@@ -74,7 +78,7 @@ def cut_off_layers() -> MatteLayers:
 def test_a_person_who_is_cut_off_is_mirrored_and_leaves_no_streaks() -> None:
     layers = cut_off_layers()
     image = np.where(layers.person[..., 3:] > 0, layers.person[..., :3], layers.plate)
-    moved = picture.move_person(image, layers, still_map(), np.array([20.0, 0.0]))
+    moved = picture.move_person(image, layers, alpha_of(layers), np.array([20.0, 0.0]))
     beyond, inside = moved[45:, :18].astype(int), moved[45:, 30:48].astype(int)
     assert np.abs(np.diff(beyond, axis=1)).mean() > 0.8 * np.abs(np.diff(inside, axis=1)).mean()
     assert (moved[:38] == (0, 0, 120)).all()
@@ -88,14 +92,13 @@ def test_beyond_an_edge_a_person_goes_on_only_where_the_edge_cuts_it_off() -> No
     assert np.array_equal(sampled[:, 15:], person[:, :10])
     assert np.array_equal(sampled[45:, :15], person[45:, 15:0:-1])
     assert (sampled[:40] == 0).all()
-    assert np.array_equal(compose.sample_person(person[..., 3].copy(), positions), sampled[..., 3])
     right = positions + np.array([SIZE, 0], np.float32)
     assert (compose.sample_person(person, right)[:, 15:] == 0).all()
     above = positions[:, 20:] - np.array([0, 60], np.float32)
     assert (compose.sample_person(person, above)[above[..., 1] < 0] == 0).all()
 
 
-def test_beyond_an_edge_alpha_alone_is_the_alpha_of_the_persons_pixels() -> None:
+def test_beyond_an_edge_a_persons_alpha_is_that_of_the_edge() -> None:
     generator = np.random.default_rng(5)
     alpha = generator.integers(0, 256, (SIZE, SIZE), np.uint8)  # as soft as a matte can be
     colour = noise(6).astype(np.uint16) * alpha[..., None] // 255
@@ -103,20 +106,18 @@ def test_beyond_an_edge_alpha_alone_is_the_alpha_of_the_persons_pixels() -> None
     x, y = np.meshgrid(np.arange(-20, SIZE + 20), np.arange(-20, SIZE))
     positions = np.stack([x, y], -1).astype(np.float32)
     sampled = compose.sample_person(person, positions)
-    assert np.array_equal(compose.sample_person(alpha, positions), sampled[..., 3])
+    assert np.array_equal(sampled[20:, 20:-20], person)
     assert np.array_equal(sampled[20:, :20, 3], np.repeat(alpha[:, :1], 20, 1))
     assert (sampled[..., :3] <= sampled[..., 3:].astype(int) + 1).all()
 
 
 def test_a_moved_person_is_sampled_as_a_warped_one() -> None:
     layers = cut_off_layers()
-    moved = picture.move_person(layers.plate, layers, still_map(), np.array([20.0, 7.0]))
+    moved = picture.move_person(layers.plate, layers, alpha_of(layers), np.array([20.0, 7.0]))
     x, y = np.meshgrid(np.arange(SIZE) - 20.0, np.arange(SIZE) - 7.0)
-    alpha = compose.sample_person(
-        np.ascontiguousarray(layers.person[..., 3]), np.stack([x, y], -1).astype(np.float32)
-    )
+    alpha = compose.sample_person(layers.person, np.stack([x, y], -1).astype(np.float32))[..., 3]
     assert (moved[alpha == 255] == (0, 0, 120)).all() and (alpha == 255).any()
-    shown = picture.move_person(noise(4), layers, still_map(), np.array([20.0, 7.0]))
+    shown = picture.move_person(noise(4), layers, alpha_of(layers), np.array([20.0, 7.0]))
     assert np.array_equal((shown != (0, 0, 120)).any(-1), alpha == 255)
 
 
@@ -142,10 +143,19 @@ def test_a_close_up_at_rest_is_not_sampled_beyond_its_edges(
 
 def test_without_layers_the_whole_picture_moves() -> None:
     image = noise(2)
-    moved = picture.move_person(image, None, still_map(), np.array([8.0, 0.0]))
+    moved = picture.move_person(image, None, None, np.array([8.0, 0.0]))
     assert np.array_equal(moved, picture.move_picture(image, shift(8, 0)))
 
 
-def test_the_alpha_of_a_still_map_is_the_persons() -> None:
-    layers = person_layers()
-    assert np.array_equal(compose.render_alpha(layers, still_map()), layers.person[..., 3])
+def test_a_frame_gives_the_alpha_of_the_person_that_it_shows() -> None:
+    layers = cut_off_layers()
+    image = np.where(layers.person[..., 3:] > 0, layers.person[..., :3], layers.plate)
+    alpha = alpha_of(layers)
+    compose.render(image, layers, still_map(), alpha)
+    assert np.array_equal(alpha, layers.person[..., 3])
+    moving = still_map()
+    moving.displacement[:] = (-8, -4)
+    out = compose.render(image, layers, moving, alpha)
+    inside = slice(8, -8), slice(12, -8)
+    assert np.array_equal(alpha[inside] == 255, (out[inside] != (0, 0, 120)).any(-1))
+    assert np.array_equal(alpha[inside], layers.person[4:-12, 4:-16, 3])

@@ -66,7 +66,9 @@ class OutputOptions:
         None, "Quality, 0..63, lower is better (default: by codec, 18 for h264)."
     )
     preset: str = option(
-        "veryfast", "Encoder speed by its x264 name; other codecs use the nearest."
+        "auto",
+        "Encoder speed by its x264 name, of which other codecs use the nearest; auto: veryfast, "
+        "and faster above 2560x1440 with x264.",
     )
     fps: float | None = option(
         None, "Frames per second, up to 1000 (default: the time stamps of the input, VFR kept)."

@@ -109,7 +109,7 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     soft = max(1.5, 2 * LINE_WIDTH * mouth.width, lips.blur)
     seam = opening.coverage(mouth, u, v, line, soft)
     shown *= closed
-    colour = lips.colour.astype(np.float32)[None, None]
+    colour = np.full((*seam.shape, 3), lips.colour, np.float32)
     opening.blend(out, region, LINE_SHARE * shown * seam * inside, colour)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from thcli.core.types import Array32, Image
 from thcli.engines.mesh import opening
@@ -22,13 +21,17 @@ OPAQUE = {blocks.PLATE: 0, blocks.PERSON: 255}  # alpha of blocks that are not s
 STRIP = 128  # rows at a time: fits the cache, and bounds the memory at 4K
 
 
-def render(image: Image, layers: MatteLayers | None, warp_map: WarpMap) -> Image:
+def render(
+    image: Image, layers: MatteLayers | None, warp_map: WarpMap, alpha: Image | None = None
+) -> Image:
     """Render the source image through a warp map.
 
     Args:
         image: (H, W, 3) uint8 source image.
         layers: person and plate of the source, or None to warp the whole image.
         warp_map: map of the frame.
+        alpha: (H, W) uint8 of the person in the source, changed to that in the frame; None where
+            it is not needed.
 
     Returns:
         (H, W, 3) uint8. Pixels that do not move are copied from the source.
@@ -40,24 +43,33 @@ def render(image: Image, layers: MatteLayers | None, warp_map: WarpMap) -> Image
     if layers is None:
         _render_whole(out, image, positions, grid, moving)
     else:
-        _render_layers(out, layers, positions, grid, moving)
-    _render_cut(out, image, warp_map)
+        _render_layers(out, alpha, layers, positions, grid, moving)
+    _render_cut(out, alpha, image, warp_map)
     return out
 
 
 def _render_layers(
-    out: Image, layers: MatteLayers, positions: Array32, grid: SampleGrid, moving: Sequence[Block]
+    out: Image,
+    alpha: Image | None,
+    layers: MatteLayers,
+    positions: Array32,
+    grid: SampleGrid,
+    moving: Sequence[Block],
 ) -> None:
-    """Render the moving blocks of a person over its plate into `out`."""
+    """Render the moving blocks of a person over its plate into `out`, and `alpha` if any."""
     for block in moving:
         region = pixels_of(grid.part(block.rows, block.columns), (out.shape[1], out.shape[0]))
         if region is None:
             continue
+        if alpha is not None and block.kind in OPAQUE:
+            alpha[region] = OPAQUE[block.kind]
         if block.kind == blocks.PLATE:
             out[region] = layers.plate[region]
             continue
         coordinates = upsample_block(positions, block, grid, region)
         person = sample_block(layers.person, coordinates, block.kind)
+        if alpha is not None and block.kind not in OPAQUE:
+            alpha[region] = person[..., 3]
         if block.kind == blocks.PERSON:
             out[region] = cv2.cvtColor(person, cv2.COLOR_RGBA2RGB)
         else:
@@ -65,7 +77,7 @@ def _render_layers(
 
 
 def sample_block(person: Image, positions: Array32, kind: int) -> Image:
-    """Sample a person's pixels, or their alpha, at positions (h, w, 2) of a block of a kind."""
+    """Sample a person's pixels at positions (h, w, 2) of a block of a kind."""
     sample = sample_person if kind == blocks.LEAVES else _sample_mirrored
     return sample(person, positions)
 
@@ -105,7 +117,7 @@ def pixels_of(grid: SampleGrid, size: tuple[int, int]) -> Region | None:
 
 
 def upsample_block(samples: Array32, block: Block, grid: SampleGrid, region: Region) -> Array32:
-    """Upsample a block of samples (rows, columns, 2) to the pixels of its region."""
+    """Upsample a block of samples (rows, columns, C) to the pixels of its region."""
     low, high = max(block.columns.start - 1, 0), block.columns.stop + 1
     rows = upsample(samples[:, low:high], block.rows.start, block.rows.stop, grid.step)
     top = region[0].start - grid.y0 - block.rows.start * grid.step
@@ -127,43 +139,19 @@ def _box_of_positions(image: Image, positions: Array32) -> tuple[Region, Array32
     return (slice(low[1], high[1]), slice(low[0], high[0])), low.astype(np.float32)
 
 
-def _render_cut(out: Image, image: Image, warp_map: WarpMap) -> None:
+def _render_cut(out: Image, alpha: Image | None, image: Image, warp_map: WarpMap) -> None:
     """Render the face along the outlines where it is merged by colours, in place."""
-    window = _cut_window(warp_map, (out.shape[1], out.shape[0]))
-    if window is None:
-        return
-    region, values = window
-    texture = remap(image, np.ascontiguousarray(values[..., :2]))
-    opening.blend(out, region, values[..., 2], texture)
-
-
-def _cut_window(warp_map: WarpMap, size: tuple[int, int]) -> tuple[Region, Array32] | None:
-    """Upsample a map's cut to the pixels of an image of a size (width, height)."""
     cut = warp_map.cut
-    return None if cut is None else upsample_window(cut.samples, cut.grid, size)
-
-
-def render_alpha(layers: MatteLayers, warp_map: WarpMap) -> Image:
-    """Render the person's alpha through a warp map, (H, W) uint8."""
-    alpha = np.ascontiguousarray(layers.person[..., 3])
-    out = alpha.copy()
-    size = alpha.shape[1], alpha.shape[0]
-    grid, positions = warp_map.grid, source_positions(warp_map)
-    for block in blocks.iterate_blocks(warp_map.displacement, positions, grid, layers.coverage):
-        region = pixels_of(grid.part(block.rows, block.columns), size)
-        if region is None:
-            continue
-        if block.kind in OPAQUE:
-            out[region] = OPAQUE[block.kind]
-        else:
-            coordinates = upsample_block(positions, block, grid, region)
-            out[region] = sample_block(alpha, coordinates, block.kind)
-    window = _cut_window(warp_map, size)
-    if window is not None:
-        region, values = window
-        opaque = (255 * values[..., 2] + np.float32(0.5)).astype(np.uint8)
-        np.maximum(out[region], opaque, out=out[region])
-    return out
+    if cut is None:
+        return
+    size = out.shape[1], out.shape[0]
+    for region, values in iterate_windows(cut.samples, cut.samples[..., 2], cut.grid, size):
+        x, y, opacity = cv2.split(values)
+        texture = remap(image, np.asarray(cv2.merge([x, y]), np.float32))
+        opening.blend(out, region, np.asarray(opacity, np.float32), texture)
+        if alpha is not None:
+            opaque = np.asarray(cv2.convertScaleAbs(opacity, alpha=255), np.uint8)
+            np.maximum(alpha[region], opaque, out=alpha[region])
 
 
 def sample_person(
@@ -175,35 +163,56 @@ def sample_person(
     the edge's repeated pixels and takes their alpha, so that the person keeps its width.
 
     Args:
-        person: (H, W, 4) uint8, premultiplied colour and alpha, or (H, W) alpha.
+        person: (H, W, 4) uint8, premultiplied colour and alpha.
         positions: (h, w, 2) float32 pixels.
         interpolation: OpenCV interpolation.
     """
-    sampled = _sample_mirrored(person, positions, interpolation)
     size = person.shape[1], person.shape[0]
+    sampled = np.empty((*positions.shape[:2], 4), np.uint8)
     for first in range(0, len(positions), STRIP):
-        strip = positions[first : first + STRIP]
-        for outside in _leaves(strip, size):
-            rows, columns = np.flatnonzero(outside.any(1)), np.flatnonzero(outside.any(0))
-            if not len(rows):
-                continue
-            block = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-            beyond, mirrored = outside[block], sampled[first : first + STRIP][block]
-            here = remap(person, np.ascontiguousarray(strip[block]), interpolation=interpolation)
-            if person.ndim == 2:
-                np.copyto(mirrored, here, where=beyond)
-            else:
-                np.copyto(mirrored, _over_edge(mirrored, here), where=beyond[..., None])
+        x, y = np.asarray(cv2.split(positions[first : first + STRIP]), np.float32)
+        # within the picture, which is sampled several times as fast as beyond its edges
+        folded = _positions(*(_fold(line, side) for line, side in zip((x, y), size, strict=True)))
+        shown = sampled[first : first + STRIP]
+        shown[:] = _sample_mirrored(person, folded, interpolation)
+        for beyond in _leaves(x, y, size):
+            left, top, width, height = cv2.boundingRect(beyond)
+            block = slice(top, top + height), slice(left, left + width)
+            at_edge = _positions(
+                *(line[block].clip(0, side - 1) for line, side in zip((x, y), size, strict=True))
+            )
+            here = remap(person, at_edge, interpolation=interpolation)
+            over = _over_edge(shown[block], here).view(np.uint32)
+            np.copyto(shown[block].view(np.uint32), over, where=beyond[block][..., None] > 0)
     return sampled
+
+
+def _positions(x: Array32, y: Array32) -> Array32:
+    return np.asarray(cv2.merge([x, y]), np.float32)
+
+
+def _fold(line: Array32, side: int) -> Array32:
+    """Mirror positions along one axis into a picture at its first and last pixel."""
+    inside = np.abs(line)
+    return np.minimum(inside, np.float32(2 * side - 2) - inside, out=inside)
 
 
 def _over_edge(mirrored: Image, edge: Image) -> Image:
     """Lay mirrored pixels (h, w, 4) over those of the edge, with the alpha of the edge."""
-    through = cv2.merge([255 - cv2.extractChannel(mirrored, 3)] * 4)
-    over = np.asarray(cv2.add(mirrored, cv2.multiply(edge, through, scale=1 / 255)), np.uint8)
-    share = edge[..., 3:] / np.maximum(over[..., 3:], 1).astype(np.float32)
-    out = np.minimum(over * share + np.float32(0.5), 255).astype(np.uint8)
-    out[..., 3] = edge[..., 3]
+    alphas = [cv2.extractChannel(picture, 3) for picture in (mirrored, edge)]
+    covers = np.asarray(
+        cv2.threshold(cv2.bitwise_and(*alphas), 254, 255, cv2.THRESH_BINARY)[1], np.uint8
+    )
+    out = np.asarray(cv2.bitwise_and(mirrored, cv2.merge([covers] * 4)), np.uint8)
+    partly = cv2.subtract(alphas[1], covers)
+    if cv2.countNonZero(partly):
+        soft = np.nonzero(partly)
+        above, below = mirrored[soft], edge[soft]
+        through = below * (255 - above[:, 3:]).astype(np.float32) / np.float32(255)
+        over = np.minimum(above + np.rint(through), np.float32(255))
+        share = below[:, 3:] / np.maximum(over[:, 3:], 1)
+        out[soft] = np.minimum(over * share + np.float32(0.5), 255).astype(np.uint8)
+        out[..., 3][soft] = below[:, 3]
     return out
 
 
@@ -214,13 +223,25 @@ def _sample_mirrored(
     return remap(person, positions, REFLECT, interpolation)
 
 
-def _leaves(
-    positions: Array32, size: tuple[int, int]
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which positions (h, w, 2) lie left of, right of or else above a picture of a size."""
-    x, y = cv2.split(positions)  # contiguous, which is twice as fast
-    left, right = x < -blocks.SLACK, x > size[0] - 1 + blocks.SLACK
-    return left, right, (y < -blocks.SLACK) & ~left & ~right
+def _leaves(x: Array32, y: Array32, size: tuple[int, int]) -> Iterator[Image]:
+    """Yield which positions (h, w) lie left of, right of or else above a picture of a size.
+
+    Each (h, w) uint8, 0 or 1, and none without any.
+    """
+    beside = np.zeros(x.shape, np.uint8)
+    least, most = cv2.minMaxLoc(x)[:2]
+    if least < -blocks.SLACK:
+        left = (x < -blocks.SLACK).view(np.uint8)
+        beside |= left
+        yield left
+    if most > size[0] - 1 + blocks.SLACK:
+        right = (x > size[0] - 1 + blocks.SLACK).view(np.uint8)
+        beside |= right
+        yield right
+    if cv2.minMaxLoc(y)[0] < -blocks.SLACK:
+        above = (y < -blocks.SLACK).view(np.uint8) & (1 - beside)
+        if above.any():
+            yield above
 
 
 def source_positions(warp_map: WarpMap) -> Array32:
@@ -244,23 +265,32 @@ def upsample(samples: Array32, first: int, last: int, step: int) -> Array32:
     return np.asarray(part[(first - low) * step : (last - low) * step])
 
 
-def upsample_window(
-    samples: Array32, grid: SampleGrid, size: tuple[int, int]
-) -> tuple[Region, Array32] | None:
-    """Upsample the samples of a grid to the pixels of an image.
+def iterate_windows(
+    samples: Array32, share: Array32, grid: SampleGrid, size: tuple[int, int]
+) -> Iterator[tuple[Region, Array32]]:
+    """Upsample the samples of a grid to the pixels of an image, in windows where they show.
+
+    A large grid is divided, so that a window fits the cache.
 
     Args:
         samples: (rows, columns, C) float32.
+        share: (rows, columns) of them in the image; where it is 0 around a window nothing shows.
         grid: their grid.
         size: (width, height) of the image.
 
-    Returns:
-        The region of the image and its values (h, w, C); None when it is empty.
+    Yields:
+        A region of the image and its values (h, w, C).
     """
-    region = pixels_of(grid, size)
-    if region is None:
-        return None
-    rows, columns = region
-    full = upsample(samples, 0, grid.rows, grid.step)
-    top, bottom = rows.start - grid.y0, rows.stop - grid.y0
-    return region, full[top:bottom, columns.start - grid.x0 : columns.stop - grid.x0]
+    is_large = grid.rows * grid.columns * grid.step**2 >= blocks.LEAST_AREA
+    count = max(1, blocks.SIDE // grid.step) if is_large else max(grid.rows, grid.columns)
+    width = 2 * count
+    around = np.ones((3, 3), np.uint8)
+    shown = cv2.dilate((share != 0).astype(np.uint8), around)
+    for top in range(0, grid.rows, count):
+        rows = slice(top, min(top + count, grid.rows))
+        for left in range(0, grid.columns, width):
+            columns = slice(left, min(left + width, grid.columns))
+            region = pixels_of(grid.part(rows, columns), size)
+            if region is not None and shown[rows, columns].any():
+                block = Block(rows, columns, blocks.MIXED)
+                yield region, upsample_block(samples, block, grid, region)

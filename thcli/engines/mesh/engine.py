@@ -246,7 +246,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     )
     if warp_map is None:
         return source.image.copy()
-    out = compose.render(source.image, source.layers, warp_map)
+    alpha = picture.alpha_to_move(source.layers, target.body)
+    out = compose.render(source.image, source.layers, warp_map, alpha)
     beside = sides.render(out, source, shown, points, warp_map)
     if source.folds is not None:
         shape = canonical.decompose(placed.free).shape
@@ -271,9 +272,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     if source.painter is not None:
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
-    if target.body is not None and np.abs(target.body).max() >= picture.STILL:
-        out = picture.move_person(out, source.layers, warp_map, target.body, beside)
-    return out
+    return picture.move_person(out, source.layers, alpha, target.body, beside)
 
 
 def _render_any(

@@ -53,6 +53,7 @@ LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower t
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
 SIMILAR_RANGE = (0.05, 0.3)
+STRIP_PIXELS = 1 << 14  # that are drawn at a time: fits the cache
 OWN_RANGE = (0.03, 0.07)  # gap / width of a source between which its own inside is used
 
 
@@ -214,8 +215,6 @@ def render(
     region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), 0.06)
     if shown <= 0 or region is None:
         return
-    u, v = opening.local_coordinates(lips, region)
-    rims = lips.rims(u)
     axes = face_axes(target)
     upper = target[NOSE_BASE, :2] + interior.upper @ axes[:2] - BEHIND_LIPS * axes[2]
     lower = target[CHIN, :2] + interior.lower @ axes[:2] - BEHIND_LIPS * axes[2]
@@ -226,23 +225,32 @@ def render(
     uncovered = _to_millimetres(target[LOWER_LIP, :2] - BEHIND_LIPS * axes[2] - lower, axes)[1]
     lower = lower + max(uncovered - MAX_LOWER, 0.0) * axes[1]
     anchors = _Anchors(upper, lower, axes)
+    drawn = _Anchors(upper + bared, lower, axes)
     known = 0.0 if seen is None else seen.share(lips.gap)
-    colour = np.zeros((*u.shape, 3), np.float32)
-    if known < 1:
-        drawn = _Anchors(upper + bared, lower, axes)
-        colour = _render_synthetic(region, (u, v), rims, lips, drawn, interior)
-    if seen is not None and known > 0:
-        clip_inside = seen.render((u, v), rims, lips.gap, interior.tone)
-        colour += np.float32(known) * (clip_inside - colour)
     own *= interior.shows
-    if own > 0 and seen is None:
-        texture, valid = _source_inside(image, interior, source, region, anchors)
-        colour += (np.float32(own) * valid)[..., None] * (texture - colour)
-    inner = (rims[0] + 0.01, rims[1] - 0.01)
-    mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
+    all_uv = opening.local_coordinates(lips, region)
+    all_rims = lips.rims(all_uv[0])
+    inner = (all_rims[0] + 0.01, all_rims[1] - 0.01)
+    mask = opening.coverage(lips, *all_uv, inner, max(1.5, 0.035 * lips.width))
     sigma = max(0.7, EDGE_BLUR * lips.width, RIM_BLUR * interior.blur)  # steep rims are soft too
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32)
-    opening.blend(out, region, shown * mask, colour)
+    strip = max(1, STRIP_PIXELS // mask.shape[1])
+    for first in range(0, len(mask), strip):
+        rows = slice(first, min(first + strip, len(mask)))
+        u, v = all_uv[0][rows], all_uv[1][rows]
+        rims = all_rims[0][rows], all_rims[1][rows]
+        top = region[0].start
+        part = slice(top + rows.start, top + rows.stop), region[1]
+        colour = np.zeros((*u.shape, 3), np.float32)
+        if known < 1:
+            colour = _render_synthetic(part, (u, v), rims, lips, drawn, interior)
+        if seen is not None and known > 0:
+            clip_inside = seen.render((u, v), rims, lips.gap, interior.tone)
+            colour += np.float32(known) * (clip_inside - colour)
+        if own > 0 and seen is None:
+            texture, valid = _source_inside(image, interior, source, part, anchors)
+            colour += (np.float32(own) * valid)[..., None] * (texture - colour)
+        opening.blend(out, part, shown * mask[rows], colour)
 
 
 def _render_synthetic(

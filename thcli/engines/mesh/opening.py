@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from thcli.core.imaging import three_channels
-from thcli.core.types import Array, Array32
+from thcli.core.types import Array, Array32, Image
 
 COLUMNS = np.linspace(-0.25, 1.25, 97)
 """(97,) u at which the rims are stored."""
@@ -149,13 +150,13 @@ def coverage(opening: Opening, u: Array32, v: Array32, rims: Rims, soft: float) 
 
 
 def blend(
-    out: npt.NDArray[np.uint8], region: Region, mask: Array32, colour: npt.NDArray[np.generic]
+    out: npt.NDArray[np.uint8], region: Region, mask: Array32, colour: Image | Array32
 ) -> None:
     """Blend a colour (h, w, 3), 0..255, into a region of an image, in place; mask (h, w) 0..1."""
     view = out[region]
-    difference = colour.astype(np.float32) - view
-    difference *= three_channels(mask.astype(np.float32))
-    view[:] = (view + difference + np.float32(0.5)).astype(np.uint8)
+    difference = cv2.subtract(colour, view, dtype=cv2.CV_32F)
+    cv2.multiply(difference, three_channels(mask.astype(np.float32, copy=False)), difference)
+    view[:] = cv2.add(view, difference, dtype=cv2.CV_8U)
 
 
 def map_between_rims(v: Array32, rims: Rims, others: Rims) -> Array32:

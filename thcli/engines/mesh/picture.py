@@ -8,13 +8,11 @@ import numpy as np
 from thcli.core.geometry import transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import compose
+from thcli.engines.mesh.background import shifting
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.head.mirror_blend import ShownMirror
-from thcli.engines.mesh.warp import WarpMap
 
 STILL = 0.05  # pixels of motion below which the picture is unchanged
-CUBIC_REACH = 3  # pixels around a position that it is sampled from, and one to spare
 REDUCTION = 8  # of the picture whose edges are extended
 BLUR = 0.06  # of the picture's height, standard deviation
 FADE = 0.06  # of the picture's height, from its edge to where the extension is smooth
@@ -42,11 +40,25 @@ def move_picture(image: Image, image_from_still: Array) -> Image:
     return _extend(picture, image_from_still) if inside.min() < 0 else picture
 
 
+def alpha_to_move(layers: MatteLayers | None, shift: Array | None) -> Image | None:
+    """Return the source's alpha (H, W) uint8, new, for a person who moves by a shift (2,).
+
+    None where nothing moves, or without layers.
+    """
+    if layers is None or shift is None or _is_still(shift):
+        return None
+    return np.asarray(cv2.extractChannel(layers.person, 3), np.uint8)
+
+
+def _is_still(shift: Array) -> bool:
+    return float(np.abs(shift).max()) < STILL
+
+
 def move_person(
     image: Image,
     layers: MatteLayers | None,
-    warp_map: WarpMap,
-    shift: Array,
+    alpha: Image | None,
+    shift: Array | None,
     beside: ShownMirror | None = None,
 ) -> Image:
     """Move the person of a rendered picture (H, W, 3) uint8 over the background plate.
@@ -56,59 +68,18 @@ def move_person(
 
     Args:
         image: the picture.
-        layers: person and plate of the source.
-        warp_map: with which the picture was rendered.
-        shift: (2,) pixels.
+        layers: of the source, or None.
+        alpha: (H, W) uint8 of the person in the picture, see `alpha_to_move`; it is changed.
+        shift: (2,) pixels, or None for a still one.
         beside: what the picture shows of the source's mirror image.
     """
-    image_from_still = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64)
-    if layers is None:
-        return move_picture(image, image_from_still)
-    height, width = image.shape[:2]
-    alpha = compose.render_alpha(layers, warp_map)
+    if shift is None or _is_still(shift):
+        return image
+    if layers is None or alpha is None:
+        return move_picture(image, np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64))
     if beside is not None:
         beside.cover(alpha)
-    person = _premultiply(image, alpha)
-    out = np.array(layers.plate)
-    x, y = (np.arange(side, dtype=np.float32) for side in (width, height))
-    for first in range(0, height, compose.STRIP):
-        rows = slice(first, min(first + compose.STRIP, height))
-        columns = _shown_columns(alpha, rows, shift)
-        positions = np.empty((rows.stop - first, columns.stop - columns.start, 2), np.float32)
-        positions[..., 0] = x[columns] - shift[0]
-        positions[..., 1] = (y[rows] - shift[1])[:, None]
-        if positions.size:
-            front = compose.sample_person(person, positions, cv2.INTER_CUBIC)
-            out[rows, columns] = compose.lay_over(front, layers.plate[rows, columns])
-    return out
-
-
-def _premultiply(image: Image, alpha: Image) -> Image:
-    """Return the pixels of a person (H, W, 4) of a picture and its alpha (H, W)."""
-    out = np.zeros((*alpha.shape, 4), np.uint8)
-    rows, columns = (np.flatnonzero(alpha.any(axis)) for axis in (1, 0))
-    if len(rows):
-        shown = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        weight = cv2.cvtColor(alpha[shown], cv2.COLOR_GRAY2RGB)
-        colour = cv2.multiply(image[shown], weight, scale=1 / 255)
-        out[shown] = cv2.merge([*cv2.split(colour), alpha[shown]])
-    return out
-
-
-def _shown_columns(alpha: Image, rows: slice, shift: Array) -> slice:
-    """Return the columns in which some rows show a person (H, W) that moves by a shift.
-
-    What lies as near to the picture's edges as that is mirrored beyond them.
-    """
-    height, width = alpha.shape
-    top = int(np.floor(rows.start - shift[1])) - CUBIC_REACH
-    bottom = int(np.ceil(rows.stop - shift[1])) + CUBIC_REACH
-    low, high = max(min(top, 2 * height - 2 - bottom), 0), min(max(bottom, -top), height)
-    shown = np.flatnonzero(alpha[low:high].any(0)) if high > low else np.arange(width)
-    if not len(shown):
-        return slice(0, 0)
-    reach = int(np.ceil(abs(shift[0]))) + CUBIC_REACH
-    return slice(max(int(shown[0]) - reach, 0), min(int(shown[-1]) + 1 + reach, width))
+    return shifting.shift_person(image, layers.plate, alpha, shift)
 
 
 def move_points(points: Array, body: Array | None, camera: Array | None) -> None:
@@ -119,7 +90,7 @@ def move_points(points: Array, body: Array | None, camera: Array | None) -> None
         body: (2,) pixels, None for no motion of the person.
         camera: (2, 3) image_from_still, None for a still picture.
     """
-    if body is not None and np.abs(body).max() >= STILL:
+    if body is not None and not _is_still(body):
         points[:, :2] += body
     if camera is not None:
         points[:, :2] = transform_points(camera, points[:, :2])

@@ -26,6 +26,9 @@ PRESETS = (
     "placebo",
 )
 
+AUTO_PRESET = "veryfast"  # of --preset auto
+LARGE = 2560 * 1440  # pixels of a frame, above which --preset auto is faster
+
 _ALIASES = {
     "h264": ("libx264", "libopenh264"),
     "x264": ("libx264",),
@@ -71,12 +74,14 @@ class _EncoderTraits:
         without one.
     scale: value of the quality option for a --crf.
     preset: options for a --preset value; None without a choice of speed.
+    large: options of frames above LARGE without --preset.
     options: set always.
     counts_frames: see `EncoderPlan`.
     """
 
     crf: tuple[str, float, float] | None = None
     preset: Callable[[str], dict[str, str]] | None = None
+    large: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     counts_frames: bool = False
     scale: Callable[[float], float] = float
@@ -113,21 +118,25 @@ def _apple(crf: float) -> float:
     return max(1.0, 100 - 1.9 * crf)
 
 
+# Half the time of veryfast at equal PSNR, for a fifth more bytes (docs/figures.md)
+_LARGE_X264 = (("preset", "superfast"), ("mbtree", "1"), ("rc-lookahead", "10"), ("bf", "0"))
 _QSV = _EncoderTraits(("global_quality", 20, 51), _qsv)
-_AMF = _EncoderTraits(("qp_i,qp_p", 20, 51), _amf, (("rc", "cqp"),))
+_AMF = _EncoderTraits(("qp_i,qp_p", 20, 51), _amf, options=(("rc", "cqp"),))
 _VIDEOTOOLBOX = _EncoderTraits(("qscale", 18, 51), scale=_apple)
 _ENCODERS = {
-    "libx264": _EncoderTraits(("crf", 18, 51), _named),
+    "libx264": _EncoderTraits(("crf", 18, 51), _named, _LARGE_X264),
     "libx264rgb": _EncoderTraits(("crf", 18, 51), _named),
-    "libx265": _EncoderTraits(("crf", 20, 51), _named, (("x265-params", "log-level=error"),)),
-    "libsvtav1": _EncoderTraits(("crf", 24, 63), _svt),
-    "libaom-av1": _EncoderTraits(("crf", 24, 63), _vpx, (("b", "0"), ("row-mt", "1"))),
-    "libvpx-vp9": _EncoderTraits(
-        ("crf", 24, 63), _vpx, (("b", "0"), ("row-mt", "1"), ("deadline", "good"))
+    "libx265": _EncoderTraits(
+        ("crf", 20, 51), _named, options=(("x265-params", "log-level=error"),)
     ),
-    "libvpx": _EncoderTraits(("crf", 8, 63), _vpx, (("b", "8M"), ("deadline", "good"))),
-    "h264_nvenc": _EncoderTraits(("cq", 19, 51), _nvenc, (("rc", "vbr"), ("b", "0"))),
-    "hevc_nvenc": _EncoderTraits(("cq", 21, 51), _nvenc, (("rc", "vbr"), ("b", "0"))),
+    "libsvtav1": _EncoderTraits(("crf", 24, 63), _svt),
+    "libaom-av1": _EncoderTraits(("crf", 24, 63), _vpx, options=(("b", "0"), ("row-mt", "1"))),
+    "libvpx-vp9": _EncoderTraits(
+        ("crf", 24, 63), _vpx, options=(("b", "0"), ("row-mt", "1"), ("deadline", "good"))
+    ),
+    "libvpx": _EncoderTraits(("crf", 8, 63), _vpx, options=(("b", "8M"), ("deadline", "good"))),
+    "h264_nvenc": _EncoderTraits(("cq", 19, 51), _nvenc, options=(("rc", "vbr"), ("b", "0"))),
+    "hevc_nvenc": _EncoderTraits(("cq", 21, 51), _nvenc, options=(("rc", "vbr"), ("b", "0"))),
     "h264_qsv": _QSV,
     "hevc_qsv": _QSV,
     "h264_amf": _AMF,
@@ -197,10 +206,14 @@ def plan_encoder(
             f"--crf has no effect with the encoder {encoder}.",
             f"These read it: {', '.join(n for n, t in _ENCODERS.items() if t.crf)} (--codec).",
         )
-    if options.preset not in PRESETS:
-        raise UsageError(f"--preset must be one of {', '.join(PRESETS)}, not {options.preset!r}.")
+    if options.preset not in ("auto", *PRESETS):
+        known = ", ".join(("auto", *PRESETS))
+        raise UsageError(f"--preset must be one of {known}, not {options.preset!r}.")
     if traits.preset is not None:
-        settings |= traits.preset(options.preset)
+        is_auto = options.preset == "auto"
+        settings |= traits.preset(AUTO_PRESET if is_auto else options.preset)
+        if is_auto and size[0] * size[1] > LARGE:
+            settings |= dict(traits.large)
     elif options.preset != OutputOptions().preset:
         raise UsageError(
             f"--preset has no effect with the encoder {encoder}.",

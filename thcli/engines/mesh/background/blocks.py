@@ -46,20 +46,21 @@ class Coverage:
     def kinds(self, low: Array32, high: Array32) -> Kinds:
         """Tell what boxes of the picture show.
 
-        A box that leaves the picture below is mixed, since the person is mirrored there.
+        A box that leaves the picture below is mixed, since the person is mirrored there. Beside and
+        above the person goes on only where the edge cuts it off.
 
         Args:
             low, high: (..., 2) corners of the boxes in pixels.
         """
         last = np.array(self.size, np.float32) - 1
         beyond = np.stack([low[..., 0], low[..., 1], last[0] - high[..., 0]], -1).min(-1) < -SLACK
-        inside = ~beyond & (high[..., 1] <= last[1] + SLACK)
+        ends_above = high[..., 1] <= last[1] + SLACK
         first = (np.clip(low, 0, last) // CELL).astype(np.intp)
         # a position is sampled from the pixels around it
         stop = (np.clip(high + 1, 0, last) // CELL).astype(np.intp) + 1
         kinds = np.where(beyond, LEAVES, MIXED).astype(np.uint8)
-        kinds[inside & (_sums(self.background, first, stop) == 0)] = PERSON
-        kinds[inside & (_sums(self.person, first, stop) == 0)] = PLATE
+        kinds[ends_above & ~beyond & (_sums(self.background, first, stop) == 0)] = PERSON
+        kinds[ends_above & (_sums(self.person, first, stop) == 0)] = PLATE
         return kinds
 
 

@@ -123,11 +123,8 @@ def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_ma
     if brows is not None:
         lines = remap(brows, np.ascontiguousarray(samples[..., 3:]))
         gain += lines * warp_map.mesh_weight
-    gain = np.exp(gain)
-    window = compose.upsample_window(gain, warp_map.face, (out.shape[1], out.shape[0]))
-    if window is None:
-        return
-    region, factor = window
-    shown = out[region]
-    levels = np.minimum(factor * np.float32(GAIN_UNIT) + np.float32(0.5), 255).astype(np.uint8)
-    shown[:] = cv2.multiply(shown, cv2.merge([levels] * 3), scale=1 / GAIN_UNIT)
+    size = out.shape[1], out.shape[0]
+    for region, factor in compose.iterate_windows(np.exp(gain), gain, warp_map.face, size):
+        shown = out[region]
+        levels = cv2.convertScaleAbs(factor, alpha=GAIN_UNIT)
+        shown[:] = cv2.multiply(shown, cv2.merge([levels] * 3), scale=1 / GAIN_UNIT)

@@ -231,19 +231,19 @@ def render(
     weight = shares.sum(1)
     calmed = shares[:, 1:] / np.maximum(weight, LEAST)[:, None]
     offsets = texture - cheek.corner - target[:, :2]
-    values = np.concatenate([cheek.tone, offsets, calmed], 1)
-    window = overlay.interpolate(cheek.positions, weight, values, target, warp_map, size)
-    if window is None:
-        return
-    (rows, columns), found = window
-    grain = remap(cheek.grain, np.ascontiguousarray(found[..., :2]))
-    shown = np.ascontiguousarray(found[..., 6:8])
-    shown[..., 0] += np.arange(columns.start, columns.stop, dtype=np.float32)
-    shown[..., 1] += np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-    made = found[..., 3:6] * 255
-    made += found[..., 8:].clip(0, 1) * (remap(cheek.calm, shown) - made)
-    made = np.clip(made + grain - np.float32(128), 0, 255)
-    opening.blend(out, (rows, columns), found[..., 2], made)
+    points = np.concatenate([cheek.tone, offsets, calmed], 1)
+    for region, values in overlay.iterate_windows(
+        cheek.positions, weight, points, target, warp_map, size
+    ):
+        rows, columns = region
+        grain = remap(cheek.grain, np.ascontiguousarray(values[..., :2]))
+        shown = np.ascontiguousarray(values[..., 6:8])
+        shown[..., 0] += np.arange(columns.start, columns.stop, dtype=np.float32)
+        shown[..., 1] += np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+        made = values[..., 3:6] * 255
+        made += values[..., 8:].clip(0, 1) * (remap(cheek.calm, shown) - made)
+        made = np.clip(made + grain - np.float32(128), 0, 255)
+        opening.blend(out, region, values[..., 2], made)
 
 
 def _sides() -> Array:

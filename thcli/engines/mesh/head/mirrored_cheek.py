@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -124,15 +125,15 @@ def render(
         target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
-    window = overlay.interpolate(
+    windows = overlay.iterate_windows(
         cheek.positions, weight, cheek.gains, target, warp_map, (out.shape[1], out.shape[0])
     )
-    if window is None:
-        return
-    region, values_full = window
-    texture = remap(image, np.ascontiguousarray(values_full[..., :2]))
-    tinted = np.minimum(texture * values_full[..., 3:], np.float32(255))
-    opening.blend(out, region, values_full[..., 2], tinted)
+    for region, values in windows:
+        x, y, share, *gains = cv2.split(values)
+        texture = remap(image, np.asarray(cv2.merge([x, y]), np.float32))
+        tinted = np.asarray(cv2.multiply(texture, cv2.merge(gains), dtype=cv2.CV_32F), np.float32)
+        np.minimum(tinted, np.float32(255), out=tinted)
+        opening.blend(out, region, np.asarray(share, np.float32), tinted)
 
 
 def _spread(weight: npt.NDArray[np.floating]) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from thcli.core.imaging import smoothstep
@@ -16,14 +18,14 @@ SOLID = 0.4  # blend weight of the mesh from which the overlay is opaque
 MARGIN = 3  # samples around the triangles that are rendered
 
 
-def interpolate(
+def iterate_windows(
     positions: Array,
     weight: Array,
     values: Array,
     target: Array,
     warp_map: WarpMap,
     size: tuple[int, int],
-) -> tuple[Region, Array32] | None:
+) -> Iterator[tuple[Region, Array32]]:
     """Interpolate values at the mesh's points where their weight is above 0.
 
     Args:
@@ -34,13 +36,12 @@ def interpolate(
         warp_map: the frame's map.
         size: (width, height) of the frame.
 
-    Returns:
-        A part of the frame, and (h, w, 3 + C) float32: positions, weight and values of its pixels.
-        None where nothing shows.
+    Yields:
+        Parts of the frame, and (h, w, 3 + C) float32: positions, weight and values of their pixels.
     """
     near = _grid_around(target, weight, warp_map.face)
     if near is None:
-        return None
+        return
     face, (rows, columns) = near
     ids = np.ascontiguousarray(warp_map.ids[rows, columns])
     points = np.concatenate([positions - target[:, :2], weight[:, None], values], 1)
@@ -57,7 +58,7 @@ def interpolate(
     x, y = face.pixel_axes()
     samples[..., 0] += x
     samples[..., 1] += y[:, None]
-    return compose.upsample_window(samples, face, size)
+    yield from compose.iterate_windows(samples, samples[..., 2], face, size)
 
 
 def _grid_around(

@@ -1,0 +1,52 @@
+"""Shift of a person over the plate, in blocks that are filtered."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from thcli.core.types import Image
+from thcli.engines.mesh import compose
+from thcli.engines.mesh.background import shifting
+
+HEIGHT, WIDTH = 330, 420  # pixels: blocks of every kind
+
+
+def close_up() -> tuple[Image, Image, Image]:
+    """Draw a picture, a plate and the alpha of a person whom three edges cut off."""
+    generator = np.random.default_rng(11)
+    noise = generator.integers(0, 256, (2, HEIGHT, WIDTH, 3), np.uint8)
+    image, plate = (np.asarray(cv2.GaussianBlur(one, (0, 0), 2), np.uint8) for one in noise)
+    alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
+    cv2.ellipse(alpha, (190, 100), (80, 130), 0, 0, 360, (255,), -1)
+    cv2.rectangle(alpha, (0, 200), (WIDTH, HEIGHT), (255,), -1)
+    return image, plate, np.asarray(cv2.GaussianBlur(alpha, (0, 0), 4), np.uint8)
+
+
+def sample_whole(image: Image, plate: Image, alpha: Image, x: float, y: float) -> Image:
+    """Shift by sampling every pixel at its own position."""
+    colour = cv2.multiply(image, cv2.merge([alpha] * 3), scale=1 / 255)
+    person = np.dstack([colour, alpha])
+    positions = np.empty((HEIGHT, WIDTH, 2), np.float32)
+    positions[..., 0], positions[..., 1] = np.arange(WIDTH) - x, (np.arange(HEIGHT) - y)[:, None]
+    return compose.lay_over(compose.sample_person(person, positions, cv2.INTER_CUBIC), plate)
+
+
+@pytest.mark.parametrize(
+    "x, y", [(3.4375, -1.21875), (-17.625, 9.0), (0.0, -28.40625), (30.25, 41.03125), (500.0, 0.0)]
+)
+def test_a_shift_samples_every_pixel_at_its_place(x: float, y: float) -> None:
+    image, plate, alpha = close_up()
+    shifted = shifting.shift_person(image, plate, alpha, np.array([x, y]))
+    expected = sample_whole(image, plate, alpha, x, y)
+    difference = np.abs(shifted.astype(int) - expected)
+    assert difference.max() <= 2
+    assert (difference > 1).mean() < 0.001
+
+
+def test_whole_pixels_are_shifted_exactly() -> None:
+    image, plate, alpha = close_up()
+    alpha[:] = 255
+    shifted = shifting.shift_person(image, plate, alpha, np.array([7.0, -5.0]))
+    assert np.array_equal(shifted[:-5, 7:], image[5:, :-7])

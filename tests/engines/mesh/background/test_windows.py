@@ -1,0 +1,56 @@
+"""Windows of a sample grid, and samples from beyond a picture's edges."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from thcli.engines.mesh import compose
+from thcli.engines.mesh.background.blocks import LEAST_AREA
+from thcli.engines.mesh.raster import SampleGrid
+
+STEP, SIDE = 16, 80
+
+
+def test_windows_hold_what_the_whole_grid_shows() -> None:
+    grid = SampleGrid(-5 * STEP, 3 * STEP, STEP, SIDE, SIDE)
+    assert SIDE**2 * STEP**2 >= LEAST_AREA
+    samples = np.random.default_rng(2).random((SIDE, SIDE, 3)).astype(np.float32)
+    share = np.zeros((SIDE, SIDE), np.float32)
+    share[:30, 50:] = 0.5
+    samples[..., 2] *= share
+    size = (75 * STEP, 70 * STEP)
+    whole = cv2.resize(samples, (SIDE * STEP, SIDE * STEP))[: 67 * STEP, 5 * STEP :]
+    expected = np.zeros((size[1], size[0], 3), np.float32)
+    expected[3 * STEP :] = whole
+    found = np.zeros_like(expected)
+    area = 0
+    for region, values in compose.iterate_windows(samples, share, grid, size):
+        assert not found[region].any()
+        found[region] = values
+        area += values.shape[0] * values.shape[1]
+    shown = expected[..., 2] > 0
+    np.testing.assert_allclose(found[shown], expected[shown], atol=1e-4)
+    assert area < 0.3 * size[0] * size[1]
+
+
+def test_a_small_grid_is_one_window() -> None:
+    grid = SampleGrid(0, 0, 4, 30, 20)
+    samples = np.random.default_rng(3).random((20, 30, 2)).astype(np.float32)
+    ((region, values),) = compose.iterate_windows(samples, samples[..., 0], grid, (120, 80))
+    assert region == (slice(0, 80), slice(0, 120))
+    assert np.array_equal(values, cv2.resize(samples, (120, 80)))
+    assert not list(compose.iterate_windows(samples, np.zeros((20, 30), np.float32), grid, (9, 9)))
+
+
+@pytest.mark.parametrize("shift", [(0, -70), (-60.3, 0), (64.7, 8.1), (-31.4, -45.2), (150, 170)])
+def test_samples_beyond_a_solid_persons_edges_are_mirrored(shift: tuple[float, float]) -> None:
+    person = np.random.default_rng(4).integers(0, 256, (90, 100, 4), np.uint8)
+    person[..., 3] = 255
+    x, y = np.meshgrid(np.arange(100) * 0.97 + shift[0], np.arange(90) * 1.03 + shift[1])
+    positions = np.dstack([x, y]).astype(np.float32)
+    expected = cv2.remap(
+        person, positions[..., 0], positions[..., 1], 1, borderMode=cv2.BORDER_REFLECT_101
+    )
+    assert np.array_equal(compose.sample_person(person, positions), expected)
