@@ -226,16 +226,13 @@ class EditedFace:
                 yield None
                 continue
             if repeated and last is not None:
-                seconds = replace(last.parser_crop, seconds=crops[0].seconds)
-                last = replace(last, index=index, number=number, parser_crop=seconds)
-                yield last
-                number += 1
-                continue
-            placements = tuple(tracked.placement for tracked in crops[1:])
-            regions = Regions(resize(crops[0].placement, probabilities.shape[2]), probabilities)
-            last = FaceInFrame(
-                index, crops[0], placements, number, move_mesh(face, moved), regions, evidence
-            )
+                parser_crop = replace(last.parser_crop, seconds=crops[0].seconds)
+                last = replace(last, index=index, number=number, parser_crop=parser_crop)
+            else:
+                placements = tuple(tracked.placement for tracked in crops[1:])
+                regions = Regions(resize(crops[0].placement, probabilities.shape[2]), probabilities)
+                own = move_mesh(face, moved)
+                last = FaceInFrame(index, crops[0], placements, number, own, regions, evidence)
             yield last
             number += 1
 

@@ -15,7 +15,7 @@ _EVERY = 2  # pixels between the compared ones
 
 
 class RepeatedFrames:
-    """Which frames repeat the one before, in the box of a face. All frames are added in order."""
+    """Marks of frames that repeat the one before, in the box of a face; added in order."""
 
     def __init__(self) -> None:
         self._flags = array("b")

@@ -33,7 +33,11 @@ _SMOOTH = 2.0  # samples: deviation of the ends along a temple, and of its soft 
 
 
 class Temples(NamedTuple):
-    """What replaces temples: target (ROWS, COLUMNS, 3) soft logarithms, solid (ROWS, COLUMNS)."""
+    """Skin in place of temples.
+
+    target: (ROWS, COLUMNS, 3) soft logarithms.
+    solid: (ROWS, COLUMNS) 0..1, where it replaces the texture.
+    """
 
     target: Array32
     solid: Array32
