@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from operator import call
@@ -22,6 +23,7 @@ from thcli.faces.crops.crop import Pixels
 from thcli.faces.parsing.crops import HEAD_SCALE, Regions
 from thcli.pipeline.editing.edit_log import FeatureLog, RegionLog
 from thcli.pipeline.editing.face_in_frame import REGIONS, FaceInFrame, paste_step, view_of, views_of
+from thcli.pipeline.editing.repeated_frames import RepeatedFrames
 from thcli.pipeline.editing.skin_motion import SkinMotion, move_mesh
 from thcli.pipeline.editing.smoothed_meshes import SmoothedMeshes
 from thcli.pipeline.editing.steps import EditStep, FaceFeatures, FaceView
@@ -85,6 +87,7 @@ class EditedFace:
             self._meshes = SmoothedMeshes(motion_path, log, track, self._crop_tracks[1])
         self._regions = job.enter(RegionLog())
         self._motion = job.enter(SkinMotion())
+        self._repeated = RepeatedFrames()
         self._features = [job.enter(FeatureLog()) for _ in steps]
         self._samples: list[tuple[FaceView, Array32] | None] = [None for _ in steps]
         self._parameters: list[Any] = []
@@ -142,6 +145,7 @@ class EditedFace:
             if image is not None:
                 placement = resize(placement, image.shape[1])
             self._motion.add(face, image, placement, seconds, tracked.scene)
+            self._repeated.add(parsed.frame_faces.frame.pixels, face, tracked.scene)
 
     def _learn_features(
         self, window: Sequence[ParsedFaces], index: int, crops: Sequence[tuple[TrackedCrop, ...]]
@@ -200,26 +204,36 @@ class EditedFace:
         return index < len(self._parameters) and self._parameters[index] is not None
 
     def in_frames(self) -> Iterator[FaceInFrame | None]:
-        """Yield the face of every frame, in order; None where it was not detected."""
+        """Yield the face of every frame, in order; None where it was not detected.
+
+        In a frame that repeats the one before it rests: filters in time move what they smooth.
+        """
         number = 0
+        last: FaceInFrame | None = None
         rows = (
             self.faces(),
             self.crops(),
             self._regions.read(),
             self._masks.evidence(),
             self._motion.corrections(),
+            self._repeated,
         )
-        for index, (face, crops, probabilities, evidence, moved) in enumerate(
+        for index, (face, crops, probabilities, evidence, moved, repeated) in enumerate(
             zip(*rows, strict=True)
         ):
             if face is None or probabilities is None or evidence is None:
+                last = None
                 yield None
                 continue
-            placements = tuple(tracked.placement for tracked in crops[1:])
-            regions = Regions(resize(crops[0].placement, probabilities.shape[2]), probabilities)
-            yield FaceInFrame(
-                index, crops[0], placements, number, move_mesh(face, moved), regions, evidence
-            )
+            if repeated and last is not None:
+                parser_crop = replace(last.parser_crop, seconds=crops[0].seconds)
+                last = replace(last, index=index, number=number, parser_crop=parser_crop)
+            else:
+                placements = tuple(tracked.placement for tracked in crops[1:])
+                regions = Regions(resize(crops[0].placement, probabilities.shape[2]), probabilities)
+                own = move_mesh(face, moved)
+                last = FaceInFrame(index, crops[0], placements, number, own, regions, evidence)
+            yield last
             number += 1
 
     def occlusion_masks(

@@ -28,6 +28,8 @@ class Removal:
     solid: (ROWS, COLUMNS) 0..1: where the frame's own detail is replaced, since it belongs to what
         is removed.
     known: (ROWS, COLUMNS) 0..1, how surely the clip shows the texture.
+    beside: (ROWS, COLUMNS) 0..1, as `solid`, for temples beside the face: over ears and hair, which
+        are not `seen`.
     """
 
     texture: Array32
@@ -35,6 +37,7 @@ class Removal:
     gain: Array32
     solid: Array32
     known: Array32
+    beside: Array32
 
 
 def apply_removal(crop: Image, mesh: Array, seen: Array32, removal: Removal) -> Image:
@@ -61,6 +64,8 @@ def apply_removal(crop: Image, mesh: Array, seen: Array32, removal: Removal) -> 
     positions = _fine(resize(projection.positions, half))
     maps = np.concatenate([removal.gain, removal.solid[..., None]], -1)
     sampled = unroll_image(maps, positions) * shown[..., None]
+    covered = unroll_image(removal.beside, positions) * resize(projection.coverage, half)
+    sampled[..., 3] = np.maximum(sampled[..., 3], covered)
     rows, columns = (np.flatnonzero(np.abs(sampled).max(axis=(1 - a, 2)) > 1e-3) for a in (0, 1))
     if not len(rows) or not len(columns):
         return crop

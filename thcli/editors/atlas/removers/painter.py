@@ -7,6 +7,7 @@ so that what it finds cannot flicker; every frame is changed alike.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -29,6 +30,7 @@ from thcli.editors.atlas.removers.parts import (
     ROWS,
     SEEN,
     PartName,
+    canonical_places,
     cheek_window,
     condition_row,
     eye_openings,
@@ -41,6 +43,7 @@ from thcli.editors.atlas.removers.parts import (
 )
 from thcli.editors.atlas.removers.prior import Priors
 from thcli.editors.atlas.removers.rims import take_off
+from thcli.editors.atlas.removers.temples import take_off_temples
 from thcli.editors.shared.face_mesh import mesh_of
 from thcli.faces.parsing.classes import group_probability
 from thcli.weights import check_licence
@@ -62,15 +65,18 @@ REMOVED_AS: Mapping[str, str] = {
 """Attribute -> condition of the network; some are limited to a zone (`parts.zone_mask`)."""
 FEMALE = "female"  # takes off a beard; its negative strength changes nothing
 _PARTS: tuple[PartName, ...] = ("eyes", "lower")
-_COUNT = sum(part.height * part.width for part in PARTS.values())
+# Rows and columns that are measured: around the eyes as wide as the atlas, for temples.
+_EYES, _LOWER = PARTS["eyes"], PARTS["lower"]
+_MEASURED = ((slice(_EYES.top, _EYES.top + _EYES.height), slice(0, COLUMNS)), _LOWER.window)
+_COUNT = _EYES.height * COLUMNS + _LOWER.height * _LOWER.width
 _SEEN_RANGE = (0.3, 0.7)  # mean visibility: below the first the texture is not the face's own
 _RIMS_SEEN = (0.1, 0.35)  # the same for rims: half a rim is worse than a little too much skin
 # Soft logarithms by which the lighter quarter of a lens may be darker than the cheeks: clear ones
 # had .13 at most, those that hide the eyes .62 at least (18 wearers and five clips).
 _MAX_DARK, _LIGHTER = 0.5, 0.75
 _SURELY_SEEN, _FEWEST = 0.5, 50  # visibility of samples that tell the complexion; their number
-# Soft logarithms by which skin may be lighter than the cheeks: brows and noses shine, jaws do not.
-_SHINE: Mapping[PartName, float] = {"eyes": 0.3, "lower": -0.03}
+# Soft logarithms by which skin may be lighter than the cheeks: brows and noses shine, jaws hardly.
+_SHINE: Mapping[PartName, float] = {"eyes": 0.3, "lower": 0.05}
 _DETAIL = 2.5  # samples: finer detail of the skin is kept where nothing covers it
 _HAIR = (0.03, 0.12)  # soft logarithms: less dark hair lets the skin through, darker hides it
 _RIM_GRAIN = np.float32(0.4)  # share of that grain below rims, which are thin
@@ -97,8 +103,9 @@ class RemoverPainter:
         out = np.zeros((len(crops), 4 * _COUNT), np.float32)
         for row, crop, face, planes in zip(out, crops, faces, regions, strict=True):
             texture, weight = unroll_face(crop, mesh_of(face), _seen(planes))
+            weight = np.maximum(weight, _beside())
             weighted = np.concatenate([texture * weight[..., None], weight[..., None]], -1)
-            row[:] = np.concatenate([weighted[PARTS[part].window].ravel() for part in _PARTS])
+            row[:] = np.concatenate([weighted[window].ravel() for window in _MEASURED])
         return out
 
     def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Removal | None:
@@ -115,10 +122,12 @@ class RemoverPainter:
         removals = _removals(strengths)
         if not removals:
             return None
-        texture, weight = _unpack(appearance)
+        texture, measured = _unpack(appearance)
+        weight = measured * (1 - _beside())
         known = _ramp(weight, _SEEN_RANGE)
         target, solid = texture.copy(), np.zeros((ROWS, COLUMNS), np.float32)
         gain = np.zeros((ROWS, COLUMNS, 3), np.float32)
+        beside = np.zeros((ROWS, COLUMNS), np.float32)
         for name, strength in removals.items():
             if name not in REMOVED_AS or strength > 0:
                 raise UsageError(
@@ -159,7 +168,14 @@ class RemoverPainter:
                 target[window] += (share > 0)[..., None] * (bare - target[window])
                 solid[window] = np.maximum(solid[window], covered * share)
                 gain[window] += change * share[..., None]
-        return Removal(texture, target, gain, solid, known)
+                if condition == "eyeglasses":
+                    rims = _within(window, covered * shown[window])
+                    temples = take_off_temples(texture, measured, rims)
+                    free = 1 - _within(window, part_ramp(part))
+                    beside = temples.solid * free * np.float32(min(-strength, 1.0))
+                    new = temples.target + _RIM_GRAIN * _grain(texture, weight)
+                    target += (beside > solid)[..., None] * (new - target)
+        return Removal(texture, target, gain, solid, known, beside)
 
     def paint(
         self,
@@ -246,6 +262,23 @@ def _limit_light(bare: Array32, texture: Array32, weight: Array32, part: PartNam
     return np.asarray(bare - over[..., None], np.float32)
 
 
+@cache
+def _beside() -> Array32:
+    """Return (ROWS, COLUMNS) 0..1, beside the eyes' part, where no parser tells what is seen."""
+    out = np.zeros((ROWS, COLUMNS), np.float32)
+    out[_MEASURED[0]] = 1
+    for part in PARTS.values():
+        out[part.window] = 0
+    return out * canonical_places().any(-1)
+
+
+def _within(window: tuple[slice, slice], values: Array32) -> Array32:
+    """Return values of a window on the whole atlas (ROWS, COLUMNS), 0 elsewhere."""
+    out = np.zeros((ROWS, COLUMNS), np.float32)
+    out[window] = values
+    return out
+
+
 def _covered(change: Array32) -> Array32:
     """Return (height, width) 0..1, where hair hides the skin."""
     low, high = _HAIR
@@ -271,12 +304,12 @@ def _unpack(appearance: Array32) -> tuple[Array32, Array32]:
     texture = np.zeros((ROWS, COLUMNS, 3), np.float32)
     weight = np.zeros((ROWS, COLUMNS), np.float32)
     start = 0
-    for part in _PARTS:
-        spec = PARTS[part]
-        stop = start + 4 * spec.height * spec.width
-        values = appearance[start:stop].reshape(spec.height, spec.width, 4)
-        weight[spec.window] = values[..., 3]
-        texture[spec.window] = values[..., :3] / np.maximum(values[..., 3:], 1e-3)
+    for window in _MEASURED:
+        shape = weight[window].shape
+        stop = start + 4 * shape[0] * shape[1]
+        values = appearance[start:stop].reshape(*shape, 4)
+        weight[window] = values[..., 3]
+        texture[window] = values[..., :3] / np.maximum(values[..., 3:], 1e-3)
         start = stop
     return texture, weight
 
