@@ -262,9 +262,9 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         closed_lips.render(out, source.image, source.parted_lips, points)
     inside, interior = None if target.drawn_mouth else driver, source.interior
     if not source.mouth_hidden and driving is not None and inside is not None:
-        mouth.render_driver_mouth(
-            out, interior.tone, interior.enamel, interior.natural, points, inside, driving
-        )
+        colours = interior.tone, interior.enamel
+        blur = interior.blur / mouth_interior.EDGE_WIDTH
+        mouth.render_driver_mouth(out, colours, interior.natural, points, inside, driving, blur)
     elif not source.mouth_hidden:
         own, seen = source.mesh, source.seen_mouths
         mouth_interior.render(out, source.image, interior, own, target.points, seen)

@@ -48,7 +48,8 @@ MOST_ENAMEL = 232.0
 SHARP_EDGE = 2.5  # pixels over which a sharp picture goes from dark to light
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
 NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
-EDGE_BLUR, RIM_BLUR = 0.012, 0.3  # of the mouth's outline: widths; over the source's blur
+EDGE_WIDTH = 2.5  # of a blurred edge, from dark to light at its steepest, over the deviation
+EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
 LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
@@ -211,7 +212,9 @@ def render(
     gap_change = abs(np.log(max(lips.gap, 1e-3) / max(interior.lips.gap, 1e-3)))
     similar = 1 - float(smoothstep(*SIMILAR_RANGE, gap_change))
     shown = float(smoothstep(*OPEN_RANGE, lips.gap)) * (1 - own * similar)
-    region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), 0.06)
+    blur = interior.blur / EDGE_WIDTH
+    margin = 0.06 + 2 * blur / max(lips.width, 1.0)
+    region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), margin)
     if shown <= 0 or region is None:
         return
     u, v = opening.local_coordinates(lips, region)
@@ -240,7 +243,7 @@ def render(
         colour += (np.float32(own) * valid)[..., None] * (texture - colour)
     inner = (rims[0] + 0.01, rims[1] - 0.01)
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
-    sigma = max(0.7, EDGE_BLUR * lips.width, RIM_BLUR * interior.blur)  # steep rims are soft too
+    sigma = max(0.7, EDGE_BLUR * lips.width, blur)  # steep rims are soft too
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32)
     opening.blend(out, region, shown * mask, colour)
 
@@ -271,7 +274,7 @@ def _render_synthetic(
     flesh = flesh[..., None] * interior.tone.astype(np.float32) * TONGUE
     colour += cover[..., None] * (flesh - colour)
 
-    soft = np.float32(max(0.35, (0.5 + 0.3 * interior.blur) / pixels_per_mm))
+    soft = np.float32(max(0.35, 0.5 / pixels_per_mm))
     teeth = Teeth(interior.enamel.astype(np.float32), interior.tone.astype(np.float32), soft)
     beyond = -(jaw_y + np.float32(0.012) * jaw_x**2)
     tooth_colour, cover = teeth.render(jaw_x, beyond, LOWER_TEETH, LOWER_TOOTH_HEIGHT)
@@ -288,6 +291,8 @@ def _render_synthetic(
     colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
     corner = smoothstep(0.0, 0.17, np.minimum(u, 1 - u)).astype(np.float32)
     colour *= (np.float32(0.35) + np.float32(0.65) * corner)[..., None]
+    if interior.blur > 0:
+        colour = cv2.GaussianBlur(colour, (0, 0), interior.blur / EDGE_WIDTH)
     return keep_colour(np.asarray(colour, np.float32), interior.tone, interior.natural)
 
 
