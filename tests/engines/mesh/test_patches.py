@@ -168,6 +168,23 @@ def test_an_unchanged_face_is_not_painted_and_an_opened_mouth_is() -> None:
     assert not changed[: int(target.points[EYES[0], 1].max()) + 5].any()
 
 
+@pytest.mark.parametrize("with_painter", [True, False])
+def test_shut_eyes_that_open_have_the_drivers_colours_without_networks_alone(
+    with_painter: bool,
+) -> None:
+    painter = PatchPainter(random_network(EYE_CHANNELS), None)
+    face = faces.make_source(SIDE, SIDE).face
+    shut = replace(face, mesh=shut_eyes(np.asarray(face.mesh, np.float64)).astype(np.float32))
+    image = faces.render_face(np.asarray(shut.mesh), SIDE, SIDE)
+    source = prepare(image, shut, None, painter if with_painter else None)
+    target = replace(faces.make_target(source), points=FACE, driver=FACE)
+    driving = faces.render_face(FACE, SIDE, SIDE)
+    green = driving // 4 + np.array((0, 60, 0), np.uint8)
+    outs = [render_frame(source, target, frame) for frame in (driving, green)]
+    eye = faces.polygon_mask(FACE[EYES[0], :2], SIDE, SIDE, grow=-2)
+    assert np.array_equal(outs[0][eye], outs[1][eye]) == with_painter
+
+
 def test_a_driving_frame_keeps_its_mouth_and_the_eyes_are_painted() -> None:
     painter = PatchPainter(red_network(EYE_CHANNELS), red_network(MOUTH_CHANNELS))
     source = painted_source(painter)

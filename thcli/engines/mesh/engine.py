@@ -253,7 +253,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         folds.render(out, source.folds, shape, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
-    if driving is not None and driver is not None:
+    plain = source.painter is None and not any(eye.blur for eye in textures)
+    if plain and driving is not None and driver is not None:
         textures = eyes.substitute_from_driver(textures, driving, driver, source.tone)
     if textures:
         eyes.render_lash_lines(out, textures, visible, points, source.step)

@@ -292,7 +292,8 @@ def _render_synthetic(
     corner = smoothstep(0.0, 0.17, np.minimum(u, 1 - u)).astype(np.float32)
     colour *= (np.float32(0.35) + np.float32(0.65) * corner)[..., None]
     if interior.blur > 0:
-        colour = cv2.GaussianBlur(colour, (0, 0), interior.blur / EDGE_WIDTH)
+        blurred = cv2.GaussianBlur(colour, (0, 0), interior.blur / EDGE_WIDTH)
+        colour = np.asarray(blurred, np.float32)
     return keep_colour(np.asarray(colour, np.float32), interior.tone, interior.natural)
 
 
