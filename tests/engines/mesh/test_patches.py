@@ -136,6 +136,15 @@ def test_networks_that_are_asked_for_and_paint_nothing_give_a_warning(asked: boo
     assert (warning is not None and "--patches" in warning) == asked
 
 
+def test_a_source_with_shut_eyes_gives_a_warning() -> None:
+    engine = MeshEngine(RunOptions(), "off", mouth="synthetic")
+    face = faces.make_source().face
+    image = faces.make_source().image
+    assert engine.find_warning(engine.encode_source(image, face)) is None
+    shut = replace(face, mesh=shut_eyes(np.asarray(face.mesh, np.float64)).astype(np.float32))
+    assert "eyes are shut" in (engine.find_warning(engine.encode_source(image, shut)) or "")
+
+
 def test_closed_lids_leave_no_opening() -> None:
     mesh = FACE.copy()
     ring = EYES[0]

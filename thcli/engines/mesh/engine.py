@@ -154,8 +154,10 @@ class MeshEngine:
         ]
 
     def find_warning(self, source: MeshSource | SeveralPictures) -> str | None:
-        """Return sentences on a mouth that stays still, pictures left out, idle --patches."""
+        """Return sentences on shut eyes, a still mouth, pictures left out, idle --patches."""
         found = []
+        if source.first.eyes and not any(eye.is_own for eye in source.first.eyes):
+            found.append("The source's eyes are shut: open ones are made up.")
         if source.first.mouth_hidden:
             found.append("An object covers the source's mouth: it does not open.")
         if isinstance(source, SeveralPictures) and source.left_out:
