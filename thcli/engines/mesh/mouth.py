@@ -183,9 +183,8 @@ def _added_blur(blur: float, shrinking: float) -> float:
         blur: of the source, see `render_driver_mouth`.
         shrinking: pixels of the driver for one of the source.
     """
-    own = SHARP_DEVIATION / np.clip(
-        shrinking, 1e-3, 1.0
-    )  # a mouth that is enlarged is blurred already
+    # a mouth that is enlarged is blurred already
+    own = SHARP_DEVIATION / np.clip(shrinking, 1e-3, 1.0)
     added = float(np.sqrt(max((SHARP_DEVIATION + blur) ** 2 - own**2, 0.0)))
     return added if added >= LEAST_BLUR else 0.0
 
