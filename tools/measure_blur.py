@@ -22,8 +22,8 @@ import thcli
 from thcli.core.options import FaceOptions, RunOptions
 from thcli.core.types import Image
 from thcli.engines.mesh.mouth import skin_tone
-from thcli.engines.mesh.mouth_interior import read_eyes
-from thcli.engines.mesh.prepared_source import EDGE_WIDTH, MOST_BLUR
+from thcli.engines.mesh.mouth_interior import EDGE_WIDTH, read_eyes
+from thcli.engines.mesh.prepared_source import MOST_BLUR
 from thcli.pipeline.observe.face_finder import FaceFinder
 
 

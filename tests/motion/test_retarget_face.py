@@ -266,3 +266,11 @@ def test_an_open_source_takes_parted_lips_as_its_reference_and_can_close() -> No
     motion = sliders.motion_from_sliders(curves, t, Fraction(1, 25), synthetic.SIZE)
     out = canonical_shapes(retargeted(motion, source=synthetic.source(jaw=0.25)))
     assert canonical.mouth_opening(out)[:12].max() < 0.02
+
+
+def test_shut_eyes_that_are_read_differently_open_alike() -> None:
+    """One eye alone opened, and the face winked; an eye that does wink is judged by itself."""
+    shut = openings.judge_alike(np.array([0.059, 0.081]))
+    assert shut == pytest.approx([0.07, 0.07])
+    wink = np.array([0.03, 0.2])
+    assert np.array_equal(openings.judge_alike(wink), wink)

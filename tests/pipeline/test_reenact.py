@@ -15,9 +15,11 @@ import pytest
 from tests.pipeline.command_line import to_argv
 from thcli import media
 from thcli.cli.app import run
+from thcli.core.events import Event, Warned
 from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions, RunOptions
 from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.evaluate.reports.contact_sheet import save_image
+from thcli.media.info import Colour
 from thcli.pipeline.reenact import reenact
 
 Clip = Callable[..., Path]
@@ -130,6 +132,25 @@ def test_an_image_drives_an_image(portrait: Path, clip: Clip, tmp_path: Path) ->
     argv = ["reenact", str(portrait), str(pose), "-o", str(tmp_path / "out.png"), "--quiet"]
     assert run(argv) == 0
     assert media.probe(tmp_path / "out.png").size == (256, 256)
+
+
+def test_an_hdr_driver_of_a_picture_is_tone_mapped(
+    portrait: Path, clip: Clip, tmp_path: Path
+) -> None:
+    """Its frames are no output: nothing of it is kept, and no warning says so."""
+    plain, drive = clip("plain.mp4", 4), tmp_path / "hdr.mp4"
+    with media.read(plain) as frames:
+        like = replace(frames.info, colour=Colour(9, 1, 9, 16), bit_depth=10, codec="hevc")
+        with media.write(drive, like.size, like) as writer:
+            for frame in frames:
+                writer.write(frame.pixels, frame.pts)
+    assert media.probe(drive).colour.is_hdr
+    made, events = tmp_path / "made.mkv", list[Event]()
+    reenact(portrait, drive, made, LOSSLESS, events.append)
+    assert not [event for event in events if isinstance(event, Warned)]
+    wanted = tmp_path / "wanted.mkv"
+    reenact(portrait, drive, wanted, replace(LOSSLESS, read=ReadOptions(hdr="tonemap")))
+    assert np.array_equal(read_images(made), read_images(wanted))
 
 
 def test_strength_0_gives_a_still_video(portrait: Path, clip: Clip, tmp_path: Path) -> None:

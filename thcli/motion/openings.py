@@ -24,6 +24,7 @@ LEAST_WIDER = 1.15  # ratio to which eyes open that are wide in the source
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
 SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio where they end
 SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
+ALIKE_RANGE = (0.03, 0.07)  # difference of a source's eyes between which each is judged by itself
 
 
 class OpeningRules:
@@ -94,10 +95,11 @@ class OpeningRules:
         if not self._exact_lids:
             target = deepen_squints(target)
         target = self._limit_wide(target, eyes)
-        source_open = smoothstep(*SOURCE_EYE_RANGE, self._source_eyes)
+        own = judge_alike(self._source_eyes)
+        source_open = smoothstep(*SOURCE_EYE_RANGE, own)
         opening = 1 + gain[:, None] * source_open * (target - 1)
         opening = np.clip(opening, 0, closure.MAX_OPENING_RATIO)
-        source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, self._source_eyes)
+        source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, own)
         return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * target)
 
     def _limit_wide(self, target: Array, eyes: Array) -> Array:
@@ -109,6 +111,15 @@ class OpeningRules:
         widest = np.maximum(np.maximum(eyes, WIDE_OPENING) / own, LEAST_WIDER)
         beyond = np.maximum(target - widest, 0)
         return np.asarray(target - (1 - WIDER_SHARE) * beyond)
+
+
+def judge_alike(eyes: Array) -> Array:
+    """Return the openings (2,) of a source's eyes by which they count as open or shut.
+
+    Of two shut eyes that are read a little differently, one alone would open.
+    """
+    alike = 1 - smoothstep(*ALIKE_RANGE, np.ptp(eyes))
+    return np.asarray(eyes + alike * (eyes.mean() - eyes))
 
 
 def keep_closed_lips(gaps: Array, tracked: Array, scale: Array, usable: Bools) -> Array:

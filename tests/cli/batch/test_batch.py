@@ -83,12 +83,13 @@ def packets(path: Path) -> list[bytes]:
         return [bytes(packet) for packet in file.demux(video=0)]
 
 
-def test_dry_run_prints_command_lines(room: Path, tmp_path: Path, capsys: Any) -> None:
+@pytest.mark.parametrize("key", ["video", "input"])  # of Python, and as the help shows it
+def test_dry_run_prints_command_lines(key: str, room: Path, tmp_path: Path, capsys: Any) -> None:
     jobs = tmp_path / "jobs.jsonl"
-    job = {"command": "crop", "video": str(room / "a.mp4"), "output": str(tmp_path / "o.mkv")}
+    job = {"command": "crop", key: str(room / "a.mp4"), "output": str(tmp_path / "o.mkv")}
     jobs.write_text(json.dumps(job))
     assert batch(jobs, "--dry-run") == 0
-    assert capsys.readouterr().out == f"thcli crop --output={job['output']} -- {job['video']}\n"
+    assert capsys.readouterr().out == f"thcli crop --output={job['output']} -- {job[key]}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["jobs.jsonl"]
 
 

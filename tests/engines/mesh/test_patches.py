@@ -136,6 +136,15 @@ def test_networks_that_are_asked_for_and_paint_nothing_give_a_warning(asked: boo
     assert (warning is not None and "--patches" in warning) == asked
 
 
+def test_a_source_with_shut_eyes_gives_a_warning() -> None:
+    engine = MeshEngine(RunOptions(), "off", mouth="synthetic")
+    face = faces.make_source().face
+    image = faces.make_source().image
+    assert engine.find_warning(engine.encode_source(image, face)) is None
+    shut = replace(face, mesh=shut_eyes(np.asarray(face.mesh, np.float64)).astype(np.float32))
+    assert "eyes are shut" in (engine.find_warning(engine.encode_source(image, shut)) or "")
+
+
 def test_closed_lids_leave_no_opening() -> None:
     mesh = FACE.copy()
     ring = EYES[0]
@@ -166,6 +175,23 @@ def test_an_unchanged_face_is_not_painted_and_an_opened_mouth_is() -> None:
     mouth = faces.polygon_mask(target.points[LIPS, :2], SIDE, SIDE, grow=-3)
     assert (out[mouth] == (255, 0, 0)).all(-1).mean() > 0.95
     assert not changed[: int(target.points[EYES[0], 1].max()) + 5].any()
+
+
+@pytest.mark.parametrize("with_painter", [True, False])
+def test_shut_eyes_that_open_have_the_drivers_colours_without_networks_alone(
+    with_painter: bool,
+) -> None:
+    painter = PatchPainter(random_network(EYE_CHANNELS), None)
+    face = faces.make_source(SIDE, SIDE).face
+    shut = replace(face, mesh=shut_eyes(np.asarray(face.mesh, np.float64)).astype(np.float32))
+    image = faces.render_face(np.asarray(shut.mesh), SIDE, SIDE)
+    source = prepare(image, shut, None, painter if with_painter else None)
+    target = replace(faces.make_target(source), points=FACE, driver=FACE)
+    driving = faces.render_face(FACE, SIDE, SIDE)
+    green = driving // 4 + np.array((0, 60, 0), np.uint8)
+    outs = [render_frame(source, target, frame) for frame in (driving, green)]
+    eye = faces.polygon_mask(FACE[EYES[0], :2], SIDE, SIDE, grow=-2)
+    assert np.array_equal(outs[0][eye], outs[1][eye]) == with_painter
 
 
 def test_a_driving_frame_keeps_its_mouth_and_the_eyes_are_painted() -> None:

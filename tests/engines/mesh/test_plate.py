@@ -97,3 +97,17 @@ def test_no_line_of_the_person_stays_in_the_plate() -> None:
     separated = matte.separate_person(image, head.astype(np.float32), FACE)
     assert separated is not None
     assert np.abs(separated[0].plate.astype(int) - 245).max() <= 2
+
+
+def test_copies_of_another_thing_do_not_stand_beside_the_background() -> None:
+    """A curtain that was copied before a window fades in with depth; like copies stay."""
+    hole = np.zeros((200, 200), bool)
+    hole[40:160, 40:160] = True
+    window, curtain = np.array([180.0, 210.0, 220.0]), np.array([150.0, 40.0, 40.0])
+    image = np.where(hole[..., None], curtain, window).astype(np.float32)
+    out = plate._continue_rim(image, hole)
+    assert np.array_equal(out[~hole], image[~hole])
+    assert np.abs(out[41:43, 60:140] - window).max() < 12
+    assert np.array_equal(out[70:130, 70:130], image[70:130, 70:130])
+    near = np.where(hole[..., None], window - 2, window).astype(np.float32)
+    assert np.array_equal(plate._continue_rim(near, hole), near)

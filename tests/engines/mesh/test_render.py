@@ -244,10 +244,45 @@ def test_a_driver_mouth_that_shrinks_is_averaged() -> None:
     stripes[:, ::2] = 255
     out = np.full((96, 96, 3), 128, np.uint8)
     grey = np.full(3, 128.0)
-    mouth.render_driver_mouth(out, grey, grey * 1.6, 1.0, target, target * 5, stripes)
+    mouth.render_driver_mouth(out, (grey, grey * 1.6), 1.0, target, target * 5, stripes)
     lips = fit_opening(target, LIPS)
     u, v = local_coordinates(lips, (slice(0, 96), slice(0, 96)))
     upper, lower = lips.rims(u)
     inside = (u > 0.3) & (u < 0.7) & (v > upper + 0.1) & (v < lower - 0.1)
     assert inside.sum() > 5
     assert np.ptp(out[inside].astype(int)) < 40
+
+
+def test_a_driver_mouth_is_as_blurred_as_the_source() -> None:
+    """Stripes of four pixels, as large in the source, lose their contrast in a blurred one."""
+    base = faces.make_source(192, 192)
+    target = faces.make_target(base, mouth=0.4).points
+    stripes = np.zeros((192, 192, 3), np.uint8)
+    stripes[:, np.arange(192) // 4 % 2 > 0] = 255
+    grey = np.full(3, 128.0)
+    ranges = []
+    for blur in (0.0, 6.0):
+        out = np.full((192, 192, 3), 128, np.uint8)
+        mouth.render_driver_mouth(out, (grey, grey * 1.6), 1.0, target, target, stripes, blur)
+        lips = fit_opening(target, LIPS)
+        u, v = local_coordinates(lips, (slice(0, 192), slice(0, 192)))
+        upper, lower = lips.rims(u)
+        inside = (u > 0.3) & (u < 0.7) & (v > upper + 0.1) & (v < lower - 0.1)
+        ranges.append(np.ptp(out[inside].astype(int)))
+    assert ranges[0] > 120
+    assert ranges[1] < 0.4 * ranges[0]
+
+
+def test_a_blurred_picture_has_faint_lines_between_lips_and_lids() -> None:
+    """A thin line loses as much darkness as it gains width."""
+    base = faces.make_source(192, 192)
+    mesh = faces.make_target(base, mouth=0.25).points
+    image = np.full((192, 192, 3), (150, 60, 60), np.uint8)
+    target = faces.make_target(base, mouth=0.0).points
+    darkest = []
+    for blur in (0.0, 20.0):
+        lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap, blur=blur)
+        out = image.copy()
+        closed_lips.render(out, image, lips, target)
+        darkest.append(150 - int(out[..., 0].min()))
+    assert darkest[1] < 0.4 * darkest[0]

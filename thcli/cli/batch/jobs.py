@@ -185,8 +185,10 @@ def make_job(commands: Mapping[str, Any], number: int, row: dict[str, Any]) -> J
             str(parameter.name),
             *(word.lstrip("-").replace("-", "_") for word in parameter.opts),
         }
-        given = [key for key in values if key in keys]
         is_argument = parameter.param_type_name == "argument"
+        if is_argument and parameter.metavar:  # the name that the help shows
+            keys.add(parameter.metavar.rstrip(".").lower())
+        given = [key for key in values if key in keys]
         if not given:
             absent += [str(parameter.name)] if is_argument else []
             continue

@@ -29,6 +29,7 @@ MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.12, 1.5, 0.4
 LINE_DARKNESS = 0.5  # brightness of the line between closed lips over that of the lips
 # Half of its width, in mouth widths and in pixels at least; its share of the colour
 LINE_WIDTH, LEAST_LINE, LINE_SHARE = 0.008, 0.5, 0.85
+CREASE, SHARP_CREASE = 0.04, 1.5  # widths and pixels of blur over which the line stays as dark
 _HALF = len(LIPS) // 2
 _UPPER = np.r_[0, np.arange(len(LIPS) - 1, _HALF - 1, -1)]
 _LOWER = np.arange(_HALF + 1)
@@ -108,7 +109,8 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     line = (rims[0] - width, rims[1] + width)
     soft = max(1.5, 2 * LINE_WIDTH * mouth.width, lips.blur)
     seam = opening.coverage(mouth, u, v, line, soft)
-    shown *= closed
+    crease = SHARP_CREASE + CREASE * mouth.width
+    shown *= closed * crease / max(crease, lips.blur)
     colour = np.full((*seam.shape, 3), lips.colour, np.float32)
     opening.blend(out, region, LINE_SHARE * shown * seam * inside, colour)
 

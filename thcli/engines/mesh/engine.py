@@ -154,8 +154,10 @@ class MeshEngine:
         ]
 
     def find_warning(self, source: MeshSource | SeveralPictures) -> str | None:
-        """Return sentences on a mouth that stays still, pictures left out, idle --patches."""
+        """Return sentences on shut eyes, a still mouth, pictures left out, idle --patches."""
         found = []
+        if source.first.eyes and not any(eye.is_own for eye in source.first.eyes):
+            found.append("The source's eyes are shut: open ones are made up.")
         if source.first.mouth_hidden:
             found.append("An object covers the source's mouth: it does not open.")
         if isinstance(source, SeveralPictures) and source.left_out:
@@ -254,7 +256,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         folds.render(out, source.folds, shape, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
-    if driving is not None and driver is not None:
+    plain = source.painter is None and not any(eye.blur for eye in textures)
+    if plain and driving is not None and driver is not None:
         textures = eyes.substitute_from_driver(textures, driving, driver, source.tone)
     if textures:
         eyes.render_lash_lines(out, textures, visible, points, source.step)
@@ -263,9 +266,9 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         closed_lips.render(out, source.image, source.parted_lips, points)
     inside, interior = None if target.drawn_mouth else driver, source.interior
     if not source.mouth_hidden and driving is not None and inside is not None:
-        mouth.render_driver_mouth(
-            out, interior.tone, interior.enamel, interior.natural, points, inside, driving
-        )
+        colours = interior.tone, interior.enamel
+        blur = interior.blur / mouth_interior.EDGE_WIDTH
+        mouth.render_driver_mouth(out, colours, interior.natural, points, inside, driving, blur)
     elif not source.mouth_hidden:
         own, seen = source.mesh, source.seen_mouths
         mouth_interior.render(out, source.image, interior, own, target.points, seen)

@@ -24,7 +24,8 @@ OPEN_GAP = 0.22  # gap / width of a typical open eye
 VISIBLE_RATIO = (0.06, 0.3)  # target gap / source gap between which the eyeball fades in
 LASH_SHADE = 0.8  # brightness of the lash line once the lids meet
 LASH_OFFSET = 0.015  # widths above the rim at which the lash line's colour is sampled
-RIM_BLUR = 1.5  # width of the lids' soft rims over the deviation of a painted eye's blur
+RIM_BLUR = 1.5  # width of the lids' soft rims over the deviation of the eye's blur
+LASH_WIDTH = 0.025  # widths: deviation of blur up to which the lash line stays as dark
 # What lids uncover. Widths of lashes and their shadow inside the upper and the lower rim of the
 # source, and at most this share of its gap; widths beyond the rims that count as seen
 LASH_DEPTHS, LASH_SHARE, RIM_SLACK = (0.13, 0.04), 0.35, np.float32(0.03)
@@ -39,7 +40,7 @@ class EyeTexture:
 
     image: image that holds the eye.  opening: the eye's rims in `image`.  iris: (2,) u, v of
     the iris centre.  radius: of the iris, in widths; 0 when its gaze is right already.  is_own:
-    whether the eye is the source's own.  blur: of a painted eye, deviation in widths.
+    whether the eye is the source's own.  blur: deviation in widths, 0 in pictures that are sharp.
     sees_iris: whether the iris was seen away from the corners, so that what lids hid can be made.
     """
 
@@ -142,8 +143,10 @@ def render_lash_lines(
         rim = remap(eye.image, opening.to_pixels(eye.opening, u, rim_v))
         reach = np.float32(0.6 * step / max(eye_opening.width, 1.0) + LASH_OFFSET)
         line = (upper - reach, lower + reach)
-        mask = opening.coverage(eye_opening, u, v, line, max(1.5, 1.2 * step))
-        opening.blend(out, region, np.float32(1 - shown) * mask, rim * np.float32(LASH_SHADE))
+        soft = max(1.5, 1.2 * step, RIM_BLUR * eye.blur * eye_opening.width)
+        mask = opening.coverage(eye_opening, u, v, line, soft)
+        share = (1 - shown) * LASH_WIDTH / max(LASH_WIDTH, eye.blur)
+        opening.blend(out, region, np.float32(share) * mask, rim * np.float32(LASH_SHADE))
 
 
 def _shift_iris(
@@ -230,7 +233,7 @@ def extract_eyes(
             distances = np.linalg.norm(rim[1:] - rim[0], axis=1)
             centre, radius = rim[0], float(np.clip(distances.mean(), 0.1, 0.3))
         seen = iris is not None and is_round(centre[0])
-        eyes.append(EyeTexture(image, eye_opening, centre, radius, sees_iris=seen))
+        eyes.append(EyeTexture(image, eye_opening, centre, radius, sees_iris=seen, blur=blur))
     is_open = [eye.opening.gap >= CLOSED_GAP for eye in eyes]
     if all(is_open):
         return tuple(eyes)

@@ -25,6 +25,8 @@ SHOULDER = 230.0  # brightness above which highlights are compressed
 MOST_OVER_ENAMEL = 1.3  # mean of the channels of highlights, over that of the source's enamel
 # Pixels of the driver's mouth for one of the source's, from which it is blurred
 LEAST_SHRINKING = 1.2
+SHARP_DEVIATION = 1.0  # pixels of the blur that sharp pictures have
+LEAST_BLUR = 0.6  # pixels of blur that a driver's mouth gets at least, if any
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
@@ -131,38 +133,60 @@ def _compression(levels: Array32, shoulder: float, most: float) -> Array32:
 
 def render_driver_mouth(
     out: Image,
-    tone: Array,
-    enamel: Array,
+    colours: tuple[Array, Array],
     natural: float,
     target: Array,
     driver: Array,
     frame: Image,
+    blur: float = 0.0,
 ) -> None:
     """Copy the inside of the driver's mouth between the target's lips, in place.
 
+    It becomes as blurred as the source: sharp teeth look pasted into an enlarged thumbnail.
+
     Args:
         out: (H, W, 3) uint8 frame.
-        tone, enamel: (3,) colours of the source's skin and teeth.
+        colours: (3,) of the source's skin, and of its teeth.
         natural: of the source, see `natural_colour`.
         target: (468, 3) target mesh.
         driver: (468, 3) the driver's mesh in pixels of `frame`.
         frame: (h, w, 3) uint8 driving frame.
+        blur: of the source beyond that of a sharp picture, deviation in pixels.
     """
     lips, driver_lips = opening.fit_opening(target, LIPS), opening.fit_opening(driver, LIPS)
     shown = float(smoothstep(*OPEN_RANGE, lips.gap))
-    region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), 0.06)
+    shrinking = driver_lips.width / max(lips.width, 1.0)
+    added = _added_blur(blur, shrinking)
+    margin = 0.06 + 2 * added / max(lips.width, 1.0)
+    region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), margin)
     if shown <= 0 or region is None:
         return
     u, v = opening.local_coordinates(lips, region)
     upper, lower = lips.rims(u)
     driver_v = opening.map_between_rims(v, (upper, lower), driver_lips.rims(u))
     positions = opening.to_pixels(driver_lips, u, driver_v)
-    shrinking = driver_lips.width / max(lips.width, 1.0)
     colour = _sample_smooth(frame, positions, shrinking).astype(np.float32)
+    tone, enamel = colours
     colour = match_tone(colour, tone, skin_tone(frame, driver), natural, float(enamel.mean()))
     inner = (upper + 0.01, lower - 0.01)
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
+    if added > 0:
+        colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), added), np.float32)
+        mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), added), np.float32)
     opening.blend(out, region, shown * mask, colour)
+
+
+def _added_blur(blur: float, shrinking: float) -> float:
+    """Return the deviation in pixels by which a driver's mouth is blurred; 0 for a sharp source.
+
+    Args:
+        blur: of the source, see `render_driver_mouth`.
+        shrinking: pixels of the driver for one of the source.
+    """
+    # a mouth that is enlarged is blurred already
+    own = SHARP_DEVIATION / np.clip(shrinking, 1e-3, 1.0)
+    added = float(np.sqrt(max((SHARP_DEVIATION + blur) ** 2 - own**2, 0.0)))
+    return added if added >= LEAST_BLUR else 0.0
 
 
 def _sample_smooth(image: Image, positions: Array32, shrinking: float) -> Image:

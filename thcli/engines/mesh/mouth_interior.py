@@ -8,6 +8,7 @@ eyes too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -48,7 +49,8 @@ MOST_ENAMEL = 232.0
 SHARP_EDGE = 2.5  # pixels over which a sharp picture goes from dark to light
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
 NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
-EDGE_BLUR, RIM_BLUR = 0.012, 0.3  # of the mouth's outline: widths; over the source's blur
+EDGE_WIDTH = 2.5  # of a blurred edge, from dark to light at its steepest, over the deviation
+EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
 LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
@@ -212,7 +214,9 @@ def render(
     gap_change = abs(np.log(max(lips.gap, 1e-3) / max(interior.lips.gap, 1e-3)))
     similar = 1 - float(smoothstep(*SIMILAR_RANGE, gap_change))
     shown = float(smoothstep(*OPEN_RANGE, lips.gap)) * (1 - own * similar)
-    region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), 0.06)
+    blur = interior.blur / EDGE_WIDTH
+    margin = 0.06 + 2 * blur / max(lips.width, 1.0)
+    region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), margin)
     if shown <= 0 or region is None:
         return
     axes = face_axes(target)
@@ -228,29 +232,39 @@ def render(
     drawn = _Anchors(upper + bared, lower, axes)
     known = 0.0 if seen is None else seen.share(lips.gap)
     own *= interior.shows
-    all_uv = opening.local_coordinates(lips, region)
-    all_rims = lips.rims(all_uv[0])
-    inner = (all_rims[0] + 0.01, all_rims[1] - 0.01)
-    mask = opening.coverage(lips, *all_uv, inner, max(1.5, 0.035 * lips.width))
-    sigma = max(0.7, EDGE_BLUR * lips.width, RIM_BLUR * interior.blur)  # steep rims are soft too
+    uv = opening.local_coordinates(lips, region)
+    rims = lips.rims(uv[0])
+    inner = (rims[0] + 0.01, rims[1] - 0.01)
+    mask = opening.coverage(lips, *uv, inner, max(1.5, 0.035 * lips.width))
+    sigma = max(0.7, EDGE_BLUR * lips.width, blur)  # steep rims are soft too
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32)
-    strip = max(1, STRIP_PIXELS // mask.shape[1])
-    for first in range(0, len(mask), strip):
-        rows = slice(first, min(first + strip, len(mask)))
-        u, v = all_uv[0][rows], all_uv[1][rows]
-        rims = all_rims[0][rows], all_rims[1][rows]
-        top = region[0].start
-        part = slice(top + rows.start, top + rows.stop), region[1]
-        colour = np.zeros((*u.shape, 3), np.float32)
-        if known < 1:
-            colour = _render_synthetic(part, (u, v), rims, lips, drawn, interior)
+    colour = np.zeros((*mask.shape, 3), np.float32)
+    strips = list(_iterate_strips(region))
+    if known < 1:
+        for rows, part in strips:
+            at, between = (uv[0][rows], uv[1][rows]), (rims[0][rows], rims[1][rows])
+            colour[rows] = _render_synthetic(part, at, between, lips, drawn, interior)
+        if blur > 0:
+            colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), blur), np.float32)
+    for rows, part in strips:
+        shade = colour[rows]
         if seen is not None and known > 0:
-            clip_inside = seen.render((u, v), rims, lips.gap, interior.tone)
-            colour += np.float32(known) * (clip_inside - colour)
+            at, between = (uv[0][rows], uv[1][rows]), (rims[0][rows], rims[1][rows])
+            clip_inside = seen.render(at, between, lips.gap, interior.tone)
+            shade += np.float32(known) * (clip_inside - shade)
         if own > 0 and seen is None:
             texture, valid = _source_inside(image, interior, source, part, anchors)
-            colour += (np.float32(own) * valid)[..., None] * (texture - colour)
-        opening.blend(out, part, shown * mask[rows], colour)
+            shade += (np.float32(own) * valid)[..., None] * (texture - shade)
+        opening.blend(out, part, shown * mask[rows], shade)
+
+
+def _iterate_strips(region: Region) -> Iterator[tuple[slice, Region]]:
+    """Yield the rows of a region, a few at a time, and the part of the image that they are."""
+    rows, columns = region
+    height = max(1, STRIP_PIXELS // (columns.stop - columns.start))
+    for top in range(rows.start, rows.stop, height):
+        bottom = min(top + height, rows.stop)
+        yield slice(top - rows.start, bottom - rows.start), (slice(top, bottom), columns)
 
 
 def _render_synthetic(
@@ -279,7 +293,7 @@ def _render_synthetic(
     flesh = flesh[..., None] * interior.tone.astype(np.float32) * TONGUE
     colour += cover[..., None] * (flesh - colour)
 
-    soft = np.float32(max(0.35, (0.5 + 0.3 * interior.blur) / pixels_per_mm))
+    soft = np.float32(max(0.35, 0.5 / pixels_per_mm))
     teeth = Teeth(interior.enamel.astype(np.float32), interior.tone.astype(np.float32), soft)
     beyond = -(jaw_y + np.float32(0.012) * jaw_x**2)
     tooth_colour, cover = teeth.render(jaw_x, beyond, LOWER_TEETH, LOWER_TOOTH_HEIGHT)

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from thcli.engines.mesh.patches.painter import PatchPainter, SourcePainter
     from thcli.faces.parsing.small import ParseS
 
-EDGE_WIDTH = 2.5  # of a blurred edge, from dark to light at its steepest, over the deviation
 # Deviation, in widths of an eye, from which eyes are not painted by networks, which know sharp
 # ones: enlarged thumbnails have .04 to .07, other pictures at most .016 (tools/measure_blur.py)
 MOST_BLUR = 0.024
@@ -245,7 +244,7 @@ def prepare(
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
         interior = replace(interior, shows=lip_rims.shows_inside(image, mesh))
-    blur = 0.0 if seen_eyes is None else seen_eyes.share / EDGE_WIDTH
+    blur = 0.0 if seen_eyes is None else seen_eyes.share / mouth_interior.EDGE_WIDTH
     is_blurred = blur > MOST_BLUR
     outline, lower_edge = find_outline(mesh), float(image.shape[0] - 1)
     if separated is None:

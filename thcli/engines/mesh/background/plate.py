@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
-from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize
+from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, remap, resize
 
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
@@ -31,6 +32,9 @@ COHERENCE = 0.6  # of its own patch's cost, below which a sample takes its neigh
 SURROUNDINGS = 0.4  # of the hole's longer side, around it, that patches are taken from
 LEAST_KNOWN = 0.04  # share of whole patches below which the smooth fill is all there is
 TONE = 0.06  # of the image's side, over which tone is that of the smooth fill
+RIM_RANGE = (0.015, 0.05)  # of the image's side, depth in which colours beside the hole fade
+# Levels, mean along RIM_MEAN of the side, by which copies differ that are of another thing
+OTHER_TONE, RIM_MEAN = (3.0, 10.0), 0.03
 BLOCK = 2048  # patches that are compared at a time
 KEPT = 8  # sources whose offsets a process keeps, 2 MB each
 
@@ -71,7 +75,36 @@ def _fill_with_patches(smooth: Array32, hole: Mask) -> Array32:
     radius = odd_size(TONE * float(np.sqrt(height * width)))
     wanted = np.where(hole[..., None], resize(coarse, (width, height)), smooth)
     tone = box_mean(box_mean(wanted - copied, radius), radius)
-    return np.where(hole[..., None], np.clip(copied + tone, 0, 255), smooth).astype(np.float32)
+    filled = np.where(hole[..., None], np.clip(copied + tone, 0, 255), smooth)
+    return _continue_rim(np.asarray(filled, np.float32), hole)
+
+
+def _continue_rim(filled: Array32, hole: Mask) -> Array32:
+    """Give the rim of a hole the colours beside it where the copies are of another thing.
+
+    The rim of the plate is what small motion of a person uncovers: a curtain that is copied before
+    a window would stand there as a line. The jump between known and copied colours, a mean along
+    the rim, is added to the copies and fades with depth.
+
+    Args:
+        filled: (h, w, 3) 0..255, with copies.
+        hole: (h, w).
+    """
+    side = float(np.sqrt(hole.size))
+    inside = hole.astype(np.float32)
+    beside = (cv2.dilate(inside, np.ones((3, 3), np.uint8)) > 0) & ~hole
+    jump = filled - masked_mean(filled, inside, 3)
+    mean = masked_mean(jump, beside.astype(np.float32), odd_size(RIM_MEAN * side))
+    depth, labels = cv2.distanceTransformWithLabels(
+        hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    known = np.zeros(int(labels.max()) + 1, np.intp)
+    known[labels[~hole]] = np.flatnonzero(~hole)
+    offset = box_mean(mean.reshape(-1, 3)[known[labels]], odd_size(RIM_RANGE[0] * side))
+    share = smoothstep(*OTHER_TONE, np.abs(offset).max(-1)) * inside
+    share *= 1 - smoothstep(*RIM_RANGE, depth / np.float32(side))
+    out = np.clip(filled + share[..., None].astype(np.float32) * offset, 0, 255)
+    return np.asarray(out, np.float32)
 
 
 def _seams(offsets: Array32) -> Mask:
