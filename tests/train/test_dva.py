@@ -24,7 +24,7 @@ from thcli.train.dva.faces import POINTS_FILE, DvaFaces, locate_faces, same_clip
 from thcli.train.dva.train import DvaTask, gradient_loss
 from thcli.weights.tensors import load_tensors
 
-OPTIONS = TrainOptions(size=48, device="cpu", threads=1, offline=True)
+OPTIONS = TrainOptions(size=64, device="cpu", threads=1, offline=True)
 EVERYONE = range(10)
 
 
@@ -37,20 +37,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(folder: Path) -> DvaFaces:
-    return DvaFaces(folder, EVERYONE, 48, 4, OPTIONS, silent)
+    return DvaFaces(folder, EVERYONE, 64, 4, OPTIONS, silent)
 
 
 def test_batches_follow_from_seed_and_step(folder: Path, data: DvaFaces) -> None:
-    again = DvaFaces(folder, EVERYONE, 48, 4, OPTIONS, silent)
+    again = DvaFaces(folder, EVERYONE, 64, 4, OPTIONS, silent)
     one, same, other = data.batch(3), again.batch(3), data.batch(4)
     assert {key: tuple(value.shape) for key, value in one.items()} == {
-        "target": (4, 3, 48, 48),
-        "reference": (4, 3, 48, 48),
+        "target": (4, 3, 64, 64),
+        "reference": (4, 3, 64, 64),
         "landmarks": (4, 136),
         "identity": (4, 512),
         "labels": (4, 40),
         "known": (4,),
-        "mask": (4, 1, 48, 48),
+        "mask": (4, 1, 64, 64),
     }
     assert (
         all(torch.equal(one[key], same[key]) for key in one)
@@ -64,8 +64,8 @@ def test_crops_are_on_disk_and_leave_no_file(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    data = DvaFaces(folder, EVERYONE, 48, 4, OPTIONS, silent)
-    assert isinstance(data._crops, np.memmap) and data._crops.shape[1:] == (48, 48, 3)
+    data = DvaFaces(folder, EVERYONE, 64, 4, OPTIONS, silent)
+    assert isinstance(data._crops, np.memmap) and data._crops.shape[1:] == (64, 64, 3)
     assert not list(tmp_path.iterdir())
     data.close()
 
@@ -74,7 +74,7 @@ def test_landmarks_are_inside_the_face_mask(data: DvaFaces) -> None:
     """Check mirrored and other items; left and right eyes keep their order."""
     for step in range(4):
         batch = data.batch(step)
-        points = (batch["landmarks"].reshape(-1, 68, 2) * 48).long()
+        points = (batch["landmarks"].reshape(-1, 68, 2) * 64).long()
         inside = [batch["mask"][n, 0, y, x] for n in range(4) for x, y in points[n, 30:].tolist()]
         assert np.mean(inside) == 1
         left, right = points[:, 36:42, 0].float().mean(1), points[:, 42:48, 0].float().mean(1)
@@ -132,7 +132,7 @@ def test_unreadable_images_are_refused(tmp_path: Path) -> None:
     for path in (*tmp_path.glob("images/*.jpg"), *tmp_path.glob("clips/one/*.jpg")):
         path.write_bytes(b"")
     with pytest.raises(MediaError, match=r"\.jpg is empty"):
-        DvaFaces(tmp_path, EVERYONE, 48, 4, OPTIONS, silent)
+        DvaFaces(tmp_path, EVERYONE, 64, 4, OPTIONS, silent)
 
 
 def test_the_gradient_loss_is_the_gradient_of_the_error() -> None:

@@ -30,10 +30,12 @@ from thcli.evaluate.metrics.attribute_scores import (
 )
 from thcli.train.core.run import create_task, train
 from thcli.train.dva.attribute_directions import (
+    MOTION_SCALE,
     evaluate_directions,
     fit_classifier,
     fit_directions,
     fit_effects,
+    fit_motion,
     orthogonalize,
     parse_attribute_names,
     subsample,
@@ -264,6 +266,16 @@ def test_directions_increase_the_score_of_their_attribute(kind: str) -> None:
         directions.scores(more[None])[0, CELEBA.index("Eyeglasses")]
         > directions.scores(start[None])[0, CELEBA.index("Eyeglasses")]
     )
+
+
+def test_landmarks_move_with_an_attribute_where_they_may() -> None:
+    _, labels = simulate_identities()
+    smiling = labels[:, CELEBA.index("Smiling")].astype(np.float32)
+    landmarks = np.column_stack([smiling, 0.5 - 2 * smiling])
+    motion = fit_motion(landmarks, labels, ("Male",), slice(1, None))
+    assert motion is not None and not motion[:, 0].any()
+    assert motion[CELEBA.index("Smiling"), 1] == pytest.approx(-2 * MOTION_SCALE, abs=0.01)
+    assert fit_motion(landmarks, labels, ("Male",), slice(0)) is None
 
 
 def test_unknown_attributes_are_refused(tmp_path: Path) -> None:

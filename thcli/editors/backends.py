@@ -9,7 +9,7 @@ EDITORS = Stage(
     {
         "dva-s": Backend(
             "thcli.editors.dva.small:load",
-            "an experiment: our small diffusion video autoencoder, 96 x 96, soft changes",
+            "an experiment: our small diffusion video autoencoder, 128 x 128, soft changes",
             ("dva-s", "identity-s"),
             reads=("editor", "text_model", "words", "recombine"),
         ),

@@ -15,6 +15,7 @@ from thcli.core.options import FaceOptions, RunOptions
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.backends import EDITORS
 from thcli.editors.dva.attributes import IdentityDirections, load_for_editor
+from thcli.editors.dva.small import SHAPE
 from thcli.evaluate.metrics.attribute_scores import load_classifier
 from thcli.faces.crops.align import ffhq
 from thcli.faces.crops.crop import crop, transform_face
@@ -42,7 +43,7 @@ def pairs(shared: Path) -> tuple[FaceCrops, FaceCrops]:
                 )
                 face = max(face_finder.find(image), key=lambda one: one.area)
                 assert face.mesh is not None
-                where = ffhq(face.mesh, 96)
+                where = ffhq(face.mesh, SHAPE.size)
                 place.append((crop(image, where), transform_face(face, where.crop_from_frame)))
     return out
 

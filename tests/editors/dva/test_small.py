@@ -31,13 +31,14 @@ from thcli.pipeline.observe.face_finder import FaceFinder
 
 RUN = RunOptions(device="cpu", threads=1, offline=True)
 TINY = SmallDvaShape(
-    size=48,
+    size=64,
     width=8,
     head=8,
     embedding=32,
     appearance=16,
     encoder_widths=(8, 8, 8, 8),
-    decoder_widths=(8, 8, 8, 8),
+    decoder_widths=(8, 8, 8, 8, 8),
+    fine=8,
 )
 
 
@@ -90,7 +91,7 @@ def make_face(size: int, seed: int = 0) -> Face:
     )
 
 
-def make_crops(count: int, size: int = 48) -> list[Image]:
+def make_crops(count: int, size: int = 64) -> list[Image]:
     return list(np.random.default_rng(1).integers(0, 256, (count, size, size, 3), np.uint8))
 
 
@@ -107,22 +108,22 @@ def make_editor(**options: Any) -> DvaSmall:
 def test_is_a_steerable_editor() -> None:
     one = make_editor()
     checked: Editor = one
-    faces = [make_face(48, n) for n in range(2)]
+    faces = [make_face(64, n) for n in range(2)]
     identities, landmarks = checked.encode(make_crops(2), faces)
     assert isinstance(one, SteerableEditor) and one.part_lengths == (512, 16)
     assert identities.shape == (2, 528) and landmarks.shape == (2, 136)
     for part in (identities[:, :512], identities[:, 512:]):
         np.testing.assert_allclose(np.linalg.norm(part, axis=1), 1, atol=1e-5)
-    assert checked.crop_size == 48 and checked.template == "ffhq"
+    assert checked.crop_size == 64 and checked.template == "ffhq"
 
 
 def test_nothing_depends_on_the_batch() -> None:
-    one, images, faces = make_editor(), make_crops(2), [make_face(48, n) for n in range(2)]
+    one, images, faces = make_editor(), make_crops(2), [make_face(64, n) for n in range(2)]
     identities, landmarks = one.encode(images, faces)
     who = identities.mean(0)
     latents = one.invert(images, who, landmarks)
     made = one.decode(latents, who, landmarks)
-    assert latents.shape == (2, 3, 48, 48)
+    assert latents.shape == (2, 3, 64, 64)
     for n, image in enumerate(images):
         here = slice(n, n + 1)
         alone = one.encode([image], [faces[n]])
@@ -134,9 +135,9 @@ def test_nothing_depends_on_the_batch() -> None:
 
 
 def test_an_unedited_image_is_reconstructed_and_another_appearance_changes_it() -> None:
-    one, face = make_editor(steps=50), make_face(48)
-    soft = np.linspace(60, 190, 48).astype(np.uint8)
-    image = np.ascontiguousarray(np.broadcast_to(soft[:, None, None], (48, 48, 3)))
+    one, face = make_editor(steps=50), make_face(64)
+    soft = np.linspace(60, 190, 64).astype(np.uint8)
+    image = np.ascontiguousarray(np.broadcast_to(soft[:, None, None], (64, 64, 3)))
     identities, landmarks = one.encode([image], [face])
     latents = one.invert([image], identities[0], landmarks)
     back = one.decode(latents, identities[0], landmarks)[0]
@@ -149,10 +150,10 @@ def test_an_unedited_image_is_reconstructed_and_another_appearance_changes_it() 
 
 
 def test_a_trajectory_depends_on_the_identity() -> None:
-    one, face = make_editor(), make_face(48)
+    one, face = make_editor(), make_face(64)
     (image,) = make_crops(1)
     trajectory = one.trajectory(image, face, None, 5)
-    assert trajectory.identity.shape == (1, 528) and trajectory.images.shape == (5, 3, 48, 48)
+    assert trajectory.identity.shape == (1, 528) and trajectory.images.shape == (5, 3, 64, 64)
     assert set(np.unique(trajectory.mask.numpy())) == {0.0, 1.0}
     # Each step starts at the frame's own latent, so its own identity changes nothing.
     torch.testing.assert_close(
@@ -174,8 +175,43 @@ def test_the_base_image_is_subtracted_and_added_again() -> None:
     assert ConditionedDenoiser(denoiser).to_residual(images) is images
 
 
+def test_other_landmarks_move_the_crop_before_its_inversion() -> None:
+    """A latent holds the detail of a face; it must lie where the new landmarks are decoded."""
+    one, face = make_editor(), make_face(64)
+    soft = np.linspace(0, 255, 64).astype(np.uint8)
+    image = np.ascontiguousarray(np.broadcast_to(soft[:, None, None], (64, 64, 3)))
+    _, landmarks = one.encode([image], [face])
+    same, kept = one.move([image], landmarks, landmarks)
+    assert same[0] is image and np.array_equal(kept, landmarks)
+    target = landmarks + np.tile(np.array([0, 0.05], np.float32), 68)
+    moved, inverted_with = one.move([image], landmarks, target)
+    assert np.array_equal(inverted_with, target)
+    middle = np.s_[24:40, 24:40]
+    assert (image[middle].astype(int) - moved[0][middle]).mean() > 8  # it went down
+    np.testing.assert_allclose(moved[0][0].astype(int), image[0], atol=1)
+
+
+def test_attributes_do_not_move_the_outline_of_the_face() -> None:
+    assert DvaSmall.movable == slice(34, None)
+
+
+def test_no_grid_of_patches_is_left() -> None:
+    """Untrained networks too give images whose pixels do not depend on their place in a patch."""
+    torch.manual_seed(0)
+    network = randomize_zero_weights(SmallDva(TINY))
+    with torch.no_grad():
+        base = network.painter(torch.randn(16, 32))
+        out = network.remainder(
+            torch.zeros(16, 3, 64, 64), torch.full((16,), 999), torch.randn(16, 32), base
+        )
+    for images in (base, out):
+        steps = (images[..., 1:] - images[..., :-1]).abs().mean((0, 1, 2))[8:56]
+        within, across = steps[1::4].mean(), steps[3::4].mean()
+        assert 0.6 < float(within / across) < 1.6
+
+
 def test_landmarks_are_needed() -> None:
-    face = replace(make_face(48), mesh=None)
+    face = replace(make_face(64), mesh=None)
     with pytest.raises(NoFaceError, match="468"):
         make_editor().encode(make_crops(1), [face])
 

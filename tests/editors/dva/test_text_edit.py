@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,11 +179,25 @@ def test_directions_add_up_and_come_back_along_themselves() -> None:
     assert "smiling" in error.value.hint
 
 
+def test_attributes_shift_landmarks_by_their_strengths() -> None:
+    motion = np.arange(80, dtype=np.float32).reshape(40, 2)
+    directions = replace(make_directions(), motion=motion)
+    shift = directions.shift_landmarks({"smiling": 2.0, "Young": -1.0})
+    assert shift is not None
+    wanted = 2 * motion[CELEBA.index("Smiling")] - motion[CELEBA.index("Young")]
+    np.testing.assert_array_equal(shift, wanted)
+    assert directions.shift_landmarks({}) is None
+
+
 def test_directions_are_kept_and_checked() -> None:
     directions = make_directions()
     back = trained(pack_directions(directions), "x")
     assert back.part_lengths == (6, 4) and back.fingerprint == "ab" * 8 and back.lengths is not None
     np.testing.assert_allclose(back.rows, directions.rows, atol=2e-3)
+    assert back.motion is None and back.shift_landmarks({"Smiling": 1.0}) is None
+    moving = replace(directions, motion=np.eye(40, 6, dtype=np.float32))
+    again = trained(pack_directions(moving), "x")
+    np.testing.assert_array_equal(again.motion, moving.motion)
     with pytest.raises(WeightsError, match="of another shape"):
         trained({**pack_directions(directions), "mean": np.zeros(3)}, "x")
     with pytest.raises(WeightsError, match="not valid directions"):

@@ -25,6 +25,11 @@ class ExactEditor:
     def encode(self, crops: Sequence[Image], faces: Sequence[Face]) -> tuple[Array32, Array32]:
         return np.ones((len(crops), 2), np.float32), np.zeros((len(crops), 2), np.float32)
 
+    def move(
+        self, crops: Sequence[Image], landmarks: Array32, target: Array32
+    ) -> tuple[list[Image], Array32]:
+        return list(crops), landmarks
+
     def invert(self, crops: Sequence[Image], identity: Array32, landmarks: Array32) -> Array32:
         return np.stack(crops).astype(np.float32) - 128
 

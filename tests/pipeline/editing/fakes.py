@@ -77,6 +77,11 @@ class BrightnessEditor:
         who = np.array([[1.0, crop.mean() / 1000] for crop in crops], np.float32)
         return who, np.array([face.box[:2] for face in faces], np.float32)
 
+    def move(
+        self, crops: Sequence[Image], landmarks: Array32, target: Array32
+    ) -> tuple[list[Image], Array32]:
+        return list(crops), landmarks
+
     def invert(self, crops: Sequence[Image], identity: Array32, landmarks: Array32) -> Array32:
         assert landmarks.shape == (len(crops), 2)
         BrightnessEditor.used.append(identity)

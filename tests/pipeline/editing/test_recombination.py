@@ -60,6 +60,11 @@ class PartsEditor:
         self.encoded += len(crops)
         return identities, numbers[:, None]
 
+    def move(
+        self, crops: Sequence[Image], landmarks: Array32, target: Array32
+    ) -> tuple[list[Image], Array32]:
+        return list(crops), landmarks
+
     def invert(self, crops: Sequence[Image], identity: Array32, landmarks: Array32) -> Array32:
         latents = np.array([crop.mean() for crop in crops], np.float32)
         for latent, row in zip(latents, landmarks, strict=True):

@@ -101,6 +101,22 @@ class Editor(CropNetwork, Protocol):
         """
         ...
 
+    def move(
+        self, crops: Sequence[Image], landmarks: Array32, target: Array32
+    ) -> tuple[list[Image], Array32]:
+        """Move what the latents will carry of N crops to other landmarks, before the inversion.
+
+        Args:
+            crops: N crops (crop_size, crop_size, 3).
+            landmarks: (N, L), from `encode`.
+            target: (N, L), with which they will be decoded.
+
+        Returns:
+            N crops and the landmarks (N, L) to invert them with; the same where an editor leaves
+            the latents in their place.
+        """
+        ...
+
     def invert(self, crops: Sequence[Image], identity: Array32, landmarks: Array32) -> Array32:
         """Invert crops to x_T, the latent of what identity and landmarks do not explain.
 

@@ -39,6 +39,7 @@ class IdentityDirections:
     None for the published program's usual strength.
     part_lengths: lengths of the parts of an identity, each of which has unit norm.
     fingerprint: of the editor's weights, "" for any.
+    motion: (A, L) that strength 1 adds to the landmarks, None where attributes leave them.
     """
 
     rows: Array32
@@ -48,6 +49,17 @@ class IdentityDirections:
     lengths: Array32 | None = None
     part_lengths: tuple[int, ...] = ()
     fingerprint: str = ""
+    motion: Array32 | None = None
+
+    def shift_landmarks(self, strengths: Mapping[str, float]) -> Array32 | None:
+        """Return what attributes add to landmarks (L,), None where they leave them.
+
+        Raises UsageError for an unknown attribute.
+        """
+        if self.motion is None or not strengths:
+            return None
+        shifts = [strength * self.motion[self.row_index(n)] for n, strength in strengths.items()]
+        return np.asarray(np.sum(shifts, axis=0), np.float32)
 
     def move_identity(self, identity: Array32, strengths: Mapping[str, float]) -> Array32:
         """Return the identity (D,) moved along attributes, each of its parts of unit length.
@@ -171,7 +183,11 @@ def load_file(path: Path) -> IdentityDirections:
 def pack_directions(directions: IdentityDirections) -> dict[str, npt.NDArray[np.generic]]:
     """Return the arrays of a file that `load_file` reads."""
     lengths = np.ones(len(directions.names)) if directions.lengths is None else directions.lengths
+    motion = (
+        np.zeros((len(directions.names), 0)) if directions.motion is None else directions.motion
+    )
     return {
+        "motion": motion.astype(np.float16),
         "rows": directions.rows.astype(np.float16),
         "mean": directions.mean.astype(np.float32),
         "spread": directions.spread.astype(np.float32),
@@ -184,7 +200,9 @@ def pack_directions(directions: IdentityDirections) -> dict[str, npt.NDArray[np.
 def _unpack(found: Mapping[str, npt.NDArray[np.generic]], where: str) -> IdentityDirections:
     part_lengths = tuple(int(length) for length in found.get("units", np.zeros(0)))
     width, count = sum(part_lengths), len(CELEBA)
+    landmarks = found["motion"].shape[-1] if "motion" in found else 0
     wanted = {
+        "motion": np.empty((count, landmarks)),
         "rows": np.empty((count, width)),
         "mean": np.empty(width),
         "spread": np.empty(width),
@@ -193,17 +211,28 @@ def _unpack(found: Mapping[str, npt.NDArray[np.generic]], where: str) -> Identit
         "fingerprint": np.empty(16),
     }
     require_keys(found, wanted, where)
-    rows, mean, spread, lengths = (
-        np.asarray(found[name], np.float32) for name in ("rows", "mean", "spread", "lengths")
-    )
-    finite = all(np.isfinite(values).all() for values in (rows, mean, spread, lengths))
+    arrays = [
+        np.asarray(found[name], np.float32)
+        for name in ("rows", "mean", "spread", "lengths", "motion")
+    ]
+    rows, mean, spread, lengths, motion = arrays
+    finite = all(np.isfinite(values).all() for values in arrays)
     if not finite or (spread <= 0).any():
         raise WeightsError(
             f"{where} holds values that are not valid directions.",
             "Check that it is the file for this editor.",
         )
     fingerprint = np.asarray(found["fingerprint"], np.uint8).tobytes().decode()
-    return IdentityDirections(rows, mean, spread, CELEBA, lengths, part_lengths, fingerprint)
+    return IdentityDirections(
+        rows,
+        mean,
+        spread,
+        CELEBA,
+        lengths,
+        part_lengths,
+        fingerprint,
+        motion if landmarks else None,
+    )
 
 
 def _plain(name: str) -> str:

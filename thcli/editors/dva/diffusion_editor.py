@@ -46,12 +46,14 @@ class DiffusionEditor(TorchBackend, ABC):
     """Base of an Editor whose subclasses condition a denoiser. It keeps no state between calls.
 
     part_lengths: lengths of the parts of an identity, each of which has unit norm.
+    movable: the landmarks that an attribute may move along with the identity; none as published.
     table, sampler: the diffusion steps; the editor's own where EditorOptions are silent.
     """
 
     template: Template = "ffhq"
     part_lengths: tuple[int, ...]
     crop_size: int
+    movable: slice = slice(0)
 
     def __init__(
         self,
@@ -96,6 +98,12 @@ class DiffusionEditor(TorchBackend, ABC):
 
         All are on the device.
         """
+
+    def move(
+        self, crops: Sequence[Image], landmarks: Array32, target: Array32
+    ) -> tuple[list[Image], Array32]:
+        """Return the crops and landmarks as they are: as published, latents stay in place."""
+        return list(crops), landmarks
 
     def invert(self, crops: Sequence[Image], identity: Array32, landmarks: Array32) -> Array32:
         """Return x_T (N, 3, S, S) of crops.

@@ -13,7 +13,8 @@ semantic code); CelebA's 40 attributes are linear in it;
 it, in units of its usual size. The base image thus shows z_face from the first hour of training,
 and x_T holds the rest;
 - the network predicts v, not noise, so that its x0 is useful at the noisiest steps too;
-- 3 x 3 pixels become channels before any convolution.
+- other landmarks move the crop along before it is inverted, since x_T holds most of the detail;
+- 4 x 4 pixels become channels before the convolutions of the U-Net and of the appearance encoder.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from thcli.diffusion.samplers import Denoiser
 from thcli.diffusion.schedule import Schedule
 from thcli.editors.dva import sampling
 from thcli.editors.dva.diffusion_editor import ConditionedDenoiser, DiffusionEditor
+from thcli.editors.dva.motion import warp_to_landmarks
 from thcli.editors.dva.small_network import IDENTITY, SmallDva, SmallDvaShape
 from thcli.editors.shared.trajectory import hash_weights
 from thcli.engines.shared.networks.checkpoint import load as load_state
@@ -50,6 +52,7 @@ WEIGHTS = "dva-s"
 SHAPE = SmallDvaShape()
 PREDICTS: Prediction = "v"
 RESIDUAL_STD = 0.25  # of the residual to the base image, images in [-1, 1]
+OUTLINE = 17  # points of the jaw, the first of the 68
 STEPS = 12  # of second order, even in log SNR; they reconstruct as well as 100 DDIM steps
 
 
@@ -57,8 +60,11 @@ class DvaSmall(DiffusionEditor):
     """Editor with identities (N, 640) and landmarks (N, 136).
 
     Identities are identity-s, then the appearance code, each of unit length. Landmarks are x0, y0,
-    x1, y1 … in shares of the crop.
+    x1, y1 … in shares of the crop. The outline of the face never moves with an attribute: a change
+    that is added to the frame cannot shift it against hair and background.
     """
+
+    movable = slice(2 * OUTLINE, None)
 
     def __init__(
         self,
@@ -89,6 +95,16 @@ class DvaSmall(DiffusionEditor):
                 code = self.network.looker(self.tensor(crops[here], self.crop_size)).float()
                 appearances.append(torch.nn.functional.normalize(code).cpu().numpy())
         return np.concatenate([identities, np.concatenate(appearances)], 1), landmarks
+
+    def move(
+        self, crops: Sequence[Image], landmarks: Array32, target: Array32
+    ) -> tuple[list[Image], Array32]:
+        """Warp crops from their landmarks (N, 136) to the target, with which they are inverted."""
+        moved = [
+            warp_to_landmarks(crop, own, other)
+            for crop, own, other in zip(crops, landmarks, target, strict=True)
+        ]
+        return moved, target
 
     def condition(
         self, identity: Tensor, landmarks: Tensor, table: Schedule

@@ -22,7 +22,7 @@ class SmallDvaShape:
     """Sizes of the networks.
 
     size: side of a crop, pixels.
-    patch: pixels of a patch's side; a patch becomes channels before any convolution.
+    patch: pixels of a patch's side, even; a patch becomes channels before any convolution.
     width: of the U-Net's first level, times `times` for each level.
     blocks: residual blocks of a level.
     attention: downsampling factors with attention, with `head` channels per head.
@@ -30,10 +30,11 @@ class SmallDvaShape:
     appearance: length of the learnt appearance code.
     encoder_widths, decoder_widths: of the appearance encoder and the face decoder. Each level
     halves or doubles the map.
+    fine: channels of the U-Net's two last convolutions, at full resolution.
     """
 
-    size: int = 96
-    patch: int = 3
+    size: int = 128
+    patch: int = 4
     width: int = 32
     times: tuple[int, ...] = (1, 2, 3)
     blocks: int = 1
@@ -42,7 +43,8 @@ class SmallDvaShape:
     embedding: int = 192
     appearance: int = 128
     encoder_widths: tuple[int, ...] = (40, 80, 112, 128)
-    decoder_widths: tuple[int, ...] = (176, 144, 96, 48)
+    decoder_widths: tuple[int, ...] = (176, 144, 96, 48, 24)
+    fine: int = 16
 
     @property
     def grid(self) -> int:
@@ -53,6 +55,11 @@ class SmallDvaShape:
     def channels(self) -> int:
         """Return the number of channels of a patch."""
         return 3 * self.patch**2
+
+    @property
+    def coarse_side(self) -> int:
+        """Return the side of the smallest map of the encoder and of the face decoder."""
+        return self.grid >> (len(self.encoder_widths) - 1)
 
 
 class AppearanceEncoder(nn.Module):
@@ -78,9 +85,8 @@ class AppearanceEncoder(nn.Module):
             ]
             layers += [nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)]
             in_channels = out_channels
-        side = shape.grid >> len(rest)
         layers += [group_norm(in_channels), nn.SiLU(), nn.Flatten()]
-        layers += [nn.Linear(in_channels * side**2, shape.appearance)]
+        layers += [nn.Linear(in_channels * shape.coarse_side**2, shape.appearance)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -89,14 +95,17 @@ class AppearanceEncoder(nn.Module):
 
 
 class FaceDecoder(nn.Module):
-    """Network that maps z_face (B, embedding) to a base image (B, 3, S, S), about in [-1, 1]."""
+    """Network that maps z_face (B, embedding) to a base image (B, 3, S, S), about in [-1, 1].
+
+    Its last map is enlarged bilinearly, because patches of pixels would leave a grid in edits.
+    """
 
     VERBATIM = True  # text edits send gradients through it
 
     def __init__(self, shape: SmallDvaShape) -> None:
         super().__init__()
         in_channels, *rest = shape.decoder_widths
-        self.side, self.patch = shape.grid >> len(rest), shape.patch
+        self.side, self.size = shape.coarse_side, shape.size
         self.begin = nn.Linear(shape.embedding, in_channels * self.side**2)
         embeds = {"emb_layers": shape.embedding}
         self.blocks = nn.ModuleList()
@@ -105,18 +114,26 @@ class FaceDecoder(nn.Module):
             in_channels = out_channels
         self.blocks.append(ResidualBlock(in_channels, in_channels, embeds))
         self.out = nn.Sequential(
-            group_norm(in_channels), nn.SiLU(), nn.Conv2d(in_channels, shape.channels, 3, padding=1)
+            group_norm(in_channels),
+            nn.SiLU(),
+            nn.Upsample((self.size, self.size), mode="bilinear"),
+            nn.Conv2d(in_channels, 3, 3, padding=1),
         )
 
     def forward(self, face: Tensor) -> Tensor:
         x = self.begin(face).unflatten(1, (-1, self.side, self.side))
         for block in self.blocks:
             x = block(x, (face,))
-        return F.pixel_shuffle(self.out(x), self.patch)
+        out: Tensor = self.out(x)
+        return out
 
 
 class ResidualDenoiser(UNet):
-    """U-Net that predicts v of a noised residual, given the base image and z_face."""
+    """U-Net that predicts v of a noised residual, given the base image and z_face.
+
+    It works on patches of pixels. Two convolutions at full resolution, which also see its input,
+    give the result: the patches have more pixels than the U-Net has channels.
+    """
 
     # Inversion and sampling amplify rounding errors; Winograd's are too large for it (see
     # `network.NoiseEstimator`).
@@ -131,6 +148,9 @@ class ResidualDenoiser(UNet):
         super().__init__(config, embeddings, TwiceModulated)
         self.patch = s.patch
         self.time_embed = TimeEmbedding(s.width, s.embedding)
+        self.fine_in = nn.Conv2d(s.channels // 4 + 6, s.fine, 3, padding=1)
+        self.fine_time = nn.Linear(s.embedding, 2 * s.fine)
+        self.fine_out = nn.Conv2d(s.fine, 3, 3, padding=1)
 
     def forward(self, x: Tensor, timesteps: Tensor, face: Tensor, base_image: Tensor) -> Tensor:
         """Predict v (B, 3, S, S).
@@ -140,9 +160,13 @@ class ResidualDenoiser(UNet):
             timesteps: (B,) of the thousand.
             face: z_face (B, embedding).
         """
-        patches = F.pixel_unshuffle(torch.cat([x, base_image], 1), self.patch)
-        out = self.forward_unet(patches, (self.time_embed(timesteps), face))
-        return F.pixel_shuffle(out, self.patch)
+        images, time = torch.cat([x, base_image], 1), self.time_embed(timesteps)
+        out = self.forward_unet(F.pixel_unshuffle(images, self.patch), (time, face))
+        out = F.interpolate(F.pixel_shuffle(out, 2), images.shape[2:], mode="bilinear")
+        scale, shift = self.fine_time(F.silu(time))[..., None, None].chunk(2, 1)
+        fine = self.fine_in(torch.cat([out, images], 1)) * (1 + scale) + shift
+        v: Tensor = self.fine_out(F.silu(fine))
+        return v
 
 
 class FaceProjection(nn.Module):

@@ -34,7 +34,7 @@ from thcli.pipeline.editing.request import (
     resolve_gender,
     text_region,
 )
-from thcli.pipeline.editing.steps import EditorStep, FaceView
+from thcli.pipeline.editing.steps import EditedIdentity, EditorStep, FaceView
 from thcli.pipeline.observe.crop_templates import crop_placement
 
 GENDER_CROP_SIZE = 128  # pixels of the crop in which gender is classified
@@ -136,9 +136,9 @@ class KeptIdentity:
 
     file: None = None
 
-    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> Array32:
+    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> EditedIdentity:
         """See `IdentityEdit`."""
-        return identity
+        return EditedIdentity(identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +155,12 @@ class AttributeEdit:
     run: RunOptions
     file: None = None
 
-    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> Array32:
+    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> EditedIdentity:
         """See `IdentityEdit`."""
         male = GENDER in self.strengths and is_man(view, self.run)
         strengths = celeba_strengths(resolve_gender(self.strengths, male))
-        return self.directions.move_identity(identity, strengths)
+        moved = self.directions.move_identity(identity, strengths)
+        return EditedIdentity(moved, self.directions.shift_landmarks(strengths))
 
 
 def _load_text_edit(
@@ -200,12 +201,13 @@ class TextEdit:
     ) -> None:
         self._editor, self._edit_file, self._scale = editor, edit_file, scale
 
-    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> Array32:
+    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> EditedIdentity:
         """See `IdentityEdit`."""
         if not isinstance(self._edit_file, EditFile):
             self._edit_file = self._edit_file(view)
         assert self._edit_file.step is not None
-        return apply_step(identity, self._edit_file.step, self._scale, self._editor.part_lengths)
+        step, lengths = self._edit_file.step, self._editor.part_lengths
+        return EditedIdentity(apply_step(identity, step, self._scale, lengths))
 
     @property
     def file(self) -> EditFile:

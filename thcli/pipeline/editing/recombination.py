@@ -107,6 +107,7 @@ class Recombination:
         seconds: Sequence[float],
         encoded: tuple[Array32, Array32],
         identity: Array32,
+        shift: Array32 | None = None,
     ) -> list[Image]:
         """Decode N crops with the parts of other files.
 
@@ -116,14 +117,17 @@ class Recombination:
             seconds: since the first frame of the clip.
             encoded: mean identity (I,) of the clip and landmarks (N, L) of the crops.
             identity: (I,), edited.
+            shift: (L,) that an edit adds to the landmarks, None for none.
         """
-        if self.background is None:
-            latents = editor.invert(crops, *encoded)
-        else:
-            others = self.background.crops(seconds), self.background.landmarks(seconds)
-            latents = editor.invert(others[0], self.background.identity, others[1])
-        landmarks = encoded[1] if self.motion is None else self.motion.landmarks(seconds)
-        return editor.decode(latents, identity, landmarks)
+        who, own = encoded
+        landmarks = own if self.motion is None else self.motion.landmarks(seconds)
+        if shift is not None:
+            landmarks = landmarks + shift
+        if self.background is not None:
+            crops, who = self.background.crops(seconds), self.background.identity
+            own = self.background.landmarks(seconds)
+        moved, inverted_with = editor.move(crops, own, landmarks)
+        return editor.decode(editor.invert(moved, who, inverted_with), identity, landmarks)
 
 
 NOTHING_ELSE = Recombination()

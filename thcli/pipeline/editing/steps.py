@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -150,6 +150,17 @@ class EditStep(Protocol):
         ...
 
 
+class EditedIdentity(NamedTuple):
+    """The result of an identity edit.
+
+    identity: (M,) float32.
+    shift: (L,) float32 that is added to each frame's landmarks, None where the motion stays.
+    """
+
+    identity: Array32
+    shift: Array32 | None = None
+
+
 class IdentityEdit(Protocol):
     """An edit of identities: maps the mean identity of a clip to the edited one."""
 
@@ -158,16 +169,13 @@ class IdentityEdit(Protocol):
         """The learnt edit for --save-edit, None when nothing is learnt."""
         ...
 
-    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> Array32:
+    def __call__(self, identity: Array32, view: FaceView, landmarks: Array32) -> EditedIdentity:
         """Edit an identity.
 
         Args:
             identity: (M,), mean of the clip.
             view: one view of the face.
             landmarks: (L,) features of that view.
-
-        Returns:
-            (M,) float32.
         """
         ...
 
@@ -203,24 +211,30 @@ class EditorStep:
         images, faces = [view.image for view in views], [view.face for view in views]
         return FaceFeatures(*self.editor.encode(images, faces), _no_columns(len(views)))
 
-    def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Array32:
+    def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> EditedIdentity:
         """Edit the identity of the clip. Raises NotFiniteError for NaN or infinity."""
         edited = self.identity_edit(self.recombination.mean_identity(mean), sample, per_frame)
-        require_finite(edited)
+        require_finite(edited.identity)
         return edited
 
     def render(
-        self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Array32
+        self,
+        views: Sequence[FaceView],
+        per_frame: Array32,
+        mean: Array32,
+        parameters: EditedIdentity,
     ) -> list[tuple[Image, Image]]:
         """Decode each crop with the identity before and after the edit."""
-        images = [view.image for view in views]
-        if self.whole_crop:
+        images, editor = [view.image for view in views], self.editor
+        before, latents = images, None
+        if not self.whole_crop:
+            latents = editor.invert(images, mean, per_frame)
+            before = editor.decode(latents, mean, per_frame)
+        if latents is None or parameters.shift is not None:
             seconds, encoded = [view.seconds for view in views], (mean, per_frame)
-            after = self.recombination.decode(self.editor, images, seconds, encoded, parameters)
-            return list(zip(images, after, strict=True))
-        latents = self.editor.invert(images, mean, per_frame)
-        before = self.editor.decode(latents, mean, per_frame)
-        after = self.editor.decode(latents, parameters, per_frame)
+            after = self.recombination.decode(editor, images, seconds, encoded, *parameters)
+        else:
+            after = editor.decode(latents, parameters.identity, per_frame)
         return list(zip(before, after, strict=True))
 
 

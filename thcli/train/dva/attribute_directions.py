@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from thcli.core.options import AttributeTrainOptions, RunOptions, comma_words
 from thcli.core.types import Array32, Face
 from thcli.editors.backends import EDITORS
 from thcli.editors.dva.attributes import IdentityDirections, pack_directions
+from thcli.editors.dva.diffusion_editor import DiffusionEditor
 from thcli.editors.shared.celeba import CELEBA
 from thcli.editors.shared.trajectory import SteerableEditor
 from thcli.evaluate.datasets.labelled_images import (
@@ -48,6 +50,7 @@ WEIGHT_DECAY = 1e-4  # of the classifier, on standardised identities
 MAX_ITERATIONS = 60  # of its L-BFGS fit, all 40 attributes at once
 # Length of strength 1, in units of the distance between faces with and without the attribute.
 STRENGTH_SCALE = 1.5
+MOTION_SCALE = 0.8  # the same of the landmarks
 DEFAULT = AttributeTrainOptions()
 
 
@@ -83,11 +86,14 @@ def fit_attribute_directions(
     faces = read_labelled_folder(folder)
     train_faces = subsample(faces.of_persons(parse_digits(options.persons)), options.most)
     test_faces = subsample(faces.of_persons(parse_digits(options.tested)), options.most // 4)
-    train_set = encode_faces(editor, folder, train_faces, options.run, on)
-    test_set = encode_faces(editor, folder, test_faces, options.run, on)
+    identities, landmarks, labels = encode_faces(editor, folder, train_faces, options.run, on)
+    tested, _, test_labels = encode_faces(editor, folder, test_faces, options.run, on)
     directions = fit_directions(
-        *train_set, editor.part_lengths, editor.fingerprint, options.kind, apart
+        identities, labels, editor.part_lengths, editor.fingerprint, options.kind, apart
     )
+    if isinstance(editor, DiffusionEditor):
+        motion = fit_motion(landmarks, labels, apart, editor.movable)
+        directions = replace(directions, motion=motion)
     run.mkdir(parents=True, exist_ok=True)
     save_tensors(
         path,
@@ -99,10 +105,10 @@ def fit_attribute_directions(
         "output": str(path),
         "editor": options.editor,
         "kind": options.kind,
-        "faces": len(train_set[0]),
-        "tested": len(test_set[0]),
+        "faces": len(identities),
+        "tested": len(tested),
         "seconds": round(time.perf_counter() - start, 3),
-        **evaluate_directions(directions, *test_set, apart),
+        **evaluate_directions(directions, tested, test_labels, apart),
     }
 
 
@@ -129,17 +135,18 @@ def subsample(faces: LabelledImages, limit: int) -> LabelledImages:
 
 def encode_faces(
     editor: Any, folder: Path, faces: LabelledImages, run: RunOptions, on: Listener = silent
-) -> tuple[Array32, npt.NDArray[np.bool_]]:
-    """Encode the identities of images with the editor; images without a face are left out.
+) -> tuple[Array32, Array32, npt.NDArray[np.bool_]]:
+    """Encode images with the editor; images without a face are left out.
 
     Returns:
-        Identities (N, I) and labels (N, 40).
+        Identities (N, I), landmarks (N, L) and labels (N, 40).
     """
     row_of = {str(path.relative_to(folder)): row for row, path in enumerate(faces.paths)}
     located = locate_faces(folder, list(row_of), run, on)
     start = time.perf_counter()
     on(Started("encode", len(located.names), "pictures"))
     identities: list[Array32] = []
+    landmarks: list[Array32] = []
     for first in range(0, len(located.names), BATCH):
         part = slice(first, first + BATCH)
         crops, crop_faces = [], []
@@ -150,10 +157,14 @@ def encode_faces(
             low, high = mesh[:, :2].min(0), mesh[:, :2].max(0)
             face = Face(np.concatenate([low, high]).astype(np.float32), 1.0, mesh=mesh)
             crop_faces.append(transform_face(face, placement.crop_from_frame))
-        identities.append(editor.encode(crops, crop_faces)[0])
+        for rows, found in zip(
+            (identities, landmarks), editor.encode(crops, crop_faces), strict=True
+        ):
+            rows.append(found)
         on(Step("encode", first + len(crops)))
     on(Finished("encode", len(located.names), time.perf_counter() - start))
-    return np.concatenate(identities), faces.labels[[row_of[name] for name in located.names]]
+    labels = faces.labels[[row_of[name] for name in located.names]]
+    return np.concatenate(identities), np.concatenate(landmarks), labels
 
 
 def fit_directions(
@@ -201,6 +212,26 @@ def fit_directions(
         tuple(part_lengths),
         fingerprint,
     )
+
+
+def fit_motion(
+    landmarks: Array32, labels: npt.NDArray[np.bool_], apart: Sequence[str], movable: slice
+) -> Array32 | None:
+    """Fit what strength 1 of an attribute adds to landmarks: its effect, with `apart` held fixed.
+
+    Args:
+        landmarks: (N, L).
+        labels: (N, 40).
+        apart: Attributes that the others leave unchanged.
+        movable: The landmarks that may move.
+
+    Returns:
+        (40, L), or None where no landmark may move.
+    """
+    effects = fit_effects((landmarks - landmarks.mean(0)).astype(np.float64), labels, apart)
+    out = np.zeros_like(effects)
+    out[:, movable] = MOTION_SCALE * effects[:, movable]
+    return out.astype(np.float32) if out.any() else None
 
 
 def fit_classifier(

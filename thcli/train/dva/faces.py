@@ -51,7 +51,7 @@ RARE = (
     "Pale_Skin",
 )
 RARE_WEIGHT = 1.5  # added to the sampling weight of 1 of an image with one of them
-CLIP_SHARE = 0.12  # share of the items that are frames of clips, where there are clips
+CLIP_SHARE = 0.2  # share of the items that are frames of clips, where there are clips
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class DvaTask(CosineTask):
     name = "dva"
     entry = "dva-s"
     exported = ("net",)
-    sizes = (small.SHAPE.size, 48)
+    sizes = (small.SHAPE.size, 64)
     warmup, final_rate = 200, 0.03
 
     def __init__(
@@ -60,7 +60,8 @@ class DvaTask(CosineTask):
                 embedding=32,
                 appearance=32,
                 encoder_widths=(8, 8, 8, 8),
-                decoder_widths=(8, 8, 8, 8),
+                decoder_widths=(8, 8, 8, 8, 8),
+                fine=8,
             )
         self.net = SmallDva(shape)
         self.networks = {"net": self.net}
