@@ -29,6 +29,24 @@ def test_a_driving_frame_as_source_reproduces_the_driver(frame: int) -> None:
     assert np.abs(rows(out, "points") - meshes).max() < 1e-6
 
 
+def test_smoothing_does_not_shift_a_source_that_is_a_driving_frame() -> None:
+    plain, frame, jump = synthetic.driver(60), 9, 0.007
+    upper, found = anatomy.LIPS.upper, []
+    for step in (0, jump):  # canonical units, in this frame alone: noise to the filter
+        expression = rows(plain, "expression").copy()
+        expression[frame, upper, 1] -= step
+        motion = replace(plain, arrays={**plain.arrays, "expression": expression})
+        source = synthetic.face(synthetic.meshes(motion)[frame], motion.arrays["gaze"][frame])
+        out = retargeted(motion, MotionOptions(), source=source, rules=False)
+        found.append(canonical_shapes(out)[30:, upper, 1])
+    assert np.abs(found[1] - found[0]).max() < 0.1 * jump
+
+
+def test_another_person_is_no_driving_frame() -> None:
+    motion = synthetic.driver(60)
+    assert not RetargetedMotion(synthetic.source(), synthetic.buffer(motion), RAW).is_own_clip
+
+
 def test_the_rules_change_a_driving_frame_as_source_little() -> None:
     motion = synthetic.driver(degrees=5)
     meshes = synthetic.meshes(motion)

@@ -126,7 +126,8 @@ class MeshEngine:
         moved = retarget(source.face, motion, options, room)
         if self._mouth != "auto":
             return moved
-        suits = mouth_choice.suits_driver_mouth(first, motion, moved.timeline)
+        own_clip = moved.is_own_clip
+        suits = mouth_choice.suits_driver_mouth(first, motion, moved.timeline, own_clip=own_clip)
         return moved if suits else mouth_choice.DrawnMouthMotion(moved)
 
     def render(
