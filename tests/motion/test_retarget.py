@@ -259,6 +259,33 @@ def test_occlusion_holds_the_expression_and_not_the_pose() -> None:
     )
 
 
+def test_a_face_that_leaves_the_frame_does_not_turn_the_head() -> None:
+    """Landmarks of a face that is cut off turn it towards the edge."""
+    motion = synthetic.driver(60, degrees=2)
+    pose, logit = rows(motion, "pose").copy(), np.full(60, 28.0, np.float32)
+    usual = retargeted(replace(motion, arrays={**motion.arrays, "logit": logit.copy()}))
+    pose[25:31, 4] -= 0.6  # frame heights to the left: half of the face is seen
+    pose[25:31, 1] += 0.3
+    arrays = {**motion.arrays, "pose": pose}
+    inside = retargeted(replace(motion, arrays={**arrays, "logit": logit.copy()}))
+    logit[25:31] = 22.0
+    left = retargeted(replace(motion, arrays={**arrays, "logit": logit}))
+    turns = [canonical.decompose(rows(m, "points")).rotation for m in (usual, inside, left)]
+    assert np.abs(turns[1] - turns[0])[25:31].max() > 0.15
+    assert np.abs(turns[2] - turns[0])[25:31].max() < 0.05
+    assert [t.driver is None for t in iterate_render_targets(left)] == [
+        23 <= i < 33 for i in range(60)
+    ]
+
+
+def test_a_face_that_is_cut_off_all_the_time_still_moves() -> None:
+    motion = synthetic.driver(60)
+    pose = rows(motion, "pose") - np.array([0, 0, 0, 0, 0.6, 0, 0])
+    logit = np.full(60, 28.0, np.float32)
+    out = retargeted(replace(motion, arrays={**motion.arrays, "pose": pose, "logit": logit}))
+    assert all(target.driver is not None for target in iterate_render_targets(out))
+
+
 def test_targets_of_undetected_frames_have_no_driver() -> None:
     out = retargeted(synthetic.with_gaps(synthetic.driver(20), (5, 8)))
     targets = list(iterate_render_targets(out))
