@@ -261,6 +261,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         eyes.render_eyes(out, textures, visible, points, target.gaze)
     if source.parted_lips is not None:
         closed_lips.render(out, source.image, source.parted_lips, points)
+    if source.shut_lips is not None:
+        closed_lips.render_parting(out, source.image, source.shut_lips, points)
     inside, interior = None if target.drawn_mouth else driver, source.interior
     if not source.mouth_hidden and driving is not None and inside is not None:
         mouth.render_driver_mouth(
