@@ -35,7 +35,7 @@ from thcli.engines.mesh import (
     video,
     warp,
 )
-from thcli.engines.mesh.head import folds, sides
+from thcli.engines.mesh.head import folds, mouth_corners, sides
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
@@ -306,6 +306,7 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
     mesh, points, gaze = (
         np.asarray(motion.arrays[name][row], np.float64) for name in ("mesh", "points", "gaze")
     )
+    mesh, points = mouth_corners.correct(image, mesh, points)
     moves_eyes = bool(motion.arrays["moves_eyes"][row])
     prepared = video.prepare_frame(image, mesh, points, source, moves_eyes=moves_eyes)
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)

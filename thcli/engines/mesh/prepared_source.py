@@ -27,6 +27,7 @@ from thcli.engines.mesh.head import (
     glasses,
     grown_cheek,
     mirrored_cheek,
+    mouth_corners,
     steep_texture,
 )
 from thcli.engines.mesh.head.far_side import FarSide
@@ -234,7 +235,7 @@ def prepare(
         raise NoFaceError(
             "The source's face has no mesh.", "Choose another image or another landmarker."
         )
-    face = lip_rims.refine(image, face)
+    face = mouth_corners.refine(image, lip_rims.refine(image, face))
     mesh = np.asarray(face.mesh, np.float64)
     border = find_border(image, person)
     image = np.ascontiguousarray(image if border is None else border.extend_inside())
