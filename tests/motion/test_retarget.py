@@ -29,6 +29,24 @@ def test_a_driving_frame_as_source_reproduces_the_driver(frame: int) -> None:
     assert np.abs(rows(out, "points") - meshes).max() < 1e-6
 
 
+def test_smoothing_does_not_shift_a_source_that_is_a_driving_frame() -> None:
+    plain, frame, jump = synthetic.driver(60), 9, 0.007
+    upper, found = anatomy.LIPS.upper, []
+    for step in (0, jump):  # canonical units, in this frame alone: noise to the filter
+        expression = rows(plain, "expression").copy()
+        expression[frame, upper, 1] -= step
+        motion = replace(plain, arrays={**plain.arrays, "expression": expression})
+        source = synthetic.face(synthetic.meshes(motion)[frame], motion.arrays["gaze"][frame])
+        out = retargeted(motion, MotionOptions(), source=source, rules=False)
+        found.append(canonical_shapes(out)[30:, upper, 1])
+    assert np.abs(found[1] - found[0]).max() < 0.1 * jump
+
+
+def test_another_person_is_no_driving_frame() -> None:
+    motion = synthetic.driver(60)
+    assert not RetargetedMotion(synthetic.source(), synthetic.buffer(motion), RAW).is_own_clip
+
+
 def test_the_rules_change_a_driving_frame_as_source_little() -> None:
     motion = synthetic.driver(degrees=5)
     meshes = synthetic.meshes(motion)
@@ -239,6 +257,33 @@ def test_occlusion_holds_the_expression_and_not_the_pose() -> None:
     assert np.all(
         (mouths >= mouths[[0, -1]].min() - 0.01) & (mouths <= mouths[[0, -1]].max() + 0.01)
     )
+
+
+def test_a_face_that_leaves_the_frame_does_not_turn_the_head() -> None:
+    """Landmarks of a face that is cut off turn it towards the edge."""
+    motion = synthetic.driver(60, degrees=2)
+    pose, logit = rows(motion, "pose").copy(), np.full(60, 28.0, np.float32)
+    usual = retargeted(replace(motion, arrays={**motion.arrays, "logit": logit.copy()}))
+    pose[25:31, 4] -= 0.6  # frame heights to the left: half of the face is seen
+    pose[25:31, 1] += 0.3
+    arrays = {**motion.arrays, "pose": pose}
+    inside = retargeted(replace(motion, arrays={**arrays, "logit": logit.copy()}))
+    logit[25:31] = 22.0
+    left = retargeted(replace(motion, arrays={**arrays, "logit": logit}))
+    turns = [canonical.decompose(rows(m, "points")).rotation for m in (usual, inside, left)]
+    assert np.abs(turns[1] - turns[0])[25:31].max() > 0.15
+    assert np.abs(turns[2] - turns[0])[25:31].max() < 0.05
+    assert [t.driver is None for t in iterate_render_targets(left)] == [
+        23 <= i < 33 for i in range(60)
+    ]
+
+
+def test_a_face_that_is_cut_off_all_the_time_still_moves() -> None:
+    motion = synthetic.driver(60)
+    pose = rows(motion, "pose") - np.array([0, 0, 0, 0, 0.6, 0, 0])
+    logit = np.full(60, 28.0, np.float32)
+    out = retargeted(replace(motion, arrays={**motion.arrays, "pose": pose, "logit": logit}))
+    assert all(target.driver is not None for target in iterate_render_targets(out))
 
 
 def test_targets_of_undetected_frames_have_no_driver() -> None:

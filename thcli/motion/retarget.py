@@ -28,13 +28,12 @@ from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_p
 from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
 from thcli.motion.observe import KIND, rebuild_driver_meshes
-from thcli.motion.reference.frames import FastLids, measure_frames
+from thcli.motion.reference.frames import SAME_FRAME, FastLids, measure_frames
 from thcli.motion.reference.search import ReferenceSearch
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline, read_timeline
 
 TARGET_KIND = "mesh-target"
-SAME_FRAME = 0.15  # distance to the source below which a driving frame is the source itself
 
 
 class RetargetedMotion:
@@ -103,6 +102,7 @@ class RetargetedMotion:
         self._lids = FastLids(self._measurements, self._timeline.unoccluded, options.smooth)
         self._reference = ReferenceSearch(
             self._timeline,
+            store,
             self._driver,
             self._measurements,
             self._lids,
@@ -115,6 +115,11 @@ class RetargetedMotion:
     def reference(self) -> int:
         """Return the reference frame; -1 in absolute mode and for motion with a rest pose."""
         return self._reference.frame
+
+    @property
+    def is_own_clip(self) -> bool:
+        """Return whether the source is a frame of the driving clip."""
+        return self._measurements.find_same() is not None
 
     def __len__(self) -> int:
         return len(self._store)

@@ -16,11 +16,15 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
 from thcli.motion.camera import discard_unlikely, remove_camera
 from thcli.motion.file.windows import windows
+from thcli.motion.observe import rebuild_driver_meshes
 
 SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
 FADE = 0.6  # seconds of the fade out in a long gap, and of the fade in before its end
 OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occluded
 OCCLUSION_MARGIN = 2  # frames to each side of an occlusion that are not used either
+# Share of the face's points beyond the frame's edges, more than the clip's median, and of the
+# median logit: landmarks of a face that is cut off turn it towards the edge
+CUT_OFF_SHARE, CUT_OFF_LOGIT_SHARE = 0.1, 0.9
 # IOD, log and radians between two frames; a larger change is a cut
 JUMP_SHIFT, JUMP_SCALE, JUMP_ANGLE = 0.5, 0.25, 0.6
 
@@ -59,7 +63,7 @@ class Timeline:
 
     Attributes:
         seconds: (T,) times.
-        valid: (T,) the face was detected.
+        valid: (T,) the face was detected, and does not just leave the frame.
         unoccluded: (T,) the face was detected and not occluded; its expression is reliable.
         pose: (T, 7) as in the motion file; after a cut as if framed like the longest framing.
         gaze: (T, 2, 2).
@@ -94,9 +98,10 @@ def read_timeline(store: MotionStore) -> Timeline:
     parts = [_read_scalars(window) for window in windows(store)]
     if not parts:
         parts = [_read_scalars(store.window(0, 0))]
-    seconds, valid, pose, gaze, track, logit, cut, camera = (
-        np.concatenate([p[i] for p in parts]) for i in range(8)
+    seconds, valid, pose, gaze, track, logit, cut, camera, beyond = (
+        np.concatenate([p[i] for p in parts]) for i in range(9)
     )
+    valid = _leave_out_cut_off(valid, logit, beyond)
     shot = np.cumsum(cut).astype(np.intp)
     camera = discard_unlikely(camera, pose, valid, shot)
     pose = remove_camera(pose, camera)
@@ -124,7 +129,9 @@ def read_timeline(store: MotionStore) -> Timeline:
     )
 
 
-def _read_scalars(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools, Array]:
+def _read_scalars(
+    motion: Motion,
+) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools, Array, Array]:
     """Return the scalars of one window."""
     seconds = motion.pts.astype(np.float64) * float(motion.time_base)
     arrays, zeros = motion.arrays, np.zeros(len(motion))
@@ -137,7 +144,35 @@ def _read_scalars(motion: Motion) -> tuple[Array, Bools, Array, Array, Ints, Arr
         np.asarray(arrays.get("logit", zeros), np.float64),
         np.asarray(arrays.get("cut", zeros), bool),
         np.asarray(arrays.get("camera", np.zeros((len(motion), 4))), np.float64),
+        _share_beyond_edges(motion),
     )
+
+
+def _share_beyond_edges(motion: Motion) -> Array:
+    """Return the share of each face's points that lie outside of the frame, (T,)."""
+    points = rebuild_driver_meshes(motion)[..., :2]
+    last = np.asarray(motion.constants["size"], np.float64) - 1
+    return np.asarray(((points < 0) | (points > last)).any(-1).mean(-1))
+
+
+def _leave_out_cut_off(valid: Bools, logit: Array, beyond: Array) -> Bools:
+    """Return the detected frames (T,) without those in which the face leaves the frame.
+
+    A face that an edge always cuts off is not left out.
+    """
+    median = float(np.median(logit[valid])) if valid.any() else 0.0
+    if median <= 0:
+        return valid
+    more = beyond - np.median(beyond[valid]) > CUT_OFF_SHARE
+    whole = valid & ~_widen(valid & more & (logit < CUT_OFF_LOGIT_SHARE * median))
+    return whole if whole.any() else valid
+
+
+def _widen(frames: Bools) -> Bools:
+    """Return frames (T,) and those at most OCCLUSION_MARGIN beside them."""
+    # mode "same" would have the kernel's length for a shorter clip
+    near = np.convolve(frames, np.ones(2 * OCCLUSION_MARGIN + 1))
+    return np.asarray(near[OCCLUSION_MARGIN : OCCLUSION_MARGIN + len(frames)] > 0)
 
 
 def _find_unoccluded(valid: Bools, logit: Array) -> Bools:
@@ -148,15 +183,7 @@ def _find_unoccluded(valid: Bools, logit: Array) -> Bools:
     median = float(np.median(logit[valid])) if valid.any() else 0.0
     if median <= 0:
         return valid
-    occluded = valid & (logit < OCCLUDED_LOGIT_SHARE * median)
-    # mode "same" would have the kernel's length for a shorter clip
-    dilated = (
-        np.convolve(occluded, np.ones(2 * OCCLUSION_MARGIN + 1))[
-            OCCLUSION_MARGIN : OCCLUSION_MARGIN + len(valid)
-        ]
-        > 0
-    )
-    unoccluded = valid & ~dilated
+    unoccluded = valid & ~_widen(valid & (logit < OCCLUDED_LOGIT_SHARE * median))
     return unoccluded if unoccluded.any() else valid
 
 

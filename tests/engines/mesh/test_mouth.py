@@ -8,11 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.engines.mesh import synthetic_faces as faces
 from tests.engines.mesh.synthetic_faces import centred_mesh, make_face
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import lip_rims, mouth, mouth_interior, opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
+from thcli.engines.mesh.engine import render_frame
 from thcli.engines.mesh.mouth_interior import EyeReading
+from thcli.engines.mesh.prepared_source import prepare
+from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.motion import canonical, closure
 
@@ -241,3 +245,26 @@ def test_an_edge_that_would_close_an_open_mouth_is_none() -> None:
     moved = lip_rims.refine(image, make_face(mesh)).mesh
     assert moved is not None
     assert opening.fit_opening(moved.astype(np.float64), LIPS).gap > lip_rims.PARTED_GAP
+
+
+def test_lips_that_part_leave_the_dark_line_between_them_behind() -> None:
+    """It was an outline around the mouth, black in pictures of much contrast."""
+    mesh = centred_mesh(256, 256, 0.8)
+    image = faces.render_face(mesh, 256, 256)
+    line = mesh[LIPS, :2].round().astype(np.int32)
+    cv2.polylines(image, [line], isClosed=True, color=(10, 10, 10), thickness=3)
+    source = prepare(image, make_face(mesh), None)
+    assert source.shut_lips is not None
+    target = faces.make_target(source, mouth=0.3)
+    rims = target.points[LIPS, :2]
+    lips = target.points[LIPS_OUTER, :2]
+    beside = (rims + 0.12 * (lips - rims))[3:8].astype(np.float32)[None]  # of the lower lip
+    marked, plain = (
+        remap(render_frame(one, target, None), beside).mean()
+        for one in (replace(source, shut_lips=None), source)
+    )
+    middle = (mesh[LIPS, :2] + mesh[LIPS_OUTER, :2])[3:8] / 2
+    lip = remap(image, middle[None].astype(np.float32))
+    assert plain > marked + 0.4 * (lip.mean() - marked)
+    unmarked = prepare(faces.render_face(mesh, 256, 256), make_face(mesh), None)
+    assert unmarked.shut_lips is None

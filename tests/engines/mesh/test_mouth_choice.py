@@ -33,15 +33,19 @@ def smiling(
     return image, mesh
 
 
-def drawn_frames(option: Mouth, image: Image, mesh: Array, side: int) -> list[bool]:
-    """Return which of five frames are drawn with a driver of a size."""
+def drawn_frames(
+    option: Mouth, image: Image, mesh: Array, side: int, driver: Array | None = None
+) -> list[bool]:
+    """Return which of five frames are drawn with a driver of a size; without a mesh, at rest."""
     engine = load(
         RunOptions(), ReenactOptions(mouth=option, mesh=MeshOptions(matte="off", patches="off"))
     )
-    driver = faces.centred_mesh(side, side)
+    driver = faces.centred_mesh(side, side) if driver is None else driver
     frames = [Frame(faces.render_face(driver, side, side), i, Fraction(1, 25), i) for i in range(5)]
-    motion = MotionBuffer(engine.observe(frames, [faces.make_face(driver)] * 5))
-    source = engine.encode_source(image, faces.make_face(mesh))
+    motion = MotionBuffer(
+        engine.observe(frames, [faces.make_face(driver, faces.iris_points(driver))] * 5)
+    )
+    source = engine.encode_source(image, faces.make_face(mesh, faces.iris_points(mesh)))
     moved = engine.retarget(source, motion, MotionOptions())
     windows = [moved.window(0, 2), moved.window(2, 5)]
     return [target.drawn_mouth for window in windows for target in iterate_render_targets(window)]
@@ -64,6 +68,12 @@ def test_the_drivers_mouth_is_taken_where_it_is_worth_it(
 
 def test_a_source_whose_mouth_is_wide_open_does_not_stretch_the_drivers() -> None:
     assert drawn_frames("auto", *smiling(CAVITY, mouth=0.9), 256) == [True] * 5
+
+
+def test_a_driver_that_is_the_sources_own_clip_shows_its_own_teeth() -> None:
+    image, mesh = smiling(TEETH)
+    assert drawn_frames("auto", image, mesh, 256, mesh) == [False] * 5
+    assert drawn_frames("auto", image, mesh, 128, (mesh + 0.5) / 2 - 0.5) == [True] * 5  # too small
 
 
 @pytest.mark.parametrize(("yaw", "is_drawn"), [(-36.0, False), (-48.0, True), (48.0, True)])

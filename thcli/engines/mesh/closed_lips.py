@@ -1,7 +1,8 @@
-"""Lips that close over a mouth which is open in the source.
+"""Lips that close over a mouth which is open in the source, or part where it is shut.
 
-The warp map is too coarse for it: between the lips it would show what is left of the open mouth.
-Here both lips are sampled again, column by column up to the line between them.
+The warp map is too coarse for it: between the lips it would show what is left of the open mouth, or
+both rims of the mouth would keep the dark line between the shut lips. Here both lips are sampled
+again, column by column up to their rims.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import lip_rims, opening
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.opening import COLUMNS, Opening
+from thcli.engines.mesh.opening import COLUMNS, Opening, Region
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER
 
@@ -30,9 +31,15 @@ LINE_DARKNESS = 0.5  # brightness of the line between closed lips over that of t
 # Half of its width, in mouth widths and in pixels at least; its share of the colour
 LINE_WIDTH, LEAST_LINE, LINE_SHARE = 0.008, 0.5, 0.85
 CREASE, SHARP_CREASE = 0.04, 1.5  # widths and pixels of blur over which the line stays as dark
+# Dark line between shut lips: its brightness over that of the lips (median) and width of a mouth
+# in pixels between which it is left out, share of the way to the lip's brightness at which it ends,
+# and places on a lip's height where line and lip are sampled
+DARK_RANGE, WIDTH_RANGE, LINE_END = (0.55, 0.75), (36.0, 60.0), 0.7
+LINE_PLACES, LIP_PLACES = np.linspace(0.0, MOST_MIXED, 11), np.linspace(0.4, 0.8, 5)
 _HALF = len(LIPS) // 2
 _UPPER = np.r_[0, np.arange(len(LIPS) - 1, _HALF - 1, -1)]
 _LOWER = np.arange(_HALF + 1)
+_SIDES = (_UPPER, _LOWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ def prepare(
         blur: of the image, pixels.
     """
     clear = lip_rims.exclude_teeth(image, mesh, 1.0)
-    sides = [[clear[LIPS[one], :2], mesh[LIPS_OUTER[one], :2]] for one in (_UPPER, _LOWER)]
+    sides = [[clear[LIPS[one], :2], mesh[LIPS_OUTER[one], :2]] for one in _SIDES]
     rims = np.array(sides)
     height = np.linalg.norm(rims[:, 1] - rims[:, 0], axis=-1)
     mixed = np.clip(MIXED_PIXELS / np.maximum(height, 1e-6), MIXED_SHARE, MOST_MIXED)
@@ -76,6 +83,93 @@ def prepare(
         tint = np.sqrt(lip / max(float(lip.max()), 1.0))  # light within lips turns redder
         colour = np.asarray(LINE_DARKNESS * lip * tint, np.float64)
     return PartedLips(rims, mixed, colour, gap, blur)
+
+
+@dataclass(frozen=True, slots=True)
+class ShutLips:
+    """Lips that are shut in a source.
+
+    rims: (2 lips, 2, 11, 2) pixels as in `PartedLips`.  line: (2, 11) share of the lip's height
+    beside its inner rim that belongs to the dark line between the lips.  share: 0..1, how far it is
+    left out when they part.
+    """
+
+    rims: Array
+    line: Array
+    share: float
+
+
+def prepare_shut(image: Image, mesh: Array) -> ShutLips | None:
+    """Measure the dark line between the shut lips of an image (H, W, 3) uint8.
+
+    None where it is hardly darker than the lips, or the mouth is small.
+
+    Args:
+        image: the source.
+        mesh: (468, 3) pixels.
+    """
+    rims = np.array([[mesh[ring[one], :2] for ring in (LIPS, LIPS_OUTER)] for one in _SIDES])
+    places = np.concatenate([LINE_PLACES, LIP_PLACES])[:, None, None, None]
+    points = rims[:, 0] + places * (rims[:, 1] - rims[:, 0])  # (places, lips, points, 2)
+    rows = remap(image, points.reshape(1, -1, 2).astype(np.float32)).astype(np.float64)
+    light = rows.mean(-1).reshape(points.shape[:-1])
+    lip = np.maximum(np.median(light[len(LINE_PLACES) :], (0, 2)), 1.0)[:, None]
+    light = np.minimum(light[: len(LINE_PLACES)], lip)
+    dark = light[:3].min((0, 1))  # the landmarks of one lip may lie on the other
+    share = 1 - float(smoothstep(*DARK_RANGE, np.median(dark / lip)))
+    share *= float(smoothstep(*WIDTH_RANGE, np.linalg.norm(rims[0, 0, -1] - rims[0, 0, 0])))
+    is_line = np.minimum.accumulate(light < dark + LINE_END * (lip - dark), 0)
+    line = is_line.sum(0) * (LINE_PLACES[1] - LINE_PLACES[0])
+    line[:, 1:-1] = (line[:, :-2] + 2 * line[:, 1:-1] + line[:, 2:]) / 4
+    return ShutLips(rims, np.minimum(line, MOST_MIXED), share) if share > 0 else None
+
+
+def render_parting(out: Image, image: Image, lips: ShutLips, target: Array) -> None:
+    """Leave the dark line of the source out of lips that part, in place; arguments as `render`."""
+    mouth = opening.fit_opening(target, LIPS)
+    shown = lips.share * float(smoothstep(*OPEN_RANGE, mouth.gap))
+    region = _lip_region(out, mouth)
+    if shown > 0 and region is not None:
+        _render_lips(out, image, (lips.rims, lips.line), target, mouth, region, shown)
+
+
+def _lip_region(out: Image, mouth: Opening) -> Region | None:
+    """Return the part of an image that holds the lips; None when they lie outside of it."""
+    return opening.bounding_region(mouth, (out.shape[1], out.shape[0]), 0.35)
+
+
+def _render_lips(
+    out: Image,
+    image: Image,
+    lips: tuple[Array, Array],
+    target: Array,
+    mouth: Opening,
+    region: Region,
+    shown: float,
+) -> None:
+    """Sample both lips again beside their inner rims, in place.
+
+    Args:
+        out: (H, W, 3) uint8 frame.
+        image: (H, W, 3) uint8 source.
+        lips: rims (2, 2, 11, 2), and shares (2, 11) of their heights that are left out.
+        target: (468, 3) target mesh.
+        mouth: its opening.
+        region: of the frame.
+        shown: share of the sampled colours.
+    """
+    u, v = opening.local_coordinates(mouth, region)
+    rims = mouth.rims(u)
+    inside = smoothstep(0.0, CORNER_FADE, np.minimum(u, 1 - u)).astype(np.float32)
+    for side, ring in enumerate(_SIDES):
+        beyond = v - rims[1] if side else rims[0] - v
+        rims_and_mixed = (lips[0][side], lips[1][side])
+        height, positions = _sample_positions(mouth, target, rims_and_mixed, ring, (u, beyond))
+        cover = 1 - smoothstep(*HEIGHT_RANGE, beyond / height)
+        cover *= np.clip(1 + beyond * np.float32(mouth.width), 0, 1)
+        opening.blend(
+            out, region, np.asarray(shown * inside * cover, np.float32), remap(image, positions)
+        )
 
 
 def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
@@ -89,22 +183,15 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     """
     mouth = opening.fit_opening(target, LIPS)
     shown = 1 - float(smoothstep(*CLOSE_RANGE, mouth.gap / lips.gap))
-    region = opening.bounding_region(mouth, (out.shape[1], out.shape[0]), 0.35)
+    region = _lip_region(out, mouth)
     if shown <= 0 or region is None:
         return
+    closed = 1 - float(smoothstep(*OPEN_RANGE, mouth.gap))
+    mixed = closed * lips.mixed
+    _render_lips(out, image, (lips.rims, mixed), target, mouth, region, shown)
     u, v = opening.local_coordinates(mouth, region)
     rims = mouth.rims(u)
     inside = smoothstep(0.0, CORNER_FADE, np.minimum(u, 1 - u)).astype(np.float32)
-    closed = 1 - float(smoothstep(*OPEN_RANGE, mouth.gap))
-    for side, ring in enumerate((_UPPER, _LOWER)):
-        beyond = v - rims[1] if side else rims[0] - v
-        rims_and_mixed = (lips.rims[side], closed * lips.mixed[side])
-        height, positions = _sample_positions(mouth, target, rims_and_mixed, ring, (u, beyond))
-        cover = 1 - smoothstep(*HEIGHT_RANGE, beyond / height)
-        cover *= np.clip(1 + beyond * np.float32(mouth.width), 0, 1)
-        opening.blend(
-            out, region, np.asarray(shown * inside * cover, np.float32), remap(image, positions)
-        )
     width = np.float32(max(LINE_WIDTH, LEAST_LINE / max(mouth.width, 1.0)))
     line = (rims[0] - width, rims[1] + width)
     soft = max(1.5, 2 * LINE_WIDTH * mouth.width, lips.blur)

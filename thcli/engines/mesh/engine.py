@@ -35,7 +35,7 @@ from thcli.engines.mesh import (
     video,
     warp,
 )
-from thcli.engines.mesh.head import folds, sides
+from thcli.engines.mesh.head import folds, mouth_corners, sides
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
@@ -126,7 +126,8 @@ class MeshEngine:
         moved = retarget(source.face, motion, options, room)
         if self._mouth != "auto":
             return moved
-        suits = mouth_choice.suits_driver_mouth(first, motion, moved.timeline)
+        own_clip = moved.is_own_clip
+        suits = mouth_choice.suits_driver_mouth(first, motion, moved.timeline, own_clip=own_clip)
         return moved if suits else mouth_choice.DrawnMouthMotion(moved)
 
     def render(
@@ -264,6 +265,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         eyes.render_eyes(out, textures, visible, points, target.gaze)
     if source.parted_lips is not None:
         closed_lips.render(out, source.image, source.parted_lips, points)
+    if source.shut_lips is not None:
+        closed_lips.render_parting(out, source.image, source.shut_lips, points)
     inside, interior = None if target.drawn_mouth else driver, source.interior
     if not source.mouth_hidden and driving is not None and inside is not None:
         colours = interior.tone, interior.enamel
@@ -305,6 +308,7 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
     mesh, points, gaze = (
         np.asarray(motion.arrays[name][row], np.float64) for name in ("mesh", "points", "gaze")
     )
+    mesh, points = mouth_corners.correct(image, mesh, points)
     moves_eyes = bool(motion.arrays["moves_eyes"][row])
     prepared = video.prepare_frame(image, mesh, points, source, moves_eyes=moves_eyes)
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)

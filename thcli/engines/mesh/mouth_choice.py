@@ -34,15 +34,20 @@ ACROSS = np.linspace(0.25, 0.75, 31, dtype=np.float32)
 DOWN = np.linspace(0.15, 0.85, 15, dtype=np.float32)
 
 
-def suits_driver_mouth(source: MeshSource, driving: MotionStore, timeline: Timeline) -> bool:
+def suits_driver_mouth(
+    source: MeshSource, driving: MotionStore, timeline: Timeline, *, own_clip: bool = False
+) -> bool:
     """Tell whether the driver's mouth looks better in a source than a drawn one.
 
     Args:
         source: prepared source.
         driving: motion of kind "mesh".
         timeline: of that motion.
+        own_clip: the source is a frame of the driving clip, whose teeth are its own.
     """
     lips = source.interior.lips
+    if own_clip:
+        return driver_width(driving, timeline) >= LEAST_WIDTH * lips.width
     yaw = abs(float(rotvec_from_matrix(canonical.decompose(source.mesh).rotation)[1]))
     if yaw > np.mean(PROFILE_RANGE) or lips.gap > WIDE_GAP or shows_teeth(source):
         return False

@@ -18,6 +18,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, EYES, LIPS
+from thcli.engines.mesh.head import mouth_corners
 from thcli.engines.mesh.head.teeth import (
     LOWER_TEETH,
     LOWER_TOOTH_HEIGHT,
@@ -140,6 +141,8 @@ def prepare(
     axes, flat = face_axes(mesh), mesh[:, :2]
     upper = _to_millimetres(flat[UPPER_LIP] - flat[NOSE_BASE], axes)
     lower = _to_millimetres(flat[LOWER_LIP] - flat[CHIN], axes)
+    for row in (upper, lower):  # teeth do not follow lips aside
+        row[0] *= 1 - mouth_corners.smirk_share(mesh)
     lips = opening.fit_opening(mesh, LIPS)
     shows = SHOWS_UPPER + SHOWS_PARTED * float(smoothstep(*OWN_RANGE, lips.gap))
     upper[1] = np.clip(upper[1] + shows, *UPPER_EDGE)

@@ -17,7 +17,7 @@ from thcli.engines.mesh.background import matte
 from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.closed_lips import PartedLips
+from thcli.engines.mesh.closed_lips import PartedLips, ShutLips
 from thcli.engines.mesh.eyes import EyeTexture
 from thcli.engines.mesh.head import (
     brow_lines,
@@ -27,6 +27,7 @@ from thcli.engines.mesh.head import (
     glasses,
     grown_cheek,
     mirrored_cheek,
+    mouth_corners,
     steep_texture,
 )
 from thcli.engines.mesh.head.far_side import FarSide
@@ -96,6 +97,7 @@ class MeshSource:
     layers: person and plate, or None.  eyes: none where they are skin like the rest.
     hidden_cheek: None when both cheeks are seen.
     tone: (3,) skin colour.  parted_lips: to be closed; None when they are closed in the source.
+    shut_lips: to be parted; None when they are open in it, or no dark line is between them.
     seen_mouths: the mouth in other frames of a clip.
     painter: paints eyes and mouth into rendered frames; None leaves them as they are.
     folds: of a smile; None leaves the skin's brightness as it is.
@@ -120,6 +122,7 @@ class MeshSource:
     interior: MouthInterior
     parted_lips: PartedLips | None
     seen_mouths: SeenMouths | None = None
+    shut_lips: ShutLips | None = None
     painter: SourcePainter | None = None
     folds: SourceFolds | None = None
     border: Border | None = None
@@ -231,7 +234,7 @@ def prepare(
         raise NoFaceError(
             "The source's face has no mesh.", "Choose another image or another landmarker."
         )
-    face = lip_rims.refine(image, face)
+    face = mouth_corners.refine(image, lip_rims.refine(image, face))
     mesh = np.asarray(face.mesh, np.float64)
     border = find_border(image, person)
     image = np.ascontiguousarray(image if border is None else border.extend_inside())
@@ -279,6 +282,9 @@ def prepare(
         interior,
         closed_lips.prepare(image, mesh, interior.lips.gap, blur=interior.blur)
         if is_parted and covered is None
+        else None,
+        shut_lips=closed_lips.prepare_shut(image, mesh)
+        if not is_parted and covered is None
         else None,
         painter=None
         if painter is None or is_blurred

@@ -38,6 +38,9 @@ SOURCE_PARTED, PARTED, SHUT_COST = (0.04, 0.1), (0.01, 0.035), 0.45
 LID_NOISE, LID_MARGIN = 0.008, 0.008
 NOISE_GAIN = 2.5  # of the noise that a clip's own lids show
 LID_FADE = 2  # frames beside those without eyes over which measured lids fade out
+# Distance to the source, and canonical units by which the points of the shape differ, below which a
+# frame is the source picture itself. Frames of other persons differ by .016 or more.
+SAME_FRAME, SAME_SHAPE = 0.15, 0.006
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
 NEUTRAL_ANGLE = np.radians(20.0)
 
@@ -50,11 +53,19 @@ class FrameMeasurements:
         eyes: (T, 2) lid gap over eye width.
         mouth: (T,) mouth opening.
         distance: (T,) distance of each frame to the source, inf where the face was not detected.
+        shape_distance: (T,) canonical units between points of the shapes alone, likewise.
     """
 
     eyes: Array
     mouth: Array
     distance: Array
+    shape_distance: Array
+
+    def find_same(self) -> int | None:
+        """Return the frame that the source shows itself, None if it is no frame of the clip."""
+        shapes = np.where(self.distance < SAME_FRAME, self.shape_distance, np.inf)
+        nearest = int(np.argmin(shapes))
+        return nearest if shapes[nearest] < SAME_SHAPE else None
 
     def median_eye_opening(self, unoccluded: Bools) -> float:
         """Return the median opening of both eyes."""
@@ -113,7 +124,8 @@ def measure_frames(
         poses = timeline.pose[start : start + len(window)]
         parts.append(_measure_window(window, poses, source))
         start += len(window)
-    eyes, mouth, pose_distance = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    eyes, mouth, turn, rms = (np.concatenate([part[k] for part in parts]) for k in range(4))
+    pose_distance = turn / np.radians(30) + 4 * rms
     opening = eyes.mean(-1)
     median = max(float(np.median(opening[timeline.unoccluded])), 1e-6)
     # ordinary openings cost nothing; a blink costs more than widened eyes, unless the source blinks
@@ -129,11 +141,16 @@ def measure_frames(
     own_mouth = float(mouth_opening(source.shape))
     shut = smoothstep(*SOURCE_PARTED, own_mouth) * (1 - smoothstep(*PARTED, mouth))
     distance = pose_distance + blink + 3 * mouth_distance + 3 * gaze_distance + SHUT_COST * shut
-    return FrameMeasurements(eyes, mouth, np.where(timeline.unoccluded, distance, np.inf))
+    seen = timeline.unoccluded
+    return FrameMeasurements(
+        eyes, mouth, np.where(seen, distance, np.inf), np.where(seen, rms, np.inf)
+    )
 
 
-def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[Array, Array, Array]:
-    """Return eye openings, mouth openings and the distance in pose and shape of one window.
+def _measure_window(
+    window: Motion, poses: Array, source: PosedShape
+) -> tuple[Array, Array, Array, Array]:
+    """Return eye and mouth openings, and the angle and distance of pose and shape of one window.
 
     Args:
         window: frames of the driving motion.
@@ -148,7 +165,7 @@ def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[A
     # from the axes of the driver's image to those of the source's
     relative = source.rotation @ shape_rotation @ np.swapaxes(rotations, -1, -2)
     angle = np.linalg.norm(rotvec_from_matrix(relative), axis=-1)
-    return eye_openings(shape), mouth_opening(shape), angle / np.radians(30) + 4 * rms
+    return eye_openings(shape), mouth_opening(shape), angle, rms
 
 
 def fade_lids(unoccluded: Bools) -> Array:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thcli.core.options import MotionOptions
+from thcli.core.protocols import MotionStore
 from thcli.core.types import Array
 from thcli.motion import canonical, smooth
 from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
@@ -46,6 +47,7 @@ class ReferenceSearch:
 
     Attributes:
         timeline: of the clip.
+        store: motion of kind "mesh" of the clip.
         driver: its smoothed motion.
         measurements: of its frames.
         lids: openings of its eyes.
@@ -54,6 +56,7 @@ class ReferenceSearch:
     """
 
     timeline: Timeline
+    store: MotionStore
     driver: smooth.GapFilledMotion
     measurements: FrameMeasurements
     lids: FastLids
@@ -75,22 +78,31 @@ class ReferenceSearch:
             return self._rest_reference(rest)
         if options.mode == "absolute":
             return self._neutral_reference(source_gaze)
+        same = None if options.causal else self.measurements.find_same()
         if frame is None:
             frame = (
                 int(np.argmin(self.measurements.distance))
                 if not options.causal
                 else int(np.argmax(self.timeline.unoccluded))
             )
+            frame = frame if same is None else same
         shape = neutral() + self.driver.expression(frame, frame + 1)
-        posed = canonical.unpack_pose(self.driver.pose[frame : frame + 1], shape, self.size)
+        eyes = self.lids.openings(shape, frame)[0]
+        pose, gaze = self.driver.pose[frame : frame + 1], self.driver.gaze[frame]
+        if frame == same:
+            # smoothed, it would differ from the source, and shift all other frames by that
+            tracked = self.store.window(frame, frame + 1).arrays["expression"]
+            shape = neutral() + np.asarray(tracked, np.float64)
+            pose, gaze = self.timeline.pose[frame : frame + 1], self.timeline.gaze[frame]
+        posed = canonical.unpack_pose(pose, shape, self.size)
         return DriverReference(
             posed.shape[0],
             posed.rotation[0],
             float(posed.log_scale[0]),
             posed.centre[0],
-            self.driver.gaze[frame],
+            gaze,
             frame,
-            self.lids.openings(shape, frame)[0],
+            eyes,
         )
 
     def _rest_reference(self, rest_pose: Array) -> DriverReference:
