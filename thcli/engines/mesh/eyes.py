@@ -169,7 +169,7 @@ def _shift_iris(
 
 def _uncover(
     eye: EyeTexture, local: tuple[Array32, Array32], rims: Rims, mask: Array32, shift: Array
-) -> npt.NDArray[np.generic]:
+) -> Image | Array32:
     """Sample an eyeball, also where the lids of the source hide it: (h, w, 3).
 
     An eyeball keeps its shape when lids open further or its iris moves. What they uncover has the
