@@ -14,14 +14,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.errors import NoFaceError
 from thcli.core.options import MeshOptions, MotionOptions, ReenactOptions, RunOptions
 from thcli.core.types import Frame
-from thcli.engines.mesh import (
-    anatomy,
-    eyes,
-    opening,
-    raster,
-    unfold,
-    warp,
-)
+from thcli.engines.mesh import anatomy, eyes, opening, raster, unfold, warp
 from thcli.engines.mesh.background import matte
 from thcli.engines.mesh.background.plate import push_pull
 from thcli.engines.mesh.engine import load, render_frame

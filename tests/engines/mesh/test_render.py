@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import closed_lips, mouth
 from thcli.engines.mesh.anatomy import EYES, LIPS, face_height
 from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.mouth import closed_lips, driver_mouth
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks import topology
@@ -244,7 +244,7 @@ def test_a_driver_mouth_that_shrinks_is_averaged() -> None:
     stripes[:, ::2] = 255
     out = np.full((96, 96, 3), 128, np.uint8)
     grey = np.full(3, 128.0)
-    mouth.render_driver_mouth(out, (grey, grey * 1.6), 1.0, target, target * 5, stripes)
+    driver_mouth.render(out, (grey, grey * 1.6), 1.0, target, target * 5, stripes)
     lips = fit_opening(target, LIPS)
     u, v = local_coordinates(lips, (slice(0, 96), slice(0, 96)))
     upper, lower = lips.rims(u)
@@ -263,7 +263,7 @@ def test_a_driver_mouth_is_as_blurred_as_the_source() -> None:
     ranges = []
     for blur in (0.0, 6.0):
         out = np.full((192, 192, 3), 128, np.uint8)
-        mouth.render_driver_mouth(out, (grey, grey * 1.6), 1.0, target, target, stripes, blur)
+        driver_mouth.render(out, (grey, grey * 1.6), 1.0, target, target, stripes, blur)
         lips = fit_opening(target, LIPS)
         u, v = local_coordinates(lips, (slice(0, 192), slice(0, 192)))
         upper, lower = lips.rims(u)

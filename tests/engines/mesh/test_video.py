@@ -16,10 +16,11 @@ from tests.motion import synthetic_motion
 from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
 from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Array, Frame, Image, Motion
-from thcli.engines.mesh import lip_rims, mouth_interior, seen_mouths, video
+from thcli.engines.mesh import eye_reading, video
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.engine import MeshEngine, load, render_frame
 from thcli.engines.mesh.head import folds
+from thcli.engines.mesh.mouth import lip_rims, seen_mouths
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
 from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.motion import canonical
@@ -77,7 +78,7 @@ def test_lips_change_and_the_rest_is_the_frame() -> None:
 def test_the_light_of_the_eyes_is_the_same_in_every_frame() -> None:
     source = mesh_engine().encode_video(own_clip()[1], own_clip()[0])
     own = faces.astronaut(False)
-    reading = mouth_interior.read_eyes(own.image, own.mesh, own.tone)
+    reading = eye_reading.read_eyes(own.image, own.mesh, own.tone)
     assert source.seen_eyes is not None and reading is not None
     assert source.seen_eyes.white == pytest.approx(reading.white, rel=0.05)
     prepared = video.prepare_frame(own.image, own.mesh, own.mesh, source, moves_eyes=False)

@@ -24,18 +24,15 @@ from thcli.core.options import (
 )
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
-from thcli.engines.mesh import (
+from thcli.engines.mesh import compose, eye_reading, eyes, picture, video, warp
+from thcli.engines.mesh.head import folds, sides
+from thcli.engines.mesh.mouth import (
     closed_lips,
-    compose,
-    eyes,
-    mouth,
+    driver_mouth,
     mouth_choice,
+    mouth_corners,
     mouth_interior,
-    picture,
-    video,
-    warp,
 )
-from thcli.engines.mesh.head import folds, mouth_corners, sides
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
@@ -270,8 +267,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     inside, interior = None if target.drawn_mouth else driver, source.interior
     if not source.mouth_hidden and driving is not None and inside is not None:
         colours = interior.tone, interior.enamel
-        blur = interior.blur / mouth_interior.EDGE_WIDTH
-        mouth.render_driver_mouth(out, colours, interior.natural, points, inside, driving, blur)
+        blur = interior.blur / eye_reading.EDGE_WIDTH
+        driver_mouth.render(out, colours, interior.natural, points, inside, driving, blur)
     elif not source.mouth_hidden:
         own, seen = source.mesh, source.seen_mouths
         mouth_interior.render(out, source.image, interior, own, target.points, seen)

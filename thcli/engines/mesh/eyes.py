@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import mouth, opening
+from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.head import eyeball
+from thcli.engines.mesh.mouth import colours
 from thcli.engines.mesh.opening import Opening, Rims
 from thcli.engines.mesh.sampling import remap
 
@@ -316,7 +317,7 @@ def substitute_from_driver(
     """
     if any(eye.is_own for eye in eyes):
         return eyes
-    gain = mouth.tone_gain(tone, mouth.skin_tone(frame, driver))
+    gain = colours.tone_gain(tone, colours.skin_tone(frame, driver))
     out = []
     for ring, eye in zip(EYES, eyes, strict=True):
         eye_opening = opening.fit_opening(driver, ring)

@@ -12,12 +12,11 @@ from thcli.core.errors import NoFaceError, WeightsError
 from thcli.core.options import Matte, RunOptions
 from thcli.core.protocols import Parser
 from thcli.core.types import Array, Array32, Crop, Face, Image
-from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interior
+from thcli.engines.mesh import eye_reading, eyes
 from thcli.engines.mesh.background import matte
 from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.closed_lips import PartedLips, ShutLips
 from thcli.engines.mesh.eyes import EyeTexture
 from thcli.engines.mesh.head import (
     brow_lines,
@@ -27,7 +26,6 @@ from thcli.engines.mesh.head import (
     glasses,
     grown_cheek,
     mirrored_cheek,
-    mouth_corners,
     steep_texture,
 )
 from thcli.engines.mesh.head.far_side import FarSide
@@ -35,9 +33,11 @@ from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline
-from thcli.engines.mesh.mouth_interior import MouthInterior
+from thcli.engines.mesh.mouth import closed_lips, colours, lip_rims, mouth_corners, mouth_interior
+from thcli.engines.mesh.mouth.closed_lips import PartedLips, ShutLips
+from thcli.engines.mesh.mouth.mouth_interior import MouthInterior
+from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.sampling import to_samples
-from thcli.engines.mesh.seen_mouths import SeenMouths
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.unfold import unfold_skin
 from thcli.engines.mesh.warp import map_step
@@ -240,14 +240,14 @@ def prepare(
     image = np.ascontiguousarray(image if border is None else border.extend_inside())
     body = None if parsed is None else parsed.body
     separated = None if person is None else matte.separate_person(image, person, mesh, body)
-    tone = mouth.skin_tone(image, mesh)
-    seen_eyes = mouth_interior.read_eyes(image, mesh, tone)
-    natural = mouth.natural_colour(image, mesh, tone)
+    tone = colours.skin_tone(image, mesh)
+    seen_eyes = eye_reading.read_eyes(image, mesh, tone)
+    natural = colours.natural_colour(image, mesh, tone)
     interior = mouth_interior.prepare(mesh, tone, seen_eyes, natural)
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
         interior = replace(interior, shows=lip_rims.shows_inside(image, mesh))
-    blur = 0.0 if seen_eyes is None else seen_eyes.share / mouth_interior.EDGE_WIDTH
+    blur = 0.0 if seen_eyes is None else seen_eyes.share / eye_reading.EDGE_WIDTH
     is_blurred = blur > MOST_BLUR
     outline, lower_edge = find_outline(mesh), float(image.shape[0] - 1)
     if separated is None:

@@ -16,15 +16,16 @@ from thcli.core.geometry import bounding_box
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
-from thcli.engines.mesh import closed_lips, eyes, lip_rims, mouth, mouth_interior, seen_mouths
+from thcli.engines.mesh import eye_reading, eyes
 from thcli.engines.mesh.anatomy import LIPS, face_height
+from thcli.engines.mesh.eye_reading import EyeReading
 from thcli.engines.mesh.head import folds, steep_texture
 from thcli.engines.mesh.head.outline import find_outline
-from thcli.engines.mesh.lip_rims import PARTED_GAP
-from thcli.engines.mesh.mouth_interior import EyeReading
+from thcli.engines.mesh.mouth import closed_lips, colours, lip_rims, mouth_interior, seen_mouths
+from thcli.engines.mesh.mouth.lip_rims import PARTED_GAP
+from thcli.engines.mesh.mouth.seen_mouths import SeenMouth, SeenMouths
 from thcli.engines.mesh.opening import fit_opening
 from thcli.engines.mesh.prepared_source import MeshSource
-from thcli.engines.mesh.seen_mouths import SeenMouth, SeenMouths
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureSamples
@@ -52,7 +53,7 @@ class MeshVideo:
     mouths: the person's open mouth, None when the footage never shows it.  seam: (3,) colour of
     the line between closed lips over that of the skin, None when they never close.  appearance:
     of the face without anything in front of it, None for a short clip.  seen_eyes: medians, None
-    where no frame shows them.  natural: 0..1, median of `mouth.natural_colour`.
+    where no frame shows them.  natural: 0..1, median of `colours.natural_colour`.
     """
 
     mouths: SeenMouths | None
@@ -92,9 +93,9 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
             mesh = rebuild_driver_meshes(own.window(index, index + 1))[0]
             if index in sampled:
                 samples.add(_UV_MAP.unwrap(image, mesh))
-                tone = mouth.skin_tone(image, mesh)
-                readings.append(mouth_interior.read_eyes(image, mesh, tone))
-                natural.append(mouth.natural_colour(image, mesh, tone))
+                tone = colours.skin_tone(image, mesh)
+                readings.append(eye_reading.read_eyes(image, mesh, tone))
+                natural.append(colours.natural_colour(image, mesh, tone))
             if index in closed:
                 seams.append(seen_mouths.seam_share(image, mesh))
             level = level_of.get(index)
@@ -132,7 +133,7 @@ def prepare_frame(
         moves_eyes: the eyes become layers of their own, and the skin folds around them; otherwise
             they are skin, and what is above the mouth stays the frame's.
     """
-    tone = mouth.skin_tone(image, mesh)
+    tone = colours.skin_tone(image, mesh)
     interior = mouth_interior.prepare(mesh, tone, video.seen_eyes, video.natural)
     parted = None
     if interior.lips.gap > PARTED_GAP:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from thcli.core.errors import ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.core.options import PatchTrainOptions, RunOptions, TrainOptions
-from thcli.engines.mesh import mouth_interior
+from thcli.engines.mesh.mouth import mouth_interior
 from thcli.engines.mesh.patches import inputs, pack
 from thcli.engines.mesh.patches.frames import EYE_SIZE, MOUTH_SIZE
 from thcli.evaluate.datasets import talking_clips

@@ -17,8 +17,8 @@ from thcli.core.errors import NoFaceError
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.engines.mesh import seen_mouths
-from thcli.engines.mesh.mouth import skin_tone
+from thcli.engines.mesh.mouth import seen_mouths
+from thcli.engines.mesh.mouth.colours import skin_tone
 from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
 from thcli.faces.crops.crop import transform_face
 from thcli.faces.landmarks.topology import OVAL

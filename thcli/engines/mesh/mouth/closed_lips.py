@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import lip_rims, opening
+from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.mouth import lip_rims
 from thcli.engines.mesh.opening import COLUMNS, Opening, Region
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER

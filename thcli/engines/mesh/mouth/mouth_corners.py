@@ -16,7 +16,7 @@ from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Face, Image
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, LIPS
-from thcli.engines.mesh.mouth import skin_tone
+from thcli.engines.mesh.mouth.colours import skin_tone
 from thcli.engines.mesh.sampling import remap
 from thcli.motion import anatomy, canonical
 from thcli.motion.timeline import Bools

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import mouth, mouth_interior
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.mouth import colours, mouth_interior
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks.topology import LIPS_OUTER
 
@@ -43,8 +43,8 @@ def test_a_picture_has_colours_where_skin_is_warm_or_lips_are_redder(
     skin: tuple[int, int, int], lips: tuple[int, int, int], natural: float
 ) -> None:
     image, mesh = lips_on_skin(skin, lips)
-    tone = mouth.skin_tone(image, mesh)
-    assert mouth.natural_colour(image, mesh, tone) == pytest.approx(natural, abs=0.05)
+    tone = colours.skin_tone(image, mesh)
+    assert colours.natural_colour(image, mesh, tone) == pytest.approx(natural, abs=0.05)
 
 
 @pytest.mark.parametrize("from_driver", [True, False])
@@ -62,16 +62,16 @@ def test_the_inside_of_a_toned_picture_has_its_tint(*, from_driver: bool) -> Non
 
 def test_teeth_turn_neither_blue_nor_green_between_skins_of_unlike_warmth() -> None:
     teeth = np.full((2, 2, 3), (200, 195, 180), np.float32)
-    out = mouth.match_tone(teeth, np.array([190.0, 172, 168]), np.array([190.0, 140, 110]), 1.0)
+    out = colours.match_tone(teeth, np.array([190.0, 172, 168]), np.array([190.0, 140, 110]), 1.0)
     red, green, blue = out[0, 0]
     assert green <= red and blue <= (red + green) / 2
     cold = np.array([120.0, 140, 170])  # where the skin itself is cool, teeth may be
-    assert mouth.warm_up(teeth * cold / 170, cold)[0, 0, 2] >= 180
+    assert colours.warm_up(teeth * cold / 170, cold)[0, 0, 2] >= 180
 
 
 @given(st.floats(5, 250), st.floats(5, 250), st.floats(5, 250))
 def test_tone_gain_is_bounded(red: float, green: float, blue: float) -> None:
-    factor = mouth.tone_gain(np.array([200.0, 150, 130]), np.array([red, green, blue]))
+    factor = colours.tone_gain(np.array([200.0, 150, 130]), np.array([red, green, blue]))
     assert (factor > 0.3).all() and (factor < 2.5).all()
 
 
@@ -79,25 +79,25 @@ def test_a_mouth_below_dark_skin_grows_no_white_blocks_in_a_pale_face() -> None:
     """Teeth are as light in dark skin as in pale skin, so that skins say little about them."""
     pale, teeth = np.full(3, 220.0), np.full((1, 1, 3), 150, np.float32)
     enamel = float(mouth_interior.prepare(FACE, pale).enamel.mean())
-    light = float(mouth.match_tone(teeth, pale, np.full(3, 60.0), 1.0, enamel).max())
+    light = float(colours.match_tone(teeth, pale, np.full(3, 60.0), 1.0, enamel).max())
     assert 150 < light < 0.96 * 220 and light < 1.3 * enamel
 
 
 def test_a_grey_source_gets_a_grey_mouth_and_highlights_are_not_clipped() -> None:
-    colours = np.array([[[200.0, 90, 100], [255, 240, 230]]], np.float32)
+    levels = np.array([[[200.0, 90, 100], [255, 240, 230]]], np.float32)
     skin, grey = np.array([180.0, 130, 110]), np.full(3, 140.0)
-    out = mouth.match_tone(colours, grey, skin, 0.0)
+    out = colours.match_tone(levels, grey, skin, 0.0)
     assert np.ptp(out, axis=-1).max() < 1e-3
-    bright = mouth.match_tone(colours, skin * 1.35, skin, 1.0)
+    bright = colours.match_tone(levels, skin * 1.35, skin, 1.0)
     assert 230 < bright[0, 1].max() < 255 and np.ptp(bright[0, 0]) > 50
-    same = mouth.match_tone(colours[:, :1], skin, skin, 1.0)
-    assert np.allclose(same, colours[:, :1], atol=0.01)
+    same = colours.match_tone(levels[:, :1], skin, skin, 1.0)
+    assert np.allclose(same, levels[:, :1], atol=0.01)
 
 
 def test_the_drivers_teeth_are_no_brighter_than_a_dim_source_has_them() -> None:
     dim, dark = np.full(3, 70.0), np.full(3, 60.0)
     teeth = np.linspace(40, 250, 22, dtype=np.float32).repeat(3).reshape(1, 22, 3)
-    out = mouth.match_tone(teeth, dim, dark, 0.0, enamel=105.0)
+    out = colours.match_tone(teeth, dim, dark, 0.0, enamel=105.0)
     assert out.max() < 1.3 * 105 and (np.diff(out[0, :, 0]) > 0).all()
     shade = teeth[0, :, 0] * 70 / 60 < 105
     assert np.allclose(out[0, shade, 0], teeth[0, shade, 0] * 70 / 60, rtol=1e-4)
@@ -110,12 +110,12 @@ def test_the_drivers_teeth_are_as_bright_as_drawn_ones_in_coloured_light(
     tone, present = np.array(skin), np.array([190.0, 150, 130])
     enamel = mouth_interior.prepare(FACE, tone).enamel
     teeth = np.full((1, 1, 3), 200, np.float32)
-    out = mouth.match_tone(teeth, tone, present, 1.0, float(enamel.mean()))[0, 0]
+    out = colours.match_tone(teeth, tone, present, 1.0, float(enamel.mean()))[0, 0]
     assert out.max() > 120 and enamel.mean() < out.mean() < 1.3 * enamel.mean()
 
 
 def test_the_drivers_mouth_in_black_skin_divides_by_nothing() -> None:
     teeth = np.full((1, 1, 3), 200, np.float32)
     with np.errstate(divide="raise", invalid="raise"):
-        out = mouth.match_tone(teeth, np.zeros(3), np.full(3, 150.0), 1.0, 0.0)
+        out = colours.match_tone(teeth, np.zeros(3), np.full(3, 150.0), 1.0, 0.0)
     assert np.isfinite(out).all() and out.max() < 1.5

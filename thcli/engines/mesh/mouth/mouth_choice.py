@@ -16,7 +16,7 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Image, Motion
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.mouth import redness
+from thcli.engines.mesh.mouth.colours import redness
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.sampling import remap
 from thcli.motion import canonical

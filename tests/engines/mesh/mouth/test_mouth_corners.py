@@ -8,9 +8,8 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import mouth_interior
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.head import mouth_corners
+from thcli.engines.mesh.mouth import mouth_corners, mouth_interior
 from thcli.motion import anatomy
 
 RAISED = anatomy.INNER_MOUTH_CORNERS[1]

@@ -17,19 +17,20 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import CHIN, EYES, LIPS
-from thcli.engines.mesh.head import mouth_corners
-from thcli.engines.mesh.head.teeth import (
+from thcli.engines.mesh.anatomy import CHIN, LIPS
+from thcli.engines.mesh.eye_reading import EDGE_WIDTH, EyeReading
+from thcli.engines.mesh.mouth import mouth_corners
+from thcli.engines.mesh.mouth.colours import keep_colour
+from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
+from thcli.engines.mesh.mouth.teeth import (
     LOWER_TEETH,
     LOWER_TOOTH_HEIGHT,
     UPPER_TEETH,
     UPPER_TOOTH_HEIGHT,
     Teeth,
 )
-from thcli.engines.mesh.mouth import keep_colour
 from thcli.engines.mesh.opening import Opening, Region, Rims
 from thcli.engines.mesh.sampling import remap
-from thcli.engines.mesh.seen_mouths import SeenMouths
 
 # mm: between the outer eye corners 33 and 263, from the root to the base of the nose 168-2
 EYE_DISTANCE, NOSE_LENGTH = 90.0, 50.0
@@ -47,10 +48,8 @@ ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE, ENAMEL_OFFSET = 1.07, 0.9, 0.3
 ENAMEL_RANGE = (1.18, 1.8)  # over the skin's brightness
 ENAMEL_TINT = 0.6  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 232.0
-SHARP_EDGE = 2.5  # pixels over which a sharp picture goes from dark to light
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
 NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
-EDGE_WIDTH = 2.5  # of a blurred edge, from dark to light at its steepest, over the deviation
 EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
 LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
@@ -68,7 +67,7 @@ class MouthInterior:
     from the chin to the middle of the lower teeth's edge.  lips: the source's own opening.  tone,
     enamel: (3,) colours of the skin around the mouth and of teeth.  blur: of the source, pixels.
     bite: mm that the upper teeth reach below the edge of the lower ones.  gap: mm between the lips.
-    natural: 0..1, whether the picture has colours, see `mouth.natural_colour`.  shows: 0..1,
+    natural: 0..1, whether the picture has colours, see `colours.natural_colour`.  shows: 0..1,
     whether it shows its own inside, or lips alone between the rims.
     """
 
@@ -82,19 +81,6 @@ class MouthInterior:
     gap: float
     natural: float
     shows: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class EyeReading:
-    """Light and sharpness that the eyes show.
-
-    white: brightness of their white over the skin's.  blur: width of the sharpest edges beyond
-    that of a sharp picture, pixels.  share: the same over the width of an eye.
-    """
-
-    white: float
-    blur: float
-    share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +122,7 @@ def prepare(
         mesh: (468, 3) pixels.
         tone: (3,) skin colour.
         seen_eyes: tell the light on teeth and the sharpness of the picture; None: the skin alone.
-        natural: 0..1, see `mouth.natural_colour`.
+        natural: 0..1, see `colours.natural_colour`.
     """
     axes, flat = face_axes(mesh), mesh[:, :2]
     upper = _to_millimetres(flat[UPPER_LIP] - flat[NOSE_BASE], axes)
@@ -161,38 +147,6 @@ def prepare(
 def _gap_mm(lips: Opening, axes: Array) -> float:
     """Return the mean height of the lips' opening in mm."""
     return lips.gap * lips.width / max(float(np.hypot(*axes[0])), 1e-6)
-
-
-def read_eyes(image: Image, mesh: Array, tone: Array) -> EyeReading | None:
-    """Measure the eyes of an image (H, W, 3) uint8; None where it shows none.
-
-    Args:
-        image: (H, W, 3) uint8.
-        mesh: (468, 3) pixels.
-        tone: (3,) skin colour.
-    """
-    whites, widths, sizes = [], [], []
-    for ring in EYES:
-        eye = opening.fit_opening(mesh, ring)
-        region = opening.bounding_region(eye, (image.shape[1], image.shape[0]), 0.15)
-        if region is None or min(image[region].shape[:2]) < 2:  # too small for a gradient
-            continue
-        grey = image[region].astype(np.float32).mean(-1)
-        u, v = opening.local_coordinates(eye, region)
-        upper, lower = eye.rims(u)
-        within = grey[(v > upper) & (v < lower) & (u > 0.08) & (u < 0.92)]
-        if not within.size:
-            continue
-        whites.append(float(np.quantile(within, 0.85)))
-        low, high = np.quantile(grey, [0.02, 0.98])
-        steepest = max(float(np.quantile(np.hypot(*np.gradient(grey)), 0.995)), 1e-3)
-        widths.append(float(high - low) / steepest)
-        sizes.append(eye.width)
-    if not whites:
-        return None
-    white = float(np.mean(whites)) / max(float(tone.mean()), 1.0)
-    blur = max(min(widths) - SHARP_EDGE, 0.0)
-    return EyeReading(white, blur, blur / max(float(np.mean(sizes)), 1.0))
 
 
 def render(

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import lip_rims, opening
+from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.mouth import skin_tone, tone_gain
+from thcli.engines.mesh.mouth import lip_rims
+from thcli.engines.mesh.mouth.colours import skin_tone, tone_gain
 from thcli.engines.mesh.opening import Opening, Rims
 from thcli.engines.mesh.sampling import remap
 

@@ -11,10 +11,11 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from tests.engines.mesh.synthetic_faces import centred_mesh, make_face
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import lip_rims, mouth, mouth_interior, opening
+from thcli.engines.mesh import eye_reading, opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
 from thcli.engines.mesh.engine import render_frame
-from thcli.engines.mesh.mouth_interior import EyeReading
+from thcli.engines.mesh.eye_reading import EyeReading
+from thcli.engines.mesh.mouth import colours, lip_rims, mouth_interior
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER
@@ -46,7 +47,7 @@ def drawn(tone: tuple[int, int, int], gap: float) -> tuple[Image, Array]:
     closed = centred_mesh(768, 768, 0.8)
     image = np.full((768, 768, 3), tone, np.uint8)
     interior = mouth_interior.prepare(closed, np.array(tone, np.float64))
-    natural = mouth.natural_colour(image, closed, interior.tone)
+    natural = colours.natural_colour(image, closed, interior.tone)
     interior = replace(interior, natural=natural)
     target, out = opened(closed, gap), image.copy()
     mouth_interior.render(out, image, interior, closed, target)
@@ -138,7 +139,7 @@ def test_teeth_are_as_bright_as_the_eyes_tell() -> None:
     tone = np.full(3, 150.0)
     light = []
     for white in (90, 120, 165, 200):
-        reading = mouth_interior.read_eyes(*with_eyes(white), tone)
+        reading = eye_reading.read_eyes(*with_eyes(white), tone)
         assert reading is not None and reading.white == pytest.approx(white / 150, abs=0.05)
         mesh = with_eyes(white)[1]
         light.append(mouth_interior.prepare(mesh, tone, reading).enamel.mean())
@@ -149,9 +150,9 @@ def test_teeth_are_as_bright_as_the_eyes_tell() -> None:
 def test_blur_is_measured_in_pixels_and_in_widths_of_an_eye() -> None:
     image, mesh = with_eyes(220)
     tone = np.full(3, 150.0)
-    sharp = mouth_interior.read_eyes(image, mesh, tone)
+    sharp = eye_reading.read_eyes(image, mesh, tone)
     soft = np.asarray(cv2.GaussianBlur(image, (0, 0), 5.0), np.uint8)
-    blurred = mouth_interior.read_eyes(soft, mesh, tone)
+    blurred = eye_reading.read_eyes(soft, mesh, tone)
     assert sharp is not None and blurred is not None
     assert sharp.share < 0.02 < 0.05 < blurred.share
     assert blurred.share * opening.fit_opening(mesh, EYES[0]).width == pytest.approx(
@@ -181,9 +182,7 @@ def test_a_mouth_of_lips_alone_has_no_inside_of_its_own(
 def test_teeth_are_as_sharp_as_the_eyes() -> None:
     image, mesh = with_eyes(220)
     blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 4), np.uint8)
-    sharp, soft = (
-        mouth_interior.read_eyes(one, mesh, np.full(3, 150.0)) for one in (image, blurred)
-    )
+    sharp, soft = (eye_reading.read_eyes(one, mesh, np.full(3, 150.0)) for one in (image, blurred))
     assert sharp is not None and soft is not None
     assert sharp.blur == 0 and soft.blur > 3
     out = []
@@ -205,7 +204,7 @@ def test_eyes_outside_of_the_image_tell_nothing(visible: int) -> None:
     lowest = np.floor(mesh[eyes, 0].min() - 0.15 * width - 2)
     mesh[:, 0] += 96 - visible - lowest
     image = np.full((96, 96, 3), 250, np.uint8)
-    assert mouth_interior.read_eyes(image, mesh, np.full(3, 100.0)) is None
+    assert eye_reading.read_eyes(image, mesh, np.full(3, 100.0)) is None
 
 
 def jaw_dropped(mesh: Array, share: float) -> Array:

@@ -1,0 +1,1 @@
+"""Mouths: lips, what lies between them, and whose it is."""
