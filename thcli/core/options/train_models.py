@@ -42,6 +42,18 @@ class LabelledTrainOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DvaTrainOptions(LabelledTrainOptions):
+    """Editor dva-s."""
+
+    start: str = option(
+        "",
+        "Initial weights, from another run; of another size: those that fit, kernels of patches "
+        "resized.",
+        path="input",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class DvaPublishedTrainOptions(LabelledTrainOptions):
     """Editor dva as published."""
 
