@@ -47,8 +47,8 @@ class DvaTrainOptions(LabelledTrainOptions):
 
     start: str = option(
         "",
-        "Initial weights, from another run; of another size: those that fit, kernels of patches "
-        "resized.",
+        "Initial weights, from another run, also of another size: kernels of patches are resized, "
+        "and what else does not fit begins as without.",
         path="input",
     )
 
