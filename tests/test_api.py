@@ -28,6 +28,7 @@ PUBLIC = [
     "DiffusedHeadsTrainOptions",
     "DiffusionVoiceOptions",
     "DvaPublishedTrainOptions",
+    "DvaTrainOptions",
     "EditEvaluateOptions",
     "EditOptions",
     "Editor",

@@ -57,6 +57,7 @@ _HOMES = {
         "DiffusedHeadsTrainOptions",
         "DiffusionVoiceOptions",
         "DvaPublishedTrainOptions",
+        "DvaTrainOptions",
         "EditEvaluateOptions",
         "EditOptions",
         "EditorOptions",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from thcli.core.errors import UsageError, WeightsError
@@ -213,3 +215,17 @@ def test_measured_strengths_name_known_attributes_and_backends() -> None:
     there = {name for stage in (EDITORS, PAINTERS) for name in stage.rows}
     assert {name for row in noted["attributes"].values() for name in row["by"].split("+")} <= there
     assert not noted["attributes"] or "thcli eval edit" in noted["command"]
+
+
+def test_the_commands_of_the_measured_strengths_measure_these_backends() -> None:
+    """Check each command's attributes: none is refused, and all rows are measured by one."""
+    noted, seen = catalogue.load_measured_strengths(), set()
+    for command in noted["command"].split("; "):
+        words = command.split()
+        options = list(pairwise(words))
+        engine = next((value for word, value in options if word == "--engine"), "auto")
+        for name in (value for word, value in options if word == "--attr"):
+            backends = choose_backends(find_attribute(name), engine, "any")
+            assert "+".join(backend for backend, _ in backends) == noted["attributes"][name]["by"]
+            seen.add(name)
+    assert seen == set(noted["attributes"])

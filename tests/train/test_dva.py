@@ -11,17 +11,19 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from thcli.core.errors import MediaError
-from thcli.core.events import Event, Started, silent
-from thcli.core.options import LabelledTrainOptions, RunOptions, TrainOptions
+from thcli.core.errors import MediaError, WeightsError
+from thcli.core.events import Event, Started, Warned, silent
+from thcli.core.options import DvaTrainOptions, RunOptions, TrainOptions
 from thcli.editors.dva import small
 from thcli.editors.dva.small_network import SmallDva, SmallDvaShape
+from thcli.train.core.checkpoints import resize_patches, save_tensors
 from thcli.train.core.run import create_task, train
 from thcli.train.core.task import step_generator
 from thcli.train.dva import faces
 from thcli.train.dva.faces import POINTS_FILE, DvaFaces, locate_faces, same_clip_rows
-from thcli.train.dva.train import DvaTask, gradient_loss
+from thcli.train.dva.train import PATCH_KERNELS, DvaTask, gradient_loss
 from thcli.weights.tensors import load_tensors
 
 OPTIONS = TrainOptions(size=64, device="cpu", threads=1, offline=True)
@@ -143,7 +145,7 @@ def test_the_gradient_loss_is_the_gradient_of_the_error() -> None:
 
 
 def test_no_gradient_of_the_diffusion_reaches_the_painter(data: DvaFaces) -> None:
-    task = create_task("dva", replace(OPTIONS, narrow=16), LabelledTrainOptions())
+    task = create_task("dva", replace(OPTIONS, narrow=16), DvaTrainOptions())
     assert isinstance(task, DvaTask)
     terms = task.losses("net", data.batch(0), step_generator(0, 0), {})
     assert set(terms) == {"paint", "edges", "labels", "simple", "regular"}
@@ -153,7 +155,7 @@ def test_no_gradient_of_the_diffusion_reaches_the_painter(data: DvaFaces) -> Non
 
 
 def test_errors_within_the_face_count_more(data: DvaFaces) -> None:
-    task = create_task("dva", replace(OPTIONS, narrow=16), LabelledTrainOptions())
+    task = create_task("dva", replace(OPTIONS, narrow=16), DvaTrainOptions())
     assert isinstance(task, DvaTask)
     painted: list[torch.Tensor] = []
     task.net.painter.register_forward_hook(lambda _, __, out: painted.append(out))
@@ -166,12 +168,72 @@ def test_errors_within_the_face_count_more(data: DvaFaces) -> None:
 
 def test_a_smoke_run_exports_loadable_weights(folder: Path, tmp_path: Path) -> None:
     options = TrainOptions(smoke=True, steps=2, batch=2, device="cpu", threads=1)
-    report = train("dva", folder, tmp_path / "run", options, LabelledTrainOptions(persons="0-9"))
+    report = train("dva", folder, tmp_path / "run", options, DvaTrainOptions(persons="0-9"))
     path = Path(report["output"])
     assert report["steps"] == 2 and path.name == "dva-s.safetensors" and report["use"] is None
     assert all(np.isfinite(value) for value in report["losses"].values())
-    shape = create_task("dva", replace(OPTIONS, narrow=16), LabelledTrainOptions())
+    shape = create_task("dva", replace(OPTIONS, narrow=16), DvaTrainOptions())
     assert isinstance(shape, DvaTask)
     tensors = {key: value.float() for key, value in load_tensors(path).items()}
     SmallDva(shape.net.shape).load_state_dict(tensors)
     assert float(tensors["facer.spread"]) > 0 and SmallDvaShape() == small.SHAPE
+
+
+def test_a_run_starts_from_weights_of_another_size(tmp_path: Path) -> None:
+    """Compare what fits, a resized kernel, and what is initialised; the warning names it."""
+    options = replace(OPTIONS, narrow=16)
+    fresh = create_task("dva", options, DvaTrainOptions())
+    assert isinstance(fresh, DvaTask)
+    torch.manual_seed(1)
+    other = SmallDva(replace(fresh.net.shape, size=48, patch=3)).state_dict()
+    del other["remainder.fine_out.bias"]
+    save_tensors(tmp_path / "old.safetensors", {k: v.half() for k, v in other.items()}, {})
+    warnings: list[Event] = []
+    model_options = DvaTrainOptions(start=str(tmp_path / "old.safetensors"))
+    task = create_task("dva", options, model_options, warnings.append)
+    assert isinstance(task, DvaTask) and all(p.requires_grad for p in task.net.parameters())
+    begun, initial = task.net.state_dict(), fresh.net.state_dict()
+    for key in ("labels.weight", "painter.begin.weight", "facer.linear.bias"):
+        assert torch.equal(begun[key], other[key].half().float()), key
+    for name, channels in PATCH_KERNELS.items():
+        expected = resize_patches(other[name].half(), channels, 4)
+        assert torch.equal(begun[name], expected) and expected.shape == initial[name].shape
+    missing = [
+        key
+        for key, value in begun.items()
+        if key not in PATCH_KERNELS and (key not in other or other[key].shape != value.shape)
+    ]
+    (warning,) = warnings
+    assert isinstance(warning, Warned) and f"({missing[0]}, …)" in warning.message
+    assert warning.message.startswith(f"{len(missing)} of {len(begun)} tensors")
+    assert {"remainder.fine_out.bias", "remainder.fine_in.weight"} <= set(missing)
+    assert all(torch.equal(begun[key], initial[key]) for key in missing)
+
+
+def test_weights_of_another_model_are_no_start(tmp_path: Path) -> None:
+    made = SmallDva(replace(small.SHAPE, width=16, embedding=64, encoder_widths=(8, 8, 8, 8)))
+    save_tensors(tmp_path / "narrow.safetensors", made.state_dict(), {})
+    for name, match in (("narrow", "does not fit"), ("missing", "missing")):
+        path = tmp_path / f"{name}.safetensors"
+        with pytest.raises(WeightsError, match=match):
+            create_task("dva", replace(OPTIONS, narrow=16), DvaTrainOptions(start=str(path)))
+
+
+def test_a_resized_kernel_sees_the_same_image() -> None:
+    """Compare flat kernels on one image in patches of two sizes, and the place of one weight."""
+    kernel = torch.randn(5, 2 * 9, 3, 3, generator=torch.Generator().manual_seed(0))
+    larger = resize_patches(kernel, 2, 4)
+    assert larger.shape == (5, 2 * 16, 3, 3)
+    assert torch.allclose(resize_patches(kernel, 2, 3), kernel)
+    flat = torch.randn(5, 2, 1, 1, 1, 1).expand(5, 2, 3, 3, 3, 3).reshape(kernel.shape)
+    image = torch.rand(1, 2, 36, 36)
+    results = [
+        F.conv2d(F.pixel_unshuffle(F.avg_pool2d(image, 12 // patch), patch), weight)
+        for patch, weight in ((3, flat), (4, resize_patches(flat, 2, 4)))
+    ]
+    torch.testing.assert_close(results[0], results[1])
+    marked = torch.zeros(1, 2 * 9, 3, 3)
+    marked[0, 9 + 4, 1, 1] = 1.0  # the middle pixel of the middle patch, second channel
+    spread = resize_patches(marked, 2, 4)[0].reshape(2, 4, 4, 3, 3)
+    assert float(spread[0].abs().max()) == 0
+    assert float(spread[1, 1:3, 1:3, 1, 1].sum()) == pytest.approx(float(spread.sum()))

@@ -14,6 +14,7 @@ from thcli.core.options import (
     A2mTrainOptions,
     AtlasTrainOptions,
     AttributeTrainOptions,
+    DvaTrainOptions,
     FadmTrainOptions,
     IdentityTrainOptions,
     JudgeTrainOptions,
@@ -145,7 +146,7 @@ def dva(
     dataset: Labelled = None,
     *,
     output: Run,
-    model: LabelledTrainOptions,
+    model: DvaTrainOptions,
     train: TrainOptions,
     show: ShowOptions,
 ) -> None:

@@ -42,6 +42,18 @@ class LabelledTrainOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DvaTrainOptions(LabelledTrainOptions):
+    """Editor dva-s."""
+
+    start: str = option(
+        "",
+        "Initial weights, from another run, also of another size: kernels of patches are resized, "
+        "and what else does not fit begins as without.",
+        path="input",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class DvaPublishedTrainOptions(LabelledTrainOptions):
     """Editor dva as published."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -21,18 +23,74 @@ from thcli.weights.tensors import load_tensors
 KEEP_LAST = 2  # checkpoints of a run that are kept
 
 
-def load_start(network: nn.Module, path: str, prefix: str) -> None:
+def load_start(
+    network: nn.Module, path: str, prefix: str = "", patches: Mapping[str, int] | None = None
+) -> tuple[str, ...]:
     """Load a network of another run in place, to be trained on.
 
     Args:
         network: Network to fill.
         path: The other run's file.
         prefix: Of the network's keys.
+        patches: Kernels that read patches of pixels, and the channels of the image. With it the
+            file may be of another size or have other layers: these kernels are resized, and
+            what else is absent or misshapen stays as initialised.
+
+    Returns:
+        Names of the tensors that stay as initialised; without `patches` none.
 
     Raises:
-        WeightsError: The file is missing, or is another model's or of another --narrow.
+        WeightsError: The file is missing, or is another model's or of another --narrow; with
+            `patches`, less than half of the network's numbers are in it.
     """
-    load_state(network, load_tensors(Path(path), prefix=prefix), path).requires_grad_(True)
+    given, own = load_tensors(Path(path), prefix=prefix), network.state_dict()
+    kept: tuple[str, ...] = ()
+    if patches is not None:
+        fitting = {
+            key: tensor
+            for key, value in given.items()
+            if key in own
+            and (tensor := _fit_patches(value, own[key], patches.get(key))).shape == own[key].shape
+        }
+        if 2 * _count(fitting) >= _count(own):  # else below: what differs
+            kept, given = tuple(key for key in own if key not in fitting), own | fitting
+    load_state(network, given, path).requires_grad_(True)
+    return kept
+
+
+def _count(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors.values())
+
+
+def _fit_patches(kernel: Tensor, wanted: Tensor, channels: int | None) -> Tensor:
+    """Return a kernel for patches of the size of another's; without `channels` as it is."""
+    if channels is None or kernel.shape == wanted.shape or kernel.ndim != 4:
+        return kernel
+    if kernel.shape[1] != channels * math.isqrt(kernel.shape[1] // channels) ** 2:
+        return kernel
+    return resize_patches(kernel, channels, math.isqrt(wanted.shape[1] // channels))
+
+
+def resize_patches(kernel: Tensor, channels: int, side: int) -> Tensor:
+    """Resize a kernel that reads patches of pixels to patches of another size.
+
+    It is resized bilinearly in the layout of the image that it covers, and scaled by the area
+    of a patch, so that a smooth image gives about the same.
+
+    Args:
+        kernel: (O, channels * P * P, K, K), the order of its inputs as of `pixel_unshuffle`.
+        channels: Of the image.
+        side: Q, the side of the new patches in pixels.
+
+    Returns:
+        (O, channels * Q * Q, K, K), float32.
+    """
+    patch, reach = math.isqrt(kernel.shape[1] // channels), kernel.shape[-1]
+    parts = kernel.float().reshape(-1, channels, patch, patch, reach, reach)
+    image = parts.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
+    image = F.interpolate(image, (reach * side, reach * side), mode="bilinear")
+    parts = image.reshape(-1, channels, reach, side, reach, side).permute(0, 1, 3, 5, 2, 4)
+    return parts.flatten(1, 3) * (patch / side) ** 2
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from thcli.core.events import Listener
-from thcli.core.options import LabelledTrainOptions, TrainOptions
+from thcli.core.events import Listener, Warned
+from thcli.core.options import DvaTrainOptions, TrainOptions
 from thcli.diffusion import process
 from thcli.editors.dva import sampling, small
 from thcli.editors.dva.small_network import SmallDva, normalize_rows
 from thcli.evaluate.datasets.labelled_images import parse_digits
+from thcli.train.core.checkpoints import load_start
 from thcli.train.core.task import CosineTask, Hyperparameters, LossTerms, Phase
 from thcli.train.data.batches import Batch
 from thcli.train.dva.faces import DvaFaces, write_synthetic_faces
@@ -34,6 +35,8 @@ DIFFUSED = 0.25  # fraction of a batch that is noised, twice each
 NOISY_EXPONENT = 1.5
 # Dropout of the identity-s vector and of the landmarks. Images could be memorised by the vector.
 DROPOUT = (0.5, 0.15)
+# Kernels that read patches of pixels, and the channels of their images. --start resizes them.
+PATCH_KERNELS = {"looker.layers.1.weight": 3, "remainder.input_blocks.0.0.weight": 6}
 
 
 class DvaTask(CosineTask):
@@ -45,9 +48,7 @@ class DvaTask(CosineTask):
     sizes = (small.SHAPE.size, 64)
     warmup, final_rate = 200, 0.03
 
-    def __init__(
-        self, options: TrainOptions, model_options: LabelledTrainOptions, on: Listener
-    ) -> None:
+    def __init__(self, options: TrainOptions, model_options: DvaTrainOptions, on: Listener) -> None:
         super().__init__(options, model_options, on)
         self.model_options = model_options
         self.hyperparameters = Hyperparameters(6, 1, 32, 5e-4)
@@ -64,6 +65,15 @@ class DvaTask(CosineTask):
                 fine=8,
             )
         self.net = SmallDva(shape)
+        if model_options.start:
+            kept = load_start(self.net, model_options.start, patches=PATCH_KERNELS)
+            if kept:
+                on(
+                    Warned(
+                        f"{len(kept)} of {len(self.net.state_dict())} tensors are not in "
+                        f"{model_options.start} and begin as in a new run ({kept[0]}, …)."
+                    )
+                )
         self.networks = {"net": self.net}
         self.phases = (Phase("all", ("net",)),)
         self.table = sampling.schedule(sampling.STEPS)

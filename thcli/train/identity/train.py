@@ -25,6 +25,7 @@ from thcli.evaluate.datasets.persons import list_persons, read_face
 from thcli.faces.identity.aligned_crop import SIZE
 from thcli.faces.identity.network import VECTOR_LENGTH, IdentityNet
 from thcli.faces.identity.onnx import OnnxIdentity
+from thcli.train.core.checkpoints import load_start
 from thcli.train.core.task import (
     Hyperparameters,
     LossTerms,
@@ -37,7 +38,6 @@ from thcli.train.core.task import (
 from thcli.train.data.batches import Batch
 from thcli.train.identity.faces import AugmentationStage, BatchSettings, IdentityBatches
 from thcli.train.identity.teacher import compute_teacher_outputs
-from thcli.weights.tensors import load_tensors, require_keys
 
 SCALE = 32.0  # of cosines before the softmax
 WARMUP = 0.04  # fraction of the updates
@@ -86,9 +86,7 @@ class IdentityTask(TrainingTask):
         self.model = IdentityNet(narrow=options.narrow)
         use_channels_last(self.model)
         if self.model_options.start:
-            initial = load_tensors(Path(self.model_options.start))
-            require_keys(initial, self.model.state_dict(), self.model_options.start)
-            self.model.load_state_dict(initial)
+            load_start(self.model, self.model_options.start)
         self.networks = {"model": self.model}
         self.phases = (Phase("model", ("model", "heads")),)
         self.teacher = (
