@@ -82,7 +82,7 @@ class RetargetedMotion:
             if source.iris is None
             else canonical.gaze(source.mesh, source.iris)
         )
-        self._timeline = read_timeline(store)
+        self._timeline = read_timeline(store, drives=True)
         constants = store.window(0, 0).constants
         self._size = int(constants["size"][0]), int(constants["size"][1])
         rest = constants.get("rest")
