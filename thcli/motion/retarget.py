@@ -28,7 +28,7 @@ from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_p
 from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
 from thcli.motion.observe import KIND, rebuild_driver_meshes
-from thcli.motion.reference.frames import SAME_FRAME, FastLids, measure_frames
+from thcli.motion.reference.frames import FastLids, measure_frames
 from thcli.motion.reference.search import ReferenceSearch
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline, read_timeline
@@ -82,7 +82,7 @@ class RetargetedMotion:
             if source.iris is None
             else canonical.gaze(source.mesh, source.iris)
         )
-        self._timeline = read_timeline(store)
+        self._timeline = read_timeline(store, drives=True)
         constants = store.window(0, 0).constants
         self._size = int(constants["size"][0]), int(constants["size"][1])
         rest = constants.get("rest")
@@ -118,7 +118,10 @@ class RetargetedMotion:
 
     @property
     def is_own_clip(self) -> bool:
-        """Return whether the source is a frame of the driving clip."""
+        """Return whether the source is a frame of the driving clip, of all its frames.
+
+        The choice of the mouth reads the whole clip, with --causal too.
+        """
         return self._measurements.find_same() is not None
 
     def __len__(self) -> int:
@@ -181,9 +184,9 @@ class RetargetedMotion:
         self._height = float(np.linalg.norm((forehead - chin)[:2]))
         self._mask = closure.region_mask(self._options.region)
         frame = self._reference.frame
-        same = frame >= 0 and self._measurements.distance[frame] < SAME_FRAME
+        same = None if frame < 0 else self._measurements.find_same()
         rows, shot = self._timeline.camera, self._timeline.shot
-        self._camera_base = camera.find_base(rows, shot, frame if same else None)
+        self._camera_base = camera.find_base(rows, shot, frame if frame == same else None)
         exact_lids = self._rest_pose is not None  # of generated motion: 0 is shut
         unoccluded = self._timeline.unoccluded
         self._openings = openings.OpeningRules(

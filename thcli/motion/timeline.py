@@ -22,7 +22,7 @@ SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
 FADE = 0.6  # seconds of the fade out in a long gap, and of the fade in before its end
 OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occluded
 OCCLUSION_MARGIN = 2  # frames to each side of an occlusion that are not used either
-# Share of the face's points beyond the frame's edges, more than the clip's median, and of the
+# Share of the face's points beyond the frame's edges, more than the shot's median, and of its
 # median logit: landmarks of a face that is cut off turn it towards the edge
 CUT_OFF_SHARE, CUT_OFF_LOGIT_SHARE = 0.1, 0.9
 # IOD, log and radians between two frames; a larger change is a cut
@@ -93,16 +93,23 @@ class Timeline:
         return len(self.seconds)
 
 
-def read_timeline(store: MotionStore) -> Timeline:
-    """Read a motion of kind "mesh" once, in windows."""
+def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
+    """Read a motion of kind "mesh" once, in windows.
+
+    Args:
+        store: the motion.
+        drives: it moves another face. Frames in which the face leaves the frame are then not valid;
+            a video whose own frames are changed keeps them.
+    """
     parts = [_read_scalars(window) for window in windows(store)]
     if not parts:
         parts = [_read_scalars(store.window(0, 0))]
     seconds, valid, pose, gaze, track, logit, cut, camera, beyond = (
         np.concatenate([p[i] for p in parts]) for i in range(9)
     )
-    valid = _leave_out_cut_off(valid, logit, beyond)
     shot = np.cumsum(cut).astype(np.intp)
+    if drives:
+        valid = _leave_out_cut_off(valid, logit, beyond, shot)
     camera = discard_unlikely(camera, pose, valid, shot)
     pose = remove_camera(pose, camera)
     scene_begins, framing_begins = _find_cuts(valid, pose, track, cut)
@@ -155,16 +162,21 @@ def _share_beyond_edges(motion: Motion) -> Array:
     return np.asarray(((points < 0) | (points > last)).any(-1).mean(-1))
 
 
-def _leave_out_cut_off(valid: Bools, logit: Array, beyond: Array) -> Bools:
+def _leave_out_cut_off(valid: Bools, logit: Array, beyond: Array, shot: Ints) -> Bools:
     """Return the detected frames (T,) without those in which the face leaves the frame.
 
-    A face that an edge always cuts off is not left out.
+    A face that an edge cuts off in most of a shot, as in a close-up, is not left out.
     """
-    median = float(np.median(logit[valid])) if valid.any() else 0.0
-    if median <= 0:
-        return valid
-    more = beyond - np.median(beyond[valid]) > CUT_OFF_SHARE
-    whole = valid & ~_widen(valid & more & (logit < CUT_OFF_LOGIT_SHARE * median))
+    whole = valid.copy()
+    for frames in np.split(np.arange(len(valid)), np.flatnonzero(np.diff(shot)) + 1):
+        seen = frames[valid[frames]]
+        median = float(np.median(logit[seen])) if len(seen) else 0.0
+        if median <= 0:
+            continue
+        more = beyond[frames] - np.median(beyond[seen]) > CUT_OFF_SHARE
+        whole[frames] &= ~_widen(
+            valid[frames] & more & (logit[frames] < CUT_OFF_LOGIT_SHARE * median)
+        )
     return whole if whole.any() else valid
 
 

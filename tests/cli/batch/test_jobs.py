@@ -67,6 +67,22 @@ def test_top_level_of_toml_serves_all_jobs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "given", "shown"),
+    [
+        ("reenact", {"source": "a"}, "driving"),
+        ("receive", {}, "stream"),
+        ("speak", {"face": "a"}, "audio"),
+    ],
+)
+def test_an_argument_has_the_name_that_the_help_shows(
+    command: str, given: dict[str, Any], shown: str, tmp_path: Path
+) -> None:
+    job = {"command": command, **given, shown: "b.x", "output": "c.mp4"}
+    (found,) = read(tmp_path, "jobs.jsonl", json.dumps(job))
+    assert found.argv[-1] == "b.x"
+
+
+@pytest.mark.parametrize(
     ("job", "said"),
     [
         ({"command": "compare", "output": "b.mp4"}, "Missing argument"),
@@ -81,6 +97,7 @@ def test_top_level_of_toml_serves_all_jobs(tmp_path: Path) -> None:
         ({"command": "batch", "jobs": "a.toml"}, "'batch'"),
         ({"video": "a"}, "names no command"),
         ({"command": "reenact", "driving": "a", "output": "b.mp4"}, "but not 'source'"),
+        ({"command": "paste", "frames": "a", "output": "b.mp4"}, "but not 'crops'"),
     ],
 )
 def test_job_that_is_no_command_line(job: dict[str, Any], said: str, tmp_path: Path) -> None:

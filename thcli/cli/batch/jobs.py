@@ -186,11 +186,11 @@ def make_job(commands: Mapping[str, Any], number: int, row: dict[str, Any]) -> J
             *(word.lstrip("-").replace("-", "_") for word in parameter.opts),
         }
         is_argument = parameter.param_type_name == "argument"
-        if is_argument and parameter.metavar:  # the name that the help shows
-            keys.add(parameter.metavar.rstrip(".").lower())
+        if is_argument:
+            keys.add(_shown_name(parameter))
         given = [key for key in values if key in keys]
         if not given:
-            absent += [str(parameter.name)] if is_argument else []
+            absent += [_shown_name(parameter)] if is_argument else []
             continue
         if is_argument and absent:  # it would be taken for the absent one
             raise UsageError(f"Job {number} gives {given[0]!r}, but not {absent[0]!r}.")
@@ -208,6 +208,12 @@ def make_job(commands: Mapping[str, Any], number: int, row: dict[str, Any]) -> J
         )
     words = [*options, *(["--", *arguments] if arguments else [])]
     return _parse(commands, Job(number, str(name or f"{number} {command}"), command, tuple(words)))
+
+
+def _shown_name(argument: Any) -> str:
+    """Return the name of an argument that the help shows: "stream" of "[FACE] STREAM"."""
+    words = str(argument.metavar or argument.name).lower().split()
+    return words[-1].strip("[].")
 
 
 def _from_line(commands: Mapping[str, Any], number: int, path: str, words: Sequence[str]) -> Job:

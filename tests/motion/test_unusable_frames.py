@@ -1,0 +1,119 @@
+"""Frames whose face is missing, occluded or cut off by an edge: gaps and what holds in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.motion import synthetic_motion as synthetic
+from tests.motion.retargeting import canonical_shapes, retargeted, rows
+from thcli.core.options import MotionOptions
+from thcli.core.types import Motion
+from thcli.motion import canonical, sliders
+from thcli.motion.render_target import iterate_render_targets
+from thcli.motion.timeline import read_timeline
+
+
+@pytest.mark.parametrize("gap", [(15, 20), (15, 37), (0, 12), (48, 60)])
+def test_motion_is_continuous_over_a_gap(gap: tuple[int, int]) -> None:
+    motion = synthetic.driver(60)
+    whole = retargeted(motion, MotionOptions()).arrays["points"]
+    out = retargeted(synthetic.with_gaps(motion, gap), MotionOptions())
+    largest_step = np.abs(np.diff(whole[..., :2], axis=0)).max()
+    assert np.abs(np.diff(rows(out, "points")[..., :2], axis=0)).max() < 1.6 * largest_step
+    assert list(out.valid) == [not gap[0] <= i < gap[1] for i in range(60)]
+
+
+def test_the_weight_fades_in_long_gaps_only() -> None:
+    motion = synthetic.driver(80)
+    short = retargeted(synthetic.with_gaps(motion, (15, 25))).arrays["weight"]
+    assert np.all(short == 1)
+    long = retargeted(synthetic.with_gaps(motion, (15, 55))).arrays["weight"]
+    assert long[35] == 0 and long[14] == 1 and long[55] == 1 and np.abs(np.diff(long)).max() < 0.16
+
+
+def test_occlusion_holds_the_expression_and_not_the_pose() -> None:
+    motion = synthetic.driver(60)
+    logit = np.full(60, 28.0, np.float32)
+    logit[20:26] = 17
+    expression = rows(motion, "expression").copy()
+    expression[20:26] += 0.1 * sliders.load_slider_shapes().jaw  # as tracked under a hand
+    occluded = replace(motion, arrays={**motion.arrays, "logit": logit, "expression": expression})
+    out = retargeted(occluded, MotionOptions())
+    unoccluded = retargeted(
+        replace(motion, arrays={**motion.arrays, "logit": np.full(60, 28.0, np.float32)}),
+        MotionOptions(),
+    )
+    assert [t.driver is None for t in iterate_render_targets(out)] == [
+        18 <= i < 28 for i in range(60)
+    ]
+    assert np.all(rows(out, "weight") == 1)
+    rotations = [canonical.decompose(rows(m, "points")).rotation for m in (out, unoccluded)]
+    assert np.abs(rotations[0] - rotations[1]).max() < 1e-3
+    mouths = canonical.mouth_opening(canonical_shapes(out)[17:29])
+    assert np.all(
+        (mouths >= mouths[[0, -1]].min() - 0.01) & (mouths <= mouths[[0, -1]].max() + 0.01)
+    )
+
+
+def test_a_face_that_leaves_the_frame_does_not_turn_the_head() -> None:
+    """Landmarks of a face that is cut off turn it towards the edge."""
+    motion = synthetic.driver(60, degrees=2)
+    pose, logit = rows(motion, "pose").copy(), np.full(60, 28.0, np.float32)
+    usual = retargeted(replace(motion, arrays={**motion.arrays, "logit": logit.copy()}))
+    pose[25:31, 4] -= 0.6  # frame heights to the left: half of the face is seen
+    pose[25:31, 1] += 0.3
+    arrays = {**motion.arrays, "pose": pose}
+    inside = retargeted(replace(motion, arrays={**arrays, "logit": logit.copy()}))
+    logit[25:31] = 22.0
+    left = retargeted(replace(motion, arrays={**arrays, "logit": logit}))
+    turns = [canonical.decompose(rows(m, "points")).rotation for m in (usual, inside, left)]
+    assert np.abs(turns[1] - turns[0])[25:31].max() > 0.15
+    assert np.abs(turns[2] - turns[0])[25:31].max() < 0.05
+    assert [t.driver is None for t in iterate_render_targets(left)] == [
+        23 <= i < 33 for i in range(60)
+    ]
+
+
+def test_a_face_that_is_cut_off_all_the_time_still_moves() -> None:
+    motion = synthetic.driver(60)
+    pose = rows(motion, "pose") - np.array([0, 0, 0, 0, 0.6, 0, 0])
+    logit = np.full(60, 28.0, np.float32)
+    out = retargeted(replace(motion, arrays={**motion.arrays, "pose": pose, "logit": logit}))
+    assert all(target.driver is not None for target in iterate_render_targets(out))
+
+
+def test_targets_of_undetected_frames_have_no_driver() -> None:
+    out = retargeted(synthetic.with_gaps(synthetic.driver(20), (5, 8)))
+    targets = list(iterate_render_targets(out))
+    assert [t.driver is None for t in targets] == [5 <= i < 8 for i in range(20)]
+    assert all(
+        t.points.shape == (468, 3) and t.gaze.shape == (2, 2) and t.opening.shape == (2,)
+        for t in targets
+    )
+
+
+def in_close_up(frames: slice) -> Motion:
+    """Return a motion whose face is nearer in a shot of its own, partly beyond the frame's edge."""
+    motion = synthetic.driver(60)
+    pose, logit = rows(motion, "pose").copy(), np.full(60, 28.0, np.float32)
+    pose[frames, 4] += 0.6
+    logit[frames] = 22.0
+    cut = np.zeros(60, bool)
+    cut[[frames.start, frames.stop]] = True
+    return replace(motion, arrays={**motion.arrays, "pose": pose, "logit": logit, "cut": cut})
+
+
+def test_a_close_up_between_wide_shots_is_used() -> None:
+    timeline = read_timeline(synthetic.buffer(in_close_up(slice(20, 44))), drives=True)
+    assert timeline.valid.all()
+
+
+def test_only_a_driver_loses_the_frames_in_which_its_face_leaves() -> None:
+    motion = in_close_up(slice(25, 31))
+    left = replace(motion, arrays={**motion.arrays, "cut": np.zeros(60, bool)})
+    driver, footage = (read_timeline(synthetic.buffer(left), drives=flag) for flag in (True, False))
+    assert list(driver.valid) == [not 23 <= i < 33 for i in range(60)]
+    assert footage.valid.all()
