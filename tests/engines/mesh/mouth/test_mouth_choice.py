@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -34,20 +35,22 @@ def smiling(
 
 
 def drawn_frames(
-    option: Mouth, image: Image, mesh: Array, side: int, driver: Array | None = None
+    option: Mouth, image: Image, mesh: Array, side: int, drivers: Sequence[Array] = ()
 ) -> list[bool]:
-    """Return which of five frames are drawn with a driver of a size; without a mesh, at rest."""
+    """Return which frames are drawn with a driver of a size; without meshes, five at rest."""
     engine = load(
         RunOptions(), ReenactOptions(mouth=option, mesh=MeshOptions(matte="off", patches="off"))
     )
-    driver = faces.centred_mesh(side, side) if driver is None else driver
-    frames = [Frame(faces.render_face(driver, side, side), i, Fraction(1, 25), i) for i in range(5)]
-    motion = MotionBuffer(
-        engine.observe(frames, [faces.make_face(driver, faces.iris_points(driver))] * 5)
-    )
+    drivers = drivers or [faces.centred_mesh(side, side)] * 5
+    frames = [
+        Frame(faces.render_face(driver, side, side), i, Fraction(1, 25), i)
+        for i, driver in enumerate(drivers)
+    ]
+    observed = [faces.make_face(driver, faces.iris_points(driver)) for driver in drivers]
+    motion = MotionBuffer(engine.observe(frames, observed))
     source = engine.encode_source(image, faces.make_face(mesh, faces.iris_points(mesh)))
     moved = engine.retarget(source, motion, MotionOptions())
-    windows = [moved.window(0, 2), moved.window(2, 5)]
+    windows = [moved.window(0, 2), moved.window(2, len(moved))]
     return [target.drawn_mouth for window in windows for target in iterate_render_targets(window)]
 
 
@@ -72,13 +75,24 @@ def test_a_source_whose_mouth_is_wide_open_does_not_stretch_the_drivers() -> Non
 
 def test_a_driver_that_is_the_sources_own_clip_shows_its_own_teeth() -> None:
     image, mesh = smiling(TEETH)
-    assert drawn_frames("auto", image, mesh, 256, mesh) == [False] * 5
-    assert drawn_frames("auto", image, mesh, 128, (mesh + 0.5) / 2 - 0.5) == [True] * 5  # too small
+    assert drawn_frames("auto", image, mesh, 256, [mesh] * 5) == [False] * 5
+    small = (mesh + 0.5) / 2 - 0.5
+    assert drawn_frames("auto", image, mesh, 128, [small] * 5) == [True] * 5
 
 
 @pytest.mark.parametrize(("yaw", "is_drawn"), [(-36.0, False), (-48.0, True), (48.0, True)])
 def test_half_a_mouth_of_a_profile_is_drawn(yaw: float, *, is_drawn: bool) -> None:
     assert drawn_frames("auto", *smiling(CAVITY, yaw=yaw), 256) == [is_drawn] * 5
+
+
+@pytest.mark.parametrize(("yaws", "is_drawn"), [((40,) * 3 + (0,) * 2, True), ((40, 0) * 2, False)])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_driver_that_is_mostly_seen_from_the_side_lends_no_mouth(
+    yaws: tuple[float, ...], side: int, *, is_drawn: bool
+) -> None:
+    base = faces.make_source()
+    drivers = [faces.make_target(base, turn=(0, side * yaw, 0)).points for yaw in yaws]
+    assert drawn_frames("auto", *smiling(CAVITY), 256, drivers) == [is_drawn] * len(yaws)
 
 
 def test_a_mouth_that_is_chosen_to_be_drawn_is_the_synthetic_one() -> None:

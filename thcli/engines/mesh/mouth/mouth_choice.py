@@ -2,7 +2,7 @@
 
 A driver's mouth of few pixels is a blur in a large picture, a source that shows its teeth has
 better ones of its own, one whose mouth is wide open would stretch the driver's teeth, and a profile
-squeezes them into half a mouth.
+squeezes them into half a mouth. A driver seen from the side shows lips in place of its teeth.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ MEASURED = 48  # frames of the driver whose mouth is measured, at most
 LEAST_GAP = 0.05  # gap / width of a source whose teeth are seen
 WIDE_GAP = 0.35  # gap / width from which a source's mouth is wide open: its motion is added to that
 LEAST_TEETH, LEAST_SHOWN = 0.3, 0.5  # share of the pixels between its lips; and of an inside at all
+LARGEST_YAW = np.radians(30.0)  # of the driver, median: beyond it half of its mouth is a lip
 TOOTH_LIGHT = 0.6  # over the skin's, of a tooth in the shade of the lip
 ACROSS = np.linspace(0.25, 0.75, 31, dtype=np.float32)
 DOWN = np.linspace(0.15, 0.85, 15, dtype=np.float32)
@@ -51,6 +52,8 @@ def suits_driver_mouth(
     yaw = abs(float(rotvec_from_matrix(canonical.decompose(source.mesh).rotation)[1]))
     if yaw > np.mean(PROFILE_RANGE) or lips.gap > WIDE_GAP or shows_teeth(source):
         return False
+    if driver_yaw(timeline) > LARGEST_YAW:
+        return False
     return driver_width(driving, timeline) >= LEAST_WIDTH * lips.width
 
 
@@ -62,6 +65,12 @@ def driver_width(driving: MotionStore, timeline: Timeline) -> float:
     chosen = seen[np.linspace(0, len(seen) - 1, min(MEASURED, len(seen))).astype(int)]
     meshes = (rebuild_driver_meshes(driving.window(int(i), int(i) + 1))[0] for i in chosen)
     return float(np.median([opening.fit_opening(mesh, LIPS).width for mesh in meshes]))
+
+
+def driver_yaw(timeline: Timeline) -> float:
+    """Measure the median yaw of the driver to either side in radians; 0 if never seen."""
+    yaws = np.abs(timeline.pose[timeline.unoccluded, 1])
+    return float(np.median(yaws)) if len(yaws) else 0.0
 
 
 def shows_teeth(source: MeshSource) -> bool:
