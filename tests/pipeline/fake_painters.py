@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from thcli.core.options import Template
-from thcli.core.types import Array32, Face, Image
+from thcli.core.types import Array32, Face, Image, Painted
 
 
 class DarkeningPainter:
@@ -28,8 +28,8 @@ class DarkeningPainter:
 
     def paint(
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32, prepared: Array32
-    ) -> list[Image]:
-        return [self.change(crop) for crop in crops]
+    ) -> list[Painted]:
+        return [Painted(self.change(crop)) for crop in crops]
 
     def change(self, crop: Image) -> Image:
         """Change a crop (H, W, 3)."""

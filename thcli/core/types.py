@@ -144,6 +144,19 @@ class Coefficients:
 
 
 @dataclass(frozen=True, slots=True)
+class Painted:
+    """A painted crop.
+
+    image: (S, S, 3) uint8 RGB.
+    beside: (S, S) float32 0..1, where what is painted stands out beside the face, before hair or
+        background; None where nothing does.
+    """
+
+    image: Image
+    beside: Array32 | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Motion:
     """A window of T frames of a clip's motion parameters.
 

@@ -60,7 +60,7 @@ def paint(
 ) -> list[Image]:
     """Paint with the mean appearance."""
     prepared = load_painter().prepare(seen.mean(0), strengths)
-    return load_painter().paint(crops, faces, regions, prepared)
+    return [one.image for one in load_painter().paint(crops, faces, regions, prepared)]
 
 
 def measure(yaw: float = 0.0) -> Array32:

@@ -15,7 +15,7 @@ from thcli.core.errors import NoFaceError, UsageError
 from thcli.core.geometry import matrix_from_angles
 from thcli.core.options import RunOptions
 from thcli.core.protocols import Painter
-from thcli.core.types import Array32, Face, Image
+from thcli.core.types import Array32, Face, Image, Painted
 from thcli.editors.backends import PAINTERS
 from thcli.editors.drawn import tint
 from thcli.editors.drawn.hair_matte import HairMatte, hair_matte
@@ -98,7 +98,8 @@ def paint(
     look: Array32,
     strengths: dict[str, float],
 ) -> list[Image]:
-    return PAINTER.paint(crops, faces, regions, PAINTER.prepare(look, strengths))
+    painted = PAINTER.paint(crops, faces, regions, PAINTER.prepare(look, strengths))
+    return [one.image for one in painted]
 
 
 def max_change(
@@ -338,3 +339,40 @@ def test_grey_hair_gets_no_grey() -> None:
     look = PAINTER.measure_appearance([grey], [face], regions[None])[0]
     painted = paint([grey], [face], regions[None], look, {"gray_hair": 1.0})[0]
     assert (painted == grey).all()
+
+
+def wear(yaw: float, planes: Array32) -> Painted:
+    """Return a face with sunglasses and other regions than its own."""
+    crop, face, own = make_face(yaw)
+    look = PAINTER.measure_appearance([crop], [face], own[None])[0]
+    prepared = PAINTER.prepare(look, {"sunglasses": 1.0})
+    return PAINTER.paint([crop], [face], planes[None], prepared)[0]
+
+
+@pytest.mark.parametrize("name", ["background", "hair"])
+@pytest.mark.parametrize(("yaw", "corner", "way"), [(30.0, 33, -1), (-30.0, 263, 1)])
+def test_the_far_rim_stands_out_before_what_is_behind(
+    yaw: float, corner: int, way: int, name: str
+) -> None:
+    """In full, also in the strip in which the mesh reaches further than the face."""
+    crop, face, regions = make_face(yaw)
+    assert face.mesh is not None
+    other = regions[class_number("hair")] + regions[class_number("background")]
+    narrower = np.asarray(cv2.erode(1 - other, np.ones((9, 9), np.uint8)), np.float32)
+    planes = regions * narrower
+    planes[class_number(name)] += 1 - planes.sum(0)
+    painted = wear(yaw, planes)
+    assert painted.beside is not None
+    x, y = face.mesh[corner, :2].astype(int)
+    row = painted.beside[y, x::way] > 0.9  # from the far eye outwards
+    assert row.sum() > 15
+    dark = painted.image[y, x::way].mean(1) < 0.6 * crop[y, x::way].mean(1)
+    assert dark[: np.flatnonzero(row)[-1] - 3].all(), "no bright line at the outline"
+    nose = int(face.mesh[6, 0])
+    near = painted.beside[:, :nose] if way > 0 else painted.beside[:, nose:]
+    assert name == "background" or not (near > 0.5).any()
+
+
+def test_hair_hides_glasses_beside_a_face_that_looks_ahead() -> None:
+    beside = wear(0.0, make_face()[2]).beside
+    assert beside is None or not beside[region_interior("hair")].any()

@@ -11,7 +11,7 @@ import torch
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.options import EditorOptions, ReadOptions, RunOptions, Template
-from thcli.core.types import Array32, Face, Frame, Image
+from thcli.core.types import Array32, Face, Frame, Image, Painted
 from thcli.editors.shared.trajectory import Mask, Trajectory
 
 Clip = Callable[..., Path]
@@ -52,11 +52,11 @@ class GreenPainter:
         faces: Sequence[Face],
         regions: Array32,
         prepared: tuple[float, float],
-    ) -> list[Image]:
+    ) -> list[Painted]:
         strength = prepared[1]
         GreenPainter.seen += [prepared] * len(crops)
         return [
-            np.clip(crop - np.array([0, 30 * strength, 0]), 0, 255).astype(np.uint8)
+            Painted(np.clip(crop - np.array([0, 30 * strength, 0]), 0, 255).astype(np.uint8))
             for crop in crops
         ]
 

@@ -13,7 +13,7 @@ import pytest
 from thcli.core.errors import UsageError
 from thcli.core.events import Event, Listener, Warned, silent
 from thcli.core.options import EditOptions, RunOptions, Template
-from thcli.core.types import Array32, Crop, Face, Image
+from thcli.core.types import Array32, Crop, Face, Image, Painted
 from thcli.editors.edit_file import EditFile, save
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
@@ -94,8 +94,8 @@ class FakeRemover:
 
     def paint(
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32, prepared: object
-    ) -> list[Image]:
-        return [np.full_like(crop, 255) for crop in crops]
+    ) -> list[Painted]:
+        return [Painted(np.full_like(crop, 255)) for crop in crops]
 
 
 def decide(
@@ -110,7 +110,7 @@ def decide(
     mean = step.extract_features(views).averaged.mean(0)
     decided: dict[str, float] | None = step.finalize(mean, views[0], np.zeros(0, np.float32))
     for one in views:
-        ((before, after),) = step.render([one], np.zeros((1, 0), np.float32), mean, decided)
+        ((before, after, _),) = step.render([one], np.zeros((1, 0), np.float32), mean, decided)
         assert np.array_equal(before, after) is (decided is None)
     return decided
 

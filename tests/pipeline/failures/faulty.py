@@ -21,7 +21,16 @@ from tests.pipeline.fake_voices import BarVoice, JawVoice
 from thcli.core.errors import NotFiniteError
 from thcli.core.options import RefineOptions, RenderOptions, RunOptions, Template, VoiceOptions
 from thcli.core.protocols import Speech
-from thcli.core.types import Array32, Coefficients, Face, Frame, Image, Motion, Timestamps
+from thcli.core.types import (
+    Array32,
+    Coefficients,
+    Face,
+    Frame,
+    Image,
+    Motion,
+    Painted,
+    Timestamps,
+)
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.shared.networks.engine import TorchCropEngine
 from thcli.faces.parsing import CLASSES
@@ -158,12 +167,15 @@ class FaultyPainter(DarkeningPainter):
 
     def paint(
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32, prepared: Array32
-    ) -> list[Image]:
+    ) -> list[Painted]:
         FAULTS.call("paint", len(crops))
         if any([FAULTS.breaks("paint", crop) for crop in crops]):
             raise NotFiniteError
         FaultyPainter.means += [float(prepared[0])] * len(crops)
-        return [np.clip(crop - np.array([0.0, 30, 0]), 0, 255).astype(np.uint8) for crop in crops]
+        return [
+            Painted(np.clip(crop - np.array([0.0, 30, 0]), 0, 255).astype(np.uint8))
+            for crop in crops
+        ]
 
 
 class FaultyModel:

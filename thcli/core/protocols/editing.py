@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from thcli.core.options import RefineOptions
 from thcli.core.protocols.engines import CropView
 from thcli.core.protocols.faces import CropNetwork
-from thcli.core.types import Array32, Face, Image
+from thcli.core.types import Array32, Face, Image, Painted
 
 
 @runtime_checkable
@@ -196,7 +196,7 @@ class Painter(CropNetwork, Protocol):
 
     def paint(
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32, prepared: Any
-    ) -> list[Image]:
+    ) -> list[Painted]:
         """Apply attributes to crops.
 
         Args:
@@ -204,6 +204,6 @@ class Painter(CropNetwork, Protocol):
             prepared: result of `prepare`.
 
         Returns:
-            N crops (crop_size, crop_size, 3), uint8 RGB.
+            N crops of the same size.
         """
         ...

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from thcli.core.options import RunOptions, Template
-from thcli.core.types import Array32, Face, Image
+from thcli.core.types import Array32, Face, Image, Painted
 from thcli.editors.atlas import appearance, layout, sampling, tone
 from thcli.editors.atlas.directions import AtlasDirections, FaceChange, unpack_directions
 from thcli.editors.atlas.mouth import smile_amount, smile_share
@@ -102,7 +102,7 @@ class AtlasPainter:
         faces: Sequence[Face],
         regions: Array32,
         prepared: FaceChange,
-    ) -> list[Image]:
+    ) -> list[Painted]:
         """Apply a change to crops.
 
         Args:
@@ -115,7 +115,7 @@ class AtlasPainter:
             NoFaceError: for a face without a mesh.
         """
         return [
-            apply_change(crop, mesh_of(face), _visibility(region, len(crop)), prepared)
+            Painted(apply_change(crop, mesh_of(face), _visibility(region, len(crop)), prepared))
             for crop, face, region in zip(crops, faces, regions, strict=True)
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
 from thcli.editors.drawn import glasses_frame as frames
@@ -11,18 +12,22 @@ from thcli.editors.drawn.glasses_frame import FrameStyle, GlassesFrame
 from thcli.editors.drawn.lens import LensMaterial, render_lenses
 from thcli.editors.drawn.light import light_direction, sample_plane
 from thcli.editors.drawn.scene import STEP, Scene
-from thcli.faces.parsing.classes import EARS, HAIR
+from thcli.faces.parsing.classes import EARS, HAIR, class_number
 
 _FINE = 3  # samples per pixel in each direction
 _AT_EAR = 0.8  # position of the ear along a temple
 _EAR = 0.15  # half size of an ear, canonical units
 _CLEARANCE = 0.05  # depth behind the tracked surface up to which the frame is visible, canonical
 _MARGIN = 0.26  # around the frame, for its shadow, canonical units
+_RIM = 0.08  # heights of the face: as near to its outline it may not reach as far as the mesh
+_BACKGROUND = class_number("background")
+_COVERING = (*HAIR, class_number("hat"), class_number("cloth"))  # may be before glasses
+_SURE = 8.0  # inverse of the coverage from which glasses are shown beside the face in full
 
 
 def draw(
     out: Array32, scene: Scene, style: FrameStyle, glass: LensMaterial, strength: float
-) -> None:
+) -> Array32 | None:
     """Render glasses on (S, S, 3) float32 0..255, in place.
 
     Args:
@@ -31,6 +36,9 @@ def draw(
         style: of the frame.
         glass: of the lenses.
         strength: 0 for nothing, 1 for plainly visible; more makes rims thicker.
+
+    Returns:
+        (S, S) 0..1, where glasses stand out beside the face, None when all are out of the crop.
     """
     shown = min(strength / 0.6, 1.0)
     thick = float(np.clip(strength, 0.45, 2.0)) ** 0.7
@@ -38,12 +46,13 @@ def draw(
     quads, lenses = scene.to_pixels(frame.quads), scene.to_pixels(frame.lenses)
     box = _box(quads.reshape(-1, 3), scene)
     if box is None:
-        return
+        return None
     x0, y0, x1, y1 = box
     window = (slice(y0, y1), slice(x0, x1))
-    free = 1 - scene.occlusion[window]
-    rims = _surfaces(scene, frame, quads, style, box)
     blur = max(float(scene.appearance.blur[0]) * 1.05, 0.6)
+    beside, behind = _beside(scene, frame, quads, blur, box)
+    free = 1 - scene.occlusion[window] * (1 - beside * behind)
+    rims = _surfaces(scene, frame, quads, style, box)
     rims = np.asarray(cv2.GaussianBlur(rims, (0, 0), blur), np.float32)
     cover = rims[..., 3] * (free * np.float32(shown))
     transmission, reflection, lens = render_lenses(scene, lenses, glass, box, blur)
@@ -53,6 +62,10 @@ def draw(
     part *= 1 - lens_cover * (1 - transmission)
     part += lens_cover * reflection
     part += cover[..., None] * (rims[..., :3] / np.maximum(rims[..., 3:], 1e-4) - part)
+    shown_beside = np.zeros(out.shape[:2], np.float32)
+    shows = np.minimum(np.float32(_SURE) * np.maximum(cover, lens_cover[..., 0]), 1)
+    shown_beside[window] = shows * beside
+    return shown_beside
 
 
 def _box(points: Array, scene: Scene) -> tuple[int, int, int, int] | None:
@@ -60,6 +73,34 @@ def _box(points: Array, scene: Scene) -> tuple[int, int, int, int] | None:
     low = np.maximum(np.floor(points[:, :2].min(0)).astype(int) - margin, 0)
     high = np.minimum(np.ceil(points[:, :2].max(0)).astype(int) + margin, scene.side)
     return (int(low[0]), int(low[1]), int(high[0]), int(high[1])) if (high > low).all() else None
+
+
+def _beside(
+    scene: Scene, frame: GlassesFrame, quads: Array, blur: float, box: tuple[int, int, int, int]
+) -> tuple[Array32, Array32]:
+    """Return where glasses stand out beside the face, and where what the parser sees is behind.
+
+    On the far side of a turned head, background, hair, hat and cloth are behind rims and lenses.
+    The mesh may reach further than the face there, so a strip within its outline counts as beside.
+
+    Returns:
+        (h, w) 0..1: beside the face, on the front of the glasses; and background or what else is
+        behind them on the far side.
+    """
+    x0, y0, x1, y1 = box
+    front = quads[frame.along == 0].reshape(-1, 3)[:, :2] - (x0, y0)
+    corners = np.rint(16 * cv2.convexHull(front.astype(np.float32))).astype(np.int32)
+    covered = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    cv2.fillConvexPoly(covered, corners, 255, cv2.LINE_AA, 4)
+    wide = 2 * int(np.ceil(2 * blur)) + 1
+    covered = np.asarray(cv2.dilate(covered, np.ones((wide, wide), np.uint8)), np.uint8)
+    window = (slice(y0, y1), slice(x0, x1))
+    outside = np.minimum(2 * (1 - scene.inside(_RIM)[window]), 1)
+    outside *= covered.astype(np.float32) / np.float32(255)
+    far = _far(scene, np.arange(x0, x1) - x0 > front[:, 0].mean()).astype(np.float32)
+    hair = scene.region_mask(*_COVERING)[window]
+    behind = np.minimum(2 * far * (scene.region_mask(_BACKGROUND)[window] + hair), 1)
+    return outside * (1 - np.minimum(2 * (1 - far) * hair, 1)), behind
 
 
 def _surfaces(
@@ -115,9 +156,7 @@ def _visible(scene: Scene, frame: GlassesFrame, quads: Array) -> Array:
     seen = np.clip(1 - (middle[:, 2] - surface - clear) / clear, 0, 1)
     right = frame.quads[..., 0].mean(1) > frame.centres[:, 0].mean()
     temple, beyond = frame.along > 0, surface > 1e3
-    nose = -scene.pose[1][0, 2]  # sine of the turn to the image's right
-    # Hair on the far side is behind the rim.
-    far = np.clip((np.where(right, nose, -nose) - 0.05) / 0.15, 0, 1)
+    far = _far(scene, right)  # where hair is behind the rim
     bare_ears = (
         0.9 * _bare_ear(scene, middle[temple & side], frame.along[temple & side])
         for side in (right, ~right)
@@ -128,6 +167,12 @@ def _visible(scene: Scene, frame: GlassesFrame, quads: Array) -> Array:
     ear = sample_plane(scene.region_mask(*EARS), middle, scene.side) * (frame.along > _AT_EAR)
     seen *= 1 - np.clip((np.maximum(hair, ear) - 0.3) / 0.4, 0, 1)
     return np.asarray(seen * np.clip((1 - frame.along) / 0.08, 0, 1))
+
+
+def _far(scene: Scene, right: npt.NDArray[np.bool_]) -> Array:
+    """Return 0..1, how far the head turns places in the image's right half, or left, away."""
+    nose = -scene.pose[1][0, 2]  # sine of the turn to the image's right
+    return np.asarray(np.clip((np.where(right, nose, -nose) - 0.05) / 0.15, 0, 1))
 
 
 def _nearest(plane: Array32, at: Array32) -> Array32:

@@ -9,7 +9,7 @@ import numpy as np
 
 from thcli.core.errors import UsageError
 from thcli.core.options import RunOptions, Template
-from thcli.core.types import Array, Array32, Face, Image
+from thcli.core.types import Array, Array32, Face, Image, Painted
 from thcli.editors.drawn import beard, brows, glasses, glasses_frame, lens, makeup
 from thcli.editors.drawn.appearance import APPEARANCE_SIZE, Appearance, measure
 from thcli.editors.drawn.scene import Scene
@@ -102,7 +102,7 @@ class DrawnPainter:
         faces: Sequence[Face],
         regions: Array32,
         prepared: DrawnEdit,
-    ) -> list[Image]:
+    ) -> list[Painted]:
         """Return the crops with all attributes rendered.
 
         Args:
@@ -120,7 +120,7 @@ class DrawnPainter:
         ]
 
 
-def _paint(scene: Scene, edit: DrawnEdit) -> Image:
+def _paint(scene: Scene, edit: DrawnEdit) -> Painted:
     out = scene.crop.astype(np.float32)
     strengths, colours = edit.strengths, edit.colours
     dyed = None
@@ -141,15 +141,19 @@ def _paint(scene: Scene, edit: DrawnEdit) -> Image:
             colour = beard.dyed_beard(scene, colours[name]) if name in colours else None
             own = dyed if colour is None else colour
             beard.draw(out, scene, name, strengths[name], own)
+    worn: list[Array32 | None] = []
     if strengths.get("eyeglasses"):
         style = glasses_frame.READING
         if "eyeglasses" in colours:
             red, green, blue = (float(level) for level in colours["eyeglasses"] * 0.8)
             style = replace(style, colour=(red, green, blue))
-        glasses.draw(out, scene, style, lens.CLEAR, strengths["eyeglasses"])
+        worn.append(glasses.draw(out, scene, style, lens.CLEAR, strengths["eyeglasses"]))
     if strengths.get("sunglasses"):
-        glasses.draw(out, scene, glasses_frame.DARK, lens.TINTED, strengths["sunglasses"])
-    return np.asarray(np.rint(np.clip(out, 0, 255)), np.uint8)
+        dark = glasses_frame.DARK
+        worn.append(glasses.draw(out, scene, dark, lens.TINTED, strengths["sunglasses"]))
+    beside = [plane for plane in worn if plane is not None and plane.any()]
+    image = np.asarray(np.rint(np.clip(out, 0, 255)), np.uint8)
+    return Painted(image, np.maximum.reduce(beside) if beside else None)
 
 
 def _check(strengths: Mapping[str, float], colours: Mapping[str, Array]) -> None:

@@ -23,6 +23,7 @@ _OUTLINE = np.isin(ANCHORS, [21, 54, 127, 162, 234, 284, 356, 389, 454])
 _ANCHOR_WEIGHTS = np.where(_OUTLINE, 0.3, 1.0)  # outline points slide over a turning head
 _BRIDGE = np.isin(ANCHORS, [168, 6, 197, 8, 33, 133, 263, 362, 122, 351, 193, 417])
 _OCCLUDING = tuple(class_number(name) for name in ("background", "hair", "hat", "cloth"))
+_OUTLINE_RIM = 0.02  # heights of the face from its outline in which nothing occludes it
 _WINDOW, _EDGE = 4, 1e-3  # guided filter: radius in samples, variance of an edge
 _UNSURE = (0.35, 0.75)  # probability range over which a pixel becomes an occlusion
 
@@ -90,23 +91,37 @@ class Scene:
         found[self.ids < 0] = np.inf
         return found
 
-    @cached_property
-    def occlusion(self) -> Array32:
-        """Return (S, S) 0..1, where hair or an object occludes the face."""
+    def inside(self, rim: float) -> Array32:
+        """Return (S, S) 0..1: 1 inside the mesh's outline, 0 at it and outside.
+
+        rim: width of what counts as outside, in heights of the face.
+        """
+        size = (self.side, self.side)
+        soft, _ = self._inside(rim)
+        return np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+    def _inside(self, rim: float) -> tuple[Array32, tuple[int, int, int, int]]:
+        """Return `inside` as (S / STEP, S / STEP), and the outline's bounding box x, y, w, h."""
         inside = np.zeros((self.side // STEP, self.side // STEP), np.uint8)
         hull = cv2.convexHull(self.mesh[:, :2].astype(np.float32))[:, 0]
         corners = np.rint(((hull + 0.5) / STEP - 0.5) * 16).astype(np.int32)
         cv2.fillConvexPoly(inside, corners, 255, cv2.LINE_AA, 4)
-        narrow = 2 * int(0.02 * np.ptp(self.mesh[:, 1]) / STEP) + 1
+        narrow = 2 * int(rim * np.ptp(self.mesh[:, 1]) / STEP) + 1
         inner = cv2.erode(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (narrow, narrow)))
         soft = cv2.GaussianBlur(inner, (0, 0), narrow / 3).astype(np.float32) / np.float32(255)
-        other = self._probability(_OCCLUDING, inside.shape[::-1])
         x0, y0, width, height = cv2.boundingRect(inside)
+        return np.asarray(soft, np.float32), (x0, y0, width, height)
+
+    @cached_property
+    def occlusion(self) -> Array32:
+        """Return (S, S) 0..1, where hair or an object occludes the face."""
+        soft, (x0, y0, width, height) = self._inside(_OUTLINE_RIM)
+        other = self._probability(_OCCLUDING, soft.shape[::-1])
         part = (slice(y0, y0 + height), slice(x0, x0 + width))
         low, high = _UNSURE
         if float((other[part] * soft[part]).max(initial=0)) > low:
             # Strands of hair have finer edges than the parser's regions.
-            guide = cv2.resize(self.crop, inside.shape[::-1], interpolation=cv2.INTER_AREA)[part]
+            guide = cv2.resize(self.crop, soft.shape[::-1], interpolation=cv2.INTER_AREA)[part]
             guide = guide.astype(np.float32) / np.float32(255)
             other[part] = guided_filter(guide, other[part], _WINDOW, _EDGE)
         hidden = np.clip((other - np.float32(low)) / np.float32(high - low), 0, 1) * soft

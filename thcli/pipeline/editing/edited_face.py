@@ -26,7 +26,7 @@ from thcli.pipeline.editing.face_in_frame import REGIONS, FaceInFrame, paste_ste
 from thcli.pipeline.editing.repeated_frames import RepeatedFrames
 from thcli.pipeline.editing.skin_motion import SkinMotion, move_mesh
 from thcli.pipeline.editing.smoothed_meshes import SmoothedMeshes
-from thcli.pipeline.editing.steps import EditStep, FaceFeatures, FaceView
+from thcli.pipeline.editing.steps import EditStep, FaceFeatures, FaceView, Rendered
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, write_crop_track
 from thcli.pipeline.observe.mask_log import MaskLog
@@ -309,7 +309,7 @@ class EditedFace:
 
     def _render(
         self, index: int, views: list[FaceView], first: int, measured: list[FaceView] | None
-    ) -> list[tuple[Pixels, Pixels] | None]:
+    ) -> list[Rendered | None]:
         """Render crops before and after a step, None where it failed.
 
         first: number of the first frame with the face.
@@ -319,12 +319,12 @@ class EditedFace:
         features = log.rows(first, len(views))
         shared, per_frame = features.shared, features.per_frame
 
-        def render(part: slice) -> list[tuple[Pixels, Pixels]]:
+        def render(part: slice) -> list[Rendered]:
             require_finite(shared[part], per_frame[part])
             if measured is None:
                 parameters = self._parameters[index]
                 return list(step.render(views[part], per_frame[part], log.mean, parameters))
-            out: list[tuple[Pixels, Pixels]] = []
+            out: list[Rendered] = []
             for view, unedited, kept, own in zip(
                 views[part], measured[part], shared[part], per_frame[part], strict=True
             ):

@@ -28,7 +28,7 @@ from thcli.faces.parsing.classes import (
 )
 from thcli.faces.parsing.crops import Regions
 from thcli.pipeline.editing.lost_detail import replace_lost_detail
-from thcli.pipeline.editing.steps import EditStep, FaceView
+from thcli.pipeline.editing.steps import EditStep, FaceView, Rendered
 from thcli.pipeline.observe.crop_track import TrackedCrop
 from thcli.pipeline.observe.mask_log import MaskEvidence
 from thcli.pipeline.observe.region_stream import ParsedFaces
@@ -127,7 +127,7 @@ def paste_step(
     step: EditStep,
     requested: EditRegion,
     ops: PixelOps,
-    work: tuple[Pixels, FaceInFrame, FaceView, tuple[Pixels, Pixels] | None, Array32],
+    work: tuple[Pixels, FaceInFrame, FaceView, Rendered | None, Array32],
 ) -> Pixels:
     """Paste the change of one step, or its whole crop with soft edges, into a frame.
 
@@ -141,7 +141,7 @@ def paste_step(
     frame, in_frame, view, rendered, occlusion_mask = work
     if rendered is None:
         return frame
-    before, after = rendered
+    before, after, beside = rendered
     if step.whole_crop and requested == "auto":
         return paste(frame, after, view.placement, options=CHANGE_ONLY, ops=ops)
     target = view.placement
@@ -151,6 +151,8 @@ def paste_step(
     if step.whole_crop:
         context = PasteContext(occlusion_mask=occluded)
         return paste(frame, after, target, mask, context=context, options=CHANGE_ONLY, ops=ops)
+    if beside is not None and requested == "auto":
+        mask, occluded = np.maximum(mask, beside), occluded * (1 - beside)
     changed = paste_change(frame, before, after, target, mask, occlusion_mask=occluded, ops=ops)
     if step.name != REMOVERS:
         return changed

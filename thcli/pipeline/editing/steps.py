@@ -88,6 +88,18 @@ class FaceFeatures:
     averaged: Array32
 
 
+class Rendered(NamedTuple):
+    """A crop before and after a step.
+
+    before, after: (S, S, 3) uint8.
+    beside: as in `Painted`.
+    """
+
+    before: Image
+    after: Image
+    beside: Array32 | None = None
+
+
 class EditStep(Protocol):
     """One editor or painter of an edit."""
 
@@ -135,7 +147,7 @@ class EditStep(Protocol):
 
     def render(
         self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Any
-    ) -> list[tuple[Image, Image]]:
+    ) -> list[Rendered]:
         """Render N crops before and after the edit in pass 2.
 
         Args:
@@ -145,7 +157,7 @@ class EditStep(Protocol):
             parameters: result of `finalize`.
 
         Returns:
-            N pairs of (S, S, 3) uint8 crops.
+            N crops.
         """
         ...
 
@@ -223,7 +235,7 @@ class EditorStep:
         per_frame: Array32,
         mean: Array32,
         parameters: EditedIdentity,
-    ) -> list[tuple[Image, Image]]:
+    ) -> list[Rendered]:
         """Decode each crop with the identity before and after the edit."""
         images, editor = [view.image for view in views], self.editor
         before, latents = images, None
@@ -235,7 +247,7 @@ class EditorStep:
             after = self.recombination.decode(editor, images, seconds, encoded, *parameters)
         else:
             after = editor.decode(latents, parameters.identity, per_frame)
-        return list(zip(before, after, strict=True))
+        return [Rendered(*pair) for pair in zip(before, after, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,17 +301,18 @@ class PainterStep:
 
     def render(
         self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Any
-    ) -> list[tuple[Image, Image]]:
+    ) -> list[Rendered]:
         """Paint the attributes on each crop."""
         if parameters is None:
-            return [(view.image, view.image) for view in views]
+            return [Rendered(view.image, view.image) for view in views]
 
-        def paint(view: FaceView) -> tuple[Image, Image]:
+        def paint(view: FaceView) -> Rendered:
             planes = view.planes()[None]
-            (after,) = self.painter.paint([view.image], [view.face], planes, parameters)
+            (painted,) = self.painter.paint([view.image], [view.face], planes, parameters)
+            after = painted.image
             if not self.coloured:
                 after = keep_monochrome(view.image, after)
-            return view.image, after
+            return Rendered(view.image, after, painted.beside)
 
         return self._each(paint, views)
 

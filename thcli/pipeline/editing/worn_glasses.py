@@ -11,9 +11,9 @@ from thcli.core.errors import UsageError
 from thcli.core.events import Listener, Warned
 from thcli.core.options import EditRegion, TemplateOptions
 from thcli.core.stream import ordered_map
-from thcli.core.types import Array32, Image
+from thcli.core.types import Array32
 from thcli.faces.parsing.classes import FACE, GLASSES, group_probability
-from thcli.pipeline.editing.steps import FaceFeatures, FaceView, PainterStep
+from thcli.pipeline.editing.steps import FaceFeatures, FaceView, PainterStep, Rendered
 
 # Mean share of glasses in the face, over the parsed frames, of which a face wears some; bare faces
 # have none.
@@ -101,7 +101,7 @@ class WornGlassesStep:
 
     def render(
         self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Any
-    ) -> list[tuple[Image, Image]]:
+    ) -> list[Rendered]:
         """See `EditStep`."""
         return self._painter.render(views, per_frame, _appearance(mean), parameters)
 

@@ -88,7 +88,7 @@ def painter(logit: float = 9.0) -> RemoverPainter:
 def remove(crop: Image, face: Face, regions: Array32, strengths: dict[str, float]) -> Image:
     one = painter()
     seen = one.measure_appearance([crop], [face], regions[None])[0]
-    return one.paint([crop], [face], regions[None], one.prepare(seen, strengths))[0]
+    return one.paint([crop], [face], regions[None], one.prepare(seen, strengths))[0].image
 
 
 def test_it_is_a_painter() -> None:
@@ -205,7 +205,7 @@ def test_the_batch_changes_nothing() -> None:
     together = one.paint(crops, meshes, regions, prepared)
     for n in range(3):
         alone = one.paint([crops[n]], [meshes[n]], regions[n : n + 1], prepared)[0]
-        assert (alone == together[n]).all()
+        assert (alone.image == together[n].image).all()
         assert np.array_equal(
             one.measure_appearance([crops[n]], [meshes[n]], regions[n : n + 1])[0], seen[n]
         )
@@ -284,7 +284,7 @@ def test_make_up_comes_off_with_the_detail_of_the_skin() -> None:
     assert prepared is not None and not prepared.solid.any()
     assert face.mesh is not None
     x, y = face.mesh[[50, 13], :2].astype(int).T  # a cheek, the seam of the lips
-    out = one.paint([crop], [face], regions[None], prepared)[0].astype(float)
+    out = one.paint([crop], [face], regions[None], prepared)[0].image.astype(float)
     cheek = slice(y[0] - 8, y[0] + 8), slice(x[0] - 8, x[0] + 8)
     factor = (out[cheek][..., 0] + 15.3) / (crop[cheek][..., 0] + 15.3)
     assert abs(factor.mean() - np.exp(0.2)) < 0.02 and factor.std() < 0.01

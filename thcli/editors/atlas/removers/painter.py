@@ -19,7 +19,7 @@ from torch import Tensor
 from thcli.core.device import prepare_device
 from thcli.core.errors import UsageError
 from thcli.core.options import RemoverNetwork, RunOptions, Template
-from thcli.core.types import Array32, Face, Image
+from thcli.core.types import Array32, Face, Image, Painted
 from thcli.editors.atlas import tone
 from thcli.editors.atlas.removers.apply import Removal, apply_removal
 from thcli.editors.atlas.removers.loading import split_tensors
@@ -183,7 +183,7 @@ class RemoverPainter:
         faces: Sequence[Face],
         regions: Array32,
         prepared: Removal | None,
-    ) -> list[Image]:
+    ) -> list[Painted]:
         """Apply a removal to crops.
 
         Args:
@@ -196,9 +196,9 @@ class RemoverPainter:
             NoFaceError: for a face without a mesh.
         """
         if prepared is None:
-            return list(crops)
+            return [Painted(crop) for crop in crops]
         return [
-            apply_removal(crop, mesh_of(face), _seen(planes), prepared)
+            Painted(apply_removal(crop, mesh_of(face), _seen(planes), prepared))
             for crop, face, planes in zip(crops, faces, regions, strict=True)
         ]
 
