@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -55,18 +54,6 @@ def read_frames(path: Path, hdr: str = "keep") -> list[Frame]:
         return list(frames)
 
 
-def write_tone(path: Path) -> Path:
-    """Write a second of a tone."""
-    samples = (np.sin(np.arange(16000) * 0.17) * 9000).astype(np.int16)
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("pcm_s16le", rate=16000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(samples[None], "s16", "mono")
-        frame.sample_rate, frame.pts = 16000, 0
-        out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
-
-
 @pytest.mark.parametrize("kind", COLOURS)
 @pytest.mark.parametrize(
     "words",
@@ -87,7 +74,7 @@ def test_a_change_has_the_light_of_the_tone_mapped_one(
     names = {
         "VIDEO": video,
         "DRIVER": clip("six.mp4", 6),
-        "TONE": write_tone(tmp_path / "tone.wav"),
+        "TONE": clip("sound.mp4", 25, tone=True),
     }
     argv = to_argv(*(names.get(word, word) for word in words.split()), "-q --codec ffv1")
     out, mapped_out = tmp_path / "out.mkv", tmp_path / "mapped.mkv"
