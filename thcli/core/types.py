@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,17 @@ AnyArray = npt.NDArray[np.generic]
 Timestamps = npt.NDArray[np.int64]  # (T,) in units of a time base
 
 
+class Signal(Protocol):
+    """The signal of a file's frame whose pixels are converted for networks (`media.read`)."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+
+    def restore(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the signal of the frame after a change of its pixels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """An upright RGB frame of a stream with its time stamp.
@@ -30,6 +42,7 @@ class Frame:
     time_base: seconds.
     index: 0, 1, 2 … in the order of decoding.
     duration: in units of time_base, 0 when the stream does not say.
+    signal: of the file, where `pixels` are tone-mapped and what is written is not; else None.
     """
 
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -37,6 +50,16 @@ class Frame:
     time_base: Fraction
     index: int
     duration: int = 0
+    signal: Signal | None = None
+
+    def to_signal(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return this frame's changed pixels as they are written: in the signal of the file."""
+        return pixels if self.signal is None else self.signal.restore(pixels)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the frame holds."""
+        return self.pixels.nbytes + (0 if self.signal is None else self.signal.nbytes)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -24,10 +24,10 @@ from thcli.media.info import Colour
 Samples = np.ndarray[Any, Any]
 
 SDR = Colour(matrix=1, range=1, primaries=1, transfer=1)
-_PEAK, _WHITE = 1000.0, 203.0  # cd/m2
-_PQ, _HLG, _LINEAR = 16, 18, 8
-_GAMMA = 2.4  # of BT.1886
-_SYSTEM_GAMMA = 1.2  # of HLG at 1,000 cd/m2
+PEAK, WHITE = 1000.0, 203.0  # cd/m2
+PQ, HLG, _LINEAR = 16, 18, 8
+ENCODING_GAMMA = 2.4  # of BT.1886
+SYSTEM_GAMMA = 1.2  # of HLG at 1,000 cd/m2
 _STEPS = 65536
 _ROW_BLOCK = 64  # rows per block: its floats stay in the processor's cache
 # chromaticity of red, green, blue and white by code point of the primaries (ISO/IEC 23091-2)
@@ -67,10 +67,16 @@ def hlg_scene(signal: Array) -> Array:
     return np.asarray(np.where(signal <= 0.5, low, high))
 
 
+def hlg_signal(scene: Array) -> Array:
+    """Return the HLG signal 0..1 of scene light 0..1 (BT.2100, OETF)."""
+    high = _HLG_A * np.log(np.maximum(12 * scene - _HLG_B, 1e-9)) + _HLG_C
+    return np.asarray(np.where(scene <= 1 / 12, np.sqrt(3 * scene), high))
+
+
 def roll_off(light: Array) -> Array:
     """Map display light of 0..1000 cd/m2 to 0..203 cd/m2 (BT.2390-10 section 5.4.1, black at 0)."""
-    top = float(pq_signal(np.array(_PEAK)))
-    largest = float(pq_signal(np.array(_WHITE))) / top
+    top = float(pq_signal(np.array(PEAK)))
+    largest = float(pq_signal(np.array(WHITE))) / top
     knee = 1.5 * largest - 0.5
     e1 = np.clip(pq_signal(light) / top, 0, 1)
     t = (e1 - knee) / (1 - knee)
@@ -80,6 +86,17 @@ def roll_off(light: Array) -> Array:
         + (-2 * t**3 + 3 * t**2) * largest
     )
     return pq_light(np.where(e1 < knee, e1, curve) * top)
+
+
+def source_primaries(colour: Colour) -> int:
+    """Return the code point of a stream's primaries; HDR without them is BT.2020."""
+    return 9 if colour.primaries == 2 and colour.is_hdr else colour.primaries
+
+
+def luma_weights(primaries: int) -> Array32:
+    """Return the luminance of red, green and blue, (3,); unknown primaries count as BT.709."""
+    known = primaries if primaries in _PRIMARIES else 1
+    return np.asarray(_xyz_from_rgb(known)[1], np.float32)
 
 
 def bt709_from_primaries(primaries: int) -> Array:
@@ -106,11 +123,9 @@ class ToneMapper:
     def __init__(self, colour: Colour, device: str = "cpu") -> None:
         self._cuda = None if device == "cpu" else _cuda_device(device)
         self._transfer = colour.transfer
-        hdr = colour.primaries == 2 and colour.is_hdr  # HDR without primaries is BT.2020
-        primaries = 9 if hdr else colour.primaries
+        primaries = source_primaries(colour)
         self._matrix = bt709_from_primaries(primaries).astype(np.float32)
-        luma = _xyz_from_rgb(primaries if primaries in _PRIMARIES else 1)[1]
-        self._luma = luma.astype(np.float32)
+        self._luma = luma_weights(primaries)
         self._tables: dict[Any, dict[str, Any]] = {}
 
     def __call__(self, pixels: Samples) -> Image:
@@ -149,10 +164,10 @@ class ToneMapper:
         tables = self._tables_on(device)
         host = torch.from_numpy(np.ascontiguousarray(codes).view(np.int16))
         light = pick(tables["light"], host.to(device).int() & 0xFFFF)
-        if self._transfer == _HLG:
+        if self._transfer == HLG:
             luminance = (light * tables["luma"]).sum(-1, keepdim=True)
-            light = light * luminance.clamp(min=1e-9) ** (_SYSTEM_GAMMA - 1)
-        if self._transfer in (_PQ, _HLG):
+            light = light * luminance.clamp(min=1e-9) ** (SYSTEM_GAMMA - 1)
+        if self._transfer in (PQ, HLG):
             largest = light.amax(-1, keepdim=True).clamp(max=1)
             light = light * pick(tables["gain"], row(largest))
         linear = (light @ tables["matrix"].T).clamp(0, 1)
@@ -177,11 +192,11 @@ class ToneMapper:
 
     def _map_rows(self, codes: Samples) -> Image:
         light = _light_table(self._transfer)[codes]
-        if self._transfer == _HLG:
+        if self._transfer == HLG:
             luminance = cv2.transform(light, self._luma[None])
-            gain = np.power(np.maximum(luminance, 1e-9), _SYSTEM_GAMMA - 1)
+            gain = np.power(np.maximum(luminance, 1e-9), SYSTEM_GAMMA - 1)
             light = light * gain.reshape(*light.shape[:2], 1)
-        if self._transfer in (_PQ, _HLG):
+        if self._transfer in (PQ, HLG):
             largest = np.minimum(light.max(2), 1)
             light = light * _gain_table()[_index(np.asarray(largest, np.float32))][..., None]
         linear = np.clip(cv2.transform(light, self._matrix), 0, 1).astype(np.float32, copy=False)
@@ -203,12 +218,12 @@ def _index(linear: Array32) -> Samples:
 def _light_table(transfer: int) -> Array32:
     """Return light by 16-bit code: of PQ and HLG 1 is the peak, of others the white."""
     signal = np.linspace(0, 1, _STEPS)
-    if transfer == _PQ:
-        light = np.minimum(pq_light(signal) / _PEAK, 1)
-    elif transfer == _HLG:
+    if transfer == PQ:
+        light = np.minimum(pq_light(signal) / PEAK, 1)
+    elif transfer == HLG:
         light = hlg_scene(signal)
     else:
-        light = signal if transfer == _LINEAR else signal**_GAMMA
+        light = signal if transfer == _LINEAR else signal**ENCODING_GAMMA
     return np.asarray(light, np.float32)
 
 
@@ -217,10 +232,12 @@ def _gain_table() -> Array32:
     """Return the factor that turns light, 1 at 1,000 cd/m2, into light that is 1 at 203 cd/m2."""
     light = np.linspace(0, 1, _STEPS) ** 2
     light[0] = light[1]
-    return np.asarray(roll_off(light * _PEAK) / _WHITE / light, np.float32)
+    return np.asarray(roll_off(light * PEAK) / WHITE / light, np.float32)
 
 
 @cache
 def _signal_table() -> Image:
     """Return the BT.1886 signal of linear light."""
-    return np.asarray(np.rint(255 * (np.linspace(0, 1, _STEPS) ** 2) ** (1 / _GAMMA)), np.uint8)
+    return np.asarray(
+        np.rint(255 * (np.linspace(0, 1, _STEPS) ** 2) ** (1 / ENCODING_GAMMA)), np.uint8
+    )

@@ -139,7 +139,7 @@ def _write(
     with writer as out, job.stage("edit", info.frames, out.done) as step:
         counter = FrameCounter(out.done)
         for frame, pixels in edit_frames(edited_faces, info, out.done, options, job):
-            out.write(pixels, frame.pts, frame.duration)
+            out.write(frame.to_signal(pixels), frame.pts, frame.duration)
             succeeded = frame.index not in job.failed_frames
             counter.add(frame.pts, frame.duration, frame.time_base, succeeded=succeeded)
             step()

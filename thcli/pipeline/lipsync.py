@@ -121,7 +121,7 @@ def lip_sync(
         )
         with media.write(target, info.size, info, output_options, write_plan, on=on) as out:
             frames_from = post_processor.refine(frames_from, total, None, job)
-            counter = post_processor.write(frames_from, total, out, info.size, job)
+            counter = post_processor.write(frames_from, total, out, info.size, job, of_video=True)
         return job.report(
             target,
             counter,

@@ -120,7 +120,7 @@ def reenact_video(
     output_options = swap_audio_roles(options.output, driver)
     with media.write(target, size, info, output_options, plan, on=job.on) as out:
         refined_from = post_processor.refine(render_from, len(motion), None, job)
-        counter = post_processor.write(refined_from, len(motion), out, size, job)
+        counter = post_processor.write(refined_from, len(motion), out, size, job, of_video=True)
     inputs = [source] if driver.kind == "motion" else [source, driver.path]
     comparison = CompareOptions(read=options.read, output=options.output)
     write_comparison(options.compare, inputs, target, comparison, job.on)

@@ -123,7 +123,7 @@ def refine(
                 for frame, pixels in refine_pass.frames(footage, subjects, out.done, job):
                     succeeded = frame.index not in job.failed_frames
                     counter.add(frame.pts, frame.duration, frame.time_base, succeeded=succeeded)
-                    out.write(pixels, frame.pts, frame.duration)
+                    out.write(frame.to_signal(pixels), frame.pts, frame.duration)
                     step()
         return job.report(
             target,

@@ -79,11 +79,13 @@ class Reader:
         ahead: int,
         device: str,
         on: Listener,
+        *,
+        tone_mapped: bool,
     ) -> None:
         self._stack = ExitStack()
         self._options, self._limit = options, PixelLimit.of(options)
         self._background = parse_background(background)
-        self._ahead, self._device = ahead, device
+        self._ahead, self._device, self._tone_mapped = ahead, device, tone_mapped
         self._on = on
         self._defects = DamageCounter()
         self._frames: Generator[Frame, None, None] | None = None
@@ -118,6 +120,8 @@ class Reader:
             self._frames.close()
         width, height = self.info.size
         size = width * height * 3 * (2 if self.info.bit_depth > 8 else 1)
+        if self._tone_mapped and self.info.colour.is_hdr:
+            size += width * height * 3
         depth = max(2, min(self._ahead, _MAX_BYTES // max(1, size)))
         self._defects = DamageCounter()
         self._frames = self._watched(prefetch(self._decoded(), depth))
@@ -129,7 +133,9 @@ class Reader:
             return self._in_range(read_folder(info.path, info, background, self._limit))
         if is_image(info.path):
             return self._in_range(read_image_frames(info.path, info, background, self._limit))
-        return decode(info.path, info, self._options, self._defects, background, self._device)
+        options, defects, device = self._options, self._defects, self._device
+        mapped = self._tone_mapped
+        return decode(info.path, info, options, defects, background, device, tone_mapped=mapped)
 
     def _in_range(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         start = exact_seconds(self._options.start)
@@ -167,6 +173,7 @@ def read(
     ahead: int = 16,
     device: str = "cpu",
     on: Listener = silent,
+    tone_mapped: bool = False,
 ) -> Reader:
     """Open the frames of a video, an image, an animation, a folder of images, or standard input.
 
@@ -178,14 +185,16 @@ def read(
         options: range, largest size and decoder threads.
         background: colour under transparent pixels.
         ahead: most frames decoded in advance, fewer when they are large.
-        device: a --device value, where --hdr tonemap computes.
+        device: a --device value, where tones are mapped.
         on: receives warnings on HDR, damage and changes of size.
+        tone_mapped: give HDR frames that --hdr keeps tone-mapped to BT.709, 8 bits, as networks
+            need them; `Frame.to_signal` returns what is written after a change.
 
     Raises:
         MediaError: the input cannot be read, is too large or has no video stream.
         UsageError: the range begins after the end; raised by the iteration.
     """
-    return Reader(path, options, background, ahead, device, on)
+    return Reader(path, options, background, ahead, device, on, tone_mapped=tone_mapped)
 
 
 def read_image(path: str | Path, background: str = "white", options: ReadOptions = _WHOLE) -> Image:
@@ -207,7 +216,7 @@ def read_image(path: str | Path, background: str = "white", options: ReadOptions
         raise MediaError(f"{path} is a folder, not an image.", "Give one of the images in it.")
     if is_image(path):
         return load_image(path, background, PixelLimit.of(options))
-    with read(path, options.whole, background=background, ahead=2) as frames:
+    with read(path, options.whole, background=background, ahead=2, tone_mapped=True) as frames:
         pixels = next(iter(frames)).pixels
     return to_uint8(pixels)
 

@@ -24,6 +24,7 @@ from thcli.media.reading.container import open_input, require_video_stream
 from thcli.media.reading.deinterlace import deinterlaced
 from thcli.media.reading.pixel_limit import PixelLimit
 from thcli.media.tone_mapping import ToneMapper
+from thcli.media.tone_restoring import KeptSignal, ToneRestorer
 
 _MAX_FAILURES = 100  # consecutive read errors after which the rest of the file is given up
 _THREADED_PIXELS = 1_000_000  # smallest frame for which decoder threads are faster
@@ -53,6 +54,8 @@ def decode(
     defects: DamageCounter,
     background: tuple[int, int, int] = (0, 0, 0),
     device: str = "cpu",
+    *,
+    tone_mapped: bool = False,
 ) -> Iterator[Frame]:
     """Yield the frames of a range as upright RGB.
 
@@ -63,7 +66,8 @@ def decode(
             decoder threads.
         defects: incremented for defects.
         background: RGB under transparent pixels.
-        device: a --device value, for --hdr tonemap.
+        device: a --device value, for tone mapping.
+        tone_mapped: see `media.read`.
 
     Raises:
         MediaError: no frame can be decoded, or a frame is too large.
@@ -76,9 +80,11 @@ def decode(
         stream = require_video_stream(container, path)
         threads = _set_threads(stream, options.threads)
         to_rgb = ToRGB(info.mapped_from or info.colour, background)
-        tone_mapper = None
+        tone_mapper, restorer = None, None
         if info.mapped_from is not None:
             tone_mapper = ToneMapper(info.mapped_from, device)
+        elif tone_mapped and info.colour.is_hdr:
+            tone_mapper, restorer = ToneMapper(info.colour, device), ToneRestorer(info.colour)
         coded = info.size[::-1] if swaps_sides(info.orientation) else info.size
         timestamps = TimestampRepair(info.time_base, info.rate)
         durations = FrameDurations(info, bool(stream.codec_context.has_b_frames))
@@ -97,10 +103,12 @@ def decode(
             fits = (frame.width, frame.height) == coded
             defects.rescaled += not fits
             pixels = to_rgb(frame, None if fits else coded)
+            codes = pixels = rotate_upright(pixels, info.orientation)
             if tone_mapper is not None:
                 pixels = tone_mapper(pixels)
-            pixels = rotate_upright(pixels, info.orientation)
-            yield Frame(pixels, pts, info.time_base, index, durations.of(frame, pts, index))
+            signal = None if restorer is None else KeptSignal(codes, pixels, restorer)
+            duration = durations.of(frame, pts, index)
+            yield Frame(pixels, pts, info.time_base, index, duration, signal)
             index += 1
     if not decoded and first is None:
         raise to_media_error(path, MediaError("no frame can be decoded"))

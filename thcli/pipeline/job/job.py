@@ -232,11 +232,14 @@ class Job:
 
     @contextmanager
     def frames(self, path: Path, span: ReadOptions) -> Iterator[Iterator[Frame]]:
-        """Open the frames of an input that several passes may read.
+        """Open the frames of an input that several passes may read, HDR tone-mapped.
+
+        What is written goes through `Frame.to_signal`.
 
         Raises MediaError when a pass reads fewer or more of them than an earlier one.
         """
-        with media.read(path, span, device=self.device, on=self.on) as reader:
+        device, on = self.device, self.on
+        with media.read(path, span, device=device, on=on, tone_mapped=True) as reader:
             yield self._pass_lengths.check(path, span, reader)
 
     def fingerprint(self, *others: Path) -> str:

@@ -107,7 +107,7 @@ def replayable_render(
         if begin >= total:
             return  # to ask for no frames would decode, or even render, all of them
         for index, item in enumerate(render_from(begin), begin):
-            size = item.image.nbytes + (0 if item.driving is None else item.driving.pixels.nbytes)
+            size = item.image.nbytes + (0 if item.driving is None else item.driving.nbytes)
             if index == len(kept) and size <= room:
                 kept.append(item)
                 room -= size

@@ -172,7 +172,7 @@ def read_reference_image(path: str, face_finder: FaceFinder, read: ReadOptions) 
             refined = tuple(face_finder.refine_landmarks(image, face) for face in faces)
             return ReferenceImage(path, image, refined)
     else:
-        with media.read(path, read.whole) as frames:
+        with media.read(path, read.whole, tone_mapped=True) as frames:
             for frame in frames:
                 image = to_uint8(frame.pixels)
                 faces = face_finder.find(image)

@@ -59,7 +59,7 @@ class Background:
             self._image = scale_to_cover(media.read_image(background, options=read), size)
         else:
             self._video = StreamSynchroniser(
-                self._stack.enter_context(media.read(background, read.whole))
+                self._stack.enter_context(media.read(background, read.whole, tone_mapped=True))
             )
 
     def __enter__(self) -> Self:

@@ -163,6 +163,8 @@ class PostProcessor:
         out: media.Writer,
         size: tuple[int, int],
         job: Job,
+        *,
+        of_video: bool = False,
     ) -> FrameCounter:
         """Replace the background and write every frame that an earlier run has not written.
 
@@ -172,6 +174,7 @@ class PostProcessor:
             out: the open output.
             size: (width, height) of the frames in pixels.
             job: reports progress.
+            of_video: the frames are those of a source video, whose signal they are written in.
 
         Raises:
             OutputError: the output cannot be written.
@@ -183,6 +186,8 @@ class PostProcessor:
             for frame in frames_from(out.done):
                 counter.add(frame.pts, frame.duration, frame.time_base, succeeded=frame.succeeded)
                 image = background.replace(frame.image, counter.length)
+                if of_video and frame.driving is not None:
+                    image = frame.driving.to_signal(image)
                 out.write(image, frame.pts, frame.duration)
                 step()
         return counter

@@ -222,7 +222,8 @@ def _ascending(footage: Footage, run: Indices, job: Job) -> Iterator[Frame]:
 def _descending(footage: Footage, run: Indices, job: Job) -> Iterator[Frame]:
     """Yield a descending run, part by part, each decoded forward."""
     width, height = footage.info.size
-    size = max(4, BACKWARD_BYTES // max(1, width * height * 3 * (1 + (footage.info.bit_depth > 8))))
+    samples = 1 + (footage.info.bit_depth > 8) + footage.info.colour.is_hdr
+    size = max(4, BACKWARD_BYTES // max(1, width * height * 3 * samples))
     pts, base = footage.own_pts, footage.time_base
     for begin in range(0, len(run), size):
         part = run[begin : begin + size]

@@ -127,7 +127,7 @@ def _read_video_frame(
     end = SEARCH_SECONDS if seconds is None else None
     span = replace(whole, start=seconds or 0.0, end=end)
     best: tuple[float, Image, list[Face]] | None = None
-    with media.read(source, span) as frames:
+    with media.read(source, span, tone_mapped=True) as frames:
         for frame in frames:
             image = to_uint8(frame.pixels)
             faces = face_finder.find(image)

@@ -199,9 +199,8 @@ def _crop_frames(
     def crop_one(pair: tuple[Frame, TrackedCrop]) -> tuple[Frame, Pixels]:
         frame, tracked_crop = pair
         with job.clock("cut", frames=1):
-            pixels = crop_pixels(
-                frame.pixels, tracked_crop.placement, border=options.template.border
-            )
+            own = frame.to_signal(frame.pixels)
+            pixels = crop_pixels(own, tracked_crop.placement, border=options.template.border)
             return frame, pixels
 
     workers = options.run.workers

@@ -60,7 +60,10 @@ def detect(
         if options.dry_run:
             return plan(job, output, info, options.read)
         counter, total, most, empty = FrameCounter(), 0, 0, 0
-        reader = job.enter(media.read(info.path, options.read, device=job.device, on=on))
+        device = job.device
+        reader = job.enter(
+            media.read(info.path, options.read, device=device, on=on, tone_mapped=True)
+        )
         with lines, job.stage("detect", info.frames) as step:
             for frame in job.clock.time_each("decode", reader):
                 with job.clock("detect", frames=1):

@@ -196,7 +196,8 @@ def _open_output(
     provenance = Provenance("parse", parser_name, synthetic=synthetic)
     if is_image_output(target):
         return RegionImageWriter(target, kind, options.output.overwrite, str(provenance))
-    like = srgb_video_info(info) if kind == "mask" else replace(info, bit_depth=8)
+    converted = kind == "mask" or info.colour.is_hdr  # frames of `Job.frames` are tone-mapped
+    like = srgb_video_info(info) if converted else replace(info, bit_depth=8)
     write_plan = media.WritePlan(
         frames=info.frames,
         drive=info,
