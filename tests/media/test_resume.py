@@ -22,6 +22,7 @@ from thcli import media
 from thcli.core.errors import OutputError
 from thcli.core.events import Event, Warned
 from thcli.core.options import OutputOptions, ReadOptions
+from thcli.media.writing import codecs
 from thcli.media.writing.journal import Journal
 
 COUNT = 130  # two segments of 48 frames, and a part of one
@@ -149,6 +150,18 @@ def test_another_job_restarts_and_says_so(tmp_path: Path, drive: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(drive, tmp_path / "out.mp4", stop_at=100, overwrite=True)
     assert run(drive, tmp_path / "out.mp4", overwrite=True, crf=30.0) == 0
+
+
+def test_other_encoder_settings_restart(
+    tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal holds what --preset means for these frames, not its name alone."""
+    for preset, large in (("fast", codecs.LARGE), ("auto", 0)):
+        with pytest.raises(KeyboardInterrupt):
+            run(drive, tmp_path / "out.mp4", stop_at=100, overwrite=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(codecs, "LARGE", large)
+            assert run(drive, tmp_path / "out.mp4", overwrite=True, preset=preset) == 0
 
 
 def test_less_than_a_segment_is_discarded(tmp_path: Path, drive: Path) -> None:

@@ -164,11 +164,37 @@ def test_quality_and_speed_of_hardware_encoders(
             plan_encoder("mp4", options, (641, 480), deep=False)
 
 
-def test_large_frames_are_encoded_faster_unless_a_preset_is_given() -> None:
-    def settings(preset: str, size: tuple[int, int]) -> dict[str, str]:
-        return plan_encoder("mp4", OutputOptions(preset=preset), size, deep=False).options
+FAST = {"preset": "superfast", "mbtree": "1", "rc-lookahead": "10", "bf": "0"}
+VERYFAST = {"preset": "veryfast"}
 
-    assert settings("auto", (2560, 1440)) == settings("veryfast", (3840, 2160))
-    large = settings("auto", (3840, 2160))
-    assert (large["preset"], large["bf"], large["mbtree"]) == ("superfast", "0", "1")
-    assert settings("slow", (3840, 2160))["preset"] == "slow"
+
+@pytest.mark.parametrize(
+    ("codec", "preset", "size", "deep", "expected"),
+    [
+        ("auto", "auto", (2560, 1440), False, VERYFAST),
+        ("auto", "auto", (2562, 1440), False, FAST),
+        ("h264", "auto", (3840, 2160), False, FAST),
+        ("auto", "veryfast", (3840, 2160), False, VERYFAST),
+        ("auto", "slow", (3840, 2160), False, {"preset": "slow"}),
+        ("auto", "auto", (3840, 2160), True, VERYFAST),  # libx265
+        ("libx264rgb", "auto", (3840, 2160), False, VERYFAST),
+        ("h264_nvenc", "auto", (640, 480), False, {"preset": "p2"}),
+        ("h264_nvenc", "auto", (3840, 2160), False, {"preset": "p2"}),
+        ("prores", "auto", (3840, 2160), False, {}),
+    ],
+)
+def test_libx264_is_faster_with_large_frames_unless_a_preset_is_given(
+    codec: str,
+    preset: str,
+    size: tuple[int, int],
+    deep: bool,
+    expected: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if codec == "h264_nvenc" and codec not in av.codecs_available:
+        pytest.skip("this build of PyAV has no h264_nvenc")
+    monkeypatch.setattr("thcli.media.writing.hardware._failure", lambda *given: "")
+    options = OutputOptions(codec=codec, preset=preset)
+    found = plan_encoder("mov" if codec == "prores" else "mp4", options, size, deep).options
+    of_speed = {name: found[name] for name in FAST if name in found}
+    assert of_speed == expected

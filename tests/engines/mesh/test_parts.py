@@ -106,6 +106,13 @@ def test_hidden_outline_moves_out_to_the_hull_without_a_jump() -> None:
     assert np.array_equal(find_outline(FACE).points[18], FACE[anatomy.CHIN, :2])
 
 
+def test_nothing_is_blended_into_an_empty_region() -> None:
+    image = np.full((8, 8, 3), 100, np.uint8)
+    beyond = slice(8, 12), slice(0, 4)
+    opening.blend(image, beyond, np.ones((0, 4), np.float32), np.zeros((0, 4, 3), np.uint8))
+    assert (image == 100).all()
+
+
 @given(st.floats(-0.2, 1.2), st.floats(-0.5, 0.5))
 def test_opening_coordinates_are_invertible(u: float, v: float) -> None:
     lips = opening.fit_opening(FACE, anatomy.LIPS)

@@ -58,14 +58,14 @@ def person_layers() -> MatteLayers:
 def test_the_person_moves_over_a_still_plate() -> None:
     layers = person_layers()
     image = np.where(layers.person[..., 3:] > 0, layers.person[..., :3], layers.plate)
-    moved = picture.move_person(image, layers, alpha_of(layers), np.array([20.0, -10.0]))
+    moved = picture.move_person(image, person_of(layers), np.array([20.0, -10.0]))
     inside = moved[32:, 52:78]
     assert (inside == (200, 0, 0)).all()  # down to the edge: the person is extended there
     assert (moved[:, :46] == (0, 0, 120)).all() and (moved[:28] == (0, 0, 120)).all()
 
 
-def alpha_of(layers: MatteLayers) -> Image:
-    return layers.person[..., 3].copy()
+def person_of(layers: MatteLayers) -> picture.MovingPerson:
+    return picture.MovingPerson(layers.plate, layers.person[..., 3].copy())
 
 
 def cut_off_layers() -> MatteLayers:
@@ -78,7 +78,7 @@ def cut_off_layers() -> MatteLayers:
 def test_a_person_who_is_cut_off_is_mirrored_and_leaves_no_streaks() -> None:
     layers = cut_off_layers()
     image = np.where(layers.person[..., 3:] > 0, layers.person[..., :3], layers.plate)
-    moved = picture.move_person(image, layers, alpha_of(layers), np.array([20.0, 0.0]))
+    moved = picture.move_person(image, person_of(layers), np.array([20.0, 0.0]))
     beyond, inside = moved[45:, :18].astype(int), moved[45:, 30:48].astype(int)
     assert np.abs(np.diff(beyond, axis=1)).mean() > 0.8 * np.abs(np.diff(inside, axis=1)).mean()
     assert (moved[:38] == (0, 0, 120)).all()
@@ -113,11 +113,11 @@ def test_beyond_an_edge_a_persons_alpha_is_that_of_the_edge() -> None:
 
 def test_a_moved_person_is_sampled_as_a_warped_one() -> None:
     layers = cut_off_layers()
-    moved = picture.move_person(layers.plate, layers, alpha_of(layers), np.array([20.0, 7.0]))
+    moved = picture.move_person(layers.plate, person_of(layers), np.array([20.0, 7.0]))
     x, y = np.meshgrid(np.arange(SIZE) - 20.0, np.arange(SIZE) - 7.0)
     alpha = compose.sample_person(layers.person, np.stack([x, y], -1).astype(np.float32))[..., 3]
     assert (moved[alpha == 255] == (0, 0, 120)).all() and (alpha == 255).any()
-    shown = picture.move_person(noise(4), layers, alpha_of(layers), np.array([20.0, 7.0]))
+    shown = picture.move_person(noise(4), person_of(layers), np.array([20.0, 7.0]))
     assert np.array_equal((shown != (0, 0, 120)).any(-1), alpha == 255)
 
 
@@ -143,14 +143,26 @@ def test_a_close_up_at_rest_is_not_sampled_beyond_its_edges(
 
 def test_without_layers_the_whole_picture_moves() -> None:
     image = noise(2)
-    moved = picture.move_person(image, None, None, np.array([8.0, 0.0]))
+    moved = picture.move_person(image, None, np.array([8.0, 0.0]))
     assert np.array_equal(moved, picture.move_picture(image, shift(8, 0)))
+
+
+def test_a_person_moves_with_its_plate_and_its_alpha_or_not_at_all() -> None:
+    layers = person_layers()
+    for nothing in (None, np.array([0.01, 0.0])):
+        assert picture.person_to_move(layers, nothing) is None
+    assert picture.person_to_move(None, np.array([20.0, 0.0])) is None
+    person = picture.person_to_move(layers, np.array([20.0, 0.0]))
+    assert person is not None and person.plate is layers.plate
+    assert np.array_equal(person.alpha, layers.person[..., 3])
+    person.alpha[:] = 0
+    assert layers.person[..., 3].any()
 
 
 def test_a_frame_gives_the_alpha_of_the_person_that_it_shows() -> None:
     layers = cut_off_layers()
     image = np.where(layers.person[..., 3:] > 0, layers.person[..., :3], layers.plate)
-    alpha = alpha_of(layers)
+    alpha = person_of(layers).alpha
     compose.render(image, layers, still_map(), alpha)
     assert np.array_equal(alpha, layers.person[..., 3])
     moving = still_map()

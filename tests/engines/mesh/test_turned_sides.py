@@ -20,7 +20,7 @@ from thcli.engines.mesh.head.outline import (
 )
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.surroundings import surrounding_displacement
+from thcli.engines.mesh.surroundings import Surroundings, surrounding_displacement
 from thcli.faces.landmarks.topology import OVAL
 
 SIDE = 256
@@ -77,7 +77,9 @@ def test_the_near_cheek_of_a_turned_head_has_no_streaks(angle: float) -> None:
     assert max(detail[:2]) < 0.5 * detail[2]  # at the side, and where the source shows it well
 
 
-@pytest.mark.parametrize("turn", [(0.0, 37.0, 0.0), (0.0, -30.0, 0.0), (16.0, -30.0, 0.0)])
+@pytest.mark.parametrize(
+    "turn", [(0.0, 37.0, 0.0), (0.0, -30.0, 0.0), (16.0, -30.0, 0.0), (-20.0, 30.0, 0.0)]
+)
 def test_the_surface_does_not_break_off_around_the_far_upper_corner_of_a_face(
     turn: tuple[float, float, float],
 ) -> None:
@@ -92,6 +94,34 @@ def test_the_surface_does_not_break_off_around_the_far_upper_corner_of_a_face(
     corner = find_outline(target).points[4 if far > 0 else 32]
     x, y = np.rint((corner + 0.1 * size * around) / 2).astype(int).T
     assert np.ptp(field[y, x, 0]) <= 0.16 * size
+
+
+@pytest.mark.parametrize(
+    ("pitch", "yaw", "most"), [(-20, 20, 0.03), (-20, -30, 0.05), (-20, 40, 0.1), (-30, 30, 0.06)]
+)
+def test_the_map_does_not_tear_above_a_turned_head_with_its_chin_raised(
+    pitch: float, yaw: float, most: float
+) -> None:
+    source = faces.make_source(SIDE, SIDE)
+    mesh, size = source.mesh, anatomy.face_height(source.mesh)
+    middle = (mesh[anatomy.FOREHEAD, :2] + mesh[anatomy.CHIN, :2]) / 2
+    x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    hair = (np.hypot(x - middle[0], y - middle[1]) < size) & (y < middle[1])
+    around = Surroundings(
+        find_outline(mesh), SIDE - 1, True, hair=hair.astype(np.float32), hair_step=1
+    )
+    target = faces.make_target(source, turn=(pitch, yaw, 0)).points
+    whole = SampleGrid(0, 0, 2, SIDE // 2, SIDE // 2)
+    field = surrounding_displacement(mesh, around, target, mesh[:, :2], whole)
+    centre = (target[anatomy.FOREHEAD, :2] + target[anatomy.CHIN, :2]) / 2
+    up = target[anatomy.FOREHEAD, :2] - target[anatomy.CHIN, :2]
+    up /= np.hypot(*up)
+    away = np.stack([x[::2, 1::2] - 1, y[::2, 1::2]], -1) - centre
+    height = away @ up / anatomy.face_height(target)
+    beside = away @ [-up[1], up[0]] / anatomy.face_height(target)
+    above = (height > 0.5) & (height < 1) & (np.abs(beside) < 0.04)
+    steps = np.abs(np.diff(field, axis=1)).max(-1)
+    assert above.any() and steps[above[:, :-1]].max() <= most * size
 
 
 def test_the_near_ear_of_a_turned_source_is_seen_until_it_has_turned_past_the_front() -> None:

@@ -81,6 +81,8 @@ def test_outputs_and_what_changes_nothing_do_not_count() -> None:
     )
     assert describe(plain) == describe(other)
     assert describe(plain) != describe(replace(plain, engine="fomm"))
+    for output in (OutputOptions(preset="slow"), OutputOptions(preset="veryfast")):
+        assert describe(plain) != describe(replace(plain, output=output))
 
 
 def test_folders_count_with_their_images(folder: Path) -> None:

@@ -68,7 +68,7 @@ class OutputOptions:
     preset: str = option(
         "auto",
         "Encoder speed by its x264 name, of which other codecs use the nearest; auto: veryfast, "
-        "and faster above 2560x1440 with x264.",
+        "and faster above 2560x1440 with libx264 (not libx265, libx264rgb).",
     )
     fps: float | None = option(
         None, "Frames per second, up to 1000 (default: the time stamps of the input, VFR kept)."

@@ -246,7 +246,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     )
     if warp_map is None:
         return source.image.copy()
-    alpha = picture.alpha_to_move(source.layers, target.body)
+    moving = picture.person_to_move(source.layers, target.body)
+    alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
     beside = sides.render(out, source, shown, points, warp_map)
     if source.folds is not None:
@@ -275,7 +276,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     if source.painter is not None:
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
-    return picture.move_person(out, source.layers, alpha, target.body, beside)
+    return picture.move_person(out, moving, target.body, beside)
 
 
 def _render_any(

@@ -154,6 +154,8 @@ def blend(
 ) -> None:
     """Blend a colour (h, w, 3), 0..255, into a region of an image, in place; mask (h, w) 0..1."""
     view = out[region]
+    if not view.size:  # OpenCV takes no empty arrays
+        return
     difference = cv2.subtract(colour, view, dtype=cv2.CV_32F)
     cv2.multiply(difference, three_channels(mask.astype(np.float32, copy=False)), difference)
     view[:] = cv2.add(view, difference, dtype=cv2.CV_8U)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -40,14 +42,27 @@ def move_picture(image: Image, image_from_still: Array) -> Image:
     return _extend(picture, image_from_still) if inside.min() < 0 else picture
 
 
-def alpha_to_move(layers: MatteLayers | None, shift: Array | None) -> Image | None:
-    """Return the source's alpha (H, W) uint8, new, for a person who moves by a shift (2,).
+@dataclass(frozen=True, slots=True)
+class MovingPerson:
+    """Person of a rendered picture who moves over a plate.
+
+    plate: (H, W, 3) uint8 background.  alpha: (H, W) uint8 of the person in the picture; compose
+    and `move_person` write on it.
+    """
+
+    plate: Image
+    alpha: Image
+
+
+def person_to_move(layers: MatteLayers | None, shift: Array | None) -> MovingPerson | None:
+    """Return a source's person, with a copy of its alpha, who moves by a shift (2,).
 
     None where nothing moves, or without layers.
     """
     if layers is None or shift is None or _is_still(shift):
         return None
-    return np.asarray(cv2.extractChannel(layers.person, 3), np.uint8)
+    alpha = np.asarray(cv2.extractChannel(layers.person, 3), np.uint8)
+    return MovingPerson(layers.plate, alpha)
 
 
 def _is_still(shift: Array) -> bool:
@@ -56,30 +71,28 @@ def _is_still(shift: Array) -> bool:
 
 def move_person(
     image: Image,
-    layers: MatteLayers | None,
-    alpha: Image | None,
+    person: MovingPerson | None,
     shift: Array | None,
     beside: ShownMirror | None = None,
 ) -> Image:
     """Move the person of a rendered picture (H, W, 3) uint8 over the background plate.
 
-    Where the picture's edges cut the person off, it is mirrored. Without layers the whole picture
-    moves.
+    Where the picture's edges cut the person off, it is mirrored. Without a person the whole
+    picture moves.
 
     Args:
         image: the picture.
-        layers: of the source, or None.
-        alpha: (H, W) uint8 of the person in the picture, see `alpha_to_move`; it is changed.
+        person: of the picture, from `person_to_move`; its alpha is changed.
         shift: (2,) pixels, or None for a still one.
         beside: what the picture shows of the source's mirror image.
     """
     if shift is None or _is_still(shift):
         return image
-    if layers is None or alpha is None:
+    if person is None:
         return move_picture(image, np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64))
     if beside is not None:
-        beside.cover(alpha)
-    return shifting.shift_person(image, layers.plate, alpha, shift)
+        beside.cover(person.alpha)
+    return shifting.shift_person(image, person.plate, person.alpha, shift)
 
 
 def move_points(points: Array, body: Array | None, camera: Array | None) -> None:

@@ -27,7 +27,7 @@ PRESETS = (
 )
 
 AUTO_PRESET = "veryfast"  # of --preset auto
-LARGE = 2560 * 1440  # pixels of a frame, above which --preset auto is faster
+LARGE = 2560 * 1440  # pixels of a frame, above which --preset auto is faster with libx264
 
 _ALIASES = {
     "h264": ("libx264", "libopenh264"),

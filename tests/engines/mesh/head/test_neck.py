@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.head.neck import JAW
+from thcli.engines.mesh.head.neck import JAW, hidden_by_jaw
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.raster import SampleGrid
@@ -80,3 +81,20 @@ def test_the_neck_parts_from_the_jaw_without_a_jump() -> None:
     shown = np.stack([shown_below_chin(mesh, around, target) for target in targets])
     steps = np.abs(np.diff(shown, axis=0)).max((1, 2)) / anatomy.face_height(mesh)
     assert steps.max() < 0.04
+
+
+@pytest.mark.parametrize("yaw", [0.0, 45.0, 60.0, 75.0, -45.0, -60.0, -75.0])
+def test_what_the_jaw_of_a_profile_hides_ends_at_its_outer_line(yaw: float) -> None:
+    """The far half of the jaw folds back: the line rises from the chin to both sides."""
+    mesh = faces.centred_mesh(SIDE, SIDE)
+    turned = (mesh - mesh.mean(0)) @ matrix_from_rotvec(np.radians([0, yaw, 0])).T + mesh.mean(0)
+    size = anatomy.face_height(turned)
+    oval = find_outline(turned).points.T.astype(np.float32)
+    jaw = oval[:, JAW]
+    x = np.linspace(jaw[0].min() + 0.06 * size, jaw[0].max() - 0.06 * size, 2000)
+    y = np.full_like(x, turned[anatomy.CHIN, 1] - 0.03 * size)
+    positions = np.stack([x, y]).astype(np.float32)
+    moved = hidden_by_jaw(turned, oval, positions, np.ones(len(x), np.float32))[1] / size
+    top = int(moved.argmax())
+    assert moved[top] > 0.1
+    assert np.diff(moved[: top + 1]).min() > -1e-3 and np.diff(moved[top:]).max() < 1e-3

@@ -87,12 +87,34 @@ def hidden_by_jaw(source: Array, oval: Array32, positions: Array32, parted: Arra
     jaw = oval[:, JAW] - middle[:, None]
     beside, below = across @ (positions - middle[:, None]), down @ (positions - middle[:, None])
     jaw_beside, jaw_below = across @ jaw, down @ jaw
-    order = np.argsort(jaw_beside)
-    line = np.interp(beside, jaw_beside[order], jaw_below[order]) + MARGIN * size
+    line = np.interp(beside, *_outer_line(jaw_beside, jaw_below)) + MARGIN * size
     inside = np.clip(line - below, 0, MOST_HIDDEN * size) * parted
     room = np.minimum(beside - jaw_beside.min(), jaw_beside.max() - beside)
     inside *= smoothstep(*LOWER_FACE, below / size) * smoothstep(0, JAW_ENDS, room / size)
     return np.asarray(2 * down[:, None] * inside, np.float32)
+
+
+def _outer_line(beside: Array32, below: Array32) -> tuple[Array32, Array32]:
+    """Return the points of a jaw line that lie further out than all between them and the chin.
+
+    In a profile the far half of the jaw folds back behind the chin; one height for each place
+    across the face is left.
+
+    Args:
+        beside: (19,) pixels to the right of the middle of the face, from the right to the left ear.
+        below: (19,) pixels below it.
+
+    Returns:
+        Both from the left to the right, beside in rising order.
+    """
+    chin = len(beside) // 2
+    left, right = -beside[chin:], beside[chin::-1]
+    out_left, out_right = (
+        np.concatenate([[True], half[1:] > np.maximum.accumulate(half)[:-1]])
+        for half in (left, right)
+    )
+    kept = np.concatenate([out_right[:0:-1], out_left])[::-1]
+    return beside[::-1][kept], below[::-1][kept]
 
 
 def _axes(source: Array) -> tuple[Array32, Array32]:

@@ -13,18 +13,22 @@ from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_height
 from thcli.faces.landmarks.topology import OVAL
 
-# Steepness of the head's surface at the outline: beside, below and above the face. Above it is a
-# dome, which grows steeper with each face height.
+# Steepness of the head's surface at the outline, pixels back per pixel outwards: beside, below and
+# above the face. Above it is a dome, whose steepness grows by 2 * DOME with each face height.
 SIDE_SLOPE, LOW_SLOPE, TOP_SLOPE, DOME = 2.5, 0.95, 0.3, 2.5
 HEAD_DEPTH = 0.5  # face heights that it falls back at most, behind the middle of the face
 BACK_DEPTH = 0.25  # face heights that are added as the back of the head comes into view
 FULL_VIEW_COSINE = 0.7  # of the turn by which all of that is seen
-VANISHING = (0.05, 0.35)  # steepness to the view: hidden behind the face, and seen
-DOME_EDGE = (0.0, 0.25)  # the same of the dome
+# Entry of a view ray into the head: source pixels that it gets behind the surface per target pixel
+# of depth. It is 0 for a ray that grazes the surface, less for a surface that faces away from the
+# camera. From which to which entry the surface beside the face and the dome are hidden, and seen;
+# the entry into the dome is at least LEAST_ENTRY at the outline where it is divided by.
+SIDE_ENTRY, DOME_ENTRY, LEAST_ENTRY = (0.05, 0.35), (-0.25, 0.25), 0.1
 # Face heights above the middle of the face: hair along the far edge of the head is gone at the
 # temple. From the top it tapers to what TAPERED leaves.
 TAPER, TAPERED, TEMPLE = (0.3, 1.1), 0.8, (0.1, 0.25)
 FAR_EDGE = (-0.12, 0.02)  # face heights beyond the far end of the face: hair on it, hair beside it
+MIDDLE = 0.3  # face heights to either side of the face's middle, where one side becomes the other
 MIN_DEPTH_COSINE = 0.2  # least cosine between the views of source and target that depth divides by
 HULL_TOLERANCE = 0.04  # face heights that an outline point may lie inside of the mesh's hull
 LEFT_SIDE, RIGHT_SIDE = OVAL[27], OVAL[9]  # widest points of the oval, on the image's sides
@@ -126,8 +130,8 @@ def depth_behind_outline(
         outlines: of source and target.
         matrix: (3, 3) source from target, of the rigid head.
         beside: the pixels.
-        turned: (36,) from `turned_sides`; None where the background moves with the head and
-            nothing vanishes.
+        turned: (36,) from `turned_sides`, 0 for what is seen, 1 for what has turned away; None
+            where the background moves with the head and nothing vanishes.
 
     Returns:
         (N,) float32 depth behind the target outline, target pixels.
@@ -161,19 +165,26 @@ def depth_behind_outline(
     nearest = np.minimum(surface, behind)  # on the surface, and on the plane behind the head
     if turned is None:
         return np.asarray(nearest, np.float32)
-    edge = steepness - np.where(steepness > 0, fall / np.maximum(steepness, 0.1), 0)
-    above = _hidden_above(turned, target, beside, edge)
+    # of the dome, (steepness^2 - fall) / steepness, as smooth where rays miss it as where they hit
+    entry = steepness - np.where(steepness > 0, fall / np.maximum(steepness, LEAST_ENTRY), 0)
+    above = _hidden_above(turned, target, beside, entry)
     lower, upper = np.stack([turned * BESIDE, _UPPER]).astype(np.float32) @ beside.weights
     hidden = lower + upper * (above - lower)
     return np.asarray(nearest + hidden * (behind - nearest), np.float32)
 
 
-def _hidden_above(turned: Array, target: Array, beside: Beside, edge: Array32) -> Array32:
-    """Return how far pixels (N,) above the eyes lie beyond the head's far edge.
+def _hidden_above(turned: Array, target: Array, beside: Beside, entry: Array32) -> Array32:
+    """Return how far pixels above the eyes lie beyond the head's far edge, (N,) 0..1, 1 beyond it.
 
     Hair along the edge tapers with the height, not by the nearest point of the outline: from the
     upper corner of the face the pixels of neighbouring points part like a fan, and hair would end
     there in a step.
+
+    Args:
+        turned: (36,) of the outline's points, 0 for what is seen, 1 for what has turned away.
+        target: (468, 3) target mesh.
+        beside: the pixels.
+        entry: (N,) of their view rays into the dome, see DOME_ENTRY.
     """
     face_size = face_height(target)
     up = (target[FOREHEAD, :2] - target[CHIN, :2]) / face_size**2
@@ -181,13 +192,14 @@ def _hidden_above(turned: Array, target: Array, beside: Beside, edge: Array32) -
     axes = np.array([[-up[1], up[0]], up], np.float32)
     across, above = axes @ (beside.points - middle[:, None])
     oval = axes @ (target[OVAL, :2].astype(np.float32).T - middle[:, None])
-    right = across > 0
+    right = smoothstep(-MIDDLE, MIDDLE, across)
+    side = turned[LEFT_EAR] + right * (turned[RIGHT_EAR] - turned[LEFT_EAR])
     ends = oval[0] * (oval[1] > TEMPLE[0])
-    beyond = np.abs(across) - np.where(right, ends.max(), -ends.min())
+    beyond = np.maximum(across - ends.max(), ends.min() - across)
     share = TAPERED * (1 - smoothstep(*TAPER, above))
     share += (1 - TAPERED) * (1 - smoothstep(*TEMPLE, above))
-    seen = smoothstep(*DOME_EDGE, edge) * (1 - share * smoothstep(*FAR_EDGE, beyond))
-    return np.asarray(np.where(right, turned[RIGHT_EAR], turned[LEFT_EAR]) * (1 - seen), np.float32)
+    seen = smoothstep(*DOME_ENTRY, entry) * (1 - share * smoothstep(*FAR_EDGE, beyond))
+    return np.asarray(side * (1 - seen), np.float32)
 
 
 def turned_sides(source_outline: Outline, target: Array, matrix: Array32) -> Array:
@@ -201,7 +213,7 @@ def turned_sides(source_outline: Outline, target: Array, matrix: Array32) -> Arr
         matrix: (3, 3) source from target, of the rigid head.
 
     Returns:
-        (36,) 0..1.
+        (36,) 0..1: 0 for what is seen, 1 for what has turned away from the camera.
     """
     turned = _turned_away(_into(matrix), _outward(source_outline.points) @ matrix[:2, 2])
     # the ear that a turned source shows is seen until its head has turned past the front
@@ -214,7 +226,13 @@ def turned_sides(source_outline: Outline, target: Array, matrix: Array32) -> Arr
 
 
 def _turned_away(into: float, sideways: Array) -> Array:
-    return np.asarray(1 - smoothstep(*VANISHING, into - SIDE_SLOPE * sideways))
+    """Return 0 for a surface beside the face that is seen, 1 for one that has turned away, (36,).
+
+    Args:
+        into: source depth per pixel of target depth.
+        sideways: (36,) source pixels outwards per pixel of target depth.
+    """
+    return np.asarray(1 - smoothstep(*SIDE_ENTRY, into - SIDE_SLOPE * sideways))
 
 
 def _into(matrix: Array32) -> float:
