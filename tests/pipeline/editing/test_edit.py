@@ -27,7 +27,7 @@ from thcli.cli.app import run
 from thcli.core.events import silent
 from thcli.core.options import EditOptions
 from thcli.core.protocols import Editor, Painter
-from thcli.core.types import Image
+from thcli.core.types import Image, Painted
 from thcli.editors.backends import TEXT_MODELS
 from thcli.editors.edit_file import EditFile, save
 from thcli.editors.shared.trajectory import SteerableEditor
@@ -76,7 +76,7 @@ def test_batches_and_a_resume_do_not_change_the_pixels(
     assert run_edit(source, tmp_path / "one.mkv", "--batch-size", "1") == 0
     original, calls = GreenPainter.paint, []
 
-    def interrupted(*args: Any) -> list[Image]:
+    def interrupted(*args: Any) -> list[Painted]:
         calls.append(1)
         if len(calls) > 20:
             raise KeyboardInterrupt
