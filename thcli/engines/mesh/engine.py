@@ -24,13 +24,12 @@ from thcli.core.options import (
 )
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
-from thcli.engines.mesh import compose, eye_reading, eyes, picture, video, warp
+from thcli.engines.mesh import compose, eyes, picture, video, warp
 from thcli.engines.mesh.head import folds, sides
 from thcli.engines.mesh.mouth import (
     closed_lips,
     driver_mouth,
     mouth_choice,
-    mouth_corners,
     mouth_interior,
 )
 from thcli.engines.mesh.pictures.several import (
@@ -267,8 +266,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     inside, interior = None if target.drawn_mouth else driver, source.interior
     if not source.mouth_hidden and driving is not None and inside is not None:
         colours = interior.tone, interior.enamel
-        blur = interior.blur / eye_reading.EDGE_WIDTH
-        driver_mouth.render(out, colours, interior.natural, points, inside, driving, blur)
+        blur, natural = interior.blur, interior.natural
+        driver_mouth.render(out, colours, natural, points, inside, driving, blur)
     elif not source.mouth_hidden:
         own, seen = source.mesh, source.seen_mouths
         mouth_interior.render(out, source.image, interior, own, target.points, seen)
@@ -305,11 +304,13 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
     mesh, points, gaze = (
         np.asarray(motion.arrays[name][row], np.float64) for name in ("mesh", "points", "gaze")
     )
-    mesh, points = mouth_corners.correct(image, mesh, points)
+    doubt = float(motion.arrays["doubt"][row])
+    if source.smirks is not None:
+        mesh, points = source.smirks.correct(int(motion.pts[row]), mesh, points, doubt)
     moves_eyes = bool(motion.arrays["moves_eyes"][row])
     prepared = video.prepare_frame(image, mesh, points, source, moves_eyes=moves_eyes)
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
-    return video.keep_occluders(image, out, mesh, source, float(motion.arrays["doubt"][row]))
+    return video.keep_occluders(image, out, mesh, source, doubt)
 
 
 def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
