@@ -154,7 +154,9 @@ class MeshEngine:
         """Return sentences on shut eyes, a still mouth, pictures left out, idle --patches."""
         found = []
         if source.first.eyes and not any(eye.is_own for eye in source.first.eyes):
-            found.append("The source's eyes are shut: open ones are made up.")
+            pasted = self.uses_driving_frames and _takes_driver_eyes(source.first)
+            made = "those of a driving video, else made up" if pasted else "made up"
+            found.append(f"The source's eyes are shut: where they open, they are {made}.")
         if source.first.mouth_hidden:
             found.append("An object covers the source's mouth: it does not open.")
         if isinstance(source, SeveralPictures) and source.left_out:
@@ -253,8 +255,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         folds.render(out, source.folds, shape, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
-    plain = source.painter is None and not any(eye.blur for eye in textures)
-    if plain and driving is not None and driver is not None:
+    if driving is not None and driver is not None and _takes_driver_eyes(source):
         textures = eyes.substitute_from_driver(textures, driving, driver, source.tone)
     if textures:
         eyes.render_lash_lines(out, textures, visible, points, source.step)
@@ -275,6 +276,11 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
     return picture.move_person(out, source.layers, alpha, target.body, beside)
+
+
+def _takes_driver_eyes(source: MeshSource) -> bool:
+    """Return whether eyes that are shut in the source open as a driving frame's."""
+    return source.painter is None and not any(eye.blur for eye in source.eyes)
 
 
 def _render_any(
