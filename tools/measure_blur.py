@@ -21,7 +21,7 @@ from pictures import find_pictures, measure_each
 import thcli
 from thcli.core.options import FaceOptions, RunOptions
 from thcli.core.types import Image
-from thcli.engines.mesh.eye_reading import EDGE_WIDTH, read_eyes
+from thcli.engines.mesh.eye_reading import read_eyes
 from thcli.engines.mesh.mouth.colours import skin_tone
 from thcli.engines.mesh.prepared_source import MOST_BLUR
 from thcli.pipeline.observe.face_finder import FaceFinder
@@ -35,7 +35,7 @@ def blur_of(image: Image, finder: FaceFinder) -> tuple[float, float] | None:
     face = max(faces, key=lambda each: each.area)
     mesh = np.asarray(face.mesh, np.float64)
     eyes = read_eyes(image, mesh, skin_tone(image, mesh))
-    return None if eyes is None else (eyes.share / EDGE_WIDTH, float(np.ptp(mesh[:, 0])))
+    return None if eyes is None else (eyes.share, float(np.ptp(mesh[:, 0])))
 
 
 def as_thumbnail(image: Image, face_width: float, pixels: int) -> Image:

@@ -143,7 +143,24 @@ def test_a_source_with_shut_eyes_gives_a_warning() -> None:
     image = faces.make_source().image
     assert engine.find_warning(engine.encode_source(image, face)) is None
     shut = replace(face, mesh=shut_eyes(np.asarray(face.mesh, np.float64)).astype(np.float32))
-    assert "eyes are shut" in (engine.find_warning(engine.encode_source(image, shut)) or "")
+    warning = engine.find_warning(engine.encode_source(image, shut)) or ""
+    assert "eyes are shut: where they open, they are made up" in warning
+
+
+@pytest.mark.parametrize("blurred", [False, True])
+@pytest.mark.parametrize("with_painter", [False, True])
+def test_the_warning_of_shut_eyes_says_whose_open_ones_are(
+    *, with_painter: bool, blurred: bool
+) -> None:
+    painter = PatchPainter(red_network(EYE_CHANNELS), None) if with_painter else None
+    engine = MeshEngine(RunOptions(), "off", mouth="driver", painter=painter)
+    source = faces.make_source(512, 512)
+    mesh = shut_eyes(np.asarray(source.face.mesh, np.float64)).astype(np.float32)
+    prepared = engine.encode_source(source.image, replace(source.face, mesh=mesh))
+    made = tuple(replace(eye, blur=0.05 if blurred else 0.0) for eye in prepared.eyes)
+    warning = engine.find_warning(replace(prepared, eyes=made))
+    assert warning is not None
+    assert ("driving video" in warning) == (not with_painter and not blurred)
 
 
 def test_closed_lids_leave_no_opening() -> None:

@@ -280,7 +280,7 @@ def test_a_blurred_picture_has_faint_lines_between_lips_and_lids() -> None:
     image = np.full((192, 192, 3), (150, 60, 60), np.uint8)
     target = faces.make_target(base, mouth=0.0).points
     darkest = []
-    for blur in (0.0, 20.0):
+    for blur in (0.0, 8.0):
         lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap, blur=blur)
         out = image.copy()
         closed_lips.render(out, image, lips, target)

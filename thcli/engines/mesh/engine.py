@@ -24,13 +24,12 @@ from thcli.core.options import (
 )
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
-from thcli.engines.mesh import compose, eye_reading, eyes, picture, video, warp
+from thcli.engines.mesh import compose, eyes, picture, video, warp
 from thcli.engines.mesh.head import folds, sides
 from thcli.engines.mesh.mouth import (
     closed_lips,
     driver_mouth,
     mouth_choice,
-    mouth_corners,
     mouth_interior,
 )
 from thcli.engines.mesh.pictures.several import (
@@ -155,7 +154,9 @@ class MeshEngine:
         """Return sentences on shut eyes, a still mouth, pictures left out, idle --patches."""
         found = []
         if source.first.eyes and not any(eye.is_own for eye in source.first.eyes):
-            found.append("The source's eyes are shut: open ones are made up.")
+            pasted = self.uses_driving_frames and _takes_driver_eyes(source.first)
+            made = "those of a driving video, else made up" if pasted else "made up"
+            found.append(f"The source's eyes are shut: where they open, they are {made}.")
         if source.first.mouth_hidden:
             found.append("An object covers the source's mouth: it does not open.")
         if isinstance(source, SeveralPictures) and source.left_out:
@@ -255,8 +256,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         folds.render(out, source.folds, shape, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
-    plain = source.painter is None and not any(eye.blur for eye in textures)
-    if plain and driving is not None and driver is not None:
+    if driving is not None and driver is not None and _takes_driver_eyes(source):
         textures = eyes.substitute_from_driver(textures, driving, driver, source.tone)
     if textures:
         eyes.render_lash_lines(out, textures, visible, points, source.step)
@@ -268,8 +268,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     inside, interior = None if target.drawn_mouth else driver, source.interior
     if not source.mouth_hidden and driving is not None and inside is not None:
         colours = interior.tone, interior.enamel
-        blur = interior.blur / eye_reading.EDGE_WIDTH
-        driver_mouth.render(out, colours, interior.natural, points, inside, driving, blur)
+        blur, natural = interior.blur, interior.natural
+        driver_mouth.render(out, colours, natural, points, inside, driving, blur)
     elif not source.mouth_hidden:
         own, seen = source.mesh, source.seen_mouths
         mouth_interior.render(out, source.image, interior, own, target.points, seen)
@@ -277,6 +277,11 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
     return picture.move_person(out, moving, target.body, beside)
+
+
+def _takes_driver_eyes(source: MeshSource) -> bool:
+    """Return whether eyes that are shut in the source open as a driving frame's."""
+    return source.painter is None and not any(eye.blur for eye in source.eyes)
 
 
 def _render_any(
@@ -306,11 +311,13 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
     mesh, points, gaze = (
         np.asarray(motion.arrays[name][row], np.float64) for name in ("mesh", "points", "gaze")
     )
-    mesh, points = mouth_corners.correct(image, mesh, points)
+    doubt = float(motion.arrays["doubt"][row])
+    if source.smirks is not None:
+        mesh, points = source.smirks.correct(int(motion.pts[row]), mesh, points, doubt)
     moves_eyes = bool(motion.arrays["moves_eyes"][row])
     prepared = video.prepare_frame(image, mesh, points, source, moves_eyes=moves_eyes)
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
-    return video.keep_occluders(image, out, mesh, source, float(motion.arrays["doubt"][row]))
+    return video.keep_occluders(image, out, mesh, source, doubt)
 
 
 def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:

@@ -18,8 +18,8 @@ EDGE_WIDTH = 2.5  # of a blurred edge, from dark to light at its steepest, over 
 class EyeReading:
     """Light and sharpness that the eyes show.
 
-    white: brightness of their white over the skin's.  blur: width of the sharpest edges beyond
-    that of a sharp picture, pixels.  share: the same over the width of an eye.
+    white: brightness of their white over the skin's.  blur: deviation of the picture's blur beyond
+    that of a sharp one, pixels.  share: the same over the width of an eye.
     """
 
     white: float
@@ -55,5 +55,5 @@ def read_eyes(image: Image, mesh: Array, tone: Array) -> EyeReading | None:
     if not whites:
         return None
     white = float(np.mean(whites)) / max(float(tone.mean()), 1.0)
-    blur = max(min(widths) - SHARP_EDGE, 0.0)
+    blur = max(min(widths) - SHARP_EDGE, 0.0) / EDGE_WIDTH
     return EyeReading(white, blur, blur / max(float(np.mean(sizes)), 1.0))

@@ -234,8 +234,12 @@ def prepare(
         raise NoFaceError(
             "The source's face has no mesh.", "Choose another image or another landmarker."
         )
-    face = mouth_corners.refine(image, lip_rims.refine(image, face))
+    face = lip_rims.refine(image, face)
     mesh = np.asarray(face.mesh, np.float64)
+    covered = None if parsed is None else covering.find(parsed.face, mesh)
+    if covered is None:
+        face = mouth_corners.refine(image, face)
+        mesh = np.asarray(face.mesh, np.float64)
     border = find_border(image, person)
     image = np.ascontiguousarray(image if border is None else border.extend_inside())
     body = None if parsed is None else parsed.body
@@ -247,7 +251,7 @@ def prepare(
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
         interior = replace(interior, shows=lip_rims.shows_inside(image, mesh))
-    blur = 0.0 if seen_eyes is None else seen_eyes.share / eye_reading.EDGE_WIDTH
+    blur = 0.0 if seen_eyes is None else seen_eyes.share
     is_blurred = blur > MOST_BLUR
     outline, lower_edge = find_outline(mesh), float(image.shape[0] - 1)
     if separated is None:
@@ -260,7 +264,6 @@ def prepare(
         surroundings = Surroundings(outline, lower_edge, True, hair, hair_step, cloth, neck)
     normals = steep_texture.normals(mesh)
     worn = None if parsed is None else glasses.find(parsed.face, mesh)
-    covered = None if parsed is None else covering.find(parsed.face, mesh)
     no_skin = None if covered is None else covered.no_skin
     held = None if covered is None else covered.rigid
     rigid = [weight for weight in (worn, held) if weight is not None]

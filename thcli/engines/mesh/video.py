@@ -21,8 +21,16 @@ from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.eye_reading import EyeReading
 from thcli.engines.mesh.head import folds, steep_texture
 from thcli.engines.mesh.head.outline import find_outline
-from thcli.engines.mesh.mouth import closed_lips, colours, lip_rims, mouth_interior, seen_mouths
+from thcli.engines.mesh.mouth import (
+    closed_lips,
+    colours,
+    lip_rims,
+    mouth_corners,
+    mouth_interior,
+    seen_mouths,
+)
 from thcli.engines.mesh.mouth.lip_rims import PARTED_GAP
+from thcli.engines.mesh.mouth.mouth_corners import Smirks
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouth, SeenMouths
 from thcli.engines.mesh.opening import fit_opening
 from thcli.engines.mesh.prepared_source import MeshSource
@@ -53,7 +61,8 @@ class MeshVideo:
     mouths: the person's open mouth, None when the footage never shows it.  seam: (3,) colour of
     the line between closed lips over that of the skin, None when they never close.  appearance:
     of the face without anything in front of it, None for a short clip.  seen_eyes: medians, None
-    where no frame shows them.  natural: 0..1, median of `colours.natural_colour`.
+    where no frame shows them.  natural: 0..1, median of `colours.natural_colour`.  smirks: None
+    where the landmarks of slanted mouths are right.
     """
 
     mouths: SeenMouths | None
@@ -61,6 +70,7 @@ class MeshVideo:
     appearance: AppearanceModel | None
     seen_eyes: EyeReading | None
     natural: float
+    smirks: Smirks | None
 
 
 _UV_MAP = UvMap(neutral())
@@ -75,16 +85,18 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
     """
     timeline = read_timeline(own)
     usable = np.flatnonzero(timeline.unoccluded)
-    gaps = np.zeros(len(timeline))
+    gaps, smirks = np.zeros(len(timeline)), np.zeros(len(timeline), bool)
     meshes = (mesh for window in windows(own) for mesh in rebuild_driver_meshes(window))
     for i, mesh in enumerate(meshes):
         if timeline.unoccluded[i]:
             gaps[i] = fit_opening(mesh, LIPS).gap
+            smirks[i] = mouth_corners.seek_share(mesh) > 0
     groups = seen_mouths.choose_frames(gaps, timeline.pose[:, :3], timeline.unoccluded)
     level_of = {int(index): level for level, group in enumerate(groups) for index in group}
     closed = set(usable[(gaps[usable] < PARTED_GAP)][:: max(1, len(usable) // CLOSED_FRAMES)])
     sampled = set(usable[np.linspace(0, len(usable) - 1, min(SAMPLES, len(usable))).astype(int)])
-    wanted = set(level_of) | closed | sampled
+    corners: dict[int, tuple[bool, Array32]] = {}
+    wanted = set(level_of) | closed | sampled | set(np.flatnonzero(smirks))
     candidates: list[list[SeenMouth]] = [[] for _ in groups]
     seams, readings, natural, samples = [], [], [], TextureSamples()
     for index, frame in enumerate(frames if wanted else ()):
@@ -96,6 +108,9 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
                 tone = colours.skin_tone(image, mesh)
                 readings.append(eye_reading.read_eyes(image, mesh, tone))
                 natural.append(colours.natural_colour(image, mesh, tone))
+            if smirks[index]:
+                on_right = mouth_corners.slant(mesh) > 0
+                corners[index] = on_right, mouth_corners.measure(image, mesh)
             if index in closed:
                 seams.append(seen_mouths.seam_share(image, mesh))
             level = level_of.get(index)
@@ -105,6 +120,7 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
         if index >= max(wanted):
             break
     seam = np.median(seams, 0) if seams else None
+    pts = np.concatenate([window.pts for window in windows(own)])
     mouths = [seen_mouths.sharpest(found) for found in candidates if found]
     return MeshVideo(
         seen_mouths.collect(mouths),
@@ -112,6 +128,7 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
         samples.appearance_model(),
         _median_reading(readings),
         float(np.median(natural)) if natural else 1.0,
+        mouth_corners.collect(pts, timeline.shot, corners),
     )
 
 

@@ -184,7 +184,7 @@ def test_teeth_are_as_sharp_as_the_eyes() -> None:
     blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 4), np.uint8)
     sharp, soft = (eye_reading.read_eyes(one, mesh, np.full(3, 150.0)) for one in (image, blurred))
     assert sharp is not None and soft is not None
-    assert sharp.blur == 0 and soft.blur > 3
+    assert sharp.blur == 0 and 2 < soft.blur < 4  # a deviation, as the picture was blurred by
     out = []
     for reading in (sharp, soft):
         closed, target = mesh, opened(mesh, 0.2)

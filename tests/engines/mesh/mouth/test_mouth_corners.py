@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
-from thcli.core.types import Array, Image
+from tests.motion.synthetic_motion import TIME_BASE
+from thcli.core.geometry import matrix_from_rotvec
+from thcli.core.types import Array, Array32, Crop, Frame, Image
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.mouth import mouth_corners, mouth_interior
-from thcli.motion import anatomy
+from thcli.engines.mesh.mouth import lip_rims, mouth_corners, mouth_interior
+from thcli.engines.mesh.prepared_source import ParsedSource, prepare
+from thcli.engines.mesh.video import collect
+from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.crops import Regions
+from thcli.motion import anatomy, canonical
+from thcli.motion.file.buffer import MotionBuffer
+from thcli.motion.observe import observe
 
 RAISED = anatomy.INNER_MOUTH_CORNERS[1]
 
@@ -66,17 +76,97 @@ def test_a_straight_mouth_keeps_its_landmarks() -> None:
     image = faces.render_face(mesh, 256, 256)
     face = faces.make_face(mesh)
     assert mouth_corners.refine(image, face) is face
-    assert mouth_corners.correct(image, mesh, mesh + 1)[0] is mesh
+
+
+def found_in(frames: list[Array32]) -> mouth_corners.Smirks | None:
+    """Return what a clip of one shot keeps whose frames show this at the right corner."""
+    stamps = np.arange(len(frames), dtype=np.int64) * 10
+    shot = np.zeros(len(frames), np.intp)
+    return mouth_corners.collect(stamps, shot, {i: (True, row) for i, row in enumerate(frames)})
+
+
+def shifts(found: mouth_corners.Smirks | None, mesh: Array, count: int) -> Array:
+    """Return how far the right corner moves in each frame of `found_in`, pixels."""
+    if found is None:
+        return np.zeros(count)
+    moved = [found.correct(10 * i, mesh, mesh, 0.0)[0] for i in range(count)]
+    return np.array([np.linalg.norm((one - mesh)[RAISED]) for one in moved])
+
+
+def test_single_frames_of_a_video_move_no_landmarks() -> None:
+    image, _, tracked = smirk(seen=0.65)
+    row = mouth_corners.measure(image, tracked)
+    spikes = [row * (i in (9, 20, 21, 40)) for i in range(41)]
+    assert row.any() and shifts(found_in(spikes), tracked, 41).max() == 0
+    assert found_in([row]) is None
+
+
+def test_a_smirk_of_a_video_that_lasts_comes_and_goes_smoothly() -> None:
+    image, _, tracked = smirk(seen=0.65)
+    row = mouth_corners.measure(image, tracked)
+    full = np.linalg.norm(mouth_corners.find_shift(image, tracked)[RAISED])
+    flickering = [row * (10 <= i < 40 and i != 20) for i in range(50)]
+    found = shifts(found_in(flickering), tracked, 50)
+    np.testing.assert_allclose(found[14:36], full, rtol=1e-3)
+    assert found[:8].max() == found[42:].max() == 0
+    assert np.abs(np.diff(found)).max() < 0.25 * full
+
+
+def test_frames_of_another_shot_do_not_count() -> None:
+    image, _, tracked = smirk(seen=0.65)
+    row, stamps = mouth_corners.measure(image, tracked), np.arange(20, dtype=np.int64)
+    shot = np.repeat([0, 1], 10).astype(np.intp)
+    found = mouth_corners.collect(stamps, shot, {i: (True, row) for i in range(10)})
+    assert found is not None and found.seen[0, :10].all(0).any() and not found.seen[:, 10:].any()
 
 
 def test_a_target_keeps_the_shift_as_far_as_it_keeps_the_smirk() -> None:
     image, _, tracked = smirk(seen=0.65)
     straight = faces.centred_mesh(256, 256, 0.8)
-    shift = mouth_corners.find_shift(image, tracked)
-    own, same = mouth_corners.correct(image, tracked, tracked)
-    np.testing.assert_allclose(own, tracked + shift)
+    found = found_in([mouth_corners.measure(image, tracked)] * 20)
+    assert found is not None
+    own, same = found.correct(100, tracked, tracked, 0.0)
+    np.testing.assert_allclose(own, tracked + mouth_corners.find_shift(image, tracked), atol=1e-4)
     np.testing.assert_allclose(same, own)
-    np.testing.assert_allclose(mouth_corners.correct(image, tracked, straight)[1], straight, atol=1)
+    np.testing.assert_allclose(found.correct(100, tracked, straight, 0.0)[1], straight, atol=1)
+    # under a hand, and at a time that the clip does not have
+    assert found.correct(100, tracked, tracked, 1.0)[0] is tracked
+    assert found.correct(105, tracked, tracked, 0.0)[0] is tracked
+
+
+def test_frames_of_a_video_are_smoothed_in_its_first_pass() -> None:
+    image, _, tracked = smirk(seen=0.65)
+    face = faces.make_face(tracked, faces.iris_points(tracked))
+    plain = np.full_like(image, faces.SKIN)
+    for shown, kept in ((range(20), True), (range(9, 11), False)):
+        pictures = [image if i in shown else plain for i in range(20)]
+        frames = [Frame(one, i, TIME_BASE, i, 1) for i, one in enumerate(pictures)]
+        video = collect(MotionBuffer(observe(frames, [face] * 20)), frames)
+        assert (video.smirks is not None) == kept
+
+
+def test_small_mouths_keep_their_landmarks() -> None:
+    image, _, tracked = smirk(seen=0.65)
+    width = float(np.ptp(tracked[LIPS, 0]))
+    assert mouth_corners.find_shift(image, tracked).any()
+    scale = 30 / width
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    centre = np.array([0.5, 0.5, 0])
+    mesh = (tracked + centre) * scale - centre
+    assert not mouth_corners.find_shift(np.asarray(small, np.uint8), mesh).any()
+
+
+def test_no_corner_is_sought_behind_a_mask() -> None:
+    image, _, tracked = smirk(seen=0.65)
+    face = faces.make_face(tracked, faces.iris_points(tracked))
+    everywhere = np.zeros((len(CLASSES), 256, 256), np.float32)
+    everywhere[class_number("cloth")] = 1
+    seen = Regions(Crop(np.eye(3), (256, 256)), everywhere)
+    masked = prepare(image, face, None, parsed=ParsedSource(seen, seen))
+    assert masked.mouth_hidden
+    refined = lip_rims.refine(image, face).mesh
+    np.testing.assert_array_equal(masked.mesh, np.asarray(refined, np.float64))
+    assert not np.array_equal(prepare(image, face, None).mesh, masked.mesh)
 
 
 def test_teeth_do_not_follow_a_smirk_aside() -> None:
@@ -88,3 +178,24 @@ def test_teeth_do_not_follow_a_smirk_aside() -> None:
     straight = faces.centred_mesh(256, 256, 0.8)
     straight[mouth_interior.UPPER_LIP, 0] += 8
     assert mouth_interior.prepare(straight, np.full(3, 150.0)).upper[0] > 2
+
+
+def test_teeth_of_a_turned_smirk_are_where_those_of_a_straight_mouth_are() -> None:
+    turn = matrix_from_rotvec(np.array([0, np.radians(20.0), 0]))
+    found = []
+    for mesh in (smirk(seen=1.0)[1], faces.centred_mesh(256, 256, 0.8)):
+        posed = canonical.decompose(mesh)
+        turned = replace(posed, rotation=turn @ posed.rotation).mesh()
+        interior = mouth_interior.prepare(turned, np.full(3, 150.0))
+        found.append((interior.upper[0], interior.lower[0]))
+    np.testing.assert_allclose(found[0], found[1], atol=0.3)
+    assert abs(found[1][0]) > 2 and abs(found[1][1]) > 5
+
+
+def test_a_turned_head_is_no_smirk() -> None:
+    posed = canonical.decompose(smirk(seen=1.0)[1])
+    shares = []
+    for degrees in (0.0, 32.0, 45.0):
+        turn = matrix_from_rotvec(np.array([0, np.radians(degrees), 0]))
+        shares.append(mouth_corners.smirk_share(replace(posed, rotation=turn).mesh()))
+    assert shares[0] == 1 > shares[1] > shares[2] == 0

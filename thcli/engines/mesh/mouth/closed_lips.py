@@ -16,6 +16,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.eye_reading import EDGE_WIDTH
 from thcli.engines.mesh.mouth import lip_rims
 from thcli.engines.mesh.opening import COLUMNS, Opening, Region
 from thcli.engines.mesh.sampling import remap
@@ -31,7 +32,7 @@ MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.12, 1.5, 0.4
 LINE_DARKNESS = 0.5  # brightness of the line between closed lips over that of the lips
 # Half of its width, in mouth widths and in pixels at least; its share of the colour
 LINE_WIDTH, LEAST_LINE, LINE_SHARE = 0.008, 0.5, 0.85
-CREASE, SHARP_CREASE = 0.04, 1.5  # widths and pixels of blur over which the line stays as dark
+CREASE, SHARP_CREASE = 0.04, 1.5  # widths and pixels of a blurred edge: the line stays as dark
 # Dark line between shut lips: its brightness over that of the lips (median) and width of a mouth
 # in pixels between which it is left out, share of the way to the lip's brightness at which it ends,
 # and places on a lip's height where line and lip are sampled
@@ -50,7 +51,7 @@ class PartedLips:
     rims: (2 lips, 2, 11, 2) pixels of the upper and the lower lip from left to right, its inner
     rim, where it is certainly lip, and its outer one.  mixed: (2, 11) share of the lip's height
     beside its inner rim where the picture mixes it with teeth.  colour: (3,) of the line between
-    them.  gap: of the mouth in widths.  blur: of the picture, pixels.
+    them.  gap: of the mouth in widths.  blur: of the picture, deviation in pixels.
     """
 
     rims: Array
@@ -70,7 +71,7 @@ def prepare(
         mesh: (468, 3) pixels.
         gap: of its mouth in widths.
         colour: (3,) of the line, if it is known.
-        blur: of the image, pixels.
+        blur: of the image, deviation in pixels.
     """
     clear = lip_rims.exclude_teeth(image, mesh, 1.0)
     sides = [[clear[LIPS[one], :2], mesh[LIPS_OUTER[one], :2]] for one in _SIDES]
@@ -195,10 +196,11 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     inside = smoothstep(0.0, CORNER_FADE, np.minimum(u, 1 - u)).astype(np.float32)
     width = np.float32(max(LINE_WIDTH, LEAST_LINE / max(mouth.width, 1.0)))
     line = (rims[0] - width, rims[1] + width)
-    soft = max(1.5, 2 * LINE_WIDTH * mouth.width, lips.blur)
+    edge = EDGE_WIDTH * lips.blur
+    soft = max(1.5, 2 * LINE_WIDTH * mouth.width, edge)
     seam = opening.coverage(mouth, u, v, line, soft)
     crease = SHARP_CREASE + CREASE * mouth.width
-    shown *= closed * crease / max(crease, lips.blur)
+    shown *= closed * crease / max(crease, edge)
     colour = np.full((*seam.shape, 3), lips.colour, np.float32)
     opening.blend(out, region, LINE_SHARE * shown * seam * inside, colour)
 

@@ -18,7 +18,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, LIPS
-from thcli.engines.mesh.eye_reading import EDGE_WIDTH, EyeReading
+from thcli.engines.mesh.eye_reading import EyeReading
 from thcli.engines.mesh.mouth import mouth_corners
 from thcli.engines.mesh.mouth.colours import keep_colour
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
@@ -31,6 +31,7 @@ from thcli.engines.mesh.mouth.teeth import (
 )
 from thcli.engines.mesh.opening import Opening, Region, Rims
 from thcli.engines.mesh.sampling import remap
+from thcli.motion import canonical
 
 # mm: between the outer eye corners 33 and 263, from the root to the base of the nose 168-2
 EYE_DISTANCE, NOSE_LENGTH = 90.0, 50.0
@@ -65,7 +66,7 @@ class MouthInterior:
 
     upper: (2,) mm from the nose's base to the middle of the upper teeth's edge.  lower: (2,) mm
     from the chin to the middle of the lower teeth's edge.  lips: the source's own opening.  tone,
-    enamel: (3,) colours of the skin around the mouth and of teeth.  blur: of the source, pixels.
+    enamel: (3,) colours of the skin around the mouth and of teeth.  blur: see `EyeReading`, pixels.
     bite: mm that the upper teeth reach below the edge of the lower ones.  gap: mm between the lips.
     natural: 0..1, whether the picture has colours, see `colours.natural_colour`.  shows: 0..1,
     whether it shows its own inside, or lips alone between the rims.
@@ -127,8 +128,9 @@ def prepare(
     axes, flat = face_axes(mesh), mesh[:, :2]
     upper = _to_millimetres(flat[UPPER_LIP] - flat[NOSE_BASE], axes)
     lower = _to_millimetres(flat[LOWER_LIP] - flat[CHIN], axes)
-    for row in (upper, lower):  # teeth do not follow lips aside
-        row[0] *= 1 - mouth_corners.smirk_share(mesh)
+    aside = mouth_corners.smirk_share(mesh) * _lips_aside(mesh)
+    upper[0] -= aside[0]  # teeth do not follow lips aside
+    lower[0] -= aside[1]
     lips = opening.fit_opening(mesh, LIPS)
     shows = SHOWS_UPPER + SHOWS_PARTED * float(smoothstep(*OWN_RANGE, lips.gap))
     upper[1] = np.clip(upper[1] + shows, *UPPER_EDGE)
@@ -142,6 +144,13 @@ def prepare(
     bite = _to_millimetres(flat[NOSE_BASE] - flat[CHIN], axes)[1] + upper[1] - lower[1]
     gap = _gap_mm(lips, axes)
     return MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite), gap, natural)
+
+
+def _lips_aside(mesh: Array) -> Array:
+    """Return mm that the face itself, without its turn, has the lips beside nose and chin, (2,)."""
+    shape = canonical.decompose(mesh).shape
+    aside = shape[[UPPER_LIP, LOWER_LIP], 0] - shape[[NOSE_BASE, CHIN], 0]
+    return np.asarray(aside * EYE_DISTANCE / max(float(shape[263, 0] - shape[33, 0]), 1e-6))
 
 
 def _gap_mm(lips: Opening, axes: Array) -> float:
@@ -171,7 +180,7 @@ def render(
     gap_change = abs(np.log(max(lips.gap, 1e-3) / max(interior.lips.gap, 1e-3)))
     similar = 1 - float(smoothstep(*SIMILAR_RANGE, gap_change))
     shown = float(smoothstep(*OPEN_RANGE, lips.gap)) * (1 - own * similar)
-    blur = interior.blur / EDGE_WIDTH
+    blur = interior.blur
     margin = 0.06 + 2 * blur / max(lips.width, 1.0)
     region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), margin)
     if shown <= 0 or region is None:
