@@ -77,8 +77,8 @@ def extend_mesh(mesh: Array) -> Array:
     return np.concatenate([mesh, outline, *rings])
 
 
-def facing_weights(mesh: Array) -> Array:
-    """Return (COUNT,) 0..1, how far each point faces the camera; 0 for points turned away."""
+def facing_cosines(mesh: Array) -> Array:
+    """Return (COUNT,) cosines of normals to the camera; around the face those of its outline."""
     a, b, c = (np.asarray(mesh, np.float64)[FACE[:, i]] for i in range(3))
     cross = np.cross(b - a, c - a)
     normals = np.zeros((POINTS, 3))
@@ -88,8 +88,12 @@ def facing_weights(mesh: Array) -> Array:
                 FACE[:, corner], cross[:, axis] * np.abs(FRONT_SIGNS), POINTS
             )
     cosine = -normals[:, 2] / np.maximum(np.linalg.norm(normals, axis=1), 1e-9)
-    facing = smoothstep(SIDE_ON, FACING, cosine)
-    return np.concatenate([facing, np.tile(facing[OVAL], 3)])
+    return np.concatenate([cosine, np.tile(cosine[OVAL], 3)])
+
+
+def facing_weights(mesh: Array) -> Array:
+    """Return (COUNT,) 0..1, how far each point faces the camera; 0 for points turned away."""
+    return np.asarray(smoothstep(SIDE_ON, FACING, facing_cosines(mesh)))
 
 
 def unroll_points(shape: Array) -> Array:

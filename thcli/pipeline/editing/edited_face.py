@@ -206,7 +206,7 @@ class EditedFace:
     def in_frames(self) -> Iterator[FaceInFrame | None]:
         """Yield the face of every frame, in order; None where it was not detected.
 
-        In a frame that repeats the one before it rests: filters in time move what they smooth.
+        In frames that repeat an earlier one it rests: filters in time move what they smooth.
         """
         number = 0
         last: FaceInFrame | None = None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.editors.atlas.removers.test_removers import make_face, remove
-from thcli.core.types import Array32
+from tests.editors.atlas.removers.test_removers import make_face, painter, remove
+from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import tone
+from thcli.editors.atlas.removers.measured import beside, unpack
 from thcli.editors.atlas.removers.parts import COLUMNS, PARTS, ROWS
 from thcli.editors.atlas.removers.temples import take_off_temples
+from thcli.editors.shared.face_mesh import mesh_of
+from thcli.faces.parsing.classes import class_number
 
 SKIN = tone.to_log(np.array((180, 140, 120), np.uint8))
 ROW = PARTS["eyes"].top + 40
@@ -60,7 +63,7 @@ def test_rims_without_temples_change_nothing_beside_the_part() -> None:
     assert found.solid[:, : PARTS["eyes"].left].max() < 0.1
 
 
-def test_a_hidden_side_stays() -> None:
+def test_a_side_that_is_not_told_stays() -> None:
     texture, line, rims = wearer(4, 0.0, 20, -0.8)
     seen = np.ones_like(line)
     seen[:, : COLUMNS // 2] = 0
@@ -69,15 +72,77 @@ def test_a_hidden_side_stays() -> None:
     assert found.solid[ROW, COLUMNS - 40] > 0.9
 
 
+def haired(yaw: float = 0.0) -> tuple[Image, Face, Array32]:
+    """Return a face among hair with a dark line from ear to ear, and its regions."""
+    crop, face, regions = make_face(yaw)
+    hair = class_number("hair")
+    regions[hair], regions[0] = regions[0], 0
+    crop[bridge(face) : bridge(face) + 6] = 20
+    return crop, face, regions
+
+
+def bridge(face: Face) -> int:
+    """Return the row of the bridge of the nose."""
+    return int(mesh_of(face)[5, 1])
+
+
+def edges(face: Face) -> tuple[int, int]:
+    """Return the columns five pixels beside a face."""
+    x = mesh_of(face)[:, 0]
+    return int(x.min()) - 5, int(x.max()) + 5
+
+
+def told_beside(crop: Image, face: Face, regions: Array32) -> tuple[float, float]:
+    """Return the mean visibility beside the eyes on the left and on the right."""
+    _, weight = unpack(painter().measure_appearance([crop], [face], regions[None])[0])
+    sides = (slice(0, COLUMNS // 2), slice(COLUMNS // 2, COLUMNS))
+    left, right = (float(weight[:, side][beside()[:, side] > 0].mean()) for side in sides)
+    return left, right
+
+
 def test_a_temple_goes_beside_the_skin_too() -> None:
     """Over ears and hair the parser sees no face, but the temple goes on."""
-    crop, face, regions = make_face()
-    assert face.mesh is not None
-    y = int(face.mesh[5, 1])  # the bridge of the nose
-    crop[y : y + 6] = 20
+    crop, face, regions = haired()
     after = remove(crop, face, regions, {"eyeglasses": -1.0})
-    edges = int(face.mesh[:, 0].min()) - 5, int(face.mesh[:, 0].max()) + 5
-    for x in edges:
-        beside = crop[y - 12, x].astype(int)
-        assert np.abs(after[y + 3, x] - beside).max() < 0.3 * np.abs(beside - 20).max()
+    y = bridge(face)
+    for x in edges(face):
+        skin = crop[y - 12, x].astype(int)
+        assert np.abs(after[y + 3, x] - skin).max() < 0.3 * np.abs(skin - 20).max()
     assert (after[y + 3, 4] == crop[y + 3, 4]).all()
+
+
+@pytest.mark.parametrize("yaw", [30.0, 50.0])
+def test_the_side_behind_a_turned_face_is_not_told(yaw: float) -> None:
+    assert min(told_beside(*haired())) > 0.9 and min(told_beside(*haired(8.0))) > 0.8
+    assert told_beside(*haired(yaw))[0] < 0.1 and told_beside(*haired(yaw))[1] > 0.9
+    assert told_beside(*haired(-yaw))[0] > 0.9 and told_beside(*haired(-yaw))[1] < 0.1
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_nothing_is_painted_behind_a_turned_face(known: bool) -> None:
+    """Neither when the clip shows it in other frames, nor when it does not."""
+    crop, face, regions = haired(50.0)
+    one = painter()
+    told = haired() if known else (crop, face, regions)
+    seen = one.measure_appearance([told[0]], [told[1]], told[2][None])[0]
+    prepared = one.prepare(seen, {"eyeglasses": -1.0})
+    after = one.paint([crop], [face], regions[None], prepared)[0]
+    assert (after[:, : edges(face)[0]] == crop[:, : edges(face)[0]]).all()
+
+
+@pytest.mark.parametrize("name", ["background", "hat", "cloth"])
+def test_what_hides_a_temple_is_not_told_and_stays(name: str) -> None:
+    """A hand is background, a brim a hat, a veil cloth."""
+    crop, face, regions = haired()
+    one = painter()
+    prepared = one.prepare(
+        one.measure_appearance([crop], [face], regions[None])[0], {"eyeglasses": -1.0}
+    )
+    covered, (x, _) = regions.copy(), edges(face)
+    covered[:, :, : x + 60] = 0
+    covered[class_number(name), :, : x + 60] = 1
+    assert told_beside(crop, face, covered)[0] < 0.1 < 0.9 < told_beside(crop, face, covered)[1]
+    after = one.paint([crop], [face], covered[None], prepared)[0]
+    assert (after[:, :x] == crop[:, :x]).all()
+    bare = one.paint([crop], [face], regions[None], prepared)[0]
+    assert (bare[:, :x] != crop[:, :x]).any()

@@ -9,9 +9,11 @@ import numpy as np
 
 from thcli.core.types import Array, Array32, Image
 from thcli.editors.atlas import layout, tone
-from thcli.editors.atlas.removers.parts import FINE
+from thcli.editors.atlas.removers.measured import BESIDE, side_weights
+from thcli.editors.atlas.removers.parts import FINE, SEEN
 from thcli.editors.atlas.sampling import AtlasProjection, project, unroll_image
 from thcli.engines.mesh.sampling import box_mean, resize
+from thcli.faces.parsing.classes import ClassGroup, group_probability
 
 _LIGHT = 7.0  # deviation of the light's Gaussian, samples of the projection
 _MOST_LIGHT = 0.6  # limit of the light's difference to the clip's mean, soft logarithms
@@ -28,8 +30,7 @@ class Removal:
     solid: (ROWS, COLUMNS) 0..1: where the frame's own detail is replaced, since it belongs to what
         is removed.
     known: (ROWS, COLUMNS) 0..1, how surely the clip shows the texture.
-    beside: (ROWS, COLUMNS) 0..1, as `solid`, for temples beside the face: over ears and hair, which
-        are not `seen`.
+    beside: (ROWS, COLUMNS) 0..1, as `solid`, for temples beside the face: over ears and hair too.
     """
 
     texture: Array32
@@ -40,7 +41,7 @@ class Removal:
     beside: Array32
 
 
-def apply_removal(crop: Image, mesh: Array, seen: Array32, removal: Removal) -> Image:
+def apply_removal(crop: Image, mesh: Array, planes: Array32, removal: Removal) -> Image:
     """Return a crop with a removal applied.
 
     Where `solid` is 0, colours get the gain and keep their detail. Where it is 1 the bare face
@@ -49,23 +50,24 @@ def apply_removal(crop: Image, mesh: Array, seen: Array32, removal: Removal) -> 
     Args:
         crop: (S, S, 3).
         mesh: (468, 3), pixels of the crop.
-        seen: (S', S') 0..1, probability of the face and what it wears.
+        planes: (19, S', S') probabilities of the regions.
         removal: of the clip.
     """
     if not np.abs(removal.gain).max() > 0:
         return crop
     size = crop.shape[0]
     half = (size // 2, size // 2)
-    projection = project(mesh, layout.extend_mesh(mesh), size)
+    points = layout.extend_mesh(mesh)
+    projection = project(mesh, points, size)
     facing = box_mean(projection.visibility * projection.coverage, 3)
-    reduced = cv2.resize(seen, half, interpolation=cv2.INTER_AREA)
-    soft = cv2.GaussianBlur(reduced, (0, 0), _SOFT * size / 512)
-    shown = np.clip(2 * soft - 1, 0, 1) * resize(facing, half)
+    seen, head = (_soft(planes, group, size) for group in (SEEN, BESIDE))
+    shown = np.clip(2 * seen - 1, 0, 1) * resize(facing, half)
     positions = _fine(resize(projection.positions, half))
     maps = np.concatenate([removal.gain, removal.solid[..., None]], -1)
     sampled = unroll_image(maps, positions) * shown[..., None]
-    covered = unroll_image(removal.beside, positions) * resize(projection.coverage, half)
-    sampled[..., 3] = np.maximum(sampled[..., 3], covered)
+    side = projection.interpolate(points, side_weights(mesh)[:, None])[..., 0]
+    covered = unroll_image(removal.beside, positions) * resize(side, half)
+    sampled[..., 3] = np.maximum(sampled[..., 3], covered * np.clip(2 * head, 0, 1))
     rows, columns = (np.flatnonzero(np.abs(sampled).max(axis=(1 - a, 2)) > 1e-3) for a in (0, 1))
     if not len(rows) or not len(columns):
         return crop
@@ -84,6 +86,13 @@ def apply_removal(crop: Image, mesh: Array, seen: Array32, removal: Removal) -> 
     changed = np.clip(pixels * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
     out[window] = np.where(np.abs(part).max(-1, keepdims=True) > 1e-3, changed, crop[window])
     return out
+
+
+def _soft(planes: Array32, group: ClassGroup, size: int) -> Array32:
+    """Return the soft probability of some regions at half of a crop's resolution."""
+    probability = np.ascontiguousarray(group_probability(planes, group))
+    reduced = cv2.resize(probability, (size // 2, size // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(reduced, (0, 0), _SOFT * size / 512), np.float32)
 
 
 def _fine(positions: Array32) -> Array32:

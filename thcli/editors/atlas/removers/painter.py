@@ -7,7 +7,6 @@ so that what it finds cannot flicker; every frame is changed alike.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -21,6 +20,7 @@ from thcli.core.errors import UsageError
 from thcli.core.options import RemoverNetwork, RunOptions, Template
 from thcli.core.types import Array32, Face, Image, Painted
 from thcli.editors.atlas import tone
+from thcli.editors.atlas.removers import measured
 from thcli.editors.atlas.removers.apply import Removal, apply_removal
 from thcli.editors.atlas.removers.loading import split_tensors
 from thcli.editors.atlas.removers.network import RemoverNet, create_networks, network_for
@@ -28,9 +28,7 @@ from thcli.editors.atlas.removers.parts import (
     COLUMNS,
     PARTS,
     ROWS,
-    SEEN,
     PartName,
-    canonical_places,
     cheek_window,
     condition_row,
     eye_openings,
@@ -38,14 +36,12 @@ from thcli.editors.atlas.removers.parts import (
     mouth_opening,
     part_places,
     part_ramp,
-    unroll_face,
     zone_mask,
 )
 from thcli.editors.atlas.removers.prior import Priors
 from thcli.editors.atlas.removers.rims import take_off
 from thcli.editors.atlas.removers.temples import take_off_temples
 from thcli.editors.shared.face_mesh import mesh_of
-from thcli.faces.parsing.classes import group_probability
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
 from thcli.weights.loading import load_state
@@ -65,10 +61,6 @@ REMOVED_AS: Mapping[str, str] = {
 """Attribute -> condition of the network; some are limited to a zone (`parts.zone_mask`)."""
 FEMALE = "female"  # takes off a beard; its negative strength changes nothing
 _PARTS: tuple[PartName, ...] = ("eyes", "lower")
-# Rows and columns that are measured: around the eyes as wide as the atlas, for temples.
-_EYES, _LOWER = PARTS["eyes"], PARTS["lower"]
-_MEASURED = ((slice(_EYES.top, _EYES.top + _EYES.height), slice(0, COLUMNS)), _LOWER.window)
-_COUNT = _EYES.height * COLUMNS + _LOWER.height * _LOWER.width
 _SEEN_RANGE = (0.3, 0.7)  # mean visibility: below the first the texture is not the face's own
 _RIMS_SEEN = (0.1, 0.35)  # the same for rims: half a rim is worse than a little too much skin
 # Soft logarithms by which the lighter quarter of a lens may be darker than the cheeks: clear ones
@@ -100,12 +92,9 @@ class RemoverPainter:
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
     ) -> Array32:
         """Unroll each face: (N, L) texture times visibility, and visibility, of both parts."""
-        out = np.zeros((len(crops), 4 * _COUNT), np.float32)
+        out = np.zeros((len(crops), measured.COUNT), np.float32)
         for row, crop, face, planes in zip(out, crops, faces, regions, strict=True):
-            texture, weight = unroll_face(crop, mesh_of(face), _seen(planes))
-            weight = np.maximum(weight, _beside())
-            weighted = np.concatenate([texture * weight[..., None], weight[..., None]], -1)
-            row[:] = np.concatenate([weighted[window].ravel() for window in _MEASURED])
+            row[:] = measured.measure(crop, mesh_of(face), planes)
         return out
 
     def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Removal | None:
@@ -122,8 +111,8 @@ class RemoverPainter:
         removals = _removals(strengths)
         if not removals:
             return None
-        texture, measured = _unpack(appearance)
-        weight = measured * (1 - _beside())
+        texture, shown_all = measured.unpack(appearance)
+        weight = shown_all * (1 - measured.beside())
         known = _ramp(weight, _SEEN_RANGE)
         target, solid = texture.copy(), np.zeros((ROWS, COLUMNS), np.float32)
         gain = np.zeros((ROWS, COLUMNS, 3), np.float32)
@@ -170,7 +159,7 @@ class RemoverPainter:
                 gain[window] += change * share[..., None]
                 if condition == "eyeglasses":
                     rims = _within(window, covered * shown[window])
-                    temples = take_off_temples(texture, measured, rims)
+                    temples = take_off_temples(texture, shown_all, rims)
                     free = 1 - _within(window, part_ramp(part))
                     beside = temples.solid * free * np.float32(min(-strength, 1.0))
                     new = temples.target + _RIM_GRAIN * _grain(texture, weight)
@@ -198,7 +187,7 @@ class RemoverPainter:
         if prepared is None:
             return [Painted(crop) for crop in crops]
         return [
-            Painted(apply_removal(crop, mesh_of(face), _seen(planes), prepared))
+            Painted(apply_removal(crop, mesh_of(face), planes, prepared))
             for crop, face, planes in zip(crops, faces, regions, strict=True)
         ]
 
@@ -262,16 +251,6 @@ def _limit_light(bare: Array32, texture: Array32, weight: Array32, part: PartNam
     return np.asarray(bare - over[..., None], np.float32)
 
 
-@cache
-def _beside() -> Array32:
-    """Return (ROWS, COLUMNS) 0..1, beside the eyes' part, where no parser tells what is seen."""
-    out = np.zeros((ROWS, COLUMNS), np.float32)
-    out[_MEASURED[0]] = 1
-    for part in PARTS.values():
-        out[part.window] = 0
-    return out * canonical_places().any(-1)
-
-
 def _within(window: tuple[slice, slice], values: Array32) -> Array32:
     """Return values of a window on the whole atlas (ROWS, COLUMNS), 0 elsewhere."""
     out = np.zeros((ROWS, COLUMNS), np.float32)
@@ -299,21 +278,6 @@ def _grain(texture: Array32, weight: Array32) -> Array32:
     return np.asarray(soft[..., None] * np.float32(strength), np.float32)
 
 
-def _unpack(appearance: Array32) -> tuple[Array32, Array32]:
-    """Return the averaged texture (ROWS, COLUMNS, 3) and visibility (ROWS, COLUMNS)."""
-    texture = np.zeros((ROWS, COLUMNS, 3), np.float32)
-    weight = np.zeros((ROWS, COLUMNS), np.float32)
-    start = 0
-    for window in _MEASURED:
-        shape = weight[window].shape
-        stop = start + 4 * shape[0] * shape[1]
-        values = appearance[start:stop].reshape(*shape, 4)
-        weight[window] = values[..., 3]
-        texture[window] = values[..., :3] / np.maximum(values[..., 3:], 1e-3)
-        start = stop
-    return texture, weight
-
-
 def _check_lenses(texture: Array32) -> None:
     """Raise UsageError for lenses through which the eyes are not visible."""
     luma = texture @ tone.LUMA
@@ -330,10 +294,6 @@ def _ramp(values: Array32, limits: tuple[float, float]) -> Array32:
     """Return values as 0..1 between two limits."""
     low, high = limits
     return np.asarray(np.clip((values - low) / (high - low), 0, 1), np.float32)
-
-
-def _seen(planes: Array32) -> Array32:
-    return np.ascontiguousarray(group_probability(planes, SEEN))
 
 
 def load(run: RunOptions) -> RemoverPainter:
