@@ -22,7 +22,7 @@ from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.editors.edit_file import EditFile
 from thcli.faces.crops import align
 from thcli.faces.parsing.crops import Regions
-from thcli.pipeline.editing.monochrome import keep_monochrome
+from thcli.pipeline.editing.monochrome import DroppedColours, asks_for_colour, keep_monochrome
 from thcli.pipeline.editing.recombination import NOTHING_ELSE, Recombination
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ class FaceView:
     face: in pixels of the crop.
     regions: parsed regions of the face.
     seconds: of the frame since the first one of the clip.
+    monochrome: 0..1, how surely the clip is monochrome; 0 in pass 1.
     """
 
     image: Image
@@ -47,6 +48,7 @@ class FaceView:
     face: Face
     regions: Regions
     seconds: float
+    monochrome: float = 0.0
 
     def planes(self) -> Array32:
         """Return the region probabilities (19, S / 2, S / 2) of the crop; they sum to about 1.
@@ -235,7 +237,23 @@ class EditorStep:
             after = self.recombination.decode(editor, images, seconds, encoded, *parameters)
         else:
             after = editor.decode(latents, parameters.identity, per_frame)
+        if not self.whole_crop:
+            after = [
+                keep_monochrome(view.image, old, new, view.monochrome)
+                for view, old, new in zip(views, before, after, strict=True)
+            ]
         return list(zip(before, after, strict=True))
+
+
+class _PaintedInParts(NamedTuple):
+    """A painter's edit of monochrome footage that names colours.
+
+    toned: prepared edit that takes the footage's tones, None for none.
+    coloured: prepared edit of the attributes that name a colour.
+    """
+
+    toned: Any
+    coloured: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +264,7 @@ class PainterStep:
     wide: hair changes, which rarely fits into the crop of the template.
     workers: threads; crops do not depend on each other.
     notice: told the clip's mean appearance and the strengths, to warn of what they do not change.
-    coloured: a colour is asked for, which monochrome footage gets too.
+    dropped: told the attributes that monochrome footage gets without their colours.
     """
 
     name: str
@@ -258,7 +276,7 @@ class PainterStep:
     each_frame: bool = False
     whole_crop: bool = False
     notice: Callable[[Array32, Mapping[str, float]], None] | None = None
-    coloured: bool = False
+    dropped: DroppedColours | None = None
 
     @property
     def template(self) -> TemplateOptions:
@@ -285,20 +303,33 @@ class PainterStep:
         strengths = self.strengths(sample)
         if self.notice is not None:
             self.notice(mean, strengths)
-        return self.painter.prepare(mean, strengths) if strengths else None
+        if not strengths:
+            return None
+        plain = {key: value for key, value in strengths.items() if not asks_for_colour(key)}
+        if self.dropped is not None and sample.monochrome > 0:
+            self.dropped(plain)
+        if not sample.monochrome or len(plain) == len(strengths):
+            return self.painter.prepare(mean, strengths)
+        coloured = {key: value for key, value in strengths.items() if key not in plain}
+        toned = self.painter.prepare(mean, plain) if plain else None
+        return _PaintedInParts(toned, self.painter.prepare(mean, coloured))
 
     def render(
         self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Any
     ) -> list[tuple[Image, Image]]:
-        """Paint the attributes on each crop."""
+        """Paint the attributes on each crop; those that name a colour last, if it is monochrome."""
         if parameters is None:
             return [(view.image, view.image) for view in views]
+        in_parts = isinstance(parameters, _PaintedInParts)
+        parts = parameters if in_parts else _PaintedInParts(parameters, None)
 
         def paint(view: FaceView) -> tuple[Image, Image]:
-            planes = view.planes()[None]
-            (after,) = self.painter.paint([view.image], [view.face], planes, parameters)
-            if not self.coloured:
-                after = keep_monochrome(view.image, after)
+            planes, after = view.planes()[None], view.image
+            if parts.toned is not None:
+                (painted,) = self.painter.paint([after], [view.face], planes, parts.toned)
+                after = keep_monochrome(view.image, view.image, painted, view.monochrome)
+            if parts.coloured is not None:
+                (after,) = self.painter.paint([after], [view.face], planes, parts.coloured)
             return view.image, after
 
         return self._each(paint, views)
