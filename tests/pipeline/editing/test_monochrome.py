@@ -134,7 +134,7 @@ def test_named_colours_are_painted_beside_others(attributes: tuple[str, ...]) ->
         assert (spread(after[:, 72:]) > 100) == ("gray_hair" in attributes and not plain)
     warnings = [event.message for event in events if isinstance(event, Warned)]
     assert len(warnings) == ("rosy_cheeks" in attributes)
-    assert all("rosy_cheeks get its tones" in text for text in warnings)
+    assert all("not in colour: rosy_cheeks." in text for text in warnings)
 
 
 class ReddeningEditor:

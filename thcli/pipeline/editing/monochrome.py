@@ -74,8 +74,8 @@ class DroppedColours:
             said = ", ".join(names)
             self._on(
                 Warned(
-                    f"The footage is monochrome: {said} get its tones, no colour. A colour that "
-                    "is given (lipstick=red) is painted."
+                    f"The footage is monochrome and gets these in its tones, not in colour: {said}. "
+                    "A colour that is given (lipstick=red) is painted."
                 )
             )
 

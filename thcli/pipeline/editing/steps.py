@@ -307,7 +307,7 @@ class PainterStep:
             return None
         plain = {key: value for key, value in strengths.items() if not asks_for_colour(key)}
         if self.dropped is not None and sample.monochrome > 0:
-            self.dropped(plain)
+            self.dropped(key for key, strength in plain.items() if strength > 0)
         if not sample.monochrome or len(plain) == len(strengths):
             return self.painter.prepare(mean, strengths)
         coloured = {key: value for key, value in strengths.items() if key not in plain}
