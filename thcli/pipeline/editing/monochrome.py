@@ -74,7 +74,7 @@ class DroppedColours:
             said = ", ".join(names)
             self._on(
                 Warned(
-                    f"The footage is monochrome and gets these in its tones, not in colour: {said}. "
+                    f"On monochrome footage these are painted not in colour: {said}. "
                     "A colour that is given (lipstick=red) is painted."
                 )
             )
