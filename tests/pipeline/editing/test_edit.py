@@ -186,6 +186,24 @@ def test_reconstruction_errors_of_an_editor_cancel(clip: Clip, tmp_path: Path) -
     assert run([*argv, str(tmp_path / "b.mkv")]) == 2
 
 
+@pytest.mark.parametrize(
+    ("darker", "attribute", "spread"),
+    [(False, "blush", (0, 3)), (False, "blond", (20, 99)), (True, "blush", (10, 99))],
+)
+def test_grey_footage_takes_no_colour_but_a_named_one(
+    tmp_path: Path, darker: bool, attribute: str, spread: tuple[int, int]
+) -> None:
+    """Dark footage is no grey one: what the painter adds to it stays coloured."""
+    picture = np.ascontiguousarray(photograph()[10:266, 95:351])
+    picture = (picture * 0.4).astype(np.uint8) if darker else np.repeat(picture[..., 1:2], 3, 2)
+    save_image(tmp_path / "a.png", picture)
+    argv = ("--attr", attribute)
+    assert run_edit(tmp_path / "a.png", tmp_path / "b.png", *argv, "--region", "all") == 0
+    (made,) = read_frames(tmp_path / "b.png")
+    change = made.pixels.astype(int) - picture
+    assert spread[0] <= np.ptp(change, axis=-1).max() <= spread[1] and change.any()
+
+
 def test_alone_edits_the_appearance_of_each_frame(clip: Clip) -> None:
     options = EditOptions(attr=["blush"], engine="blusher")
     info = media.probe(clip("c8.mp4", 8))

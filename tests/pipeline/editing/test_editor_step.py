@@ -48,7 +48,7 @@ class MovingEditor:
 def render(edited: EditedIdentity, recombination: Recombination) -> list[tuple[Any, ...]]:
     editor: Any = MovingEditor()
     step = EditorStep("x", editor, KeptIdentity(), "all", recombination=recombination)
-    view: Any = SimpleNamespace(image=np.full((4, 4, 3), 10, np.uint8), seconds=0.0)
+    view: Any = SimpleNamespace(image=np.full((4, 4, 3), 10, np.uint8), seconds=0.0, monochrome=0.0)
     step.render([view], row([5])[None], row([1]), edited)
     return list(editor.log)
 

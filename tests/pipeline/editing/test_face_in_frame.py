@@ -16,7 +16,7 @@ from thcli.faces.compositing.pixel_ops import OPENCV
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
 from thcli.pipeline.editing.face_in_frame import FaceInFrame, face_view, paste_step
-from thcli.pipeline.editing.steps import PainterStep
+from thcli.pipeline.editing.painter_step import PainterStep
 from thcli.pipeline.observe.crop_track import TrackedCrop
 from thcli.pipeline.observe.mask_log import MaskEvidence
 

@@ -10,8 +10,8 @@ from thcli.core.options import EditOptions, RunOptions
 from thcli.editors.atlas.appearance import APPEARANCE_SIZE
 from thcli.editors.drawn import appearance as drawn
 from thcli.pipeline.editing.factory import plan_steps
+from thcli.pipeline.editing.painter_step import PainterStep
 from thcli.pipeline.editing.request import parse_request
-from thcli.pipeline.editing.steps import PainterStep
 
 
 @pytest.mark.parametrize(("smile", "warned"), [(0.0, 1), (0.9, 0)])

@@ -19,8 +19,9 @@ from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
 from thcli.pipeline.editing.edit_log import FeatureLog
 from thcli.pipeline.editing.factory import plan_steps
+from thcli.pipeline.editing.painter_step import PainterStep
 from thcli.pipeline.editing.request import parse_request
-from thcli.pipeline.editing.steps import FaceFeatures, FaceView, PainterStep
+from thcli.pipeline.editing.steps import FaceFeatures, FaceView
 from thcli.pipeline.editing.worn_glasses import WornGlassesStep
 
 PLACEMENT = Crop(np.eye(3), (64, 64))

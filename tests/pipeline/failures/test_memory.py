@@ -12,7 +12,7 @@ from tests.pipeline.failures.conftest import FRAMES, Run, differing, read_images
 from tests.pipeline.failures.faulty import FAULTS, Faults
 from thcli.core.errors import DeviceMemoryError
 from thcli.core.events import silent
-from thcli.pipeline.editing.steps import PainterStep
+from thcli.pipeline.editing.painter_step import PainterStep
 from thcli.pipeline.job.job import Job
 
 LOSSLESS = "--codec ffv1"

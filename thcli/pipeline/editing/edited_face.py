@@ -23,6 +23,7 @@ from thcli.faces.crops.crop import Pixels
 from thcli.faces.parsing.crops import HEAD_SCALE, Regions
 from thcli.pipeline.editing.edit_log import FeatureLog, RegionLog
 from thcli.pipeline.editing.face_in_frame import REGIONS, FaceInFrame, paste_step, view_of, views_of
+from thcli.pipeline.editing.monochrome import MonochromeMeter
 from thcli.pipeline.editing.repeated_frames import RepeatedFrames
 from thcli.pipeline.editing.skin_motion import SkinMotion, move_mesh
 from thcli.pipeline.editing.smoothed_meshes import SmoothedMeshes
@@ -88,6 +89,7 @@ class EditedFace:
         self._regions = job.enter(RegionLog())
         self._motion = job.enter(SkinMotion())
         self._repeated = RepeatedFrames()
+        self._monochrome = MonochromeMeter()
         self._features = [job.enter(FeatureLog()) for _ in steps]
         self._samples: list[tuple[FaceView, Array32] | None] = [None for _ in steps]
         self._parameters: list[Any] = []
@@ -137,13 +139,14 @@ class EditedFace:
     def _learn_motion(
         self, window: Sequence[ParsedFaces], index: int, crops: Sequence[tuple[TrackedCrop, ...]]
     ) -> None:
-        """Store the motion of the skin; arguments as for `learn`."""
+        """Store the motion of the skin, and measure colours; arguments as for `learn`."""
         for parsed, (tracked, *_) in zip(window, crops, strict=True):
             face, image = parsed.frame_faces.faces[index], parsed.parsed[index].crop
             seconds = float(tracked.seconds - self._start)
             placement = tracked.placement
             if image is not None:
                 placement = resize(placement, image.shape[1])
+                self._monochrome.add(image)
             self._motion.add(face, image, placement, seconds, tracked.scene)
             self._repeated.add(parsed.frame_faces.frame.pixels, face, tracked.scene)
 
@@ -195,7 +198,8 @@ class EditedFace:
         self._steps, self._parameters = steps, []
         for step, log, sample in zip(steps, self._features, self._samples, strict=True):
             if sample is not None:
-                self._parameters.append(step.finalize(log.mean, *sample))
+                view = replace(sample[0], monochrome=self._monochrome.share())
+                self._parameters.append(step.finalize(log.mean, view, sample[1]))
             elif len(log):
                 raise NotFiniteError(f"{step.name} computed values that are not finite.")
 
@@ -288,8 +292,9 @@ class EditedFace:
             step = self._steps[index]
             if not (alone or self.changes(index)):
                 continue
-            views = views_of(out, in_frames, index, self._start)
-            measured = views_of(pixels, in_frames, index, self._start) if alone else None
+            seen = partial(views_of, in_frames=in_frames, step=index, start=self._start)
+            views = seen(out, monochrome=self._monochrome.share())
+            measured = seen(pixels, monochrome=0.0) if alone else None
             with self._job.clock(step.name, frames=len(views)):
                 rendered = self._render(index, views, shown[0].number, measured)
             put = partial(paste_step, step, self._options.region, self._ops)

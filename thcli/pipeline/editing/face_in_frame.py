@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import cv2
@@ -104,19 +104,27 @@ def view_of(
 
 
 def views_of(
-    pixels: Sequence[Pixels], in_frames: Sequence[FaceInFrame | None], step: int, start: Fraction
+    pixels: Sequence[Pixels],
+    in_frames: Sequence[FaceInFrame | None],
+    step: int,
+    start: Fraction,
+    monochrome: float,
 ) -> list[FaceView]:
     """Return the face as a step sees it, in the frames that show it.
 
     start: time stamp of the first frame.
+    monochrome: of the clip, see `FaceView`.
     """
     return [
-        face_view(
-            image,
-            in_frame.face,
-            in_frame.placements[step],
-            in_frame.regions,
-            float(in_frame.parser_crop.seconds - start),
+        replace(
+            face_view(
+                image,
+                in_frame.face,
+                in_frame.placements[step],
+                in_frame.regions,
+                float(in_frame.parser_crop.seconds - start),
+            ),
+            monochrome=monochrome,
         )
         for image, in_frame in zip(pixels, in_frames, strict=True)
         if in_frame is not None

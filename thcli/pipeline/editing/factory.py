@@ -12,7 +12,7 @@ from thcli.core.protocols import Painter
 from thcli.editors.backends import PAINTERS
 from thcli.editors.catalogue import attribute_of, is_free, stage_of
 from thcli.editors.edit_file import EditFile
-from thcli.editors.shared.colours import base_name, split_colour
+from thcli.editors.shared.colours import base_name
 from thcli.pipeline.editing.face_in_frame import REMOVERS
 from thcli.pipeline.editing.identity_edits import (
     is_man,
@@ -20,9 +20,11 @@ from thcli.pipeline.editing.identity_edits import (
     load_recombined_step,
     load_text_step,
 )
+from thcli.pipeline.editing.monochrome import DroppedColours
 from thcli.pipeline.editing.no_change import notice_of
+from thcli.pipeline.editing.painter_step import PainterStep
 from thcli.pipeline.editing.request import GENDER, EditRequest, resolve_gender
-from thcli.pipeline.editing.steps import EditorStep, EditStep, FaceView, PainterStep
+from thcli.pipeline.editing.steps import EditorStep, EditStep, FaceView
 from thcli.pipeline.editing.worn_glasses import WornGlassesStep
 
 _WORN_NAMES = ("eyeglasses", "sunglasses")
@@ -40,6 +42,7 @@ def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list
     if request.text or request.edit_file is not None:
         return [load_text_step(name, request, options, on) for name in request.engines]
     steps: list[EditStep] = []
+    dropped = DroppedColours(on)
     for name, strengths in request.engines.items():
         regions = {attribute_of(attribute).affected_region for attribute in strengths}
         if not strengths:
@@ -54,8 +57,7 @@ def plan_steps(request: EditRequest, options: EditOptions, on: Listener) -> list
             of_face = PainterStrengths(name, painter, strengths, options.run)
             step = _painter_step(name, painter, of_face, regions, options.run)
             wide = step.wide or not _SKIN_TONES.isdisjoint(strengths)
-            coloured = any(split_colour(attribute)[1] for attribute in strengths)
-            steps.append(replace(step, notice=notice_of(painter, on), wide=wide, coloured=coloured))
+            steps.append(replace(step, notice=notice_of(painter, on), wide=wide, dropped=dropped))
     return _take_off_glasses(request, steps, options, on)
 
 

@@ -7,17 +7,16 @@ after in pass 2. Their difference is pasted into the frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 
 from thcli.core.batches import require_finite
 from thcli.core.options import EditRegion, TemplateOptions
-from thcli.core.protocols import Editor, Painter
-from thcli.core.stream import ordered_map
+from thcli.core.protocols import Editor
 from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.editors.edit_file import EditFile
 from thcli.faces.crops import align
@@ -25,8 +24,6 @@ from thcli.faces.parsing.crops import Regions
 from thcli.pipeline.editing.monochrome import keep_monochrome
 from thcli.pipeline.editing.recombination import NOTHING_ELSE, Recombination
 
-T = TypeVar("T")
-HAIR_CROP_SCALE = 1.5  # side of a painter's crop over its template's, when it changes hair
 _MIN_PROBABILITY = 1 / 512  # smaller ones count as zero
 _CHANNELS = 4  # planes that OpenCV resamples together
 
@@ -40,6 +37,7 @@ class FaceView:
     face: in pixels of the crop.
     regions: parsed regions of the face.
     seconds: of the frame since the first one of the clip.
+    monochrome: 0..1, how surely the clip is monochrome; 0 in pass 1.
     """
 
     image: Image
@@ -47,6 +45,7 @@ class FaceView:
     face: Face
     regions: Regions
     seconds: float
+    monochrome: float = 0.0
 
     def planes(self) -> Array32:
         """Return the region probabilities (19, S / 2, S / 2) of the crop; they sum to about 1.
@@ -221,7 +220,7 @@ class EditorStep:
     def extract_features(self, views: Sequence[FaceView]) -> FaceFeatures:
         """Encode identities and landmarks."""
         images, faces = [view.image for view in views], [view.face for view in views]
-        return FaceFeatures(*self.editor.encode(images, faces), _no_columns(len(views)))
+        return FaceFeatures(*self.editor.encode(images, faces), no_columns(len(views)))
 
     def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> EditedIdentity:
         """Edit the identity of the clip. Raises NotFiniteError for NaN or infinity."""
@@ -247,81 +246,16 @@ class EditorStep:
             after = self.recombination.decode(editor, images, seconds, encoded, *parameters)
         else:
             after = editor.decode(latents, parameters.identity, per_frame)
+        if not self.whole_crop:
+            after = [
+                keep_monochrome(view.image, old, new, view.monochrome)
+                for view, old, new in zip(views, before, after, strict=True)
+            ]
         return [Rendered(*pair) for pair in zip(before, after, strict=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class PainterStep:
-    """A painter as a step.
-
-    strengths: returns attribute -> strength for a face.
-    wide: hair changes, which rarely fits into the crop of the template.
-    workers: threads; crops do not depend on each other.
-    notice: told the clip's mean appearance and the strengths, to warn of what they do not change.
-    coloured: a colour is asked for, which monochrome footage gets too.
-    """
-
-    name: str
-    painter: Painter
-    strengths: Callable[[FaceView], Mapping[str, float]]
-    affected_region: EditRegion
-    wide: bool
-    workers: int
-    each_frame: bool = False
-    whole_crop: bool = False
-    notice: Callable[[Array32, Mapping[str, float]], None] | None = None
-    coloured: bool = False
-
-    @property
-    def template(self) -> TemplateOptions:
-        """See `EditStep`."""
-        scale = HAIR_CROP_SCALE if self.wide else None
-        return TemplateOptions(
-            template=self.painter.template, size=self.painter.crop_size, scale=scale
-        )
-
-    def extract_features(self, views: Sequence[FaceView]) -> FaceFeatures:
-        """Measure the appearance of skin, hair and light."""
-
-        def measure(view: FaceView) -> Array32:
-            return self.painter.measure_appearance([view.image], [view.face], view.planes()[None])
-
-        appearance = np.concatenate(self._each(measure, views))
-        nothing = _no_columns(len(views))
-        if self.painter.averaged_only:
-            return FaceFeatures(nothing, nothing, appearance)
-        return FaceFeatures(appearance, nothing, nothing)
-
-    def finalize(self, mean: Array32, sample: FaceView, per_frame: Array32) -> Any:
-        """Prepare the painter's edit of the clip. Raises UsageError when it cannot be done."""
-        strengths = self.strengths(sample)
-        if self.notice is not None:
-            self.notice(mean, strengths)
-        return self.painter.prepare(mean, strengths) if strengths else None
-
-    def render(
-        self, views: Sequence[FaceView], per_frame: Array32, mean: Array32, parameters: Any
-    ) -> list[Rendered]:
-        """Paint the attributes on each crop."""
-        if parameters is None:
-            return [Rendered(view.image, view.image) for view in views]
-
-        def paint(view: FaceView) -> Rendered:
-            planes = view.planes()[None]
-            (painted,) = self.painter.paint([view.image], [view.face], planes, parameters)
-            after = painted.image
-            if not self.coloured:
-                after = keep_monochrome(view.image, after)
-            return Rendered(view.image, after, painted.beside)
-
-        return self._each(paint, views)
-
-    def _each(self, function: Callable[[FaceView], T], views: Sequence[FaceView]) -> list[T]:
-        """Return the result of each view."""
-        return list(ordered_map(function, views, self.workers, self.workers + 1))
-
-
-def _no_columns(count: int) -> Array32:
+def no_columns(count: int) -> Array32:
+    """Return features of N crops that have none, (N, 0)."""
     return np.zeros((count, 0), np.float32)
 
 

@@ -13,7 +13,8 @@ from thcli.core.options import EditRegion, TemplateOptions
 from thcli.core.stream import ordered_map
 from thcli.core.types import Array32
 from thcli.faces.parsing.classes import FACE, GLASSES, group_probability
-from thcli.pipeline.editing.steps import FaceFeatures, FaceView, PainterStep, Rendered
+from thcli.pipeline.editing.painter_step import PainterStep
+from thcli.pipeline.editing.steps import FaceFeatures, FaceView, Rendered
 
 # Mean share of glasses in the face, over the parsed frames, of which a face wears some; bare faces
 # have none.

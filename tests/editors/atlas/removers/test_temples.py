@@ -126,7 +126,7 @@ def test_nothing_is_painted_behind_a_turned_face(known: bool) -> None:
     told = haired() if known else (crop, face, regions)
     seen = one.measure_appearance([told[0]], [told[1]], told[2][None])[0]
     prepared = one.prepare(seen, {"eyeglasses": -1.0})
-    after = one.paint([crop], [face], regions[None], prepared)[0]
+    after = one.paint([crop], [face], regions[None], prepared)[0].image
     assert (after[:, : edges(face)[0]] == crop[:, : edges(face)[0]]).all()
 
 
@@ -142,7 +142,7 @@ def test_what_hides_a_temple_is_not_told_and_stays(name: str) -> None:
     covered[:, :, : x + 60] = 0
     covered[class_number(name), :, : x + 60] = 1
     assert told_beside(crop, face, covered)[0] < 0.1 < 0.9 < told_beside(crop, face, covered)[1]
-    after = one.paint([crop], [face], covered[None], prepared)[0]
+    after = one.paint([crop], [face], covered[None], prepared)[0].image
     assert (after[:, :x] == crop[:, :x]).all()
-    bare = one.paint([crop], [face], regions[None], prepared)[0]
+    bare = one.paint([crop], [face], regions[None], prepared)[0].image
     assert (bare[:, :x] != crop[:, :x]).any()

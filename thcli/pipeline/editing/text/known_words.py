@@ -183,12 +183,19 @@ IMPOSSIBLE: Mapping[str, str] = {
     "closed mouth": "smiling=-1 makes a face serious.",
     "mouth closed": "smiling=-1 makes a face serious.",
     "closed lips": "smiling=-1 makes a face serious.",
+    "shaved head": _SHAPE,
+    "shaven head": _SHAPE,
+    "head shaved": _SHAPE,
+    "shave head": _SHAPE,
+    "shave his head": _SHAPE,
+    "shave her head": _SHAPE,
+    "shave the head": _SHAPE,
     "pale lips": "A colour of the lips: lipstick=#RRGGBB.",
     "dark skin": "tanned makes skin browner.",
     "darker skin": "tanned makes skin browner.",
     "eyes": "",
     "hair": "Name the colour that the hair gets: red hair.",
-    "lips": "Name the colour that they get: pink lips.",
+    "lips": "Name the colour (pink lips) or the shape (full lips) that they get.",
     "child": "younger makes a face younger.",
     "kid": "younger makes a face younger.",
     "keep": "What is not named stays as it is.",
@@ -213,7 +220,7 @@ COLOURLESS = tuple(
     split_words("eyes eye eyed skin skinned hat cap teeth shirt sunglasses eyebrows brows haired")
 )
 """Things whose colour no engine changes."""
-TONES = ("dark", "light", "bright", "deep")
+TONES = ("dark", "light", "bright", "deep", "pale")
 FRAMED = ("rimmed", "framed", "dyed", "coloured", "colored")
 """Words between a colour and its thing: "black-rimmed glasses"."""
 ADVERBS: Mapping[str, float] = {
@@ -289,11 +296,18 @@ ADJECTIVES: Mapping[str, float] = {
     "heavier": 1.5,
 }
 """Degrees of the thing behind them, of which a negation takes no notice ("no heavy beard")."""
+SHAPES = frozenset(
+    split_words(
+        "thin thinner short shorter trimmed full fuller big bigger large larger huge broad broader "
+        "wide wider long longer thick thicker bushy small tiny"
+    )
+)
+"""Adjectives that are no degree of hair or coloured lips: "long brown hair" is refused."""
 REMOVALS = frozenset(
     split_words(
         "remove removing minus take taking rid lose losing drop delete erase shave shaving strip"
     )
-)
+) | {"turn off", "switch off"}
 """Negations that are orders: what follows them goes."""
 LASTING = REMOVALS | frozenset(
     split_words("without no neither dont doesnt didnt shouldnt wont cannot cant instead never")

@@ -23,6 +23,7 @@ from thcli.pipeline.editing.text.known_words import (
     IMPOSSIBLE,
     NEGATIONS,
     NOUNS,
+    SHAPES,
     STATES,
     SYNONYMS,
     THINGS,
@@ -125,6 +126,9 @@ def _token(words: list[str], at: int) -> tuple[int, Token]:
     coloured = _coloured_thing(words, at)
     if coloured is not None:
         return coloured
+    shaped = _shaped_thing(words, at)
+    if shaped:
+        return 1, Token("impossible", shaped)
     known = phrases()
     for length in range(min(_LONGEST, len(words) - at), 0, -1):
         phrase = tuple(words[at : at + length])
@@ -135,6 +139,8 @@ def _token(words: list[str], at: int) -> tuple[int, Token]:
             name, strength = known[phrase]
             kind: Kind = "state" if any(word in STATES for word in phrase) else "thing"
             return length, Token(kind, text, name, strength)
+        if text in NEGATIONS and length == 2:
+            return length, Token("negation", text)
         if text in IMPOSSIBLE:
             return length, Token("impossible", text)
         if text in ADVERBS:
@@ -183,7 +189,8 @@ def _coloured_thing(words: list[str], at: int) -> tuple[int, Token] | None:
     thing = words[end] if end < len(words) else ""
     text = " ".join(words[at : end + 1])
     if thing in COLOURLESS:
-        return end + 1 - at, Token("impossible", text)
+        skin = start > at and words[at] == "pale"  # "a pale red haired woman"
+        return None if skin else (end + 1 - at, Token("impossible", text))
     if thing not in THINGS:
         return None
     code = parse_colour(words[start])
@@ -214,8 +221,27 @@ def _colour_behind(words: list[str], at: int) -> tuple[int, Token] | None:
 
 
 def _has_thing_at(words: Sequence[str], at: int) -> bool:
-    """Return True when a thing that adjectives describe stands at a position."""
-    return at < len(words) and words[at] in THINGS and THINGS[words[at]] not in ("hair", "lipstick")
+    """Return True when a thing that adjectives describe, or its colour, stands at a position."""
+    while at < len(words) and (words[at] in TONES or words[at] in FRAMED or _is_colour(words[at])):
+        at += 1
+    return at < len(words) and words[at] in THINGS and words[at] not in ("hair", "lips")
+
+
+def _shaped_thing(words: Sequence[str], at: int) -> str:
+    """Return the hair or the coloured lips whose shape a word names: "long hair"; "" for others."""
+    if words[at] not in SHAPES:
+        return ""
+    known, end = phrases(), at + 1
+    while end < len(words) and (
+        _is_colour(words[end])
+        or words[end] in (COMMA, "and", *TONES, *FRAMED, *SHAPES)
+        or (words[end], "hair") in known
+    ):
+        end += 1
+    thing = words[end] if end < len(words) else ""
+    if thing == "hair":
+        return f"{words[at]} hair"
+    return " ".join(words[at : end + 1]) if thing == "lips" and end > at + 1 else ""
 
 
 def _is_colour(word: str) -> bool:

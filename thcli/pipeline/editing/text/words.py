@@ -8,18 +8,27 @@ Words that no rule knows, and things that no painter can do, are reported; nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from thcli.editors.catalogue import MAX_STRENGTH, attribute_of, believable
 from thcli.editors.shared.attribute_table import BY_NAME
 from thcli.editors.shared.colours import COLOURS, base_name
-from thcli.pipeline.editing.text.known_words import IMPOSSIBLE, NOUNS
+from thcli.pipeline.editing.text.known_words import IMPOSSIBLE, NOUNS, Meaning
 from thcli.pipeline.editing.text.negation import Negation
 from thcli.pipeline.editing.text.tokens import ITEMS, Token, phrases, read_tokens
 
 _BECOMES = frozenset(("like", "into"))
+_IS = frozenset(("is", "are"))  # "the beard is gone"
+_MAKES = frozenset(("make", "makes", "making", "turn"))
+_PRONOUNS: Mapping[str, tuple[Meaning, ...]] = {
+    "him": (("male", 1.0),),
+    "her": (("female", 1.0),),
+    "them": (),
+    "me": (),
+    "it": (),
+}
 _DESCRIBES = frozenset(("adjective", "adverb", "article", "state"))  # stand before a noun
 _BEFORE_ITEMS = frozenset(("adjective", "article", "filler", "noun")) | ITEMS
 
@@ -77,16 +86,13 @@ class _Reading:
         if token.kind in ITEMS:
             self._read_item(token)
         elif token.kind == "adjective":
-            self._degree *= 1.0 if negation.holds else token.strength
+            self._degree = 1.0 if negation.holds else _combined(self._degree, token.strength)
         elif token.kind == "adverb":
             self._read_adverb(at, token)
         elif token.kind == "noun":
             if negation.waits:
                 self._out.unclear.append(token.text)
-            if self._is_goal(at):
-                self._said.extend(NOUNS.get(token.text, ()))
-            else:
-                self._out.noun.update(NOUNS.get(token.text, ()))
+            self._read_noun(at, token)
             self._negation = Negation()
         elif token.kind == "negation":
             if negation.waits:
@@ -103,6 +109,36 @@ class _Reading:
         elif token.kind == "unknown":
             self._out.unknown.append(token.text)
 
+    def _read_noun(self, at: int, token: Token) -> None:
+        """Read what names the person, or says what the person becomes."""
+        meanings, person = NOUNS.get(token.text, ()), self._person_made(at)
+        if person is not None:
+            self._said.extend(meaning for meaning in meanings if meaning not in person)
+        elif self._is_goal(at):
+            self._said.extend(meanings)
+        else:
+            genders = {name for name, _ in meanings} | {*self._out.noun}
+            if genders >= {"male", "female"}:
+                self._out.impossible.append(f"{token.text} beside another person (Name one)")
+            self._out.noun.update(meanings)
+
+    def _person_made(self, at: int) -> tuple[Meaning, ...] | None:
+        """Return who becomes a noun in "make him a woman" or "make this man a woman", or None."""
+        tokens, end = self._tokens, at
+        while end and tokens[end - 1].kind in _DESCRIBES:
+            end -= 1
+        person = tokens[end - 1] if end else None
+        if person is None or all(token.kind != "article" for token in tokens[end:at]):
+            return None
+        start = end - 1
+        while start and tokens[start - 1].kind in ("filler", "adjective", "state"):
+            start -= 1
+        if not start or tokens[start - 1].text not in _MAKES:
+            return None
+        if person.kind == "noun":
+            return NOUNS.get(person.text, ())
+        return _PRONOUNS.get(person.text)
+
     def _is_goal(self, at: int) -> bool:
         """Return True for a noun that says what the person becomes: "look like an old man"."""
         before = (token for token in reversed(self._tokens[:at]) if token.kind not in _DESCRIBES)
@@ -118,7 +154,7 @@ class _Reading:
         if negation.unclear:
             self._out.unclear.append(token.text)
         if token.kind == "impossible":
-            hint = IMPOSSIBLE.get(token.text.split(" ")[-1], IMPOSSIBLE.get(token.text, ""))
+            hint = IMPOSSIBLE.get(token.text, IMPOSSIBLE.get(token.text.split(" ")[-1], ""))
             phrase = f"without {token.text}" if negation.holds else token.text
             self._out.impossible.append(f"{phrase} ({hint.rstrip('.')})" if hint else phrase)
         else:
@@ -132,20 +168,33 @@ class _Reading:
         if self._negation.waits and token.text != "more":
             self._out.unclear.append(token.text)
         rest = (other.kind for other in self._tokens[at + 1 :] if other.kind != "adverb")
-        if next(rest, "") in _BEFORE_ITEMS:
-            self._degree *= token.strength
+        doubled = [other.kind for other in self._tokens[at + 1 : at + 2]] == ["adverb"]
+        if doubled or next(rest, "") in _BEFORE_ITEMS:
+            self._degree = _combined(self._degree, token.strength)
         elif self._said:
             name, strength = self._said[-1]
-            self._said[-1] = name, strength * token.strength
+            self._said[-1] = name, strength * _combined(self._degree, token.strength)
+            self._degree = 1.0
         else:
             self._out.unknown.append(token.text)
 
     def _read_off(self, at: int) -> None:
         """Read "off" behind a thing: "glasses off" takes them away, "take them off" did it."""
-        behind = at > 0 and self._tokens[at - 1].kind == "thing"
-        if behind and self._said and not self._negation.had:
+        tokens = reversed(self._tokens[:at])
+        before = (one for one in tokens if one.kind != "filler" and one.text not in _IS)
+        last = next(before, None)
+        if self._negation.had or self._negation.waits:
+            return
+        if last is not None and last.kind == "thing" and self._said:
             name, strength = self._said[-1]
             self._said[-1] = name, -abs(strength)
+        else:
+            self._out.unclear.append(self._tokens[at].text)
+
+
+def _combined(degree: float, strength: float) -> float:
+    """Return a degree times the next one: "very" deepens what is less, "very faint"."""
+    return strength / degree if degree > 1 and 0 < strength < 1 else degree * strength
 
 
 def _add(out: Description, name: str, strength: float) -> None:
