@@ -133,9 +133,9 @@ def reenact_driven(
 
 
 def _convert_hdr(options: ReenactOptions, source: str | Path) -> ReenactOptions:
-    """Read an HDR driver tone-mapped where its frames are no output: a picture is animated.
+    """Read an HDR driver as SDR where a picture is animated: `--hdr keep` has nothing to keep.
 
-    Networks that find faces, and the mouth that a picture takes from a driver, need ordinary light.
+    None of its frames is output; a source video's are, in its own signal.
     """
     if options.source_time is None and is_video(source, options.read):
         return options

@@ -197,6 +197,8 @@ def test_directions_are_kept_and_checked() -> None:
     assert back.motion is None and back.shift_landmarks({"Smiling": 1.0}) is None
     moving = replace(directions, motion=np.eye(40, 6, dtype=np.float32))
     again = trained(pack_directions(moving), "x")
+    before = {key: rows for key, rows in pack_directions(moving).items() if key != "motion"}
+    assert trained(before, "x").motion is None  # a file of an earlier layout
     np.testing.assert_array_equal(again.motion, moving.motion)
     with pytest.raises(WeightsError, match="of another shape"):
         trained({**pack_directions(directions), "mean": np.zeros(3)}, "x")

@@ -200,7 +200,8 @@ def pack_directions(directions: IdentityDirections) -> dict[str, npt.NDArray[np.
 def _unpack(found: Mapping[str, npt.NDArray[np.generic]], where: str) -> IdentityDirections:
     part_lengths = tuple(int(length) for length in found.get("units", np.zeros(0)))
     width, count = sum(part_lengths), len(CELEBA)
-    landmarks = found["motion"].shape[-1] if "motion" in found else 0
+    found = {"motion": np.zeros((count, 0)), **found}  # files without one move no landmarks
+    landmarks = found["motion"].shape[-1]
     wanted = {
         "motion": np.empty((count, landmarks)),
         "rows": np.empty((count, width)),
