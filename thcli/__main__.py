@@ -41,8 +41,18 @@ def silence_libraries() -> None:
     own.addHandler(logging.StreamHandler())
 
 
+def fix_rounding() -> None:
+    """Let NumPy sum with one thread, before it is imported: results round alike on any machine.
+
+    How OpenBLAS splits a sum depends on the number of cores, and on OMP_NUM_THREADS. Frames and
+    crops are computed side by side, so that the cores have work.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
+    fix_rounding()
     from thcli.cli.app import run
 
     silence_libraries()
