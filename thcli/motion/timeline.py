@@ -101,9 +101,9 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
         drives: it moves another face. Frames in which the face leaves the frame are then not valid;
             a video whose own frames are changed keeps them.
     """
-    parts = [_read_scalars(window) for window in windows(store)]
+    parts = [_read_scalars(window, drives) for window in windows(store)]
     if not parts:
-        parts = [_read_scalars(store.window(0, 0))]
+        parts = [_read_scalars(store.window(0, 0), drives)]
     seconds, valid, pose, gaze, track, logit, cut, camera, beyond = (
         np.concatenate([p[i] for p in parts]) for i in range(9)
     )
@@ -137,9 +137,9 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
 
 
 def _read_scalars(
-    motion: Motion,
+    motion: Motion, drives: bool
 ) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools, Array, Array]:
-    """Return the scalars of one window."""
+    """Return the scalars of one window; what lies beyond the edges is measured for a driver."""
     seconds = motion.pts.astype(np.float64) * float(motion.time_base)
     arrays, zeros = motion.arrays, np.zeros(len(motion))
     return (
@@ -151,7 +151,7 @@ def _read_scalars(
         np.asarray(arrays.get("logit", zeros), np.float64),
         np.asarray(arrays.get("cut", zeros), bool),
         np.asarray(arrays.get("camera", np.zeros((len(motion), 4))), np.float64),
-        _share_beyond_edges(motion),
+        _share_beyond_edges(motion) if drives else zeros,
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import cast
 
 import numpy as np
 import pytest
 
-from thcli.core.options import EditRegion, Template
+from tests.pipeline.fake_painters import DarkeningPainter
+from thcli.core.options import EditRegion
 from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Crop, Face, Image, Painted
 from thcli.faces.compositing.pixel_ops import OPENCV
@@ -26,21 +27,10 @@ STRIP = (slice(60, 68), slice(100, 116))  # rows and columns of a painted object
 PLACE = Crop(np.eye(3), (SIDE, SIDE))
 
 
-class WhitePainter:
+class WhitePainter(DarkeningPainter):
     """A painter that brightens all and says that a strip stands out beside the face."""
 
     crop_size = SIDE
-    template: Template = "square"
-    averaged_only = False
-    attributes: Sequence[str] = ("eyeglasses",)
-
-    def measure_appearance(
-        self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
-    ) -> Array32:
-        return np.zeros((len(crops), 1), np.float32)
-
-    def prepare(self, appearance: Array32, strengths: Mapping[str, float]) -> Array32:
-        return appearance
 
     def paint(
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32, prepared: Array32
