@@ -18,7 +18,9 @@ HAIR, AIR = (40, 34, 30), (205, 210, 220)
 WIDTH = 7  # pixels of hair beside the outline; the eye corners are 126 apart
 
 
-def bearded(yaw: float = 0.0, width: int = WIDTH) -> tuple[Image, Image, Array, Array32, npt.NDArray[np.bool_]]:
+def bearded(
+    yaw: float = 0.0, width: int = WIDTH
+) -> tuple[Image, Image, Array, Array32, npt.NDArray[np.bool_]]:
     """Return a face with a beard, shaved within its outline, its mesh, regions, and the line."""
     _, face, regions = make_face(yaw)
     assert face.mesh is not None
