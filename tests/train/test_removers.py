@@ -17,7 +17,7 @@ from thcli.core.errors import MediaError, WeightsError
 from thcli.core.events import silent
 from thcli.core.options import RemoverNetwork, RemoverTrainOptions, RunOptions, TrainOptions
 from thcli.editors.atlas.removers.network import RemoverNet, create_networks
-from thcli.editors.atlas.removers.painter import load_file
+from thcli.editors.atlas.removers.painter import RemoverPainter, load_networks
 from thcli.editors.atlas.removers.parts import PARTS, REMOVABLE
 from thcli.evaluate.datasets.labelled_images import read_labelled_folder
 from thcli.train.atlas.train import write_synthetic_faces
@@ -25,6 +25,7 @@ from thcli.train.core.checkpoints import save_tensors
 from thcli.train.data.face_tools import FaceTools
 from thcli.train.removers import spectacles
 from thcli.train.removers.batches import RemoverBatches
+from thcli.train.removers.gains import psnr_gains
 from thcli.train.removers.paint import VARIANTS
 from thcli.train.removers.pairs import (
     BARE,
@@ -37,7 +38,6 @@ from thcli.train.removers.pairs import (
 from thcli.train.removers.train import (
     RemoverTask,
     prior_tensors,
-    psnr_gain,
     removal_losses,
     run_network,
 )
@@ -149,7 +149,7 @@ def test_a_short_run_is_an_engine(
     assert run([*common, "-o", str(twice), "--steps", "1", "--every", "1"]) == 0
     assert run([*common, "-o", str(twice), "--steps", "2", "--every", "1", "--resume"]) == 0
     capsys.readouterr()
-    painter = load_file(once / "removers-s.safetensors", RUN)
+    painter = RemoverPainter(*load_networks(once / "removers-s.safetensors", RUN))
     assert "eyeglasses" in painter.attributes
     rows = [
         [json.loads(line)["step"] for line in (at / "log.jsonl").read_text().splitlines()]
@@ -212,7 +212,7 @@ def test_weights_of_one_network_are_refused(tmp_path: Path, pairs: StoredPairs) 
     file = tmp_path / "before.safetensors"
     save_file({"net.out.bias": torch.zeros(16)} | priors, file)
     with pytest.raises(WeightsError, match="both networks"):
-        load_file(file, RUN)
+        load_networks(file, RUN)
     with pytest.raises(WeightsError, match="both networks"):
         RemoverTask(TrainOptions(size=512), RemoverTrainOptions(start=str(file)), silent)
 
@@ -247,8 +247,38 @@ def test_the_gain_of_doing_nothing_is_zero(pairs: StoredPairs) -> None:
         network.out.weight.zero_()
         assert network.out.bias is not None
         network.out.bias.fill_(-40)
-    data = RemoverBatches(pairs, 2, 0, flip=False)
+    bare = len(pairs.rows(BARE))
+    priors = RemoverBatches(pairs, 2, 0, flip=False).priors
+    data = RemoverBatches(pairs, 2, 0, flip=False, priors=priors, held_out=bare)
     networks: dict[RemoverNetwork, RemoverNet] = {"worn": network, "makeup": network}
-    assert set(psnr_gain(networks, data, 2).values()) <= {0.0, -0.0}
-    found = run_network(network, data.batch(0))
+    gains = psnr_gains(networks, data)
+    assert {(one.part, one.attribute) for one in gains} == {
+        (part, name) for part, spec in PARTS.items() for name in spec.removes
+    }
+    assert all((one.gain, one.larger, one.faces) == (0.0, 0.0, bare) for one in gains)
+    found = run_network(network, data.held_out_batch("eyes", "eyeglasses", 2))
     assert found.mask.max() < 1e-6
+
+
+def test_batches_of_held_out_faces_join_to_one(pairs: StoredPairs) -> None:
+    """Every held-out face is drawn once, whatever the size of the batches."""
+    data = RemoverBatches(pairs, 2, 0, flip=False, held_out=3)
+    whole = data.held_out_batch("lower", "beard", 3)
+    parts = [data.held_out_batch("lower", "beard", 2, first) for first in (0, 2)]
+    assert data.held_out == 3
+    for name, value in whole.items():
+        assert torch.equal(value, torch.cat([part[name] for part in parts]))
+
+
+def test_the_command_measures_the_bundled_removers(
+    folder: Path, pairs: StoredPairs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All faces that can be painted, fewer than asked for."""
+    report = tmp_path / "gains.json"
+    words = ["--persons", "0-9", "--pictures", "30", "--threads", "1", "-o", str(report)]
+    assert run(["eval", "removers", str(folder), *words]) == 0
+    found = {one["attribute"] + one["part"]: one for one in json.loads(report.read_text())["gains"]}
+    assert all(one["faces"] == len(pairs.rows(BARE)) for one in found.values())
+    assert min(found["eyeglasseseyes"]["gain"], found["beardlower"]["gain"]) > 2
+    assert "PSNR gain" in capsys.readouterr().out
+    assert run(["eval", "removers", str(folder), "--weights", str(report), *words[:-2]]) != 0

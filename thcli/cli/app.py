@@ -158,6 +158,7 @@ for measure in (
     evaluate_models.identity,
     evaluate_models.attributes,
     evaluate_models.words,
+    evaluate_models.removers,
     evaluate_models.a2m,
     evaluating_speak.speak,
     evaluate_transmission.transmit,

@@ -189,6 +189,38 @@ def words(
 
 
 @flags
+def removers(
+    dataset: LabelledFolder,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            help="Weights of `thcli train removers` (default: the bundled ones).",
+        ),
+    ] = None,
+    persons: Persons = "9",
+    pictures: Annotated[
+        int, typer.Option("--pictures", min=1, help="Most bare faces to paint.")
+    ] = 100,
+    *,
+    report: ReportOptions,
+    run: RunOptions,
+    show: ShowOptions,
+) -> None:
+    """Measure what removers gain (PSNR) on bare faces that glasses or hair are painted on."""
+    from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
+    from thcli.train.removers import gains
+
+    report.refuse_existing([dataset, weights])
+    with Console(show) as console:
+        images = read_labelled_folder(dataset).of_persons(parse_digits(persons))
+        found = gains.evaluate_removers(images, weights, pictures, run, console)
+        content = {"command": "eval removers", "run": command_line(), **gains.report(found)}
+        report.save(content, [gains.table(found)])
+    console.table(*gains.table(found), content, headed=True)
+
+
+@flags
 def a2m(
     dataset: TalkingFolder,
     *,

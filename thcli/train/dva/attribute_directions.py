@@ -49,7 +49,7 @@ BATCH = 32
 WEIGHT_DECAY = 1e-4  # of the classifier, on standardised identities
 MAX_ITERATIONS = 60  # of its L-BFGS fit, all 40 attributes at once
 # Length of strength 1, in units of the distance between faces with and without the attribute.
-STRENGTH_SCALE = 1.5
+STRENGTH_SCALE = 1.2
 MOTION_SCALE = 0.8  # the same of the landmarks
 DEFAULT = AttributeTrainOptions()
 

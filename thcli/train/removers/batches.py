@@ -84,6 +84,7 @@ class RemoverBatches:
         flip: bool,
         network: RemoverNetwork = "worn",
         priors: Priors | None = None,
+        held_out: int | None = None,
     ) -> None:
         """Draw from stored pairs.
 
@@ -94,11 +95,12 @@ class RemoverBatches:
             flip: mirror half of the items.
             network: what is removed.
             priors: of bare faces, None: estimated from the pairs.
+            held_out: bare faces, the last ones, that no update sees; None: a few.
         """
         self._pairs, self._batch, self._seed, self._flip = pairs, batch, seed, flip
         self._network = network
         bare = pairs.rows(BARE)
-        held = min(HELD_OUT, len(bare) // 4)
+        held = min(HELD_OUT, len(bare) // 4) if held_out is None else held_out
         self._bare, self._held_out = bare[: len(bare) - held], bare[len(bare) - held :]
         self._glasses = np.array(
             [row for row in pairs.rows(GLASSES) if _clear(pairs, row)], np.int64
@@ -138,11 +140,23 @@ class RemoverBatches:
         """Return what the trained network takes off a part."""
         return next(one for one in PARTS[part].removes if network_for(one) == self._network)
 
-    def held_out_batch(self, part: PartName, name: str, count: int) -> Batch:
-        """Return held-out faces that wear what `name` removes, without augmentation of colours."""
+    @property
+    def held_out(self) -> int:
+        """Number of faces that `held_out_batch` draws from."""
+        return len(self._held_out) or len(self._bare)
+
+    def held_out_batch(self, part: PartName, name: str, count: int, first: int = 0) -> Batch:
+        """Return held-out faces that wear what `name` removes, without augmentation of colours.
+
+        Args:
+            part: of the face.
+            name: what is removed.
+            count: faces at most.
+            first: number of the first of them.
+        """
         rows = self._held_out if len(self._held_out) else self._bare
         items = []
-        for index in range(min(count, len(rows))):
+        for index in range(first, min(first + count, len(rows))):
             rng = np.random.default_rng([self._seed, SAMPLE_STEP, index])
             items.append(self.item(part, int(rows[index]), rng, name))
         return _stack(items, part)

@@ -7,17 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thcli.core.events import Listener, Warned
-from thcli.core.options import RemoverNetwork, RemoverTrainOptions, RunOptions, TrainOptions
+from thcli.core.options import RemoverTrainOptions, RunOptions, TrainOptions
 from thcli.editors.atlas import tone
 from thcli.editors.atlas.removers.loading import split_tensors
-from thcli.editors.atlas.removers.network import Removal, RemoverNet, create_networks, network_for
-from thcli.editors.atlas.removers.parts import PARTS
+from thcli.editors.atlas.removers.network import Removal, RemoverNet, create_networks
 from thcli.editors.atlas.removers.prior import Priors
 from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
 from thcli.train.atlas.train import write_synthetic_faces
@@ -200,27 +198,3 @@ def removal_losses(
     edges = (across * weight[..., 1:]).mean() + (down * weight[:, :, 1:]).mean()
     mask = F.binary_cross_entropy_with_logits(logit, changed, seen + 0.05)
     return {"pixels": pixels, "edges": EDGES * edges, "mask": MASK * mask}
-
-
-def psnr_gain(
-    networks: Mapping[RemoverNetwork, RemoverNet], data: RemoverBatches, count: int = 24
-) -> dict[str, float]:
-    """Return the gain in PSNR (dB) over doing nothing, for each part and attribute.
-
-    It is measured on held-out faces, in colours, where the face is visible.
-    """
-    out: dict[str, float] = {}
-    for part, spec in PARTS.items():
-        for name in spec.removes:
-            batch = data.held_out_batch(part, name, count)
-            network = networks[network_for(name)]
-            with torch.no_grad():
-                found = run_network(network, batch)
-            truth, seen = to_colours(batch["bare"]), batch["weight"]
-            errors = [
-                (((to_colours(one) - truth) ** 2) * seen).sum((1, 2, 3)).numpy()
-                for one in (batch["worn"], found.apply(batch["worn"]))
-            ]
-            gain = 10 * np.log10(errors[0].clip(1e-9) / errors[1].clip(1e-9))
-            out[f"{part} {name}"] = round(float(gain.mean()), 2)
-    return out

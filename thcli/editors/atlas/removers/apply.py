@@ -31,6 +31,7 @@ class Removal:
         is removed.
     known: (ROWS, COLUMNS) 0..1, how surely the clip shows the texture.
     beside: (ROWS, COLUMNS) 0..1, as `solid`, for temples beside the face: over ears and hair too.
+    shaved: whether a beard is removed, and with it hair beside the jaw.
     """
 
     texture: Array32
@@ -39,6 +40,7 @@ class Removal:
     solid: Array32
     known: Array32
     beside: Array32
+    shaved: bool
 
 
 def apply_removal(crop: Image, mesh: Array, planes: Array32, removal: Removal) -> Image:

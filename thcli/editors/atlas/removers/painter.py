@@ -22,6 +22,7 @@ from thcli.core.types import Array32, Face, Image, Painted
 from thcli.editors.atlas import tone
 from thcli.editors.atlas.removers import measured
 from thcli.editors.atlas.removers.apply import Removal, apply_removal
+from thcli.editors.atlas.removers.fringe import take_off_fringe
 from thcli.editors.atlas.removers.loading import split_tensors
 from thcli.editors.atlas.removers.network import RemoverNet, create_networks, network_for
 from thcli.editors.atlas.removers.parts import (
@@ -164,7 +165,8 @@ class RemoverPainter:
                     beside = temples.solid * free * np.float32(min(-strength, 1.0))
                     new = temples.target + _RIM_GRAIN * _grain(texture, weight)
                     target += (beside > solid)[..., None] * (new - target)
-        return Removal(texture, target, gain, solid, known, beside)
+        shaved = any(REMOVED_AS[name] == "beard" for name in removals)
+        return Removal(texture, target, gain, solid, known, beside, shaved)
 
     def paint(
         self,
@@ -186,10 +188,14 @@ class RemoverPainter:
         """
         if prepared is None:
             return [Painted(crop) for crop in crops]
-        return [
-            Painted(apply_removal(crop, mesh_of(face), planes, prepared))
-            for crop, face, planes in zip(crops, faces, regions, strict=True)
-        ]
+        out = []
+        for crop, face, planes in zip(crops, faces, regions, strict=True):
+            mesh = mesh_of(face)
+            removed = Painted(apply_removal(crop, mesh, planes, prepared))
+            if prepared.shaved:
+                removed = Painted(*take_off_fringe(crop, removed.image, mesh, planes))
+            out.append(removed)
+        return out
 
     def _remove(
         self, part: PartName, texture: Array32, weight: Array32, condition: str
@@ -303,21 +309,31 @@ def load(run: RunOptions) -> RemoverPainter:
         WeightsError: absent, not the expected file, or refused by --licence.
         DeviceError: the device cannot be used.
     """
-    check_licence(NAME, run.licence)
-    return _build(load_tensors(NAME, offline=run.offline), NAME, run)
+    return RemoverPainter(*load_networks(None, run))
 
 
-def load_file(path: Path, run: RunOptions) -> RemoverPainter:
-    """Load a network that `thcli train removers` wrote. Raises WeightsError and DeviceError."""
-    return _build(load_tensors(path), path.name, run)
+def load_networks(
+    path: Path | None, run: RunOptions
+) -> tuple[dict[RemoverNetwork, RemoverNet], Priors]:
+    """Load the networks of removers, in evaluation mode, and the priors.
 
+    Args:
+        path: file of `thcli train removers`; None: the bundled one.
+        run: device, threads and licence.
 
-def _build(tensors: dict[str, Tensor], what: str, run: RunOptions) -> RemoverPainter:
+    Raises:
+        WeightsError: absent, not the expected file, or refused by --licence.
+        DeviceError: the device cannot be used.
+    """
+    if path is None:
+        check_licence(NAME, run.licence)
+    what = NAME if path is None else path.name
+    tensors = load_tensors(NAME if path is None else path, offline=run.offline)
     own, priors = split_tensors(tensors, what)
     networks, device = create_networks(), prepare_device(run.device, run.threads)
     for name, network in networks.items():
         load_state(network, own[name], what, device)
-    return RemoverPainter(networks, priors)
+    return networks, priors
 
 
 def check_layout(checkpoint: Checkpoint) -> None:
