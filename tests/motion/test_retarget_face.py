@@ -13,6 +13,7 @@ from tests.motion.retargeting import canonical_shapes, retargeted, rows
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
+from thcli.faces.landmarks import topology
 from thcli.motion import anatomy, canonical, closure, limits, openings, sliders
 from thcli.motion.canonical import neutral
 from thcli.motion.reference import frames
@@ -50,6 +51,49 @@ def test_a_profile_opens_its_mouth_less_wide_and_speaks_as_others_do() -> None:
     assert gaps(0.2, 50.0) == pytest.approx(gaps(0.2, -4.0), abs=0.005)
     assert gaps(1.0, 35.0) == pytest.approx(gaps(1.0, -4.0), abs=0.005)
     assert gaps(1.0, 50.0).max() < limits.MAX_PROFILE_GAP < gaps(1.0, 35.0).max()
+
+
+def mouth_of(shape: Array) -> tuple[float, float]:
+    """Return the width of a mouth and the height of its upper lip."""
+    left, right = (shape[k, :2] for k in topology.MOUTH_CORNERS)
+    lips = anatomy.LIPS
+    upper = shape[lips.upper, 1].mean() - shape[lips.upper_rings[-1], 1].mean()
+    return float(np.linalg.norm(left - right)), float(upper)
+
+
+@pytest.mark.parametrize("own_width", [0.6, 1.0])
+def test_a_pucker_leaves_small_mouths_and_thin_lips_their_shape(own_width: float) -> None:
+    reference = neutral()
+    pucker = reference.copy()
+    lips = np.unique(np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER]))
+    middle = reference[lips].mean(0)
+    pucker[lips] = middle + (reference[lips] - middle) * (0.5, 2.4, 1.0)
+    source = reference.copy()
+    source[lips] = middle + (reference[lips] - middle) * (own_width, 1.0, 1.0)
+    change = (pucker - reference)[None]
+    width, height = mouth_of(source)
+    assert mouth_of(source + change[0])[0] < 0.55 * width  # the same length leaves too little
+    shift = np.array([0.1, 0.2, 0.0])
+    limited = change + shift
+    closure.limit_pucker(limited, source, pucker[None], reference)
+    narrow, high = mouth_of(source + limited[0])
+    assert closure.LEAST_WIDTH * width <= narrow < closure.FREE_WIDTH * width
+    assert high < closure.MOST_HEIGHT * height
+    assert limited[0, lips].mean(0) == pytest.approx(shift, abs=0.03)
+
+
+def test_speech_and_grins_are_no_puckers() -> None:
+    source = neutral()
+    for curves in ({"jaw": 1.0}, {"smile": 1.0}):
+        values = {name: np.array([value]) for name, value in curves.items()}
+        motion = sliders.motion_from_sliders(
+            sliders.SliderCurves(**values), np.arange(1), Fraction(1, 25), synthetic.SIZE
+        )
+        driver = source + rows(motion, "expression")
+        change = driver - source
+        limited = change.copy()
+        closure.limit_pucker(limited, source, driver, source)
+        assert limited == pytest.approx(change, abs=1e-9)
 
 
 def test_lips_never_cross() -> None:

@@ -1,4 +1,4 @@
-"""Exact closing of lids and lips after an additive expression, and masks of face regions."""
+"""Exact closing of lids and lips after an additive expression, limits of puckers, region masks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ UPPER_LIP = 0.35  # share of a lip correction that moves the upper lip
 LIP_RINGS = ((0.9, 0.7), (0.9, 0.7))
 # canonical units around the lips over which the region of the lips ends; the chin belongs to it
 LIPS_REACH, JAW_REACH, BELOW_LIPS = (0.15, 0.75), (0.5, 1.0), 0.2
+# Ratio to the source's own width below which a mouth narrows by less, and the least; ratio of the
+# height of a lip above which it grows by less, and the most
+FREE_WIDTH, LEAST_WIDTH = 0.75, 0.62
+FREE_HEIGHT, MOST_HEIGHT = 1.6, 2.0
 MAX_OPENING_RATIO = 1.7  # largest opening of an eye over its opening in the source
 
 
@@ -81,6 +85,51 @@ def set_lips(shape: Array, gaps: Array) -> None:
         lip_gaps(shape) - gaps
     )  # y is down: a wider gap moves the upper lip to smaller y
     open_rims(shape, anatomy.LIPS, delta, UPPER_LIP, LIP_RINGS)
+
+
+def limit_pucker(change: Array, source_shape: Array, driver: Array, reference: Array) -> None:
+    """Limit the motion that is added to a source's shape where its mouth puckers, in place.
+
+    A mouth narrows by the driver's ratio at most, not by the same length, of which nothing of a
+    small mouth would be left. Skin that is drawn out beside the corners tears, and thin lips that
+    are drawn out to thick ones are a blur: both ratios bend towards LEAST_WIDTH and MOST_HEIGHT.
+    The mouth's motion as a whole is kept.
+
+    Args:
+        change: (T, 468, 3) motion.
+        source_shape: (468, 3).
+        driver: (T, 468, 3) shapes of the driver.
+        reference: (468, 3) of these that corresponds to the source's.
+    """
+    own = _mouth_widths(source_shape)
+    asked = _mouth_widths(source_shape + change) / own
+    ratio = np.maximum(asked, np.minimum(_mouth_widths(driver) / _mouth_widths(reference), 1))
+    ratio = 2 - _bend(2 - ratio, 2 - FREE_WIDTH, 2 - LEAST_WIDTH)
+    lost = np.where(asked < ratio, 1 - (1 - ratio) / np.maximum(1 - asked, 1e-9), 0.0)
+    if lost.any():
+        lips = np.concatenate([anatomy.LIPS.upper, anatomy.LIPS.lower])
+        common = change[:, lips].mean(1, keepdims=True)
+        change -= lost[:, None, None] * region_mask("lips") * (change - common)
+    for rim, rings in (
+        (anatomy.LIPS.upper, anatomy.LIPS.upper_rings),
+        (anatomy.LIPS.lower, anatomy.LIPS.lower_rings),
+    ):
+        height = float((source_shape[rings[-1], 1] - source_shape[rim, 1]).mean())
+        grown = change[:, rings, 1] - change[:, None, rim, 1]  # (T, rings, points)
+        ratio = 1 + grown[:, -1].mean(-1) / (height or 1e-9)
+        kept = (_bend(ratio, FREE_HEIGHT, MOST_HEIGHT) - 1) / np.maximum(ratio - 1, 1e-9)
+        change[:, rings, 1] -= np.where(ratio > FREE_HEIGHT, 1 - kept, 0)[:, None, None] * grown
+
+
+def _mouth_widths(shapes: Array) -> Array:
+    left, right = (shapes[..., k, :2] for k in topology.MOUTH_CORNERS)
+    return np.asarray(np.linalg.norm(left - right, axis=-1))
+
+
+def _bend(values: Array, free: float, most: float) -> Array:
+    """Return values that are unchanged up to `free` and bend towards `most` above it."""
+    beyond = np.maximum(values - free, 0)
+    return np.asarray(values - beyond + (most - free) * np.tanh(beyond / (most - free)))
 
 
 @cache

@@ -259,6 +259,7 @@ class RetargetedMotion:
             added = self._face_gain * canonical.lip_gaps(change).mean(-1)
             lips_gain = limits.mouth_share(added, self._source_yaw)
             change *= 1 - (1 - lips_gain[:, None, None]) * closure.region_mask("lips")
+            closure.limit_pucker(change, source, aligned, self._reference.shape)
         retargeted = source + gain[:, None, None] * self._mask * (change + self._mouth_closing)
         if self._rules:
             region = self._options.region

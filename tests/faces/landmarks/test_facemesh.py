@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -154,6 +155,21 @@ def test_refine_is_more_stable(landmarker: FaceMesh, astronaut: Pixels, face: Fa
     refined = np.array([mesh_of(landmarker.refine(image, face)) for image in noisy])
     assert refined.std(0).mean() < 0.9 * single.std(0).mean()
     assert np.abs(refined.mean(0) - single.mean(0)).mean() < 0.02 * iod(mesh_of(face))
+
+
+def test_a_first_fit_is_as_stable_as_a_tracked_face(
+    detector: BlazeFace, landmarker: FaceMesh, astronaut: Pixels
+) -> None:
+    (found,) = detector.detect(astronaut)
+    for grown in (-0.12, 0.0, 0.12, 0.25):  # errors of the detector's box
+        margin = grown * (found.box[2] - found.box[0])
+        box = np.asarray(found.box + np.array([-1, -1, 1, 1]) * margin, np.float32)
+        fitted = followed = landmarker.fit(astronaut, replace(found, box=box))
+        for _ in range(4):
+            assert followed is not None
+            followed = landmarker.refit(astronaut, followed)
+        moved = np.linalg.norm((mesh_of(followed) - mesh_of(fitted))[:, :2], axis=-1)
+        assert moved.mean() < 0.005 * iod(mesh_of(fitted))
 
 
 def test_no_face(landmarker: FaceMesh, astronaut: Pixels) -> None:

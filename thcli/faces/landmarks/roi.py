@@ -41,6 +41,12 @@ class Roi:
         half = SIDE / 2
         return np.array([[c, -s, self.x - (c - s) * half], [s, c, self.y - (s + c) * half]])
 
+    def difference(self, other: Roi) -> float:
+        """Return by which share of its side the region moves, grows or turns most from another."""
+        moved = max(abs(self.x - other.x), abs(self.y - other.y)) / self.side
+        turned = abs(np.sin(self.angle - other.angle))
+        return float(max(moved, abs(np.log(self.side / other.side)), turned))
+
 
 def roi_of_detection(face: Face) -> Roi:
     """Return the region around a detector's box, rotated so that its eye keypoints are level."""
