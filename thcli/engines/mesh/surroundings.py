@@ -167,7 +167,8 @@ def surrounding_displacement(
     points = np.stack([np.tile(x, grid.rows), np.repeat(y, grid.columns)])
     shown, carried = find_outline(target).points, None
     if shoulders is not None:  # from here on all is seen as if they were still
-        carried, target = shoulders.displacement(points), shoulders.still(target)
+        carried = shoulders.displacement(points, surroundings.lower_edge)
+        target = shoulders.still(target)
         points = points + carried
     found = find_outline(target)
     outline, source_oval = found.points, surroundings.outline.points

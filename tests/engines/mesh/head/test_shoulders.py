@@ -107,5 +107,17 @@ def test_a_picture_beside_shows_the_same_motion_further_to_the_right() -> None:
     here = Shoulders.of(matrix, target)
     assert here is not None
     points = np.random.default_rng(5).uniform(0, 250, (2, 40)).astype(np.float32)
-    there = here.shift(60).displacement(points + np.array([[60], [0]], np.float32))
-    assert np.abs(there - here.displacement(points)).max() < 1e-3
+    there = here.shift(60).displacement(points + np.array([[60], [0]], np.float32), HEIGHT - 1)
+    assert np.abs(there - here.displacement(points, HEIGHT - 1)).max() < 1e-3
+
+
+def test_a_body_that_rises_is_stretched_to_the_lower_edge_and_not_mirrored() -> None:
+    own = source()
+    size = anatomy.face_height(own.mesh)
+    up = np.array([[1, 0, 0], [0, 1, -0.2 * size]])
+    risen = Shoulders.of(up, own.mesh - (0, 0.2 * size, 0))
+    assert risen is not None
+    y = np.arange(HEIGHT, dtype=np.float32)
+    moved = y + risen.displacement(np.stack([np.full(HEIGHT, 128, np.float32), y]), HEIGHT - 1)[1]
+    assert moved.max() <= HEIGHT - 1 and np.diff(moved).min() >= 0
+    assert moved[200] - 200 > 0.15 * size

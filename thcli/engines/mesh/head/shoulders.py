@@ -60,14 +60,24 @@ class Shoulders:
         flat = target[:, :2] @ linear.T + self.still_from_shown[:, 2]
         return np.concatenate([flat, scale * target[:, 2:]], 1)
 
-    def displacement(self, points: Array32) -> Array32:
-        """Return how far pixels (2, N) lie from where they are when the shoulders are still."""
+    def displacement(self, points: Array32, lower_edge: float) -> Array32:
+        """Return how far pixels lie from where they are when the shoulders are still, (2, N).
+
+        Where the picture's lower edge cuts a body off that rises, it is stretched.
+
+        Args:
+            points: (2, N) pixels.
+            lower_edge: y of the picture's last row.
+        """
         moved = self.still_from_shown[:, :2] @ points + self.still_from_shown[:, 2:] - points
         offset = points - self.middle[:, None]
         across = np.array([-self.down[1], self.down[0]])
         fade = np.clip((DOWN[1] - self.down @ offset) / (DOWN[1] - DOWN[0]), 0, 1)
         fade *= 1 - smoothstep(*ASIDE, np.abs(across @ offset))
-        return np.asarray(fade * moved, np.float32)
+        moved *= fade
+        rise, room = np.maximum(moved[1], 0), np.maximum(lower_edge - points[1], 0)
+        moved[1] -= rise * rise / np.maximum(room + rise, 1e-6)
+        return np.asarray(moved, np.float32)
 
     def reach(self) -> tuple[Array, Array]:
         """Return the corners (2,) of the box of pixels that the motion moves."""
