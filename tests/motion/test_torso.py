@@ -12,7 +12,7 @@ from tests.motion import synthetic_motion as synthetic
 from thcli.core.options import MotionOptions, Region
 from thcli.core.types import Array, Motion
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.motion import camera, torso
+from thcli.motion import camera, limits, torso
 from thcli.motion.observe import observe
 from thcli.motion.retarget import RetargetedMotion
 
@@ -65,7 +65,7 @@ def test_shoulders_of_the_driver_itself_move_as_its_torso() -> None:
     middle = np.array([mesh[:, 0].mean(), mesh[152, 1] + 0.4 * height])
     for matrix, one in zip(found, own, strict=True):
         moved = np.linalg.norm(one.apply(middle) - middle)
-        if torso.MOVING * height < moved < 0.5 * torso.MAX_SHIFT * height:
+        if torso.MOVING * height < moved < 0.5 * limits.MAX_SHIFT * height:
             assert np.linalg.norm(matrix @ [*middle, 1] - one.apply(middle)) < 0.02 * height
 
 
@@ -85,7 +85,7 @@ def test_noise_leaves_shoulders_still_to_the_last_bit_and_far_motion_is_limited(
     assert (noise == IDENTITY).all()
     shoulders = PLACE.pivot + np.array([0, torso.SHOULDERS * PLACE.face_height])
     moved = np.linalg.norm(far @ [*shoulders, 1] - shoulders)
-    assert moved <= torso.MAX_SHIFT * PLACE.face_height + 1e-6
+    assert moved <= limits.MAX_SHIFT * PLACE.face_height + 1e-6
     assert np.sqrt(np.linalg.det(far[:, :2])) <= np.exp(torso.MAX_LOG_ZOOM) + 1e-9
 
 

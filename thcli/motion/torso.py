@@ -9,7 +9,6 @@ from thcli.core.types import Array
 from thcli.motion import limits
 from thcli.motion.camera import PicturePlace
 
-MAX_SHIFT = 0.22  # of the face's height: bodies that the picture's sides cut off are stretched
 MAX_LOG_ZOOM = np.log(1.2)
 MAX_ROLL = np.radians(12.0)
 SHOULDERS = 1.0  # face heights from the middle of the face down to the shoulders
@@ -45,7 +44,7 @@ def shoulder_motion(torso: Array, base: Array, gain: Array, place: PicturePlace)
     )
     moved += _complex(torso[:, 2:]) - seen
     shift = np.stack([moved.real, moved.imag], -1) * (place.height_ratio * gain)[:, None]
-    shift = limits.limit_length(shift, MAX_SHIFT * place.face_height)
+    shift = limits.limit_length(shift, limits.MAX_SHIFT * place.face_height)
     a = np.exp(limits.soft_limit(zoom, MAX_LOG_ZOOM) + 1j * limits.soft_limit(roll, MAX_ROLL))
     length = np.linalg.norm(shift, axis=-1) / place.face_height + HALF_WIDTH * np.abs(a - 1)
     moves = smoothstep(STILL, MOVING, length)
