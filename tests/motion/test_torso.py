@@ -81,12 +81,24 @@ def test_noise_leaves_shoulders_still_to_the_last_bit_and_far_motion_is_limited(
     rows = np.zeros((2, 4))
     rows[0, 2] = 0.9 * torso.STILL * PLACE.face_height / PLACE.height_ratio
     rows[1] = (0.9, 0.8, 3, 3)
-    noise, far = torso.shoulder_motion(rows, np.zeros((2, 4)), np.ones(2), PLACE)
+    zoom = np.array([0.0, 0.9])
+    noise, far = torso.shoulder_motion(rows, np.zeros((2, 4)), np.ones(2), PLACE, zoom)
     assert (noise == IDENTITY).all()
     shoulders = PLACE.pivot + np.array([0, torso.SHOULDERS * PLACE.face_height])
     moved = np.linalg.norm(far @ [*shoulders, 1] - shoulders)
     assert moved <= limits.MAX_SHIFT * PLACE.face_height + 1e-6
     assert np.sqrt(np.linalg.det(far[:, :2])) <= np.exp(torso.MAX_LOG_ZOOM) + 1e-9
+
+
+@pytest.mark.parametrize(("head", "most"), [(0.0, torso.FREE_ZOOM), (0.08, 0.1), (-0.1, 0.02)])
+def test_a_torso_zooms_no_other_way_than_its_head(head: float, most: float) -> None:
+    rows = np.array([[0.1, 0, 0, 0]])
+    ones = np.ones(1)
+    found = torso.shoulder_motion(rows, np.zeros((1, 4)), ones, PLACE, head * ones)[0]
+    assert np.isclose(found[0, 0], np.exp(most), atol=2e-3)
+    shoulders = np.array([50.0, 160.0])
+    moved = found @ [*shoulders, 1] - shoulders  # by the zoom about the picture's middle
+    assert np.abs(moved - limits.limit_length((np.exp(0.1) - 1) * np.array([0, 100]), 30)).max() < 1
 
 
 def test_the_torso_of_a_window_is_observed_with_its_camera() -> None:

@@ -227,8 +227,9 @@ class RetargetedMotion:
                 self.kind, driving.pts, driving.time_base, driving.valid, arrays, driving.constants
             )
         shape, opening = self._retarget_shape(start, stop, weight)
-        points, body = self._place_points(shape, start, stop, weight)
-        moved, shoulders = self._picture_motions(start, stop, weight)
+        change = self._head_change(start, stop, weight)
+        points, body = self._place_points(shape, *change)
+        moved, shoulders = self._picture_motions(start, stop, weight, change[1])
         arrays = {
             "points": points,
             "gaze": self._controls.add_gaze(self._gaze_shift(start, stop, weight), start, stop),
@@ -284,15 +285,14 @@ class RetargetedMotion:
         return retargeted, openings.lid_gap_ratios(retargeted, source)
 
     def _place_points(
-        self, shape: Array, start: int, stop: int, weight: Array
+        self, shape: Array, relative: Array, zoom: Array, shift: Array
     ) -> tuple[Array, Array]:
-        """Return the source's canonical shapes, moved with the driver's head, in source pixels.
+        """Return the source's canonical shapes, moved as `_head_change` says, in source pixels.
 
         (T, 468, 3), and the shift (T, 2) beyond what a head moves alone, with the whole person.
         """
         source = self._source
         unmoved = np.exp(source.log_scale) * shape @ source.rotation.T + source.centre
-        relative, zoom, shift = self._head_change(start, stop, weight)
         body = np.zeros((len(shift), 2))
         if self._rules:
             relative = limits.limit_rotation(relative, self._source_yaw)
@@ -323,7 +323,9 @@ class RetargetedMotion:
             shift = shift + swing
         return relative, zoom, shift
 
-    def _picture_motions(self, start: int, stop: int, weight: Array) -> tuple[Array, Array]:
+    def _picture_motions(
+        self, start: int, stop: int, weight: Array, head_zoom: Array
+    ) -> tuple[Array, Array]:
         """Return the motion of the picture with the driver's camera, and that of the shoulders.
 
         (T, 2, 3) image_from_still matrices in source pixels each.
@@ -339,7 +341,7 @@ class RetargetedMotion:
         moved, torsos = timeline.camera[frames], timeline.torso[frames]
         return (
             camera.picture_motion(moved, self._camera_base[frames], gain, place),
-            torso.shoulder_motion(torsos, self._torso_base[frames], gain, place),
+            torso.shoulder_motion(torsos, self._torso_base[frames], gain, place, head_zoom),
         )
 
     def _gaze_shift(self, start: int, stop: int, weight: Array) -> Array:

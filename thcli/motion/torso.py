@@ -11,6 +11,8 @@ from thcli.motion.camera import PicturePlace
 
 MAX_LOG_ZOOM = np.log(1.2)
 MAX_ROLL = np.radians(12.0)
+# log zoom of a torso over that of its head at most, and what it may zoom besides
+ZOOM_RATIO, FREE_ZOOM = 1.5, 0.02
 SHOULDERS = 1.0  # face heights from the middle of the face down to the shoulders
 HALF_WIDTH = 1.0  # face heights from their middle to their ends
 # Face heights by which the shoulders move: the noise of a still torso, and all of it motion.
@@ -28,15 +30,20 @@ def in_scene(torso: Array, camera: Array) -> Array:
     return np.stack([zoom, roll, shift.real, shift.imag], -1)
 
 
-def shoulder_motion(torso: Array, base: Array, gain: Array, place: PicturePlace) -> Array:
+def shoulder_motion(
+    torso: Array, base: Array, gain: Array, place: PicturePlace, head_zoom: Array
+) -> Array:
     """Return the motion of a source's shoulders, (T, 2, 3) image_from_still matrices in its pixels.
 
     Args:
         torso, base: (T, 4) from `in_scene`; the base is that of the source's own place.
         gain: (T,).
         place: of the source.
+        head_zoom: (T,) log zoom of the head. A torso that zooms otherwise is a hand before it.
     """
     zoom, roll = ((torso - base)[:, :2] * gain[:, None]).T
+    likely = ZOOM_RATIO * head_zoom
+    zoom = np.clip(zoom, np.minimum(likely, 0) - FREE_ZOOM, np.maximum(likely, 0) + FREE_ZOOM)
     down = np.array([0, SHOULDERS * place.face_height])
     seen = complex(*(place.scene_pivot + down / place.height_ratio))
     moved = np.exp(torso[:, 0] + 1j * torso[:, 1]) * (

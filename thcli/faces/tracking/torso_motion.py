@@ -20,9 +20,6 @@ from thcli.faces.tracking.head_motion import Similarity
 MAX_CORNERS = 40
 MIN_CORNERS = 6  # seen again; fewer give no estimate
 MIN_AGREEMENT = 0.5  # share of the followed corners that one similarity explains
-# Least distance of corners in widths of the face's box and in reduced pixels, so that nothing that
-# is held before the torso has most of them.
-APART, LEAST_APART = 0.12, 5.0
 KEPT_SHARE = 0.4  # of a key frame's corners; below it a later frame becomes the key frame
 TOLERANCE = 1.0  # reduced pixels of an inlier
 MIN_SPREAD = 0.3  # widths of the face's box, deviation of corners that tell zoom and roll
@@ -147,8 +144,7 @@ def _find_key(grey: Grey, people: Grey, box: Array, from_scene: Similarity) -> _
     within &= (beside > FACE_SIDE) | (below > HAIR_BELOW)
     strong = cv2.cornerMinEigenVal(grey, 3) > MIN_STRENGTH
     mask = np.where(within & strong & (region > 0), 255, 0).astype(np.uint8)
-    apart = max(APART * width, LEAST_APART)
-    found = cv2.goodFeaturesToTrack(grey, MAX_CORNERS, 1e-3, apart, mask=mask)
+    found = cv2.goodFeaturesToTrack(grey, MAX_CORNERS, 1e-3, 5, mask=mask)
     if found is None or len(found) < MIN_CORNERS:
         return None
     return _KeyFrame(grey, np.asarray(found, np.float32), box, people, from_scene)
