@@ -89,7 +89,7 @@ def test_hair_that_the_parser_sees_is_the_person_s_where_the_matte_s_network_dou
         regions = Regions(Crop(np.eye(3), (256, 256)), planes)
         separated = separate_person(image, probability, mesh, regions)
         assert separated is not None
-        return separated[0].person[..., 3].astype(np.float32) / 255
+        return np.asarray(separated[0].person[..., 3] / np.float32(255), np.float32)
 
     doubtful, seen = alpha_with(0.0), alpha_with(0.6)
     inside = (slice(100, 156), slice(right + 8, right + 22))
