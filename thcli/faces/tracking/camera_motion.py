@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.types import Array, Array32, Face
+from thcli.faces.tracking.corner_flow import follow_corners
 from thcli.faces.tracking.head_motion import Similarity
 from thcli.faces.tracking.torso_motion import TorsoMotionEstimator
 
@@ -47,8 +48,7 @@ MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise ha
 PERSON = 0.1  # probability of a person above which a pixel is not of the background
 MARGIN = 0.03  # of the long side, around people
 RETRY = 12  # frames after which a background without corners is looked at again
-EDGE = 4  # reduced pixels; a corner that comes nearer to the frame's edge is lost
-_LEVELS, _WINDOW = 4, 15
+LEVELS = 4  # of the pyramid
 _IDENTITY = Similarity()
 
 
@@ -316,21 +316,8 @@ class _KeyFrame:
     ) -> tuple[Similarity, float] | None:
         if len(self.corners) < MIN_CORNERS:
             return None
-        start = guess.apply(self.corners).astype(np.float32)
-        moved, seen, _ = cv2.calcOpticalFlowPyrLK(
-            self.grey,
-            grey,
-            self.corners,
-            start,
-            winSize=(_WINDOW, _WINDOW),
-            maxLevel=_LEVELS,
-            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-        )
-        limits = np.array([grey.shape[1], grey.shape[0]]) - EDGE
-        inside = ((moved[:, 0] >= EDGE) & (moved[:, 0] < limits)).all(1)
-        found = (seen[:, 0] > 0) & inside
-        after = np.asarray(moved[found, 0], np.float32)
-        fitted = _fit(self.corners[found, 0], after, max(grey.shape))
+        before, after = follow_corners((self.grey, grey), self.corners, guess, LEVELS)
+        fitted = _fit(before, after, max(grey.shape))
         return None if fitted is None else (fitted[0], fitted[1] / len(self.corners))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
+from thcli.faces.tracking.corner_flow import follow_corners
 from thcli.faces.tracking.head_motion import Similarity
 
 MAX_CORNERS = 40
@@ -31,8 +32,7 @@ HAIR_BELOW = 0.6
 MAX_STEP = 0.5  # widths of the face's box between two frames, above which the flow is wrong
 MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise has less
 INSIDE = 0.02  # of the long side, from a person's edge to its corners
-EDGE = 3  # reduced pixels; a corner that comes nearer to the frame's edge is lost
-LEVELS, WINDOW = 3, 15
+LEVELS = 3  # of the pyramid
 _IDENTITY = Similarity()
 
 Grey = npt.NDArray[np.uint8]
@@ -152,19 +152,7 @@ def _find_key(grey: Grey, people: Grey, box: Array, from_scene: Similarity) -> _
 
 def _follow_corners(key: _KeyFrame, grey: Grey, guess: Similarity) -> Similarity | None:
     """Return the similarity of most of a key frame's corners; None where they are lost."""
-    start = guess.apply(key.corners).astype(np.float32)
-    moved, seen, _ = cv2.calcOpticalFlowPyrLK(
-        key.grey,
-        grey,
-        key.corners,
-        start,
-        winSize=(WINDOW, WINDOW),
-        maxLevel=LEVELS,
-        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-    )
-    limits = np.array([grey.shape[1], grey.shape[0]]) - EDGE
-    kept = (seen[:, 0] > 0) & ((moved[:, 0] >= EDGE) & (moved[:, 0] < limits)).all(1)
-    before, after = key.corners[kept, 0], np.asarray(moved[kept, 0], np.float32)
+    before, after = follow_corners((key.grey, grey), key.corners, guess, LEVELS)
     if len(before) < max(MIN_CORNERS, KEPT_SHARE * len(key.corners)):
         return None
     matrix, chosen = cv2.estimateAffinePartial2D(
