@@ -16,7 +16,7 @@ ZOOM_RATIO, FREE_ZOOM = 1.5, 0.02
 SHOULDERS = 1.0  # face heights from the middle of the face down to the shoulders
 HALF_WIDTH = 1.0  # face heights from their middle to their ends
 # Face heights by which the shoulders move: the noise of a still torso, and all of it motion.
-STILL, MOVING = 0.02, 0.05
+STILL, MOVING = 0.03, 0.06
 
 
 def in_scene(torso: Array, camera: Array) -> Array:
