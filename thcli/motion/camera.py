@@ -104,10 +104,10 @@ def find_base(camera: Array, shot: npt.NDArray[np.intp], frame: int | None) -> A
 
 @dataclass(frozen=True, slots=True)
 class PicturePlace:
-    """Place of a source's picture that the driver's camera moves.
+    """Place of a source in the driver's scene.
 
-    scene_pivot: (2,) point of the driver's scene about its middle, in image heights.
-    pivot: (2,) point of the source at that place, in pixels.
+    scene_pivot: (2,) middle of the driver's face about the middle of its scene, in image heights.
+    pivot: (2,) the source's, in pixels.
     height_ratio: source pixels per height of the driver's image.
     face_height: of the source in pixels.
     """

@@ -22,7 +22,7 @@ def observe(
     frames: Sequence[Frame],
     faces: Sequence[Face | None],
     cuts: Sequence[bool] | None = None,
-    cameras: Sequence[Similarity] | None = None,
+    surroundings: tuple[Sequence[Similarity], Sequence[Similarity]] | None = None,
 ) -> Motion:
     """Return the motion of one window.
 
@@ -33,13 +33,14 @@ def observe(
         faces: their faces.
         cuts: whether each frame begins a new scene by the tracker (a jump of the head is detected
             without it).
-        cameras: frame_from_scene of each frame in pixels; None when the camera was not observed.
+        surroundings: frame_from_scene of camera and torso in each frame, in pixels; None when they
+            were not observed.
 
     Returns:
         Motion (docs/motion-file.md) with the arrays pose (T, 7) float64, expression (T, 468, 3)
         float32, gaze (T, 2, 2) float32, logit (T,) float32, track (T,) int32, cut (T,) bool,
-        camera (T, 4) float64 if it was observed, and the constants neutral (468, 3) and size
-        (width, height).
+        camera and torso (T, 4) float64 if they were observed, and the constants neutral (468, 3)
+        and size (width, height).
 
     Raises:
         ValueError: the window is empty, or the lists differ in length.
@@ -75,8 +76,9 @@ def observe(
         "track": track,
         "cut": np.zeros(count, bool) if cuts is None else np.array(cuts, bool),
     }
-    if cameras is not None:
-        arrays["camera"] = np.stack([pack_camera(camera, size) for camera in cameras])
+    if surroundings is not None:
+        for name, motions in zip(("camera", "torso"), surroundings, strict=True):
+            arrays[name] = np.stack([pack_camera(motion, size) for motion in motions])
     constants = {"neutral": neutral(), "size": np.array(size, np.int64)}
     return Motion(KIND, pts, frames[0].time_base, valid, arrays, constants)
 

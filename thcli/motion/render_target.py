@@ -33,6 +33,8 @@ class RenderTarget:
         camera: (2, 3) image_from_still, motion of the whole picture with the driver's camera, in
             source pixels; None when it is still.
         drawn_mouth: whether the inside of the mouth is drawn though the driver shows its own.
+        torso: (2, 3) image_from_still, motion of the shoulders in source pixels, which `points`
+            have followed already; None when they are still.
     """
 
     points: Array
@@ -43,6 +45,7 @@ class RenderTarget:
     body: Array | None = None
     camera: Array | None = None
     drawn_mouth: bool = False
+    torso: Array | None = None
 
 
 def iterate_render_targets(motion: Motion) -> Iterator[RenderTarget]:
@@ -64,4 +67,5 @@ def iterate_render_targets(motion: Motion) -> Iterator[RenderTarget]:
             np.asarray(arrays["body"][i], np.float64),
             np.asarray(arrays["camera"][i], np.float64),
             drawn_mouth,
+            np.asarray(arrays["torso"][i], np.float64),
         )

@@ -23,7 +23,7 @@ from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
-from thcli.motion import anatomy, brows, camera, canonical, closure, limits, openings, smooth
+from thcli.motion import anatomy, brows, camera, canonical, closure, limits, openings, smooth, torso
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points, neutral
 from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
@@ -187,6 +187,8 @@ class RetargetedMotion:
         same = None if frame < 0 else self._measurements.find_same()
         rows, shot = self._timeline.camera, self._timeline.shot
         self._camera_base = camera.find_base(rows, shot, frame if frame == same else None)
+        torsos = self._timeline.torso
+        self._torso_base = camera.find_base(torsos, shot, frame if frame >= 0 else None)
         exact_lids = self._rest_pose is not None  # of generated motion: 0 is shut
         unoccluded = self._timeline.unoccluded
         self._openings = openings.OpeningRules(
@@ -211,8 +213,8 @@ class RetargetedMotion:
         """Return frames start..stop, limited to the clip.
 
         Arrays: points (T, 468, 3), gaze (T, 2, 2), opening (T, 2), driver (T, 468, 3), body
-        (T, 2), camera (T, 2, 3) float64 (see `RenderTarget`), weight (T,), shown (T,) bool, whether
-        the driver's mouth may be sampled.
+        (T, 2), camera and torso (T, 2, 3) float64 (see `RenderTarget`), weight (T,), shown (T,)
+        bool, whether the driver's mouth may be sampled.
         """
         start, stop = max(0, min(start, len(self))), max(0, min(stop, len(self)))
         stop = max(start, stop)
@@ -225,14 +227,17 @@ class RetargetedMotion:
                 self.kind, driving.pts, driving.time_base, driving.valid, arrays, driving.constants
             )
         shape, opening = self._retarget_shape(start, stop, weight)
-        points, body = self._place_points(shape, start, stop, weight)
+        change = self._head_change(start, stop, weight)
+        points, body = self._place_points(shape, *change)
+        moved, shoulders = self._picture_motions(start, stop, weight, change[1])
         arrays = {
             "points": points,
             "gaze": self._controls.add_gaze(self._gaze_shift(start, stop, weight), start, stop),
             "opening": opening,
             "driver": rebuild_driver_meshes(driving),
             "body": body,
-            "camera": self._picture_motion(start, stop, weight),
+            "camera": moved,
+            "torso": shoulders,
             "weight": weight,
             "shown": self._timeline.unoccluded[start:stop]
             & self._mouth_moves
@@ -281,15 +286,14 @@ class RetargetedMotion:
         return retargeted, openings.lid_gap_ratios(retargeted, source)
 
     def _place_points(
-        self, shape: Array, start: int, stop: int, weight: Array
+        self, shape: Array, relative: Array, zoom: Array, shift: Array
     ) -> tuple[Array, Array]:
-        """Return the source's canonical shapes, moved with the driver's head, in source pixels.
+        """Return the source's canonical shapes, moved as `_head_change` says, in source pixels.
 
         (T, 468, 3), and the shift (T, 2) beyond what a head moves alone, with the whole person.
         """
         source = self._source
         unmoved = np.exp(source.log_scale) * shape @ source.rotation.T + source.centre
-        relative, zoom, shift = self._head_change(start, stop, weight)
         body = np.zeros((len(shift), 2))
         if self._rules:
             relative = limits.limit_rotation(relative, self._source_yaw)
@@ -320,20 +324,25 @@ class RetargetedMotion:
             shift = shift + swing
         return relative, zoom, shift
 
-    def _picture_motion(self, start: int, stop: int, weight: Array) -> Array:
-        """Return the motion of the picture with the driver's camera, (T, 2, 3) image_from_still."""
-        middle = np.array([self._size[0] - 1, self._size[1] - 1]) / 2
-        height = self._size[1]
-        return camera.picture_motion(
-            self._timeline.camera[start:stop],
-            self._camera_base[start:stop],
-            self._pose_gain * weight,
-            camera.PicturePlace(
-                (self._reference_pivot[:2] - middle) / height,
-                self._pivot[:2],
-                self._pixel_ratio * height,
-                self._height,
-            ),
+    def _picture_motions(
+        self, start: int, stop: int, weight: Array, head_zoom: Array
+    ) -> tuple[Array, Array]:
+        """Return the motion of the picture with the driver's camera, and that of the shoulders.
+
+        (T, 2, 3) image_from_still matrices in source pixels each.
+        """
+        timeline, frames, height = self._timeline, slice(start, stop), self._size[1]
+        place = camera.PicturePlace(
+            (self._reference_pivot[:2] - (np.array(self._size) - 1) / 2) / height,
+            self._pivot[:2],
+            self._pixel_ratio * height,
+            self._height,
+        )
+        gain = self._pose_gain * weight
+        moved, torsos = timeline.camera[frames], timeline.torso[frames]
+        return (
+            camera.picture_motion(moved, self._camera_base[frames], gain, place),
+            torso.shoulder_motion(torsos, self._torso_base[frames], gain, place, head_zoom),
         )
 
     def _gaze_shift(self, start: int, stop: int, weight: Array) -> Array:

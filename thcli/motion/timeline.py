@@ -17,6 +17,7 @@ from thcli.core.types import Array, Motion
 from thcli.motion.camera import discard_unlikely, remove_camera
 from thcli.motion.file.windows import windows
 from thcli.motion.observe import rebuild_driver_meshes
+from thcli.motion.torso import in_scene
 
 SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
 FADE = 0.6  # seconds of the fade out in a long gap, and of the fade in before its end
@@ -74,6 +75,7 @@ class Timeline:
         weight: (T,) 1 where the motion counts fully, fading to 0 inside long gaps.
         camera: (T, 4) rows of `motion.camera`, removed from `pose`; zeros when not observed.
         shot: (T,) number of the shot, which begins at a cut of the tracker.
+        torso: (T, 4) rows of `torso.in_scene`; zeros when not observed.
     """
 
     seconds: Array
@@ -88,6 +90,7 @@ class Timeline:
     weight: Array
     camera: Array
     shot: Ints
+    torso: Array
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -104,8 +107,8 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
     parts = [_read_scalars(window, drives) for window in windows(store)]
     if not parts:
         parts = [_read_scalars(store.window(0, 0), drives)]
-    seconds, valid, pose, gaze, track, logit, cut, camera, beyond = (
-        np.concatenate([p[i] for p in parts]) for i in range(9)
+    seconds, valid, pose, gaze, track, logit, cut, camera, beyond, torso = (
+        np.concatenate([p[i] for p in parts]) for i in range(10)
     )
     shot = np.cumsum(cut).astype(np.intp)
     if drives:
@@ -133,15 +136,16 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
         _motion_weight(seconds, valid, unseen_gaps),
         camera,
         shot,
+        in_scene(torso, camera),
     )
 
 
 def _read_scalars(
     motion: Motion, drives: bool
-) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools, Array, Array]:
+) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools, Array, Array, Array]:
     """Return the scalars of one window; what lies beyond the edges is measured for a driver."""
     seconds = motion.pts.astype(np.float64) * float(motion.time_base)
-    arrays, zeros = motion.arrays, np.zeros(len(motion))
+    arrays, zeros, unmoved = motion.arrays, np.zeros(len(motion)), np.zeros((len(motion), 4))
     return (
         seconds,
         np.array(motion.valid),
@@ -150,8 +154,9 @@ def _read_scalars(
         np.asarray(arrays.get("track", zeros), np.intp),
         np.asarray(arrays.get("logit", zeros), np.float64),
         np.asarray(arrays.get("cut", zeros), bool),
-        np.asarray(arrays.get("camera", np.zeros((len(motion), 4))), np.float64),
+        np.asarray(arrays.get("camera", unmoved), np.float64),
         _share_beyond_edges(motion) if drives else zeros,
+        np.asarray(arrays.get("torso", unmoved), np.float64),
     )
 
 

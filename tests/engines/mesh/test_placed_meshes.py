@@ -47,6 +47,7 @@ def test_meshes_lie_on_the_rendered_face(follow: bool, matte: bool) -> None:
         "weight": np.ones(count),
         "body": np.stack([shift for _, shift, _ in rows]),
         "camera": np.stack([camera for _, _, camera in rows]),
+        "torso": np.tile(np.eye(2, 3), (count, 1, 1)),
     }
     valid = np.ones(count, bool)
     motion = Motion("mesh-target", np.arange(count), Fraction(1, 25), valid, arrays)

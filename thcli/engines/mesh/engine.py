@@ -26,6 +26,7 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.engines.mesh import compose, eyes, picture, video, warp
 from thcli.engines.mesh.head import folds, sides
+from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.mouth import (
     closed_lips,
     driver_mouth,
@@ -242,8 +243,9 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     shown = sides.find(source, points)
     strips = eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2]
     texture = warp.TexturePositions(shown.texture, strips)
+    shoulders = None if source.layers is None else Shoulders.of(target.torso, points)
     warp_map = warp.build_map(
-        source.mesh, source.surroundings, points, texture, source.size, source.step
+        source.mesh, source.surroundings, points, texture, source.size, source.step, shoulders
     )
     if warp_map is None:
         return source.image.copy()

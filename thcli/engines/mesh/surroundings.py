@@ -29,6 +29,7 @@ from thcli.engines.mesh.head.outline import (
     fit_rigid_head,
     turned_sides,
 )
+from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, polygon_mask, remap, to_samples
 from thcli.faces.landmarks.topology import CHIN as JAW
@@ -143,7 +144,12 @@ def _falloff_range(
 
 
 def surrounding_displacement(
-    source: Array, surroundings: Surroundings, target: Array, texture: Array, grid: SampleGrid
+    source: Array,
+    surroundings: Surroundings,
+    target: Array,
+    texture: Array,
+    grid: SampleGrid,
+    shoulders: Shoulders | None = None,
 ) -> Array32:
     """Compute the displacement of the image outside of the mesh.
 
@@ -152,12 +158,18 @@ def surrounding_displacement(
         surroundings: of the source.
         texture: (468, 2) source pixels that the mesh's points show.
         grid: samples to compute.
+        shoulders: their motion, which the target has followed; None for still ones.
 
     Returns:
         (rows, columns, 2) float32 pixels, from target to source.
     """
     x, y = grid.pixel_axes()
     points = np.stack([np.tile(x, grid.rows), np.repeat(y, grid.columns)])
+    shown, carried = find_outline(target).points, None
+    if shoulders is not None:  # from here on all is seen as if they were still
+        carried = shoulders.displacement(points, surroundings.lower_edge)
+        target = shoulders.still(target)
+        points = points + carried
     found = find_outline(target)
     outline, source_oval = found.points, surroundings.outline.points
     oval, oval_z = outline.astype(np.float32).T, target[OVAL, 2].astype(np.float32)
@@ -172,7 +184,7 @@ def surrounding_displacement(
     nearest = distance.min(0)
     weights = np.exp((nearest - distance) * np.float32(1 / (OUTLINE_BLEND * face_size)))
     total = weights.sum(0)
-    inside = polygon_mask(grid.to_samples(outline), (grid.columns, grid.rows))
+    inside = polygon_mask(grid.to_samples(shown), (grid.columns, grid.rows))
     nearest[inside.ravel()] = 0
 
     # the head as a rigid body whose surface falls back behind the outline
@@ -215,7 +227,7 @@ def surrounding_displacement(
     left = (end - np.hypot(*(points - middle[:, None])) / face_size) / (end - FADING_FROM)
     weight = np.minimum(weight, np.clip(left, 0, 1).reshape(size))
     field = weight.ravel() * rigid
-    oval_samples = grid.to_samples(outline)[None].astype(np.float32)
+    oval_samples = grid.to_samples(shown)[None].astype(np.float32)
     oval_weight = remap(weight, oval_samples)[0]
     shown = source_oval + texture[OVAL] - source[OVAL, :2]
     own = (shown - outline).T.astype(np.float32)
@@ -230,6 +242,8 @@ def surrounding_displacement(
     if parting is not None and parting.parted.any():
         jaw = source_oval.T.astype(np.float32)
         field += hidden_by_jaw(source, jaw, points + field, parting.parted)
+    if carried is not None:
+        field += carried
     flow = np.ascontiguousarray(field.T).reshape(grid.rows, grid.columns, 2)
     if motion < UNFOLDED_MOTION[0] or min(flow.shape[:2]) < 2:
         return flow

@@ -15,6 +15,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy, raster
 from thcli.engines.mesh.anatomy import Indices
+from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, resize
 from thcli.engines.mesh.surroundings import (
@@ -60,6 +61,7 @@ class WarpMap:
     face: grid of the mesh alone.  ids: (rows, columns) int32 triangles on `face`, -1 outside.
     mesh_weight: (rows, columns) float32 in 0..1 on `face`, blend weight of the mesh.
     cut: the face where it hides what is beside it; None where nothing is hidden.
+    shoulders: their motion, which the map contains; None for still ones.
     """
 
     grid: SampleGrid
@@ -68,6 +70,7 @@ class WarpMap:
     ids: Indices
     mesh_weight: Array32
     cut: Cut | None = None
+    shoulders: Shoulders | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ def build_map(
     texture: TexturePositions,
     size: tuple[int, int],
     step: int,
+    shoulders: Shoulders | None = None,
 ) -> WarpMap | None:
     """Build the warp map of a target mesh.
 
@@ -102,14 +106,15 @@ def build_map(
         texture: source pixels of the points.
         size: (width, height) of the image.
         step: source pixels per sample.
+        shoulders: their motion, which the target has followed; None for still ones.
 
     Returns:
         The map, or None when all of it lies outside of the image.
     """
-    grid = _moving_region(source, target, size, step * COARSE)
+    grid = _moving_region(source, target, size, step * COARSE, shoulders)
     if grid is None:
         return None
-    coarse = surrounding_displacement(source, surroundings, target, texture.face, grid)
+    coarse = surrounding_displacement(source, surroundings, target, texture.face, grid, shoulders)
     if surroundings.matte:
         beyond = MIRRORED * anatomy.face_height(target)
         coarse = keep_inside(coarse, grid, size[0], beyond)
@@ -121,7 +126,8 @@ def build_map(
     if face is None:
         shape = (fine.rows, fine.columns)
         no_triangles = np.full(shape, -1, np.int32)
-        return WarpMap(fine, displacement, fine, no_triangles, np.zeros(shape, np.float32))
+        no_face = np.zeros(shape, np.float32)
+        return WarpMap(fine, displacement, fine, no_triangles, no_face, shoulders=shoulders)
     ids = raster.rasterize(target, anatomy.TRIANGLES, _drawing_order(target), face)
     maps = raster.linear_maps(target, texture.face - target[:, :2], anatomy.TRIANGLES)
     eyes = anatomy.TRIANGLES[: anatomy.EYE_TRIANGLE_COUNT]
@@ -144,7 +150,7 @@ def build_map(
         cut = _cut_face(mesh_displacement, mesh_weight * np.minimum(2 * apart, 1), face)
         merged = mesh_weight * np.minimum(2 - 2 * apart, 1)
         view += merged[..., None] * (mesh_displacement - view)
-    return WarpMap(fine, displacement, face, ids, mesh_weight, cut)
+    return WarpMap(fine, displacement, face, ids, mesh_weight, cut, shoulders)
 
 
 def _find_cut(jump: Array32, mesh_weight: Array32, reach: int) -> Array32 | None:
@@ -211,14 +217,17 @@ def _limit_towards(length: Array32, room: Array32) -> Array32:
 
 
 def _moving_region(
-    source: Array, target: Array, size: tuple[int, int], step: int
+    source: Array, target: Array, size: tuple[int, int], step: int, shoulders: Shoulders | None
 ) -> SampleGrid | None:
     """Return a grid over the part of the image that can move; None when it is empty."""
     both = np.concatenate([target[:, :2], source[:, :2]])
     middle = (target[anatomy.FOREHEAD, :2] + target[anatomy.CHIN, :2]) / 2
     length = motion_reach(source, target) * anatomy.face_height(target)
-    low = np.maximum(np.minimum(both.min(0), middle - length), 0)
-    high = np.minimum(np.maximum(both.max(0), middle + length), np.array(size) - 1)
+    corners = [both.min(0), both.max(0), middle - length, middle + length]
+    if shoulders is not None:
+        corners += shoulders.reach()
+    low = np.maximum(np.min(corners, 0), 0)
+    high = np.minimum(np.max(corners, 0), np.array(size) - 1)
     return SampleGrid.covering(low, high, step, 1) if (high > low).all() else None
 
 

@@ -23,7 +23,9 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.types import Array, Array32, Face
+from thcli.faces.tracking.corner_flow import follow_corners
 from thcli.faces.tracking.head_motion import Similarity
+from thcli.faces.tracking.torso_motion import TorsoMotionEstimator
 
 LONG_SIDE = 320  # pixels of the reduced frame
 MAX_CORNERS = 160
@@ -46,8 +48,7 @@ MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise ha
 PERSON = 0.1  # probability of a person above which a pixel is not of the background
 MARGIN = 0.03  # of the long side, around people
 RETRY = 12  # frames after which a background without corners is looked at again
-EDGE = 4  # reduced pixels; a corner that comes nearer to the frame's edge is lost
-_LEVELS, _WINDOW = 4, 15
+LEVELS = 4  # of the pyramid
 _IDENTITY = Similarity()
 
 
@@ -59,10 +60,13 @@ class CameraMotionEstimator:
     """Camera of every frame of a clip, against the first frame of its scene. Not thread-safe.
 
     person: segments the people of a key frame.
+    torso: frame_from_scene of the torso in the last frame, in its pixels; the identity without one.
     """
 
     def __init__(self, person: PersonProbability) -> None:
         self._person = person
+        self._torso = TorsoMotionEstimator()
+        self.torso = _IDENTITY
         self._first: _KeyFrame | None = None
         self._key: _KeyFrame | None = None
         self._previous: _View | None = None
@@ -93,6 +97,7 @@ class CameraMotionEstimator:
         view = _View(grey, small, boxes)
         head = _head_position(faces) * factor
         if self._key is None or cut or self._key.grey.shape != grey.shape:
+            self._torso = TorsoMotionEstimator()
             self._first = self._key = self._key_frame(view, True)
             self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         else:
@@ -106,9 +111,8 @@ class CameraMotionEstimator:
         motion = self._frame_from_key @ self._key_from_scene
         limits = (SWAYING, CARRIED) if self._first.of_body else (STILL, MOVING)
         motion = _without_noise(motion, size, limits)
-        # pixel centres have whole coordinates: reduced = factor * x + offset
-        offset = 0.5 * (factor - 1) * (1 + 1j)
-        return Similarity(motion.a, (motion.b + motion.a * offset - offset) / factor)
+        self.torso = _enlarge(self._torso.follow(grey, boxes), factor)
+        return _enlarge(motion, factor)
 
     def _next_key_frame(self, view: _View) -> _KeyFrame:
         assert self._first is not None
@@ -118,6 +122,8 @@ class CameraMotionEstimator:
         self._age = 0
         reach = 2 * round(MARGIN * max(view.grey.shape)) + 1
         people = (self._person(view.small) > PERSON).astype(np.uint8)
+        if not self._torso.has_begun:
+            self._torso.begin(view.grey, people, view.boxes)
         near = cv2.dilate(people, np.ones((reach, reach), np.uint8))
         strong = view.find_strong()
         corners = view.find_corners(strong & (near == 0))
@@ -197,6 +203,13 @@ class CameraMotionEstimator:
         if self._key is self._first or not self._return_to_first(view):
             self._key, self._key_from_scene = self._next_key_frame(view), frame_from_scene
             self._frame_from_key = _IDENTITY
+
+
+def _enlarge(motion: Similarity, factor: float) -> Similarity:
+    """Return a motion of reduced pixels in those of the frame, reduced by a factor."""
+    # pixel centres have whole coordinates: reduced = factor * x + offset
+    offset = 0.5 * (factor - 1) * (1 + 1j)
+    return Similarity(motion.a, (motion.b + motion.a * offset - offset) / factor)
 
 
 def _head_position(faces: Sequence[Face]) -> complex:
@@ -303,21 +316,8 @@ class _KeyFrame:
     ) -> tuple[Similarity, float] | None:
         if len(self.corners) < MIN_CORNERS:
             return None
-        start = guess.apply(self.corners).astype(np.float32)
-        moved, seen, _ = cv2.calcOpticalFlowPyrLK(
-            self.grey,
-            grey,
-            self.corners,
-            start,
-            winSize=(_WINDOW, _WINDOW),
-            maxLevel=_LEVELS,
-            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-        )
-        limits = np.array([grey.shape[1], grey.shape[0]]) - EDGE
-        inside = ((moved[:, 0] >= EDGE) & (moved[:, 0] < limits)).all(1)
-        found = (seen[:, 0] > 0) & inside
-        after = np.asarray(moved[found, 0], np.float32)
-        fitted = _fit(self.corners[found, 0], after, max(grey.shape))
+        before, after = follow_corners((self.grey, grey), self.corners, guess, LEVELS)
+        fitted = _fit(before, after, max(grey.shape))
         return None if fitted is None else (fitted[0], fitted[1] / len(self.corners))
 
 

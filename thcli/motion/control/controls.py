@@ -209,8 +209,8 @@ def _place_head(
         options: mode and gains.
     """
     pose = np.repeat(head[None], len(degrees), 0)
-    if "camera" in arrays:
-        arrays["camera"] = np.zeros_like(arrays["camera"])
+    for name in arrays.keys() & {"camera", "torso"}:
+        arrays[name] = np.zeros_like(arrays[name])
     if options.mode == "absolute":
         pose[:, :3] = rotvec_from_matrix(matrix_from_angles(degrees))
     arrays["pose"] = pose

@@ -75,6 +75,7 @@ def frontal_target(face: Face) -> Motion:
             "driver": np.zeros((1, 468, 3)),
             "body": np.zeros((1, 2)),
             "camera": np.eye(3)[None, :2],
+            "torso": np.eye(3)[None, :2],
             "weight": np.ones(1),
             "shown": np.zeros(1, bool),
         },

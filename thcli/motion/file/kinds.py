@@ -71,6 +71,7 @@ KINDS: dict[str, KindSpec] = {
             "track": ArraySpec(type="i", optional=True),
             "cut": ArraySpec(type="b", optional=True),
             "camera": _bounded(MAX_POSE, 4, optional=True),
+            "torso": _bounded(MAX_POSE, 4, optional=True),
             "turn": _bounded(1e4, 3, optional=True),
             **{
                 f"slider_{name.replace('-', '_')}": _bounded(slider.high, optional=True)

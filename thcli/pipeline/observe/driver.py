@@ -104,10 +104,11 @@ def observe_mesh(
         track: number of the face.
         writer: receives the motion.
         job: measures the time.
-        camera: the log has the camera's motion.
+        camera: the log has the motion of camera and torso.
     """
     cuts = set(log.cuts)
     with job.clock("motion"):
         for frames, faces in log.windows(track, WINDOW):
-            seen = log.cameras(frames[0].index, len(frames)) if camera else None
+            start, count = frames[0].index, len(frames)
+            seen = (log.cameras(start, count), log.torsos(start, count)) if camera else None
             writer.append(observe(frames, faces, [frame.index in cuts for frame in frames], seen))

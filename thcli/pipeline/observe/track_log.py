@@ -27,7 +27,9 @@ _FACE_RECORD = np.dtype(
         ("motion", "<c16", 2),
     ]
 )
-_STAMP_RECORD = np.dtype([("pts", "<i8"), ("duration", "<i8"), ("camera", "<c16", 2)])
+_STAMP_RECORD = np.dtype(
+    [("pts", "<i8"), ("duration", "<i8"), ("camera", "<c16", 2), ("torso", "<c16", 2)]
+)
 _CHUNK = 256  # records per read
 
 
@@ -57,6 +59,7 @@ class TrackLog(TemporaryFiles):
         cut: bool = False,
         head_motions: Sequence[Similarity | None] = (),
         camera: Similarity | None = None,
+        torso: Similarity | None = None,
     ) -> None:
         """Add the next frame.
 
@@ -66,7 +69,7 @@ class TrackLog(TemporaryFiles):
             cut: the frame begins a new scene.
             head_motions: per face, the motion since the previous frame measured on the pixels of
                 the head; empty when it was not measured.
-            camera: frame_from_scene in pixels, None when it was not measured.
+            camera, torso: frame_from_scene in pixels, None when it was not measured.
 
         Raises:
             MediaError: the frame has another size than the ones before.
@@ -79,8 +82,8 @@ class TrackLog(TemporaryFiles):
             )
         self.size, self.time_base = frame.size, frame.time_base
         self.last_duration = frame.duration
-        seen = camera or Similarity()
-        stamp = (frame.pts, frame.duration, (seen.a, seen.b))
+        motions = ((seen.a, seen.b) for seen in (camera or Similarity(), torso or Similarity()))
+        stamp = (frame.pts, frame.duration, *motions)
         self._stamps.write(np.array(stamp, _STAMP_RECORD).tobytes())
         records = np.zeros(len(faces), _FACE_RECORD)
         records["motion"] = np.nan
@@ -119,9 +122,16 @@ class TrackLog(TemporaryFiles):
 
     def cameras(self, start: int, count: int) -> list[Similarity]:
         """Return frame_from_scene of the frames start..start + count, as they were added."""
+        return self._similarities("camera", start, count)
+
+    def torsos(self, start: int, count: int) -> list[Similarity]:
+        """Return the same of the torso."""
+        return self._similarities("torso", start, count)
+
+    def _similarities(self, name: str, start: int, count: int) -> list[Similarity]:
         self._stamps.seek(start * _STAMP_RECORD.itemsize)
         stamps = np.frombuffer(self._stamps.read(_STAMP_RECORD.itemsize * count), _STAMP_RECORD)
-        return [Similarity(complex(a), complex(b)) for a, b in stamps["camera"]]
+        return [Similarity(complex(a), complex(b)) for a, b in stamps[name]]
 
     def faces(self, track: int, size: int) -> Iterator[Face | None]:
         """Yield the face of a track in every frame, None where it was not detected.

@@ -21,7 +21,7 @@ from thcli.pipeline.observe.track_log import TrackLog
 
 TrackedFrame = tuple[Frame, list[Face], bool]
 """A frame, its faces with track numbers, and True when it begins a new scene."""
-_Motions = tuple[Sequence[Similarity | None], Similarity | None]
+_Motions = tuple[Sequence[Similarity | None], Similarity | None, Similarity | None]
 _AHEAD = 3  # frames that wait for their motion to be measured
 
 
@@ -111,7 +111,7 @@ def record_faces(
         log: receives all faces.
         statistics: of the tracks.
         head_motion: also measure the motion of each head on its pixels, to stabilise crops.
-        camera: also measures the camera's motion.
+        camera: also measures the motion of camera and torso.
     """
     estimator = HeadMotionEstimator()
 
@@ -119,11 +119,11 @@ def record_faces(
         frame, faces, cut = tracked
         motions = estimator.estimate(frame.pixels, faces, cut=cut) if head_motion else []
         seen = None if camera is None else camera.estimate(frame.pixels, faces, cut=cut)
-        return tracked, (motions, seen)
+        return tracked, (motions, seen, None if camera is None else camera.torso)
 
     # one thread beside the tracker's: it measures frame after frame
-    for (frame, faces, cut), (motions, seen) in ordered_map(measure, frames, 1, _AHEAD):
-        log.add(frame, faces, cut=cut, head_motions=motions, camera=seen)
+    for (frame, faces, cut), (motions, seen, torso) in ordered_map(measure, frames, 1, _AHEAD):
+        log.add(frame, faces, cut=cut, head_motions=motions, camera=seen, torso=torso)
         statistics.add(faces, frame.pixels)
 
 

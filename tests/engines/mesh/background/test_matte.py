@@ -5,8 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from thcli.core.types import Crop
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array32, Crop
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_hair
+from thcli.engines.mesh.background.matte import separate_person
 from thcli.engines.mesh.background.strands import find_strands
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
@@ -67,3 +69,29 @@ def test_hair_and_upper_neck_hang_from_the_head_and_cloth_below_it_stays() -> No
     cloth = parsed_cloth(regions, (200, 200), oval, 1)
     assert cloth[190, 20] > 0.95 and not cloth[60:110, 185].any()
     assert cloth[80, 30] < 0.05 and cloth[170, 100] < 0.05
+
+
+def test_hair_that_the_parser_sees_is_the_person_s_where_the_matte_s_network_doubts() -> None:
+    source = faces.make_source(256, 256)
+    mesh = source.mesh
+    x, y = np.meshgrid(np.arange(256), np.arange(256))
+    left, right = int(mesh[:, 0].min()), int(mesh[:, 0].max())
+    face = (x >= left) & (x <= right) & (abs(y - 128) < 70)
+    beside = (x > right) & (x < right + 30) & (abs(y - 128) < 50)  # doubtful hair
+    apart = (x < left) & (x > left - 30) & (abs(y - 128) < 50)  # wall that the parser takes for it
+    probability = np.where(face, 1.0, np.where(beside, 0.4, 0.0)).astype(np.float32)
+    image = np.full((256, 256, 3), 120, np.uint8)
+    image[face | beside] = (200, 150, 130)
+
+    def alpha_with(hair: float) -> Array32:
+        planes = np.zeros((len(CLASSES), 256, 256), np.float32)
+        planes[class_number("hair"), beside | apart] = hair
+        regions = Regions(Crop(np.eye(3), (256, 256)), planes)
+        separated = separate_person(image, probability, mesh, regions)
+        assert separated is not None
+        return np.asarray(separated[0].person[..., 3] / np.float32(255), np.float32)
+
+    doubtful, seen = alpha_with(0.0), alpha_with(0.6)
+    inside = (slice(100, 156), slice(right + 8, right + 22))
+    assert doubtful[inside].mean() < 0.5 and seen[inside].mean() > 0.9
+    assert seen[100:156, left - 25 : left - 15].max() < 0.05

@@ -116,6 +116,7 @@ def test_a_parsed_source_wears_glasses_that_its_frames_and_meshes_hold(
         "weight": np.ones(1),
         "body": np.zeros((1, 2)),
         "camera": np.eye(2, 3)[None],
+        "torso": np.eye(2, 3)[None],
     }
     motion = Motion("mesh-target", np.arange(1), Fraction(1, 25), np.ones(1, bool), arrays)
     warped, build = [], warp.build_map

@@ -17,7 +17,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.grain import add_grain
-from thcli.engines.mesh.background.hair import find_hair, parsed_hair
+from thcli.engines.mesh.background.hair import HEADWEAR, find_hair, parsed_hair
 from thcli.engines.mesh.background.plate import fill_plate
 from thcli.engines.mesh.background.strands import find_strands
 from thcli.engines.mesh.sampling import (
@@ -26,6 +26,7 @@ from thcli.engines.mesh.sampling import (
     odd_size,
     polygon_mask,
     resize,
+    sample_crop,
     to_samples,
 )
 from thcli.faces.compositing.guided_filter import guided_filter
@@ -33,6 +34,8 @@ from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.crops import Regions
 
 CERTAIN = (0.25, 0.75)  # probabilities below which is background, above which is person
+# Probabilities between which the doubt about what the parser sees as hair begins to count for it.
+DOUBTFUL = (0.1, 0.3)
 MATTE_SAMPLES = 128  # samples per face height at which the matte's edge is refined
 FILL_MARGIN = 0.06  # face heights around the person that the plate is not filled from
 PLATE_RADIUS = 0.05  # face heights around the person that the plate replaces
@@ -86,6 +89,9 @@ def separate_person(
     size = (max(1, width // step), max(1, height // step))
     small = resize(image, size, shrink=True).astype(np.float32) / np.float32(255)
     likely = resize(probability, size)
+    if regions is not None:
+        worn = regions.mask_in(sample_crop(size, step), HEADWEAR)
+        likely += (1 - likely) * worn * smoothstep(*DOUBTFUL, likely)
     coarse = np.clip((likely - CERTAIN[0]) / (CERTAIN[1] - CERTAIN[0]), 0, 1)
     refined = guided_filter(small, coarse, max(2, round(0.05 * face_size / step)), 1e-4)
     alpha = np.clip((refined - 0.1) / 0.8, 0, 1)

@@ -184,7 +184,9 @@ def render(
     own = target - (far.shift, 0, 0)
     texture = warp.TexturePositions(far.mesh[:, :2], far.mesh[:, :2])
     step = warp_map.grid.step
-    found = warp.build_map(far.mesh, far.surroundings, own, texture, size, step)
+    moved = warp_map.shoulders
+    moved = None if moved is None else moved.shift(-far.shift)
+    found = warp.build_map(far.mesh, far.surroundings, own, texture, size, step, moved)
     if found is None:
         return None
     values, solid = _spread(np.concatenate([weight[:, None], far.log_gains], 1), own, found)

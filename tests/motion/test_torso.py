@@ -1,0 +1,111 @@
+"""Torso rows: without the camera's motion, and as shoulders of a source."""
+
+from __future__ import annotations
+
+import cmath
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.motion import synthetic_motion as synthetic
+from thcli.core.options import MotionOptions, Region
+from thcli.core.types import Array, Motion
+from thcli.faces.tracking.head_motion import Similarity
+from thcli.motion import camera, limits, torso
+from thcli.motion.observe import observe
+from thcli.motion.retarget import RetargetedMotion
+
+IDENTITY = np.eye(3)[:2]
+PLACE = camera.PicturePlace(np.zeros(2), np.array([50.0, 60.0]), 500.0, 100.0)
+
+
+def path(count: int, pixels: float) -> list[Similarity]:
+    return [
+        Similarity(cmath.exp(complex(0.02, 0.03) * np.sin(i / 9)), pixels * (cmath.exp(0.2j * i)))
+        for i in range(count)
+    ]
+
+
+def with_torso(motion: Motion, torsos: list[Similarity], cameras: list[Similarity]) -> Motion:
+    size = (int(motion.constants["size"][0]), int(motion.constants["size"][1]))
+    rows = {
+        name: np.stack([camera.pack_camera(one, size) for one in given])
+        for name, given in (("torso", torsos), ("camera", cameras))
+    }
+    return replace(motion, arrays={**motion.arrays, **rows})
+
+
+def shoulders_of(motion: Motion, region: Region = "all") -> Array:
+    face = synthetic.face(synthetic.meshes(motion)[0])
+    options = MotionOptions(smooth=0, region=region)
+    store = RetargetedMotion(face, synthetic.buffer(motion), options, reference=0)
+    return np.asarray(store.window(0, len(motion)).arrays["torso"], np.float64)
+
+
+def test_what_moves_with_the_camera_alone_is_still_in_the_scene() -> None:
+    seen, own = path(30, 20), path(30, 9)
+    size = (640, 480)
+    cameras, torsos = (
+        np.stack([camera.pack_camera(one, size) for one in given])
+        for given in (seen, [c @ t for c, t in zip(seen, own, strict=True)])
+    )
+    wanted = np.stack([camera.pack_camera(one, size) for one in own])
+    assert np.abs(torso.in_scene(torsos, cameras) - wanted).max() < 1e-9
+    assert np.abs(torso.in_scene(cameras, cameras)).max() < 1e-12
+
+
+def test_shoulders_of_the_driver_itself_move_as_its_torso() -> None:
+    motion = synthetic.driver(degrees=0)
+    true = path(len(motion), 12)
+    own = [one @ true[0].inverse() for one in true]
+    found = shoulders_of(with_torso(motion, true, [Similarity()] * len(motion)))
+    mesh = synthetic.meshes(motion)[0]
+    height = float(np.linalg.norm(mesh[10, :2] - mesh[152, :2]))
+    middle = np.array([mesh[:, 0].mean(), mesh[152, 1] + 0.4 * height])
+    for matrix, one in zip(found, own, strict=True):
+        moved = np.linalg.norm(one.apply(middle) - middle)
+        if torso.MOVING * height < moved < 0.5 * limits.MAX_SHIFT * height:
+            assert np.linalg.norm(matrix @ [*middle, 1] - one.apply(middle)) < 0.02 * height
+
+
+@pytest.mark.parametrize("region", ["lips", "expression"])
+def test_shoulders_are_still_where_no_pose_is_transferred(region: Region) -> None:
+    motion = synthetic.driver(degrees=0)
+    moved = with_torso(motion, path(len(motion), 60), [Similarity()] * len(motion))
+    assert (shoulders_of(moved, region) == IDENTITY).all()
+    assert (shoulders_of(motion) == IDENTITY).all()  # a motion without torsos
+
+
+def test_noise_leaves_shoulders_still_to_the_last_bit_and_far_motion_is_limited() -> None:
+    rows = np.zeros((2, 4))
+    rows[0, 2] = 0.9 * torso.STILL * PLACE.face_height / PLACE.height_ratio
+    rows[1] = (0.9, 0.8, 3, 3)
+    zoom = np.array([0.0, 0.9])
+    noise, far = torso.shoulder_motion(rows, np.zeros((2, 4)), np.ones(2), PLACE, zoom)
+    assert (noise == IDENTITY).all()
+    shoulders = PLACE.pivot + np.array([0, torso.SHOULDERS * PLACE.face_height])
+    moved = np.linalg.norm(far @ [*shoulders, 1] - shoulders)
+    assert moved <= limits.MAX_SHIFT * PLACE.face_height + 1e-6
+    assert np.sqrt(np.linalg.det(far[:, :2])) <= np.exp(torso.MAX_LOG_ZOOM) + 1e-9
+
+
+@pytest.mark.parametrize(("head", "most"), [(0.0, torso.FREE_ZOOM), (0.08, 0.1), (-0.1, 0.02)])
+def test_a_torso_zooms_no_other_way_than_its_head(head: float, most: float) -> None:
+    rows = np.array([[0.1, 0, 0, 0]])
+    ones = np.ones(1)
+    found = torso.shoulder_motion(rows, np.zeros((1, 4)), ones, PLACE, head * ones)[0]
+    assert np.isclose(found[0, 0], np.exp(most), atol=2e-3)
+    shoulders = np.array([50.0, 160.0])
+    moved = found @ [*shoulders, 1] - shoulders  # by the zoom about the picture's middle
+    assert np.abs(moved - limits.limit_length((np.exp(0.1) - 1) * np.array([0, 100]), 30)).max() < 1
+
+
+def test_the_torso_of_a_window_is_observed_with_its_camera() -> None:
+    frames = synthetic.frames(2)
+    faces = [synthetic.source(), None]
+    seen = [Similarity(), Similarity(1.1, 4 + 2j)]
+    arrays = observe(frames, faces, None, ([Similarity()] * 2, seen)).arrays
+    assert not arrays["camera"].any()
+    packed = np.stack([camera.pack_camera(one, frames[0].size) for one in seen])
+    assert np.abs(np.asarray(arrays["torso"], np.float64) - packed).max() < 1e-9

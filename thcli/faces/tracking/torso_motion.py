@@ -1,0 +1,186 @@
+"""Motion of a person's torso in a clip, apart from the head.
+
+Corners of the clothes below the largest face are followed from the scene's first frame by pyramidal
+optical flow (Bouguet 2001), and a similarity is fitted to most of them (RANSAC, then least
+squares). Hands that move before them are outvoted. Where the first frame's corners are lost, those
+of a later frame are followed until they are seen again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.types import Array, Array32
+from thcli.faces.tracking.corner_flow import follow_corners
+from thcli.faces.tracking.head_motion import Similarity
+
+MAX_CORNERS = 40
+MIN_CORNERS = 6  # seen again; fewer give no estimate
+MIN_AGREEMENT = 0.5  # share of the followed corners that one similarity explains
+KEPT_SHARE = 0.4  # of a key frame's corners; below it a later frame becomes the key frame
+TOLERANCE = 1.0  # reduced pixels of an inlier
+MIN_SPREAD = 0.3  # widths of the face's box, deviation of corners that tell zoom and roll
+# Widths of the face's box from which corners are taken: beside its middle, and below its edge.
+# Hair hangs beside the first depth, hands and laps are below the second.
+REACH, BELOW = 1.7, (0.35, 2.0)
+FACE_SIDE = 0.6  # widths beside the middle within which there may be hair down to HAIR_BELOW
+HAIR_BELOW = 0.6
+MAX_STEP = 0.5  # widths of the face's box between two frames, above which the flow is wrong
+MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise has less
+INSIDE = 0.02  # of the long side, from a person's edge to its corners
+LEVELS = 3  # of the pyramid
+_IDENTITY = Similarity()
+
+Grey = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyFrame:
+    """A reduced frame whose corners (N, 1, 2) are followed, and its motion from the scene.
+
+    box: (4,) of the face.  people: (h, w) 0 or 1.
+    """
+
+    grey: Grey
+    corners: Array32
+    box: Array
+    people: Grey
+    from_scene: Similarity = _IDENTITY
+
+
+class TorsoMotionEstimator:
+    """Torso of every frame of a clip, against the first frame of its scene. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._first: _KeyFrame | None = None
+        self._key: _KeyFrame | None = None
+        self._previous: tuple[Grey, Array] | None = None
+        self._motion = _IDENTITY
+
+    def begin(self, grey: Grey, people: Grey, boxes: Array) -> None:
+        """Begin a scene.
+
+        Args:
+            grey: (h, w) reduced frame.
+            people: (h, w) where people are, 0 or 1.
+            boxes: (N, 4) of the faces in reduced pixels.
+        """
+        self._motion, self._previous = _IDENTITY, None
+        self._first = self._key = None
+        if len(boxes):
+            box = _largest(boxes)
+            self._first = _find_key(grey, people, box, _IDENTITY)
+            self._key, self._previous = self._first, (grey, box)
+
+    @property
+    def has_begun(self) -> bool:
+        """True when the scene has shown a torso that can be followed."""
+        return self._first is not None
+
+    def follow(self, grey: Grey, boxes: Array) -> Similarity:
+        """Return the torso's motion frame_from_scene in reduced pixels; see `begin`.
+
+        It is the last one where the torso is not seen.
+        """
+        if self._first is None or self._key is None or self._previous is None:
+            return _IDENTITY
+        box = _nearest(boxes, self._previous[1])
+        moved = 0j if box is None else _middle(box) - _middle(self._previous[1])
+        found = self._from_key(self._key, grey, moved)
+        if found is None or self._key is not self._first:
+            again = self._from_key(self._first, grey, moved)
+            if again is not None:
+                self._key, found = self._first, again
+        if found is None:
+            self._renew()
+            found = self._from_key(self._key, grey, moved)
+        if found is not None:
+            self._motion = found
+        self._previous = grey, self._previous[1] if box is None else box
+        return self._motion
+
+    def _from_key(self, key: _KeyFrame, grey: Grey, head: complex) -> Similarity | None:
+        """Return the motion as a key frame's corners show it, if most agree.
+
+        head: motion of the face since the previous frame, a guess at the torso's.
+        """
+        known = self._motion @ key.from_scene.inverse()
+        for guess in (known, Similarity(1, head) @ known):
+            found = _follow_corners(key, grey, guess)
+            if found is None:
+                continue
+            here = np.array([[(key.box[0] + key.box[2]) / 2, key.box[3]]])
+            step = float(np.linalg.norm(found.apply(here) - known.apply(here)))
+            if step <= MAX_STEP * float(key.box[2] - key.box[0]):
+                return found @ key.from_scene
+        return None
+
+    def _renew(self) -> None:
+        """Make the previous frame the key frame, with the people moved to where they are."""
+        assert self._first is not None and self._previous is not None
+        grey, box = self._previous
+        a, b = self._motion.a, self._motion.b
+        matrix = np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], np.float64)
+        people = cv2.warpAffine(
+            self._first.people, matrix, grey.shape[::-1], flags=cv2.INTER_NEAREST
+        )
+        found = _find_key(grey, np.asarray(people, np.uint8), box, self._motion)
+        if found is not None:
+            self._key = found
+
+
+def _find_key(grey: Grey, people: Grey, box: Array, from_scene: Similarity) -> _KeyFrame | None:
+    """Return a key frame with the corners of the torso below a face; None with too few."""
+    width, (x, _) = float(box[2] - box[0]), ((box[:2] + box[2:]) / 2)
+    side = 2 * max(1, round(INSIDE * max(grey.shape))) + 1
+    region = cv2.erode(people, np.ones((side, side), np.uint8))
+    rows, columns = np.arange(grey.shape[0])[:, None], np.arange(grey.shape[1])[None]
+    below, beside = (rows - box[3]) / max(width, 1), np.abs(columns - x) / max(width, 1)
+    within = (below > BELOW[0]) & (below < BELOW[1]) & (beside < REACH)
+    within &= (beside > FACE_SIDE) | (below > HAIR_BELOW)
+    strong = cv2.cornerMinEigenVal(grey, 3) > MIN_STRENGTH
+    mask = np.where(within & strong & (region > 0), 255, 0).astype(np.uint8)
+    found = cv2.goodFeaturesToTrack(grey, MAX_CORNERS, 1e-3, 5, mask=mask)
+    if found is None or len(found) < MIN_CORNERS:
+        return None
+    return _KeyFrame(grey, np.asarray(found, np.float32), box, people, from_scene)
+
+
+def _follow_corners(key: _KeyFrame, grey: Grey, guess: Similarity) -> Similarity | None:
+    """Return the similarity of most of a key frame's corners; None where they are lost."""
+    before, after = follow_corners((key.grey, grey), key.corners, guess, LEVELS)
+    if len(before) < max(MIN_CORNERS, KEPT_SHARE * len(key.corners)):
+        return None
+    matrix, chosen = cv2.estimateAffinePartial2D(
+        before, after, method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE, maxIters=300
+    )
+    if matrix is None:
+        return None
+    agree = chosen[:, 0] > 0
+    if agree.sum() < max(MIN_CORNERS, MIN_AGREEMENT * len(before)):
+        return None
+    before, after = before[agree], after[agree]
+    if np.hypot(*before.std(0)) < MIN_SPREAD * (key.box[2] - key.box[0]):
+        return Similarity(guess.a, complex(*(after - guess.apply(before)).mean(0)) + guess.b)
+    return Similarity(complex(matrix[0, 0], matrix[1, 0]), complex(*matrix[:, 2]))
+
+
+def _largest(boxes: Array) -> Array:
+    return np.asarray(boxes[int(np.argmax((boxes[:, 2:] - boxes[:, :2]).prod(1)))])
+
+
+def _nearest(boxes: Array, to: Array) -> Array | None:
+    """Return the box that is nearest to another one, None where all are a face away."""
+    if not len(boxes):
+        return None
+    away = np.abs((boxes[:, :2] + boxes[:, 2:] - to[:2] - to[2:]) / 2).max(1)
+    nearest = int(np.argmin(away))
+    return np.asarray(boxes[nearest]) if away[nearest] <= to[2] - to[0] else None
+
+
+def _middle(box: Array) -> complex:
+    return complex(box[0] + box[2], box[1] + box[3]) / 2
