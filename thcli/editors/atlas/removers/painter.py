@@ -69,6 +69,8 @@ _MAX_DARK, _LIGHTER = 0.5, 0.75
 _SURELY_SEEN, _FEWEST = 0.5, 50  # visibility of samples that tell the complexion; their number
 # Soft logarithms by which skin may be lighter than the cheeks: brows and noses shine, jaws hardly.
 _SHINE: Mapping[PartName, float] = {"eyes": 0.3, "lower": 0.05}
+_BARE = 0.1  # probability of hair, or share of lips, below which the skin is bare
+_HUE = 0.04  # soft logarithms by which skin below hair may differ in hue from bare skin
 _DETAIL = 2.5  # samples: finer detail of the skin is kept where nothing covers it
 _HAIR = (0.03, 0.12)  # soft logarithms: less dark hair lets the skin through, darker hides it
 _RIM_GRAIN = np.float32(0.4)  # share of that grain below rims, which are thin
@@ -147,6 +149,7 @@ class RemoverPainter:
                     bare = bare + _RIM_GRAIN * _grain(texture, weight)[window]
                     covered = covered * closed
                 else:
+                    bare = _own_hue(bare, texture, weight, mask, window)
                     smooth = cv2.GaussianBlur(texture[window], (0, 0), _DETAIL)
                     change = mask[..., None] * (bare - smooth)
                     # Hair darkens skin: no removal makes it darker.
@@ -249,6 +252,35 @@ def _limit_light(bare: Array32, texture: Array32, weight: Array32, part: PartNam
     most = float(np.median(texture[cheeks] @ tone.LUMA)) + _SHINE[part]
     over = np.maximum(bare @ tone.LUMA - np.float32(most), 0)
     return np.asarray(bare - over[..., None], np.float32)
+
+
+def _own_hue(
+    bare: Array32, texture: Array32, weight: Array32, mask: Array32, window: tuple[slice, slice]
+) -> Array32:
+    """Limit the hue of what was below hair (height, width, 3) to nearly that of the bare skin.
+
+    Else warm, dark skin gets a grey mask.
+
+    Args:
+        bare: without hair.
+        texture, weight: of the whole atlas.
+        mask: (height, width) 0..1, hair.
+        window: of the part.
+    """
+    lips = zone_mask("lipstick")
+    free = (weight > _SURELY_SEEN) & (_within(window, mask) < _BARE) & (lips < _BARE)
+    free[: window[0].start] &= cheek_window()[: window[0].start]
+    if free.sum() < _FEWEST:
+        return bare
+    hue = texture - (texture @ tone.LUMA)[..., None]
+    own = np.median(hue[free], 0)
+    light = (bare @ tone.LUMA)[..., None]
+    off = bare - light - own
+    far = np.sqrt((off**2).sum(-1, keepdims=True))
+    near = off * np.minimum(1, _HUE / np.maximum(far, 1e-6))
+    return np.asarray(
+        bare + (1 - lips[window])[..., None] * (light + own + near - bare), np.float32
+    )
 
 
 def _within(window: tuple[slice, slice], values: Array32) -> Array32:
