@@ -34,7 +34,7 @@ from thcli.editors.atlas.removers.parts import (
 )
 from thcli.editors.atlas.removers.prior import PartPrior, coarse_size, learn_prior, removal_zone
 from thcli.editors.atlas.removers.rims import take_off
-from thcli.faces.landmarks.topology import OVAL
+from thcli.faces.landmarks.topology import EYES, OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.polygon import polygon_coverage
 from thcli.motion.canonical import neutral
@@ -359,3 +359,23 @@ def test_skin_below_a_beard_has_the_hue_of_the_bare_skin() -> None:
     assert np.abs(corner - texture[0, 0]).max() < 0.06 < np.abs(grey[-1, 0] - texture[0, 0]).max()
     unseen = np.zeros(size, np.float32)
     assert (_own_hue(grey, texture, unseen, mask, one) == grey).all(), "nothing is known"
+
+
+@pytest.mark.parametrize(("level", "said"), [(170, "mirrored"), (40, "dark")])
+def test_lenses_behind_which_no_eyes_are_parsed_are_refused(level: int, said: str) -> None:
+    crop, face, regions = make_face()
+    assert face.mesh is not None
+    glasses = crop.copy()
+    top = int(face.mesh[105, 1])
+    lenses = (slice(top + 5, top + 70), slice(150, 360))
+    glasses[lenses] = level
+    worn = regions.copy()
+    worn[(slice(None), *lenses)] = 0
+    worn[(class_number("eye_g"), *lenses)] = 1
+    with pytest.raises(UsageError, match=said):
+        remove(glasses, face, worn, {"eyeglasses": -1.0})
+    opened = [polygon_coverage(face.mesh[ring, :2], (SIDE, SIDE)) > 0.5 for ring in EYES]
+    worn[:, opened[0] | opened[1]] = 0
+    worn[class_number("l_eye"), opened[0] | opened[1]] = 1
+    if said == "mirrored":
+        assert (remove(glasses, face, worn, {"eyeglasses": -1.0}) != glasses).any(), "clear"
