@@ -66,8 +66,8 @@ def shaped(style: FrameStyle, shape: str) -> FrameStyle:
     """Return a frame in a form of `attribute_table`: round, square, aviator; "" for its own."""
     if not shape:
         return style
-    thin = {"rim": _RIMS[shape], "temple": _TEMPLES} if shape in _RIMS else {}
-    return replace(style, **_SHAPED[shape], **thin)
+    style = replace(style, **_SHAPED[shape])
+    return replace(style, rim=_RIMS[shape], temple=_TEMPLES) if shape in _RIMS else style
 
 
 @dataclass(frozen=True, slots=True)

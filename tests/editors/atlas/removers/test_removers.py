@@ -349,7 +349,7 @@ def test_lenses_that_hide_the_eyes_are_refused() -> None:
 def test_skin_below_a_beard_has_the_hue_of_the_bare_skin() -> None:
     one, size = PARTS["lower"].window, (ROWS, COLUMNS)
     texture = np.tile(tone.to_log(np.array((120, 70, 50), np.uint8)), (*size, 1))
-    mask = np.zeros(texture[one].shape[:2], np.float32)
+    mask = np.zeros((PARTS["lower"].height, PARTS["lower"].width), np.float32)
     mask[mask.shape[0] // 2 :] = 1
     grey = np.full_like(texture[one], float(texture[0, 0] @ tone.LUMA))
     seen = np.ones(size, np.float32)
