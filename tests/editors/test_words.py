@@ -12,11 +12,33 @@ from thcli.editors.catalogue import attribute_of, believable
 from thcli.editors.shared.attribute_table import ATTRIBUTES
 from thcli.editors.shared.colours import COLOURS, base_name
 from thcli.pipeline.editing.request import parse_request
-from thcli.pipeline.editing.text.known_words import COLOURLESS, IMPOSSIBLE, SYNONYMS, THINGS
+from thcli.pipeline.editing.text.known_words import COLOURLESS, IMPOSSIBLE, THINGS
+from thcli.pipeline.editing.text.synonyms import SYNONYMS
 from thcli.pipeline.editing.text.tokens import phrases
 from thcli.pipeline.editing.text.words import describe, possible_words
 
 TEXTS = {
+    "turn the young man into an old woman": {"old": 1.0, "female": 1.0},
+    "turn her brown hair into red hair": {"red_hair": 1.0},
+    "make the old man younger and happier": {"young": 1.0, "smiling": 1.0},
+    "take the glasses off the old woman": {"eyeglasses": -1.0},
+    "make the girl older and give her glasses": {"old": 1.0, "eyeglasses": 1.0},
+    "a cute little boy with big glasses": {"attractive": 1.0, "eyeglasses": 1.5},
+    "give her a nice big smile": {"smiling": 1.5},
+    "change hair color to dark brown": {"hair#392514": 1.0},
+    "change the color of his beard to red": {"beard#a8391c": 1.0},
+    "let him grow a three-day stubble": {"stubble": 1.0},
+    "older, greyer, with a moustache": {"old": 1.0, "gray_hair": 1.0, "moustache": 1.0},
+    "make me look like my grandfather": {"male": 1.0, "old": 1.0},
+    "swap gender": {"gender": 1.0},
+    "tan skin and black sunglasses": {"pale": -1.0, "sunglasses": 1.0},
+    "replace his beard with a moustache": {"beard": -1.0, "moustache": 1.0},
+    "thin round glasses": {"eyeglasses:round": 0.5},
+    "black round glasses": {"eyeglasses:round#17130f": 1.0},
+    "wearing thick square black glasses": {"eyeglasses:square#17130f": 1.5},
+    "glasses with round frames": {"eyeglasses:round": 1.0},
+    "put aviator sunglasses on him": {"sunglasses:aviator": 1.0},
+    "a round face and no round glasses": {"chubby": 1.0, "eyeglasses": -1.0},
     "take off his glasses": {"eyeglasses": -1.0},
     "neither glasses nor beard": {"eyeglasses": -1.0, "beard": -1.0},
     "he shouldn't wear glasses": {"eyeglasses": -1.0},
@@ -82,6 +104,11 @@ TEXTS = {
     "make her an old woman": {"old": 1.0},
 }
 REFUSED = {
+    "a short man with brown hair": "short man",
+    "a tall woman": "tall",
+    "a middle-aged man": "middle aged",
+    "blond hair and dark eyebrows": "dark eyebrows",
+    "a round beard": "round",
     "a man with a hat": "hat",
     "bald": "bald",
     "a man with blue eyes": "blue eyes",

@@ -17,7 +17,14 @@ from thcli.core.errors import UsageError, WeightsError
 from thcli.editors.backends import EDITORS, PAINTERS
 from thcli.editors.shared.attribute import Attribute, BackendShares
 from thcli.editors.shared.attribute_table import ATTRIBUTES, BY_NAME, NAME_BY_WORD
-from thcli.editors.shared.colours import base_name, parse_colour, split_colour, with_colour
+from thcli.editors.shared.colours import (
+    base_name,
+    parse_colour,
+    split_colour,
+    split_shape,
+    with_colour,
+    with_shape,
+)
 from thcli.weights.backend import Backend
 
 ADDITIVE_BACKENDS = frozenset({"drawn"})  # these can add an attribute but not remove it
@@ -36,6 +43,8 @@ def attribute_of(name: str) -> Attribute:
 
 def parse_attributes(words: Iterable[str]) -> dict[str, float]:
     """Parse NAME, NAME=S and NAME=COLOUR into attribute -> strength, in the given order.
+
+    NAME may have a shape, NAME:SHAPE.
 
     Strengths of an attribute that is named twice add up. Case, "-" and "_" do not matter. A colour
     becomes part of the name, "hair#8a2be2".
@@ -64,6 +73,8 @@ def parse_attributes(words: Iterable[str]) -> dict[str, float]:
             )
         elif "=" in word:
             strength = _strength(word, value)
+            if strength < 0:
+                key = base_name(key)  # takes any shape away
         if key in out and out[key] * strength < 0:
             raise UsageError(
                 f"{attribute.name} is given with a positive and a negative strength.",
@@ -99,10 +110,13 @@ def parse_variants(words: Sequence[str]) -> list[dict[str, float]]:
 def find_attribute(name: str) -> Attribute:
     """Return the attribute of a name or alias. Raises UsageError that offers the nearest names."""
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-    base, colour = split_colour(plain)
-    if base in NAME_BY_WORD and (plain == base or parse_colour(plain.removeprefix(base))):
+    uncoloured, colour = split_colour(plain)
+    base, shape = split_shape(uncoloured)
+    if base in NAME_BY_WORD and (not colour or parse_colour(f"#{colour}")):
         row = BY_NAME[NAME_BY_WORD[base]]
-        return replace(row, name=with_colour(row.name, colour)) if colour else row
+        _check_shape(row, uncoloured)
+        key = with_shape(row.name, shape) if shape else row.name
+        return replace(row, name=with_colour(key, colour)) if colour else replace(row, name=key)
     close = get_close_matches(plain, NAME_BY_WORD, n=5, cutoff=_NEAR)
     least = max((_ratio(plain, word) for word in close), default=0.0) - _NEARLY
     near = dict.fromkeys(NAME_BY_WORD[word] for word in close if _ratio(plain, word) >= least)
@@ -111,6 +125,14 @@ def find_attribute(name: str) -> Attribute:
         f"There is no attribute {name.strip()!r}.",
         f"{hint} 'thcli list attributes' shows all.".strip(),
     )
+
+
+def _check_shape(row: Attribute, name: str) -> None:
+    """Raise UsageError for a shape that an attribute does not have."""
+    _, shape = split_shape(name)
+    if name.endswith(":") or (shape and shape not in row.shapes):
+        able = [f"{row.name}:{own}" for row in ATTRIBUTES for own in row.shapes]
+        raise UsageError(f"There is no attribute {name!r}.", f"Shapes are {', '.join(able)}.")
 
 
 def _ratio(one: str, other: str) -> float:

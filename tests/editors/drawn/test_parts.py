@@ -13,6 +13,7 @@ from thcli.core.types import Array32, Image
 from thcli.editors.drawn import beard_roots, glasses_frame, light, sharpness, tint
 from thcli.editors.drawn.appearance import ANCHORS, APPEARANCE_SIZE, Appearance
 from thcli.editors.drawn.beard import dyed_beard
+from thcli.editors.drawn.beard_form import BeardForm
 from thcli.editors.drawn.hair_guard import hair_of_head, hanging_hair
 from thcli.editors.drawn.hair_matte import hair_matte
 from thcli.editors.drawn.hair_roots import comb_hairs, extend_below_jaw
@@ -65,11 +66,14 @@ def test_softness_grows_with_blur() -> None:
 
 @pytest.mark.parametrize("name", sorted(beard_roots.BEARD_STYLES))
 def test_hairs_are_always_the_same_and_more_with_strength(name: str) -> None:
-    own = beard_roots.beard_hair_roots(name)
-    again = beard_roots.beard_hair_roots.__wrapped__(name)
+    own = beard_roots.beard_hair_roots(name, BeardForm())
+    again = beard_roots.beard_hair_roots.__wrapped__(name, BeardForm())
     assert np.array_equal(own.weights, again.weights)
     assert np.all(np.diff(own.rank) >= 0)
-    few, many = beard_roots.beard_strokes(name, 0.3), beard_roots.beard_strokes(name, 1.0)
+    few, many = (
+        beard_roots.beard_strokes(name, 0.3, BeardForm()),
+        beard_roots.beard_strokes(name, 1.0, BeardForm()),
+    )
     assert 0 < len(few.shade) < len(many.shade)
     assert np.array_equal(few.weights, many.weights[: len(few.shade)]), (
         "those that have grown stay where they are"
@@ -79,7 +83,7 @@ def test_hairs_are_always_the_same_and_more_with_strength(name: str) -> None:
 
 
 def test_a_moustache_grows_between_nose_and_lip() -> None:
-    place = beard_roots.beard_hair_roots("moustache").place
+    place = beard_roots.beard_hair_roots("moustache", BeardForm()).place
     assert place[:, 1].min() > neutral()[2, 1] and place[:, 1].max() < neutral()[18, 1]
     assert abs(float(np.median(place[:, 0]))) < 0.05
 
@@ -87,7 +91,7 @@ def test_a_moustache_grows_between_nose_and_lip() -> None:
 @settings(deadline=None)
 @given(st.floats(0.05, 1.0), st.floats(0.0, 1.2))
 def test_hairs_begin_at_their_roots_and_have_the_given_length(fill: float, lift: float) -> None:
-    own = beard_roots.beard_hair_roots("goatee")
+    own = beard_roots.beard_hair_roots("goatee", BeardForm())
     hairs = comb_hairs(own, np.full(len(own.rank), 0.1), lift, 0.0, fill)
     assert np.all(hairs.joints[:, 0] == 0)
     reach = np.linalg.norm(hairs.joints[:, -1], axis=1)

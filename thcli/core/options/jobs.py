@@ -191,7 +191,8 @@ class EditOptions:
     attr: list[str] | None = option(
         None,
         "Attribute NAME or NAME=S (thcli list attributes). Strength S: 1 is natural, 2 strong, "
-        "negative removes; S,S,S: one output each. NAME=COLOUR: hair=#8a2be2. Repeatable.",
+        "negative removes; S,S,S: one output each. NAME=COLOUR: hair=#8a2be2. "
+        "NAME:SHAPE: eyeglasses:round. Repeatable.",
     )
     text: str | None = option(
         None, "Description of the edited face, such as 'a smiling old man with red hair'."

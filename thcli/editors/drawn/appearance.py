@@ -38,6 +38,8 @@ class Appearance:
     light: (4,) log brightness of skin: a constant and a slope along the surface normal in image
     axes (see `light.fit_light`).
     blur: standard deviation in pixels of the image's own blur.
+    jaw: (3,), width of the jaw over the cheeks', height of the chin and of the upper lip,
+    canonical.
     anchors: (len(ANCHORS), 3), canonical (see `motion.canonical`).
     """
 
@@ -50,6 +52,7 @@ class Appearance:
     hanging: Array
     light: Array
     blur: Array
+    jaw: Array
     anchors: Array
 
     def to_array(self) -> Array32:
@@ -60,13 +63,13 @@ class Appearance:
     @staticmethod
     def from_array(row: Array32) -> Appearance:
         """Return the appearance of an array of `to_array`."""
-        parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 3, 1, 1, 2, 4, 1]))
-        skin, hair, brow, lips, share, spread, hanging, light, blur, anchors = parts
+        parts = np.split(np.asarray(row, np.float64), np.cumsum([3, 3, 3, 3, 1, 1, 2, 4, 1, 3]))
+        skin, hair, brow, lips, share, spread, hanging, light, blur, jaw, anchors = parts
         corners = anchors.reshape(-1, 3)
-        return Appearance(skin, hair, brow, lips, share, spread, hanging, light, blur, corners)
+        return Appearance(skin, hair, brow, lips, share, spread, hanging, light, blur, jaw, corners)
 
 
-APPEARANCE_SIZE = 21 + 3 * len(ANCHORS)
+APPEARANCE_SIZE = 24 + 3 * len(ANCHORS)
 
 
 def measure(crop: Image, mesh: Array, regions: Array32) -> Appearance:
@@ -106,8 +109,18 @@ def measure(crop: Image, mesh: Array, regions: Array32) -> Appearance:
         hanging,
         fit_light(crop, mesh, regions),
         np.array([estimate_blur(crop, mesh)]),
+        _jaw(posed.shape),
         posed.shape[ANCHORS],
     )
+
+
+def _jaw(shape: Array) -> Array:
+    """Return `Appearance.jaw` of a canonical shape (468, 3)."""
+    (left, right, far_left, far_right), (base, lip, chin) = (
+        shape[[172, 397, 234, 454], 0],
+        shape[[2, 0, 152], 1],
+    )
+    return np.array([(right - left) / max(far_right - far_left, 1e-3), chin, lip - base])
 
 
 def _median(pixels: Array, share: Array32, otherwise: Array, *, darker: bool = False) -> Array:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.editors.drawn import beard_roots, hair_strokes
 from thcli.editors.drawn.appearance import Appearance
+from thcli.editors.drawn.beard_form import BeardForm
 from thcli.editors.drawn.hair_strokes import HairLayer
 from thcli.editors.drawn.scene import Scene
 from thcli.editors.drawn.tint import SKIN_LEVEL, light_cast
@@ -16,17 +18,28 @@ from thcli.faces.parsing.classes import MOUTH, NECK, SKIN
 from thcli.faces.parsing.polygon import polygon_coverage
 
 _LIGHT = 0.07  # width of the Gaussian that separates light from detail, canonical units
-_LIGHTEST = 0.62  # limit of the beard's brightness, relative to the skin's
+_LIGHTEST = 0.62, 1.05  # limit of a beard's brightness, relative to the skin's; of a grey one
 _DYED = 0.8  # factor to a dye
 _BRIGHTEST, _FULL = 1.3, 240.0  # limits of a dyed beard: over the skin's mean, and in levels
-_DARKER = 0.7  # factor to the hair of the head: a beard is thicker and in the face's shadow
+# Factor to the hair of the head: a beard is thicker and in the face's shadow. A grey one is not
+# darker: beards turn grey before the head does.
+_DARKER = 0.7, 1.05
+_GREY_HUE, _GREY_TONE = (0.45, 0.8), (0.5, 0.7)  # saturation and brightness over the skin's
+_LEAST_SKIN = 0.1  # saturation of skin in monochrome footage
 _MIDDLE, _SHADE = 0.94, 0.4  # brightness of a hair of middle shade, relative to the light
 _DEEP = 0.03  # distance over which hairs shadow each other, canonical units
 _SHADOW = 0.045  # width of the shadow around hairs, canonical units
 MARGIN = 3 * _SHADOW  # around rendered hairs
 
 
-def draw(out: Array32, scene: Scene, name: str, strength: float, dyed: Array | None = None) -> None:
+def draw(
+    out: Array32,
+    scene: Scene,
+    name: str,
+    strength: float,
+    form: BeardForm,
+    dyed: Array | None = None,
+) -> None:
     """Render one style of beard on (S, S, 3) float32 0..255, in place.
 
     Args:
@@ -34,11 +47,12 @@ def draw(out: Array32, scene: Scene, name: str, strength: float, dyed: Array | N
         scene: crop to draw on.
         name: beard style.
         strength: above 0.
+        form: of the person's beard.
         dyed: (3,) RGB of the hair when it is dyed too, else None.
     """
     style = beard_roots.BEARD_STYLES[name]
     solid = min(0.25 + 0.75 * strength, 1.0) * min(strength / 0.3, 1.0) * style.solid
-    strokes = beard_roots.beard_strokes(name, round(strength, 3))
+    strokes = beard_roots.beard_strokes(name, round(strength, 3), form)
     layer = hair_strokes.draw_hairs(scene, strokes, solid, MARGIN)
     if layer is not None:
         free = (1 - scene.occlusion[layer.window]) * (1 - _lips(scene, layer))
@@ -59,16 +73,31 @@ def beard_colour(appearance: Appearance) -> Array:
 
     It follows the hair, or the brows where little hair is visible.
     """
+    grey_hair = _greyness(appearance)
     share = float(np.clip(appearance.hair_share[0] / 0.06, 0, 1))
+    share += (1 - share) * grey_hair
     hair, brow = appearance.hair, appearance.brow
-    colour = share * (0.75 * hair + 0.25 * brow) + (1 - share) * brow * 0.75
+    brows = 0.25 * (1 - grey_hair)
+    colour = share * ((1 - brows) * hair + brows * brow) + (1 - share) * brow * 0.75
     grey = float(colour.mean())
     # Dark hair takes on the colour of a green screen or of blue light; limit it to warm tones.
     red, green = max(colour[0], 1.03 * grey), np.clip(colour[1], 0.92 * grey, grey)
     warm = np.array([red, green, min(colour[2], 0.97 * grey)])
     warm *= grey / max(float(warm.mean()), 1.0)
-    limit = _LIGHTEST * float(appearance.skin.mean())
-    return np.asarray(warm * min(_DARKER, limit / max(grey, 1.0)))
+    lightest, darker = (low + (high - low) * grey_hair for low, high in (_LIGHTEST, _DARKER))
+    limit = lightest * float(appearance.skin.mean())
+    return np.asarray(warm * min(darker, limit / max(grey, 1.0)))
+
+
+def _greyness(appearance: Appearance) -> float:
+    """Return 0..1, how surely the hair is grey: light, and less coloured than the skin."""
+    hair, skin = (
+        float((colour.max() - colour.min()) / max(float(colour.max()), 1.0))
+        for colour in (appearance.hair, appearance.skin)
+    )
+    bright = float(appearance.hair.mean()) / max(float(appearance.skin.mean()), 1.0)
+    coloured = smoothstep(*_GREY_HUE, hair / max(skin, _LEAST_SKIN))
+    return float((1 - coloured) * smoothstep(*_GREY_TONE, bright))
 
 
 def blend_hairs(

@@ -13,6 +13,7 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
+from thcli.editors.drawn.beard_form import BeardForm
 from thcli.editors.drawn.hair_roots import (
     HairRoots,
     HairStrokes,
@@ -21,8 +22,7 @@ from thcli.editors.drawn.hair_roots import (
     smooth_noise,
 )
 
-_SEED = 20
-_PATCHES, _PATCH_FREQUENCIES = 0.2, (10.0, 26.0)  # unevenness of a beard's density
+_PATCH_FREQUENCIES = (10.0, 26.0)  # unevenness of a beard's density
 
 # Upper border of a beard: distance from the middle line, and height.
 _CHEEK_X = np.array([0.0, 0.26, 0.34, 0.45, 0.56, 0.66, 0.72, 0.8])
@@ -75,53 +75,61 @@ def _rise(value: Array, edge: Array | float, soft: float) -> Array:
     return np.asarray(smoothstep(0, 1, (value - edge) / (2 * soft) + 0.5))
 
 
-def _moustache(place: Array) -> Array:
+def _moustache(place: Array, form: BeardForm) -> Array:
     x, y = np.abs(place[:, 0]), place[:, 1]
-    top, low = np.interp(x, _LIP_X, _LIP_TOP), np.interp(x, _LIP_X, _LIP_LOW)
-    philtrum = 1 - 0.35 * np.exp(-((x / 0.03) ** 2))
+    top, low = np.interp(x, _LIP_X, _LIP_TOP) + form.lip, np.interp(x, _LIP_X, _LIP_LOW)
+    philtrum = 1 - form.philtrum * np.exp(-((x / 0.03) ** 2))
     return np.asarray(
         _rise(y, top, 0.03) * _rise(-y, -low - 0.02, 0.025) * _rise(-x, -0.31, 0.05) * philtrum
     )
 
 
-def _below_lip(x: Array, y: Array) -> Array:
+def _below_lip(x: Array, y: Array, form: BeardForm) -> Array:
     """Return 1 except on the mouth and on the bare patches beside the soul patch."""
     mouth = _rise(x, 0.28, 0.03) + _rise(y, 0.83, 0.025)
     bare = np.exp(-(((x - 0.16) / 0.075) ** 2) - ((y - 0.88) / 0.06) ** 2)
     corner = np.exp(-(((x - 0.33) / 0.05) ** 2) - ((y - 0.74) / 0.08) ** 2)
-    return np.asarray(np.clip(mouth, 0, 1) * (1 - 0.8 * bare) * (1 - 0.45 * corner))
+    return np.asarray(np.clip(mouth, 0, 1) * (1 - form.bare * bare) * (1 - form.corner * corner))
 
 
-def _neck(place: Array) -> Array:
+def _neck(place: Array, form: BeardForm) -> Array:
     """Return a density that falls off below the jaw."""
-    return np.asarray(1 - _rise(place[:, 1], 1.26, 0.05))
+    return np.asarray(1 - _rise(place[:, 1], form.neck, 0.05))
 
 
-def _beard(place: Array) -> Array:
+def _cheek(x: Array, form: BeardForm) -> Array:
+    """Return the height of the upper border at a distance from the middle line."""
+    fall = np.interp(x, [0.26, 0.5, 0.72], [0.0, form.cheek, form.side])
+    return np.asarray(np.interp(x, _CHEEK_X, _CHEEK_Y) + fall)
+
+
+def _beard(place: Array, form: BeardForm) -> Array:
     x, y = np.abs(place[:, 0]), place[:, 1]
-    cheek = np.interp(x, _CHEEK_X, _CHEEK_Y)
+    cheek = _cheek(x, form)
     soft = np.interp(x, [0.3, 0.6, 0.75], [0.09, 0.15, 0.12])
     t = np.clip((y - cheek) / (2 * soft) + 0.5, 0, 1)
-    patches = np.clip(0.85 + _PATCHES * smooth_noise(place, _SEED, _PATCH_FREQUENCIES), 0.3, 1)
+    noise = smooth_noise(place, form.seed, _PATCH_FREQUENCIES)
+    patches = np.clip(0.85 + form.patches * noise, 0.3, 1)
     # Hair is thickest on chin and jaw, thinner on the cheeks.
-    thick = np.interp(y - 0.55 * x, [0.1, 0.45, 0.8], [0.5, 0.72, 1.0])
-    full = t**1.8 * thick * patches * _below_lip(x, y) * _neck(place)
-    return np.asarray(np.maximum(full, _moustache(place)))
+    thick = np.interp(y - 0.55 * x, [0.1, 0.45, 0.8], [form.cheeks, 0.42 + 0.6 * form.cheeks, 1.0])
+    full = t**1.8 * thick * patches * _below_lip(x, y, form) * _neck(place, form)
+    return np.asarray(np.maximum(full, _moustache(place, form)))
 
 
-def _goatee(place: Array) -> Array:
+def _goatee(place: Array, form: BeardForm) -> Array:
     x, y = np.abs(place[:, 0]), place[:, 1]
     wide = np.interp(y, [0.6, 0.75, 0.95, 1.15, 1.3], [0.37, 0.385, 0.36, 0.27, 0.2])
-    chin = _rise(-x, -wide, 0.035) * _rise(y, 0.62, 0.03) * _below_lip(x, y) * _neck(place)
-    return np.asarray(np.maximum(chin, _moustache(place)))
+    wide = wide - form.side + 0.04
+    chin = _rise(-x, -wide, 0.035) * _rise(y, 0.62, 0.03) * _below_lip(x, y, form)
+    return np.asarray(np.maximum(chin * _neck(place, form), _moustache(place, form)))
 
 
-def _stubble(place: Array) -> Array:
+def _stubble(place: Array, form: BeardForm) -> Array:
     thick = np.interp(place[:, 1], [0.2, 0.6, 0.9], [0.35, 0.7, 1.0])
-    return np.asarray(_beard(place) * np.maximum(thick, 0.9 * _moustache(place)))
+    return np.asarray(_beard(place, form) * np.maximum(thick, 0.9 * _moustache(place, form)))
 
 
-def _sideburns(place: Array) -> Array:
+def _sideburns(place: Array, form: BeardForm) -> Array:
     x, y, z = np.abs(place[:, 0]), place[:, 1], place[:, 2]
     long = _rise(y, -0.2, 0.06) * _rise(-y, -0.5, 0.07)
     return np.asarray(
@@ -142,7 +150,7 @@ def flow(place: Array) -> Array:
     """Return growth directions: down cheeks and chin, outwards on the upper lip."""
     x, y = place[:, 0], place[:, 1]
     out = np.stack([-0.12 * np.sign(x) - 0.15 * x, np.ones(len(x)), np.zeros(len(x))], 1)
-    lip = _moustache(place)[:, None]
+    lip = _moustache(place, BeardForm())[:, None]
     across = np.stack([np.clip(x / 0.06, -1, 1) * 0.9, 0.35 + 1.1 * np.abs(x), np.zeros(len(x))], 1)
     chin = _rise(y, 0.95, 0.1)[:, None] * np.exp(-((x / 0.25) ** 2))[:, None]
     return np.asarray(
@@ -151,21 +159,25 @@ def flow(place: Array) -> Array:
 
 
 @lru_cache(maxsize=8)
-def beard_hair_roots(name: str) -> HairRoots:
-    """Return the hairs of one beard style."""
-    return plant_hairs(DENSITIES[name], flow, BEARD_STYLES[name].thick, _SEED)
+def beard_hair_roots(name: str, form: BeardForm) -> HairRoots:
+    """Return the hairs of one beard style in a person's form."""
+
+    def density(place: Array) -> Array:
+        return DENSITIES[name](place, form)
+
+    return plant_hairs(density, flow, BEARD_STYLES[name].thick, form.seed)
 
 
 @lru_cache(maxsize=16)
-def beard_strokes(name: str, strength: float) -> HairStrokes:
+def beard_strokes(name: str, strength: float, form: BeardForm) -> HairStrokes:
     """Return one beard style at a strength; hairs are longest on the chin."""
-    own, style = beard_hair_roots(name), BEARD_STYLES[name]
+    own, style = beard_hair_roots(name, form), BEARD_STYLES[name]
     low, rise = style.fill
-    length = style.length * strength**style.power * _lengths(own.place, name)
+    length = form.length * style.length * strength**style.power * _lengths(own.place, name, form)
     return comb_hairs(own, length, style.lift, style.sag, min(low + rise * strength, 1.0))
 
 
-def _lengths(place: Array, name: str) -> Array:
+def _lengths(place: Array, name: str, form: BeardForm) -> Array:
     """Return (M,) lengths relative to the style's."""
     if name in ("stubble", "sideburns"):
         return np.ones(len(place))
@@ -173,7 +185,7 @@ def _lengths(place: Array, name: str) -> Array:
     where = np.interp(y, [0.2, 0.55, 0.8, 1.08, 1.2], [0.55, 0.72, 0.9, 1.15, 0.8]) * np.interp(
         x, [0, 0.3, 0.75], [1.05, 1, 0.75]
     )
-    where *= 0.35 + 0.65 * np.clip((y - np.interp(x, _CHEEK_X, _CHEEK_Y)) / 0.16, 0, 1)
+    where *= 0.35 + 0.65 * np.clip((y - _cheek(x, form)) / 0.16, 0, 1)
     return np.asarray(
-        np.where(_moustache(place) > 0.3, 0.85 - 0.5 * np.maximum(x - 0.15, 0), where)
+        np.where(_moustache(place, form) > 0.3, 0.85 - 0.5 * np.maximum(x - 0.15, 0), where)
     )

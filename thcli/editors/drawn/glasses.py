@@ -22,6 +22,7 @@ _MARGIN = 0.26  # around the frame, for its shadow, canonical units
 _RIM = 0.08  # heights of the face: as near to its outline it may not reach as far as the mesh
 _BACKGROUND = class_number("background")
 _COVERING = (*HAIR, class_number("hat"), class_number("cloth"))  # may be before glasses
+_SHADE_HUE = np.array([0.72, 1.0, 1.08], np.float32)  # share of each channel: skin glows red
 _SURE = 8.0  # inverse of the coverage from which glasses are shown beside the face in full
 
 
@@ -40,7 +41,7 @@ def draw(
     Returns:
         (S, S) 0..1, where glasses stand out beside the face, None when all are out of the crop.
     """
-    shown = min(strength / 0.6, 1.0)
+    shown = min(strength / 0.5, 1.0)
     thick = float(np.clip(strength, 0.45, 2.0)) ** 0.7
     frame = frames.fit_frame(style, scene.appearance.anchors, thick=thick)
     quads, lenses = scene.to_pixels(frame.quads), scene.to_pixels(frame.lenses)
@@ -57,7 +58,8 @@ def draw(
     cover = rims[..., 3] * (free * np.float32(shown))
     transmission, reflection, lens = render_lenses(scene, lenses, glass, box, blur)
     part = out[window]
-    part *= 1 - (_shadow(scene, rims[..., 3], box) * (free * np.float32(shown)))[..., None]
+    shade = _shadow(scene, rims[..., 3], box) * (free * np.float32(shown))
+    part *= 1 - shade[..., None] * _SHADE_HUE
     lens_cover = (lens * free * np.float32(shown))[..., None]
     part *= 1 - lens_cover * (1 - transmission)
     part += lens_cover * reflection

@@ -6,8 +6,10 @@ image: x right, y down, z away from the camera.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +51,23 @@ READING = FrameStyle(
 DARK = FrameStyle(
     (0.3, 0.235), 2.9, 0.05, 0.24, (0.042, 0.05), (0.085, 0.05), -0.02, (24.0, 22.0, 21.0)
 )
+# Forms that are asked for; colour and, of dark glasses, the temples are those of the frame above.
+_METAL = (0.016, 0.026)
+_SHAPED: Mapping[str, Mapping[str, Any]] = {
+    "round": {"half": (0.232, 0.222), "square": 2.0, "brow": 0.0, "taper": 0.0},
+    "square": {"half": (0.285, 0.205), "square": 6.0, "brow": 0.015, "taper": 0.07},
+    "aviator": {"half": (0.285, 0.245), "square": 2.5, "brow": 0.03, "taper": 0.4},
+}
+_RIMS: Mapping[str, tuple[float, float]] = {"round": (0.02, 0.03), "aviator": _METAL}
+_TEMPLES = (0.03, 0.026)  # of thin rims
+
+
+def shaped(style: FrameStyle, shape: str) -> FrameStyle:
+    """Return a frame in a form of `attribute_table`: round, square, aviator; "" for its own."""
+    if not shape:
+        return style
+    style = replace(style, **_SHAPED[shape])
+    return replace(style, rim=_RIMS[shape], temple=_TEMPLES) if shape in _RIMS else style
 
 
 @dataclass(frozen=True, slots=True)

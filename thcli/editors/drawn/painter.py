@@ -12,9 +12,10 @@ from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Face, Image, Painted
 from thcli.editors.drawn import beard, brows, glasses, glasses_frame, lens, makeup
 from thcli.editors.drawn.appearance import APPEARANCE_SIZE, Appearance, measure
+from thcli.editors.drawn.beard_form import BeardForm, form_of
 from thcli.editors.drawn.scene import Scene
 from thcli.editors.drawn.tint import DYES, dye_colour, dye_hair, dye_of, lighten_skin
-from thcli.editors.shared.colours import levels_of, split_colour
+from thcli.editors.shared.colours import levels_of, split_colour, split_shape
 from thcli.editors.shared.face_mesh import mesh_of
 
 FACIAL_HAIR = ("stubble", "beard", "goatee", "moustache", "sideburns")
@@ -42,11 +43,15 @@ SKIN_EFFECTS = {
 
 @dataclass(frozen=True, slots=True)
 class DrawnEdit:
-    """Edit of a clip: its appearance, attribute -> strength, and attribute -> (3,) RGB."""
+    """Edit of a clip: its appearance; attribute -> strength, (3,) RGB and shape of glasses;
+    the form of a beard.
+    """
 
     appearance: Appearance
     strengths: Mapping[str, float]
     colours: Mapping[str, Array]
+    shapes: Mapping[str, str]
+    form: BeardForm
 
 
 class DrawnPainter:
@@ -56,6 +61,10 @@ class DrawnPainter:
     template: Template = "ffhq"
     averaged_only = False
     attributes: Sequence[str] = ATTRIBUTES
+
+    def __init__(self, seed: int = 0) -> None:
+        """Use a seed, of the forms of beards."""
+        self._seed = seed
 
     def measure_appearance(
         self, crops: Sequence[Image], faces: Sequence[Face], regions: Array32
@@ -88,13 +97,18 @@ class DrawnPainter:
         """
         plain: dict[str, float] = {}
         colours: dict[str, Array] = {}
+        shapes: dict[str, str] = {}
         for key, strength in strengths.items():
-            name, colour = split_colour(key)
+            shaped, colour = split_colour(key)
+            name, shape = split_shape(shaped)
             plain[name] = plain.get(name, 0.0) + strength
+            if shape:
+                shapes[name] = shape
             if colour:
                 colours[name] = np.array(levels_of(colour), float)
         _check(plain, colours)
-        return DrawnEdit(Appearance.from_array(appearance), plain, colours)
+        measured = Appearance.from_array(appearance)
+        return DrawnEdit(measured, plain, colours, shapes, form_of(measured, self._seed))
 
     def paint(
         self,
@@ -140,16 +154,16 @@ def _paint(scene: Scene, edit: DrawnEdit) -> Painted:
         if strengths.get(name):
             colour = beard.dyed_beard(scene, colours[name]) if name in colours else None
             own = dyed if colour is None else colour
-            beard.draw(out, scene, name, strengths[name], own)
+            beard.draw(out, scene, name, strengths[name], edit.form, own)
     worn: list[Array32 | None] = []
     if strengths.get("eyeglasses"):
-        style = glasses_frame.READING
+        style = glasses_frame.shaped(glasses_frame.READING, edit.shapes.get("eyeglasses", ""))
         if "eyeglasses" in colours:
             red, green, blue = (float(level) for level in colours["eyeglasses"] * 0.8)
             style = replace(style, colour=(red, green, blue))
         worn.append(glasses.draw(out, scene, style, lens.CLEAR, strengths["eyeglasses"]))
     if strengths.get("sunglasses"):
-        dark = glasses_frame.DARK
+        dark = glasses_frame.shaped(glasses_frame.DARK, edit.shapes.get("sunglasses", ""))
         worn.append(glasses.draw(out, scene, dark, lens.TINTED, strengths["sunglasses"]))
     beside = [plane for plane in worn if plane is not None and plane.any()]
     image = np.asarray(np.rint(np.clip(out, 0, 255)), np.uint8)
@@ -176,4 +190,4 @@ def _check(strengths: Mapping[str, float], colours: Mapping[str, Array]) -> None
 
 def load(run: RunOptions) -> DrawnPainter:
     """Return the painter; it has no weights and is free under any licence."""
-    return DrawnPainter()
+    return DrawnPainter(run.seed)

@@ -24,6 +24,7 @@ class Attribute:
     removal: backends that can take it away, the best first.
     instead: what can be done where "auto" refuses to remove it or, without a painter, to add it.
     coloured: it can have any colour, NAME=#RRGGBB.
+    shapes: words of its form, NAME:SHAPE.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Attribute:
     removal: tuple[BackendShares, ...] = ()
     instead: str = ""
     coloured: bool = False
+    shapes: tuple[str, ...] = ()
 
     @property
     def excludes(self) -> tuple[str, ...]:

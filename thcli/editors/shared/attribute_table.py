@@ -30,7 +30,7 @@ def _attribute(
     *aliases: str,
     **more: Any,
 ) -> Attribute:
-    """Return a row. more: sign, opposite, removal, instead, coloured.
+    """Return a row. more: sign, opposite, removal, instead, coloured, shapes.
 
     What nothing is drawn for can be taken away by the painters that add it.
     """
@@ -60,6 +60,7 @@ _FAINTLY_REMOVED: Mapping[str, Any] = {
     "removal": (),
     "instead": "--engine removers fades it a little.",
 }
+_FRAMES = ("round", "square", "aviator")
 _NO_HAIR_SHAPE = (
     "Colours of the hair can be edited: black_hair, blond, hair=#RRGGBB. Its shape cannot."
 )
@@ -173,6 +174,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "glasses",
         "spectacles",
         coloured=True,
+        shapes=_FRAMES,
         **_REMOVED,
     ),
     _attribute(
@@ -183,6 +185,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         (_DRAWN,),
         "shades",
         "dark_glasses",
+        shapes=_FRAMES,
         removal=(),
         instead="The eyes behind dark glasses are not visible. Clear ones: eyeglasses=-1.",
     ),

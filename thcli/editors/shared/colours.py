@@ -1,4 +1,4 @@
-"""Colours of things: their names, and attributes with a colour, "hair#8a2be2"."""
+"""Keys of attributes with a colour or a shape: "hair#8a2be2", "eyeglasses:round#2b4fc4"."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from string import hexdigits
 from types import MappingProxyType
 
-_MARK = "#"
+_MARK, _SHAPE_MARK = "#", ":"
 
 COLOURS: Mapping[str, str] = MappingProxyType(
     {
@@ -70,11 +70,24 @@ def with_colour(name: str, digits: str) -> str:
 
 
 def split_colour(key: str) -> tuple[str, str]:
-    """Return the attribute of a key, and its colour's digits; "" without one."""
+    """Return a key without its colour, and the colour's digits; "" without one."""
     name, _, digits = key.partition(_MARK)
     return name, digits
 
 
+def with_shape(key: str, shape: str) -> str:
+    """Return the key of an attribute, which may have a colour, with a shape."""
+    name, digits = split_colour(key)
+    shaped = f"{base_name(name)}{_SHAPE_MARK}{shape}"
+    return with_colour(shaped, digits) if digits else shaped
+
+
+def split_shape(name: str) -> tuple[str, str]:
+    """Return the attribute of a key without its colour, and the shape; "" without one."""
+    name, _, shape = name.partition(_SHAPE_MARK)
+    return name, shape
+
+
 def base_name(key: str) -> str:
-    """Return the attribute of a key: "hair" of "hair#8a2be2"."""
-    return split_colour(key)[0]
+    """Return the attribute of a key: "eyeglasses" of "eyeglasses:round#2b4fc4"."""
+    return split_shape(split_colour(key)[0])[0]

@@ -36,7 +36,8 @@ def variant_targets(
         if any(request.attributes.get(name) != strength for request in requests)
     ]
     labels = [
-        "_".join(f"{name}_{request.attributes[name]:g}" for name in varied) for request in requests
+        "_".join(f"{name.replace(':', '_')}_{request.attributes[name]:g}" for name in varied)
+        for request in requests
     ]
     if len(set(labels)) < len(labels):
         raise UsageError("--attr: two of the strengths are equal.", "Give each once.")

@@ -15,7 +15,7 @@ from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import tone
 from thcli.editors.atlas.removers.network import RemoverNet, create_networks
-from thcli.editors.atlas.removers.painter import FEMALE, REMOVED_AS, SIDE, RemoverPainter
+from thcli.editors.atlas.removers.painter import FEMALE, REMOVED_AS, SIDE, RemoverPainter, _own_hue
 from thcli.editors.atlas.removers.parts import (
     COLUMNS,
     PARTS,
@@ -34,7 +34,7 @@ from thcli.editors.atlas.removers.parts import (
 )
 from thcli.editors.atlas.removers.prior import PartPrior, coarse_size, learn_prior, removal_zone
 from thcli.editors.atlas.removers.rims import take_off
-from thcli.faces.landmarks.topology import OVAL
+from thcli.faces.landmarks.topology import EYES, OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.polygon import polygon_coverage
 from thcli.motion.canonical import neutral
@@ -344,3 +344,38 @@ def test_lenses_that_hide_the_eyes_are_refused() -> None:
     tinted[top - 5 : top + 70] = (40, 32, 30)
     with pytest.raises(UsageError, match="dark"):
         remove(tinted, face, regions, {"eyeglasses": -1.0})
+
+
+def test_skin_below_a_beard_has_the_hue_of_the_bare_skin() -> None:
+    one, size = PARTS["lower"].window, (ROWS, COLUMNS)
+    texture = np.tile(tone.to_log(np.array((120, 70, 50), np.uint8)), (*size, 1))
+    mask = np.zeros((PARTS["lower"].height, PARTS["lower"].width), np.float32)
+    mask[mask.shape[0] // 2 :] = 1
+    grey = np.full_like(texture[one], float(texture[0, 0] @ tone.LUMA))
+    seen = np.ones(size, np.float32)
+    found = _own_hue(grey, texture, seen, mask, one)
+    corner = found[-1, 0]
+    assert corner @ tone.LUMA == pytest.approx(grey[-1, 0] @ tone.LUMA, abs=1e-3), "its brightness"
+    assert np.abs(corner - texture[0, 0]).max() < 0.06 < np.abs(grey[-1, 0] - texture[0, 0]).max()
+    unseen = np.zeros(size, np.float32)
+    assert (_own_hue(grey, texture, unseen, mask, one) == grey).all(), "nothing is known"
+
+
+@pytest.mark.parametrize(("level", "said"), [(170, "mirrored"), (40, "dark")])
+def test_lenses_behind_which_no_eyes_are_parsed_are_refused(level: int, said: str) -> None:
+    crop, face, regions = make_face()
+    assert face.mesh is not None
+    glasses = crop.copy()
+    top = int(face.mesh[105, 1])
+    lenses = (slice(top + 5, top + 70), slice(150, 360))
+    glasses[lenses] = level
+    worn = regions.copy()
+    worn[(slice(None), *lenses)] = 0
+    worn[(class_number("eye_g"), *lenses)] = 1
+    with pytest.raises(UsageError, match=said):
+        remove(glasses, face, worn, {"eyeglasses": -1.0})
+    opened = [polygon_coverage(face.mesh[ring, :2], (SIDE, SIDE)) > 0.5 for ring in EYES]
+    worn[:, opened[0] | opened[1]] = 0
+    worn[class_number("l_eye"), opened[0] | opened[1]] = 1
+    if said == "mirrored":
+        assert (remove(glasses, face, worn, {"eyeglasses": -1.0}) != glasses).any(), "clear"

@@ -19,18 +19,29 @@ from thcli.editors.atlas.removers.parts import (
     unroll_face,
 )
 from thcli.editors.atlas.sampling import sample_positions, unroll_plane
-from thcli.faces.parsing.classes import EARS, HAIR, ClassGroup, class_number, group_probability
+from thcli.faces.landmarks.topology import EYES
+from thcli.faces.parsing.classes import (
+    EARS,
+    GLASSES,
+    HAIR,
+    ClassGroup,
+    class_number,
+    group_probability,
+)
+from thcli.faces.parsing.classes import EYES as EYE_REGIONS
+from thcli.faces.parsing.polygon import polygon_coverage
 
 BESIDE: ClassGroup = SEEN | EARS | HAIR | frozenset({class_number("ear_r")})
 """Regions on which a temple lies beside the face: no background (a hand), hat or cloth."""
 _EYES, _LOWER = PARTS["eyes"], PARTS["lower"]
 _WINDOWS = ((slice(_EYES.top, _EYES.top + _EYES.height), slice(0, COLUMNS)), _LOWER.window)
 _COUNT = _EYES.height * COLUMNS + _LOWER.height * _LOWER.width
-COUNT = 4 * _COUNT
+COUNT = 4 * _COUNT + 3
 """Values of `measure`."""
 # Cosine at the outline to the camera: the side of a head is hidden up to the first, shown from the
 # second on. It is about 0 in a frontal view; temples show a little beyond, to 10 or 15 degrees.
 _TURNED, _SIDE = -0.25, -0.08
+_WORN, _OPENED = 0.008, 0.001  # shares of the image: glasses that are worn, eyes that are open
 
 
 @cache
@@ -51,6 +62,8 @@ def side_weights(mesh: Array) -> Array:
 def measure(image: Image, mesh: Array, planes: Array32) -> Array32:
     """Return (COUNT,): texture times visibility, and visibility, of the measured samples.
 
+    The last three are shares of the image: open eyes, what the parser sees of them, and glasses.
+
     Args:
         image: (S, S, 3).
         mesh: (468, 3), pixels of the image.
@@ -62,7 +75,26 @@ def measure(image: Image, mesh: Array, planes: Array32) -> Array32:
     side = layout.rasterize(side_weights(mesh)[:, None], FINE)[..., 0]
     weight = np.maximum(weight, beside() * head * side)
     weighted = np.concatenate([texture * weight[..., None], weight[..., None]], -1)
-    return np.concatenate([weighted[window].ravel() for window in _WINDOWS])
+    worn = np.append(_eyes(mesh, planes, len(image)), group_probability(planes, GLASSES).mean())
+    return np.concatenate([*(weighted[window].ravel() for window in _WINDOWS), worn])
+
+
+def _eyes(mesh: Array, planes: Array32, side: int) -> Array32:
+    """Return the shares of the image that open eyes have, and that are parsed as eyes in them."""
+    size = planes.shape[-1]
+    rings = ((mesh[ring, :2] + 0.5) * size / side - 0.5 for ring in EYES)
+    opened = np.maximum(*(polygon_coverage(ring, (size, size)) for ring in rings))
+    seen = opened * group_probability(planes, EYE_REGIONS)
+    return np.array([opened.mean(), seen.mean()], np.float32)
+
+
+def eyes_seen(appearance: Array32) -> float:
+    """Return the share 0..1 of open eyes that is visible, 1 where no glasses are before them.
+
+    Those behind dark or mirrored lenses are parsed as glasses.
+    """
+    opened, seen, glasses = appearance[-3:].tolist()
+    return seen / opened if glasses > _WORN and opened > _OPENED else 1.0
 
 
 def unpack(appearance: Array32) -> tuple[Array32, Array32]:

@@ -11,7 +11,7 @@ from thcli.pipeline.editing.text.tokens import ITEMS, Token
 
 _ALTERNATIVES = frozenset(("or", "nor"))  # a negation goes on behind them
 _ALWAYS = frozenset(("who", "but"))  # end also a negation that waits for its thing
-_BESIDES = frozenset(("article", "filler", "adjective", "adverb"))  # stand before a thing
+_BESIDES = frozenset(("article", "filler", "adjective", "adverb", "shape"))  # stand before a thing
 
 
 @dataclass(slots=True)

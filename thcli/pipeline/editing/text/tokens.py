@@ -13,23 +13,30 @@ from typing import Literal
 
 from thcli.editors.clip.vocabulary import PERSON_NOUNS, PREFIXES, split_words
 from thcli.editors.shared.attribute_table import ATTRIBUTES
-from thcli.editors.shared.colours import COLOURS, levels_of, parse_colour, with_colour
+from thcli.editors.shared.colours import (
+    COLOURS,
+    base_name,
+    levels_of,
+    parse_colour,
+    with_colour,
+)
 from thcli.pipeline.editing.text.known_words import (
     ADJECTIVES,
     ADVERBS,
     CLAUSES,
     COLOURLESS,
+    FRAME_SHAPES,
     FRAMED,
     IMPOSSIBLE,
     NEGATIONS,
     NOUNS,
     SHAPES,
     STATES,
-    SYNONYMS,
     THINGS,
     TONES,
     Meaning,
 )
+from thcli.pipeline.editing.text.synonyms import SYNONYMS
 
 Kind = Literal[
     "thing",
@@ -37,6 +44,7 @@ Kind = Literal[
     "impossible",
     "adverb",
     "adjective",
+    "shape",
     "noun",
     "negation",
     "clause",
@@ -55,7 +63,9 @@ _LONGEST = 4  # words of a phrase
 _JOINTS = frozenset(("and", "or", "nor"))
 _ARTICLES = frozenset(("a", "an", "some"))
 _OFF = frozenset(("off", "gone", "away", "removed"))  # behind a thing: it goes
-_LINKS = frozenset(split_words("to into in a an is are be should turned dyed coloured colored"))
+_LINKS = frozenset(
+    split_words("to into in a an is are be should turned dyed coloured colored colour color")
+)
 """Words between a thing and its colour: "the hair dyed blue"."""
 _BARE_ALIASES = frozenset(
     split_words(
@@ -68,12 +78,14 @@ _FILLERS = frozenset(
     for text in (
         "the any are be of in on his hers her their him them that this it its looking like as so",
         "please i want would can could you me my to into let also then even just now anymore",
-        "them both should get gets getting up get become becomes skin face",
+        "them both should get gets getting up get become becomes skin face see nice lovely cool",
+        "pair stylish elegant fashionable from",
         *PREFIXES,
     )
     for word in split_words(text)
 ) - {"a", "an"}
 _PLAIN_NOUNS = frozenset(noun for noun in PERSON_NOUNS if noun not in NOUNS) | {"people"}
+_SKIN = frozenset(("skin", "skinned", "haired"))  # have tones of their own
 _SIGNS = {"&": " and ", "+": " and ", "w/o": " without ", "w/": " with "}
 
 
@@ -99,7 +111,7 @@ class Token:
 
 def read_tokens(text: str) -> list[Token]:
     """Split a text into tokens, each the longest that begins there."""
-    words, out = _split(text), []
+    words, out = _shapes_first(_split(text)), []
     at = 0
     while at < len(words):
         length, token = _token(words, at)
@@ -153,6 +165,9 @@ def _token(words: list[str], at: int) -> tuple[int, Token]:
 def _single(words: list[str], at: int) -> tuple[int, Token]:
     """Return the token of one word that begins no phrase; of "20 years" both words."""
     word = words[at]
+    if word in FRAME_SHAPES and _shapes_glasses(words, at):
+        length = 1 + (words[at + 1] in (*FRAMED, "shaped", "style"))
+        return length, Token("shape", word, FRAME_SHAPES[word])
     if word.isdigit() and words[at + 1 : at + 2] in (["years"], ["year"]):
         return 2, Token("impossible", " ".join(words[at : at + 2]))
     kinds: tuple[tuple[Kind, bool], ...] = (
@@ -177,8 +192,11 @@ def _coloured_thing(words: list[str], at: int) -> tuple[int, Token] | None:
     if words[at] in THINGS:
         return _colour_behind(words, at)
     start = at + (words[at] in TONES)
-    if start >= len(words) or not _is_colour(words[start]):
+    if start >= len(words):
         return None
+    if not _is_colour(words[start]):
+        toned = start > at and words[start] in COLOURLESS and words[start] not in _SKIN
+        return (2, Token("impossible", " ".join(words[at : start + 1]))) if toned else None
     known = phrases()
     for length in (3, 2):
         phrase = tuple(words[start : start + length])
@@ -222,9 +240,13 @@ def _colour_behind(words: list[str], at: int) -> tuple[int, Token] | None:
 
 def _has_thing_at(words: Sequence[str], at: int) -> bool:
     """Return True when a thing that adjectives describe, or its colour, stands at a position."""
-    while at < len(words) and (words[at] in TONES or words[at] in FRAMED or _is_colour(words[at])):
+    while at < len(words) and (
+        words[at] in (*TONES, *FRAMED, *FRAME_SHAPES) or _is_colour(words[at])
+    ):
         at += 1
-    return at < len(words) and words[at] in THINGS and words[at] not in ("hair", "lips")
+    if at == len(words) or words[at] in ("hair", "lips"):
+        return False
+    return words[at] in THINGS or ((words[at],) in phrases() and words[at] not in STATES)
 
 
 def _shaped_thing(words: Sequence[str], at: int) -> str:
@@ -242,6 +264,31 @@ def _shaped_thing(words: Sequence[str], at: int) -> str:
     if thing == "hair":
         return f"{words[at]} hair"
     return " ".join(words[at : end + 1]) if thing == "lips" and end > at + 1 else ""
+
+
+def _shapes_first(words: list[str]) -> list[str]:
+    """Return the words with shapes of frames before their colours: "black round glasses"."""
+    out: list[str] = []
+    for word in words:
+        at = len(out)
+        while word in FRAME_SHAPES and at and (_is_colour(out[at - 1]) or out[at - 1] in TONES):
+            at -= 1
+        out.insert(at, word)
+    return out
+
+
+def _shapes_glasses(words: Sequence[str], at: int) -> bool:
+    """Return True when the shape at a position is that of glasses."""
+    end = at + 1
+    while end < len(words) and (
+        words[end] in (COMMA, "and", "shaped", "style", *TONES, *FRAMED, *FRAME_SHAPES)
+        or words[end] in ADJECTIVES
+        or _is_colour(words[end])
+    ):
+        end += 1
+    things = (words[end : end + 1], words[end : end + 2])
+    names = (phrases().get(tuple(thing), ("", 0.0))[0] for thing in things)
+    return any(base_name(name) in ("eyeglasses", "sunglasses") for name in names if name)
 
 
 def _is_colour(word: str) -> bool:

@@ -14,9 +14,10 @@ from difflib import get_close_matches
 
 from thcli.editors.catalogue import MAX_STRENGTH, attribute_of, believable
 from thcli.editors.shared.attribute_table import BY_NAME
-from thcli.editors.shared.colours import COLOURS, base_name
-from thcli.pipeline.editing.text.known_words import IMPOSSIBLE, NOUNS, Meaning
+from thcli.editors.shared.colours import COLOURS, base_name, with_shape
+from thcli.pipeline.editing.text.known_words import BODY, IMPOSSIBLE, NOUNS, Meaning
 from thcli.pipeline.editing.text.negation import Negation
+from thcli.pipeline.editing.text.source import DETERMINERS, without_source
 from thcli.pipeline.editing.text.tokens import ITEMS, Token, phrases, read_tokens
 
 _BECOMES = frozenset(("like", "into"))
@@ -29,7 +30,8 @@ _PRONOUNS: Mapping[str, tuple[Meaning, ...]] = {
     "me": (),
     "it": (),
 }
-_DESCRIBES = frozenset(("adjective", "adverb", "article", "state"))  # stand before a noun
+_FOND = frozenset(("little", "natural"))  # say nothing about a person
+_DESCRIBES = frozenset(("adjective", "adverb", "article", "shape", "state"))  # stand before a noun
 _BEFORE_ITEMS = frozenset(("adjective", "article", "filler", "noun")) | ITEMS
 
 
@@ -56,7 +58,7 @@ class Description:
 
 def describe(text: str) -> Description:
     """Read a text. Nothing is refused here; see `Description`."""
-    reading = _Reading(read_tokens(text))
+    reading = _Reading(without_source(read_tokens(text)))
     return reading.description()
 
 
@@ -70,6 +72,7 @@ class _Reading:
         self._tokens = tokens
         self._negation = Negation()
         self._degree = 1.0
+        self._shape = ""
         self._said: list[tuple[str, float]] = []
         self._out = Description()
 
@@ -86,7 +89,9 @@ class _Reading:
         if token.kind in ITEMS:
             self._read_item(token)
         elif token.kind == "adjective":
-            self._degree = 1.0 if negation.holds else _combined(self._degree, token.strength)
+            self._read_adjective(at, token)
+        elif token.kind == "shape":
+            self._shape = token.name
         elif token.kind == "adverb":
             self._read_adverb(at, token)
         elif token.kind == "noun":
@@ -141,7 +146,11 @@ class _Reading:
 
     def _is_goal(self, at: int) -> bool:
         """Return True for a noun that says what the person becomes: "look like an old man"."""
-        before = (token for token in reversed(self._tokens[:at]) if token.kind not in _DESCRIBES)
+        before = (
+            token
+            for token in reversed(self._tokens[:at])
+            if token.kind not in _DESCRIBES and token.text not in DETERMINERS
+        )
         last = next(before, None)
         return last is not None and last.text in _BECOMES
 
@@ -159,9 +168,20 @@ class _Reading:
             self._out.impossible.append(f"{phrase} ({hint.rstrip('.')})" if hint else phrase)
         else:
             strength = token.strength * self._degree
-            self._said.append((token.name, -strength if negation.holds else strength))
-        self._degree = 1.0
+            name = with_shape(token.name, self._shape) if self._shape else token.name
+            self._said.append((name, -strength if negation.holds else strength))
+        self._degree, self._shape = 1.0, ""
         negation.applied(token.kind)
+
+    def _read_adjective(self, at: int, token: Token) -> None:
+        """Read a degree of a thing; before a person it is about the body: "a big man"."""
+        rest = self._tokens[at + 1 :]
+        person = next((other for other in rest if other.kind not in ("adjective", "state")), None)
+        if person is None or person.kind != "noun":
+            holds = self._negation.holds
+            self._degree = 1.0 if holds else _combined(self._degree, token.strength)
+        elif token.text not in _FOND:
+            self._out.impossible.append(f"{token.text} {person.text} ({BODY.rstrip('.')})")
 
     def _read_adverb(self, at: int, token: Token) -> None:
         """Read a degree, of what follows or, at the end of a part, of what was said last."""
@@ -210,7 +230,7 @@ def _add(out: Description, name: str, strength: float) -> None:
     for other, before in out.attributes.items():
         if base_name(other) == row.name and before * strength < 0:
             out.contradictory.append(row.name.replace("_", " "))
-    if strength > 0 and any(other.startswith(f"{name}#") for other in out.attributes):
+    if strength > 0 and any(name == base_name(other) != other for other in out.attributes):
         return  # "red frames on his glasses"
     if strength > 0 and out.attributes.get(base_name(name), 0) > 0:
         del out.attributes[base_name(name)]  # "glasses with red frames"
@@ -225,4 +245,4 @@ def possible_words() -> Iterator[str]:
 def nearest_words(word: str) -> list[str]:
     """Return up to three known words that are spelled like an unknown one."""
     known = {part for phrase in phrases() for part in phrase} | set(COLOURS) | set(NOUNS)
-    return get_close_matches(word, sorted(known), n=3, cutoff=0.6)
+    return get_close_matches(word, sorted(known - {word}), n=3, cutoff=0.6)
