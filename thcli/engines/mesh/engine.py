@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from thcli.core.errors import WeightsError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import (
     Matte,
     MotionOptions,
     Mouth,
-    Patches,
     ReenactOptions,
     RenderOptions,
     RunOptions,
@@ -32,6 +30,7 @@ from thcli.engines.mesh.mouth import (
     mouth_choice,
     mouth_interior,
 )
+from thcli.engines.mesh.patches.loading import load_painter
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
@@ -340,24 +339,5 @@ def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
         mouth=mouth_inside,
         follow_camera=follow_camera,
         with_folds=options.mesh.folds == "on",
-        painter=_load_painter(run, options.mesh.patches),
+        painter=load_painter(run, options.mesh.patches),
     )
-
-
-def _load_painter(run: RunOptions, patches: Patches) -> PatchPainter | None:
-    """Load the networks of the eyes, and of the mouth where it is asked for.
-
-    Raises:
-        WeightsError: they are required and absent or refused.
-    """
-    if patches == "off" or (patches == "auto" and run.licence == "free"):
-        return None
-    from thcli.engines.mesh.patches import painter
-
-    try:
-        asked = patches != "auto"
-        return painter.load(run.licence, with_mouth=patches == "all", is_asked_for=asked)
-    except WeightsError:
-        if patches != "auto":
-            raise
-        return None
