@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -48,3 +50,20 @@ def test_files_are_the_same_byte_by_byte(tmp_path: Path, name: str) -> None:
         (tmp_path / folder).mkdir()
         thcli.write_frames(tmp_path / folder / name, astronaut_clip(4, 64))
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize(("side", "clears"), [(144, True), (256, False)])
+def test_memory_is_cleared_where_packets_depend_on_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int, clears: bool
+) -> None:
+    """It zeroes the memory of all threads, which takes their time."""
+    found = []
+
+    @contextmanager
+    def clear() -> Iterator[None]:
+        found.append(True)
+        yield
+
+    monkeypatch.setattr("thcli.media.writing.encoder.clear_memory", clear)
+    thcli.write_frames(tmp_path / "out.mp4", astronaut_clip(2, side))
+    assert bool(found) == clears

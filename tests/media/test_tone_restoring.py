@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from thcli import media
+from thcli.core.events import Event
 from thcli.core.options import OutputOptions, ReadOptions
 from thcli.core.types import Image
 from thcli.media.info import Colour, MediaInfo
@@ -88,9 +89,11 @@ def test_a_file_is_read_for_networks_and_its_signal_is_kept(tmp_path: Path, colo
     like = MediaInfo(path, "video", size=(90, 150), bit_depth=10, colour=colour)
     with media.write(path, like.size, like, OutputOptions(codec="ffv1")) as out:
         out.write(np.random.default_rng(0).integers(0, 40000, (150, 90, 3)).astype(np.uint16), 0)
-    with media.read(path, tone_mapped=True) as frames:
+    events: list[Event] = []
+    with media.read(path, tone_mapped=True, on=events.append) as frames:
         assert frames.info.colour.transfer == colour.transfer and frames.info.bit_depth >= 10
         (frame,) = frames
+    assert not events  # no warning that values are kept
     (own,), (mapped,) = (
         list(media.read(path, ReadOptions(hdr=hdr))) for hdr in ("keep", "tonemap")
     )

@@ -99,6 +99,7 @@ class RetargetedMotion:
             self._timeline, smooth.create_filter(store, self._timeline, smoothing, options.causal)
         )
         self._measurements = measure_frames(store, self._timeline, self._source, self._source_gaze)
+        self._same = self._measurements.find_same()
         self._lids = FastLids(self._measurements, self._timeline.unoccluded, options.smooth)
         self._reference = ReferenceSearch(
             self._timeline,
@@ -108,6 +109,7 @@ class RetargetedMotion:
             self._lids,
             self._size,
             self._source,
+            self._same,
         ).find(options, self._source_gaze, self._rest_pose, reference)
         self._prepare_constants()
 
@@ -122,7 +124,7 @@ class RetargetedMotion:
 
         The choice of the mouth reads the whole clip, with --causal too.
         """
-        return self._measurements.find_same() is not None
+        return self._same is not None
 
     def __len__(self) -> int:
         return len(self._store)
@@ -184,7 +186,7 @@ class RetargetedMotion:
         self._height = float(np.linalg.norm((forehead - chin)[:2]))
         self._mask = closure.region_mask(self._options.region)
         frame = self._reference.frame
-        same = None if frame < 0 else self._measurements.find_same()
+        same = None if frame < 0 else self._same
         rows, shot = self._timeline.camera, self._timeline.shot
         self._camera_base = camera.find_base(rows, shot, frame if frame == same else None)
         torsos = self._timeline.torso

@@ -14,9 +14,10 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import EYES, LIPS, face_height
 from thcli.engines.mesh.engine import render_frame
-from thcli.engines.mesh.mouth import closed_lips, driver_mouth
+from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
-from thcli.engines.mesh.prepared_source import prepare
+from thcli.engines.mesh.patches.frames import composite, eye_frame
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.faces.landmarks import topology
 
 
@@ -183,6 +184,34 @@ def test_lips_that_close_show_no_blurred_edge_of_teeth() -> None:
     u, v = local_coordinates(mouth, (slice(0, 512), slice(0, 512)))
     beside = np.abs(np.abs(v - mouth.rims(u)[0]) - 0.025) < 0.01
     assert out[beside & (u > 0.2) & (u < 0.8)][:, 1].max() < 75
+
+
+def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lips, the mouth's inside and painted patches are the same in strips of any height."""
+    source = faces.make_source(512, 512)
+    lips = closed_lips.prepare_shut(_with_dark_line(source), source.mesh)
+    assert lips is not None
+    target = faces.make_target(source, mouth=0.3).points
+    frame = eye_frame(target, 0)
+    window = np.outer(np.hanning(frame.size[1]), np.hanning(frame.size[0]))
+    made = []
+    for pixels in (1, 1 << 22):
+        monkeypatch.setattr("thcli.engines.mesh.opening.STRIP_PIXELS", pixels)
+        out = source.image.copy()
+        closed_lips.render_parting(out, source.image, lips, target)
+        mouth_interior.render(out, source.image, source.interior, source.mesh, target)
+        composite(out, frame, (-50 * window[..., None] * np.ones(3)).astype(np.float32))
+        made.append(out.astype(int))
+    assert np.abs(made[0] - source.image).max() > 20
+    assert np.abs(made[0] - made[1]).max() <= 1
+
+
+def _with_dark_line(source: MeshSource) -> Image:
+    """Return a source's image with a dark line between its shut lips."""
+    image = source.image.copy()
+    line = source.mesh[LIPS[: len(LIPS) // 2 + 1], :2]
+    cv2.polylines(image, [np.rint(line).astype(np.int32)], False, (20, 10, 10), 3)
+    return image
 
 
 def test_closed_lids_hide_the_eye() -> None:

@@ -84,9 +84,13 @@ def sample_block(person: Image, positions: Array32, kind: int) -> Image:
 
 def lay_over(person: Image, plate: Image) -> Image:
     """Return a person (h, w, 4) uint8 premultiplied over its plate (h, w, 3)."""
-    behind = cv2.cvtColor(255 - cv2.extractChannel(person, 3), cv2.COLOR_GRAY2RGB)
+    alpha = np.asarray(cv2.extractChannel(person, 3), np.uint8)
+    colour = np.asarray(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), np.uint8)
+    if cv2.minMaxLoc(alpha)[0] == 255:
+        return colour
+    behind = cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB)
     cv2.multiply(plate, behind, behind, 1 / 255)
-    return np.asarray(cv2.add(behind, cv2.cvtColor(person, cv2.COLOR_RGBA2RGB)), np.uint8)
+    return np.asarray(cv2.add(behind, colour), np.uint8)
 
 
 def _render_whole(
@@ -290,7 +294,14 @@ def iterate_windows(
         rows = slice(top, min(top + count, grid.rows))
         for left in range(0, grid.columns, width):
             columns = slice(left, min(left + width, grid.columns))
-            region = pixels_of(grid.part(rows, columns), size)
-            if region is not None and shown[rows, columns].any():
-                block = Block(rows, columns, blocks.MIXED)
+            inside = cv2.boundingRect(shown[rows, columns])
+            if not inside[2]:
+                continue
+            block = Block(
+                slice(top + inside[1], top + inside[1] + inside[3]),
+                slice(left + inside[0], left + inside[0] + inside[2]),
+                blocks.MIXED,
+            )
+            region = pixels_of(grid.part(block.rows, block.columns), size)
+            if region is not None:
                 yield region, upsample_block(samples, block, grid, region)

@@ -7,6 +7,7 @@ of another, at any resolution and without triangles.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +20,7 @@ from thcli.core.types import Array, Array32, Image
 COLUMNS = np.linspace(-0.25, 1.25, 97)
 """(97,) u at which the rims are stored."""
 
+STRIP_PIXELS = 1 << 14  # that are drawn at a time: fits the cache
 Region = tuple[slice, slice]
 """Rows and columns of a rectangle in an image."""
 Rims = tuple[Array32, Array32]
@@ -104,6 +106,15 @@ def bounding_region(opening: Opening, size: tuple[int, int], margin: float) -> R
     x1, y1 = np.ceil(corners.max(0) + border).astype(int) + 1
     x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, size[0]), min(y1, size[1])
     return (slice(y0, y1), slice(x0, x1)) if x1 > x0 and y1 > y0 else None
+
+
+def iterate_strips(region: Region) -> Iterator[tuple[slice, Region]]:
+    """Yield the rows of a region, a few at a time, and the part of the image that they are."""
+    rows, columns = region
+    height = max(1, STRIP_PIXELS // (columns.stop - columns.start))
+    for top in range(rows.start, rows.stop, height):
+        bottom = min(top + height, rows.stop)
+        yield slice(top - rows.start, bottom - rows.start), (slice(top, bottom), columns)
 
 
 def local_coordinates(opening: Opening, region: Region) -> tuple[Array32, Array32]:

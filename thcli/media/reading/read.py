@@ -94,7 +94,7 @@ class Reader:
         except BaseException:
             self._stack.close()
             raise
-        if self.info.colour.is_hdr:
+        if self.info.colour.is_hdr and not tone_mapped:
             name = f"{self.info.path.name} is HDR ({self.info.colour})"
             on(Warned(f"{name}: its values are kept (--hdr tonemap converts them)."))
 
@@ -186,7 +186,7 @@ def read(
         background: colour under transparent pixels.
         ahead: most frames decoded in advance, fewer when they are large.
         device: a --device value, where tones are mapped.
-        on: receives warnings on HDR, damage and changes of size.
+        on: receives warnings on HDR whose values are kept, damage and changes of size.
         tone_mapped: give HDR frames that --hdr keeps tone-mapped to BT.709, 8 bits, as networks
             need them; `Frame.to_signal` returns what is written after a change.
 

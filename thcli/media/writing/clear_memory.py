@@ -2,7 +2,8 @@
 
 x264's macroblock tree (core 165, with B-frames, at widths other than multiples of 128) reads memory
 that it never wrote: what is left there changes the packets of the same frames. A resumed job must
-give those of an unbroken one.
+give those of an unbroken one. The other threads' memory is zeroed meanwhile, too, which makes the
+rendering of a 4K frame up to an eighth slower: so it is done where it is needed alone.
 """
 
 from __future__ import annotations

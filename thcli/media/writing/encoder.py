@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -102,6 +103,8 @@ class VideoEncoder:
         self._lead = 0  # time stamp of the first packet minus its decoding time
         self._end = 0  # of the last frame that is shown
         self._pending: dict[int, tuple[int, int]] = {}  # encoder's pts -> true pts, duration
+        self._memory: Callable[[], AbstractContextManager[None]]
+        self._memory = clear_memory if _reads_old_memory(form) else nullcontext
 
     def encode(self, pixels: np.ndarray[Any, Any], pts: int, duration: int) -> list[Packet[Any]]:
         """Encode a frame and return the packets that are ready.
@@ -115,7 +118,7 @@ class VideoEncoder:
         frame.time_base = self._context.time_base
         self._pending[frame.pts] = (pts, duration)
         self._count += 1
-        with clear_memory():
+        with self._memory():
             packets = self._context.encode(frame)
         return self._restore_times(packets)
 
@@ -125,7 +128,7 @@ class VideoEncoder:
         The length of an mp4 track is the sum of the intervals of decoding: the last packet is
         extended until that sum reaches the end of the last frame that is shown.
         """
-        with clear_memory():
+        with self._memory():
             packets = self._context.encode(None)
         packets = self._restore_times(packets)
         if packets and packets[-1].duration:
@@ -160,6 +163,15 @@ class VideoEncoder:
         if dts is not None and rises and pts - limit <= dts <= pts:
             return dts
         return pts - _MAX_REORDER if self._last is None else self._last + 1
+
+
+def _reads_old_memory(form: VideoFormat) -> bool:
+    """Return whether packets may depend on what the memory held before; see `clear_memory`.
+
+    All encoders but x264 count as ones that may, which has not been seen.
+    """
+    plan, width = form.plan, form.size[0]
+    return plan.encoder != "libx264" or (width % 128 > 0 and plan.options.get("bf") != "0")
 
 
 def create_encoder(form: VideoFormat, global_header: bool) -> VideoCodecContext:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 
 from thcli.core.errors import MediaError
 from thcli.core.events import Listener, Warned
@@ -41,6 +42,13 @@ class WritePlan:
     source_span: ReadOptions = _WHOLE
     provenance: Provenance | None = None
     fingerprint: str = ""
+
+    def expected_frames(self, rate: Fraction) -> int:
+        """Return the number of frames in the range at a rate in Hz, 0 when unknown."""
+        frames, span = self.frames or 0, self.span
+        if span.end is None:
+            return frames
+        return min(frames, ceil((exact_seconds(span.end) - exact_seconds(span.start)) * rate))
 
 
 def companion_sources(

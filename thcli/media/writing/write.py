@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +18,6 @@ from thcli.core.stream import Channel
 from thcli.media.failures import to_output_error
 from thcli.media.info import Colour, MediaInfo
 from thcli.media.parts import PartComplete, current_part
-from thcli.media.reading.video import exact_seconds
 from thcli.media.writing.codecs import EncoderPlan, plan_encoder
 from thcli.media.writing.encoder import VideoFormat
 from thcli.media.writing.finishing import (
@@ -241,7 +239,7 @@ def write(
     time_base = plan.time_base or (lead.time_base if lead else Fraction(1, 25))
     fps = exact_frame_rate(options.fps) if options.fps else None
     rate = fps or plan.rate or (lead.rate if lead else None) or Fraction(25)
-    output.check(_expected_frames(plan, rate) * final_size[0] * final_size[1])
+    output.check(plan.expected_frames(rate) * final_size[0] * final_size[1])
     deep = like is not None and like.bit_depth > 8 and like.kind != "image"
     is_video = output.kind in ("container", "stdout")
     encoder = (
@@ -346,11 +344,3 @@ def _warn_of_losses(
     if "444" in encoder.pix_fmt and (size[0] % 2 or size[1] % 2):
         kept = f"The odd size {size[0]}x{size[1]} is kept with full chroma ({encoder.pix_fmt})"
         on(Warned(f"{kept}, which some hardware players do not support."))
-
-
-def _expected_frames(plan: WritePlan, rate: Fraction) -> int:
-    """Return the number of frames in the plan's range, 0 when unknown."""
-    frames, span = plan.frames or 0, plan.span
-    if span.end is None:
-        return frames
-    return min(frames, ceil((exact_seconds(span.end) - exact_seconds(span.start)) * rate))

@@ -53,6 +53,7 @@ class ReferenceSearch:
         lids: openings of its eyes.
         size: (width, height) of its frames in pixels.
         source: pose and canonical shape of the source.
+        same: frame that the source shows itself, None without one.
     """
 
     timeline: Timeline
@@ -62,6 +63,7 @@ class ReferenceSearch:
     lids: FastLids
     size: tuple[int, int]
     source: PosedShape
+    same: int | None
 
     def find(
         self, options: MotionOptions, source_gaze: Array, rest: Array | None, frame: int | None
@@ -78,7 +80,7 @@ class ReferenceSearch:
             return self._rest_reference(rest)
         if options.mode == "absolute":
             return self._neutral_reference(source_gaze)
-        same = None if options.causal else self.measurements.find_same()
+        same = None if options.causal else self.same
         if frame is None:
             frame = (
                 int(np.argmin(self.measurements.distance))

@@ -86,7 +86,8 @@ def _premultiply(image: Image, alpha: Image) -> Image:
     """Return the pixels of a person (h, w, 4) of a picture and its alpha (h, w)."""
     weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
     colour = cv2.multiply(image, weight, scale=1 / 255)
-    return np.asarray(cv2.merge([*cv2.split(colour), alpha]), np.uint8)
+    person = cv2.cvtColor(colour, cv2.COLOR_RGB2RGBA)
+    return np.asarray(cv2.insertChannel(alpha, person, 3), np.uint8)
 
 
 def _cubic_kernel(fraction: Array) -> Array32:

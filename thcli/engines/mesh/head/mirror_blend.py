@@ -83,7 +83,8 @@ def blend(out: Image, mirrored: MatteLayers, samples: MirrorSamples) -> ShownMir
             # premultiplied colours are no brighter than their alpha
             dimmed = np.asarray(cv2.min(tinted, cv2.merge([opaque] * 4)), np.uint8)
             shown = compose.lay_over(dimmed, shown)
-        out[region] = mix(out[region], shown, share)
+        is_whole = cv2.minMaxLoc(share)[0] == 255
+        out[region] = shown if is_whole else mix(out[region], shown, share)
     return ShownMirror(whole, alpha, shares)
 
 

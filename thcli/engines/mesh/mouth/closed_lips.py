@@ -160,18 +160,31 @@ def _render_lips(
         region: of the frame.
         shown: share of the sampled colours.
     """
-    u, v = opening.local_coordinates(mouth, region)
-    rims = mouth.rims(u)
-    inside = smoothstep(0.0, CORNER_FADE, np.minimum(u, 1 - u)).astype(np.float32)
-    for side, ring in enumerate(_SIDES):
-        beyond = v - rims[1] if side else rims[0] - v
-        rims_and_mixed = (lips[0][side], lips[1][side])
-        height, positions = _sample_positions(mouth, target, rims_and_mixed, ring, (u, beyond))
-        cover = 1 - smoothstep(*HEIGHT_RANGE, beyond / height)
-        cover *= np.clip(1 + beyond * np.float32(mouth.width), 0, 1)
-        opening.blend(
-            out, region, np.asarray(shown * inside * cover, np.float32), remap(image, positions)
-        )
+    measured = [
+        _measure_lip(mouth, target, (rims, mixed), ring)
+        for rims, mixed, ring in zip(*lips, _SIDES, strict=True)
+    ]
+    pixel = np.float32(1 / mouth.width)
+    for _, strip in opening.iterate_strips(region):
+        u, v = opening.local_coordinates(mouth, strip)
+        rims = mouth.rims(u)
+        inside = smoothstep(0.0, CORNER_FADE, np.minimum(u, 1 - u)).astype(np.float32)
+        for side, lip in enumerate(measured):
+            beyond = v - rims[1] if side else rims[0] - v
+            highest = np.float32(HEIGHT_RANGE[1] * float(lip[:, 0].max()))
+            shows = (beyond > -pixel) & (beyond < highest) & (inside > 0)
+            columns = np.flatnonzero(shows.any(0))
+            if not len(columns):
+                continue
+            kept = np.s_[:, columns[0] : columns[-1] + 1]
+            at, away = np.ascontiguousarray(u[kept]), np.ascontiguousarray(beyond[kept])
+            height, positions = _sample_positions(lip, at, away)
+            cover = 1 - smoothstep(*HEIGHT_RANGE, away / height)
+            cover *= np.clip(1 + away * np.float32(mouth.width), 0, 1)
+            left = strip[1].start
+            part = strip[0], slice(left + int(columns[0]), left + int(columns[-1]) + 1)
+            mask = np.asarray(shown * inside[kept] * cover, np.float32)
+            opening.blend(out, part, mask, remap(image, positions))
 
 
 def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
@@ -205,36 +218,43 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     opening.blend(out, region, LINE_SHARE * shown * seam * inside, colour)
 
 
-def _sample_positions(
-    mouth: Opening,
-    target: Array,
-    lip: tuple[Array, Array],
-    ring: npt.NDArray[np.intp],
-    grid: tuple[Array32, Array32],
-) -> tuple[Array32, Array32]:
-    """Find where the source shows a lip.
+def _measure_lip(
+    mouth: Opening, target: Array, lip: tuple[Array, Array], ring: npt.NDArray[np.intp]
+) -> Array32:
+    """Measure a lip of the target, and where the source shows it, at COLUMNS.
 
     Args:
         mouth: opening of the target.
         target: (468, 3) target mesh.
         lip: rims (2, 11, 2) and mixed share (11,) of it in the source, see `PartedLips`.
         ring: positions of the lip's points in the rings of lips.
-        grid: (h, w) each, u, and the distance from the lip's inner rim outwards in widths.
 
     Returns:
-        Height of the lip in widths, (h, w), and positions (h, w, 2) in pixels.
+        (97, 6) float32: height in widths, mixed share, pixels of the inner and of the outer rim.
     """
-    (u, beyond), (rims, mixed) = grid, lip
+    rims, mixed = lip
     inner, outer = (mouth.to_local(target[points[ring], :2]) for points in (LIPS, LIPS_OUTER))
     places = np.maximum.accumulate(inner[:, 0])
     edge = np.interp(COLUMNS, np.maximum.accumulate(outer[:, 0]), outer[:, 1])
     high = np.maximum(np.abs(edge - np.interp(COLUMNS, places, inner[:, 1])), LEAST_HEIGHT)
     own = [np.interp(COLUMNS, places, rims[k, :, axis]) for k in range(2) for axis in range(2)]
+    return np.stack([high, np.interp(COLUMNS, places, mixed), *own], -1).astype(np.float32)
+
+
+def _sample_positions(lip: Array32, u: Array32, beyond: Array32) -> tuple[Array32, Array32]:
+    """Find where the source shows a lip.
+
+    Args:
+        lip: from `_measure_lip`.
+        u, beyond: (h, w) each, u, and the distance from the lip's inner rim outwards in widths.
+
+    Returns:
+        Height of the lip in widths, (h, w), and positions (h, w, 2) in pixels.
+    """
     at = np.clip((u + 0.25) * 64, 0, 95.999)
     low = at.astype(np.intp)
     part = (at - low).astype(np.float32)
-    columns = np.stack([high, np.interp(COLUMNS, places, mixed), *own], -1).astype(np.float32)
-    found = columns[low] + part[..., None] * (columns[low + 1] - columns[low])
+    found = lip[low] + part[..., None] * (lip[low + 1] - lip[low])
     depth = np.maximum(beyond, 0)[..., None] / found[..., :1]
     depth += found[..., 1:2] * (1 - np.minimum(depth, 1))
     positions = found[..., 2:4] + depth * (found[..., 4:] - found[..., 2:4])

@@ -56,7 +56,8 @@ LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower t
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
 SIMILAR_RANGE = (0.05, 0.3)
-STRIP_PIXELS = 1 << 14  # that are drawn at a time: fits the cache
+LEAST_SHARE = 1 / 512  # of the inside that changes a pixel
+BLUR_REACH = 4.0  # deviations from which OpenCV's blur takes samples
 OWN_RANGE = (0.03, 0.07)  # gap / width of a source between which its own inside is used
 
 
@@ -205,32 +206,45 @@ def render(
     sigma = max(0.7, EDGE_BLUR * lips.width, blur)  # steep rims are soft too
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32)
     colour = np.zeros((*mask.shape, 3), np.float32)
-    strips = list(_iterate_strips(region))
+    strips = list(_iterate_shown(mask, region, blur))
     if known < 1:
-        for rows, part in strips:
-            at, between = (uv[0][rows], uv[1][rows]), (rims[0][rows], rims[1][rows])
-            colour[rows] = _render_synthetic(part, at, between, lips, drawn, interior)
+        for kept, part in strips:
+            at, between = _parts(uv, kept), _parts(rims, kept)
+            colour[kept] = _render_synthetic(part, at, between, lips, drawn, interior)
         if blur > 0:
             colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), blur), np.float32)
-    for rows, part in strips:
-        shade = colour[rows]
+    for kept, part in strips:
+        shade = np.ascontiguousarray(colour[kept])
         if seen is not None and known > 0:
-            at, between = (uv[0][rows], uv[1][rows]), (rims[0][rows], rims[1][rows])
+            at, between = _parts(uv, kept), _parts(rims, kept)
             clip_inside = seen.render(at, between, lips.gap, interior.tone)
             shade += np.float32(known) * (clip_inside - shade)
         if own > 0 and seen is None:
             texture, valid = _source_inside(image, interior, source, part, anchors)
             shade += (np.float32(own) * valid)[..., None] * (texture - shade)
-        opening.blend(out, part, shown * mask[rows], shade)
+        opening.blend(out, part, shown * mask[kept], shade)
 
 
-def _iterate_strips(region: Region) -> Iterator[tuple[slice, Region]]:
-    """Yield the rows of a region, a few at a time, and the part of the image that they are."""
-    rows, columns = region
-    height = max(1, STRIP_PIXELS // (columns.stop - columns.start))
-    for top in range(rows.start, rows.stop, height):
-        bottom = min(top + height, rows.stop)
-        yield slice(top - rows.start, bottom - rows.start), (slice(top, bottom), columns)
+def _iterate_shown(mask: Array32, region: Region, blur: float) -> Iterator[tuple[Region, Region]]:
+    """Yield the parts of a region that are drawn, in strips, within it and within the image.
+
+    Args:
+        mask: (h, w) of the region; nothing shows where it is below LEAST_SHARE.
+        region: rows and columns of the image.
+        blur: deviation in pixels of what is drawn.
+    """
+    reach = 2 * int(np.ceil(BLUR_REACH * blur)) + 1
+    near = cv2.dilate((mask >= LEAST_SHARE).view(np.uint8), np.ones((reach, reach), np.uint8))
+    left = region[1].start
+    for rows, strip in opening.iterate_strips(region):
+        columns = np.flatnonzero(near[rows].any(0))
+        if len(columns):
+            first, last = int(columns[0]), int(columns[-1]) + 1
+            yield (rows, slice(first, last)), (strip[0], slice(left + first, left + last))
+
+
+def _parts(values: tuple[Array32, Array32], kept: Region) -> tuple[Array32, Array32]:
+    return np.ascontiguousarray(values[0][kept]), np.ascontiguousarray(values[1][kept])
 
 
 def _render_synthetic(

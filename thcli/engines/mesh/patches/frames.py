@@ -10,10 +10,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+from thcli.core.imaging import three_channels
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
+from thcli.engines.mesh.opening import Region
 
 EYE_SIZE, MOUTH_SIZE = (64, 48), (96, 72)
 """(width, height) of the patches in pixels."""
@@ -119,33 +122,48 @@ def composite(out: Image, frame: PatchFrame, change: Array32) -> None:
         frame: placement of the patch.
         change: (h, w, 3) float32, in 0..255, 0 along the patch's border.
     """
-    size = np.array(frame.size) - 1
-    corners = frame.origin + np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * size @ frame.axes
-    x0, y0 = np.maximum(np.floor(corners.min(0)).astype(int), 0)
-    x1 = min(int(np.ceil(corners[:, 0].max())) + 1, out.shape[1])
-    y1 = min(int(np.ceil(corners[:, 1].max())) + 1, out.shape[0])
-    if x1 <= x0 or y1 <= y0:
+    amount = np.abs(change).max(-1)
+    replaced = np.zeros_like(amount)
+    if float(np.hypot(*frame.axes[0])) > DETAIL_SCALE:
+        replaced = np.clip(
+            cv2.GaussianBlur(amount, (0, 0), 1.0) / np.float32(REPLACED_CHANGE), 0, 1
+        )
+        change = change + sample_patch(out, frame).astype(np.float32) * replaced[..., None]
+    layers = np.dstack([change, replaced])
+    size = out.shape[1], out.shape[0]
+    region = _region_of(frame, (amount > 0) | (replaced > 0), size)
+    if region is None:
         return
-    image_from_region = np.eye(3)
-    image_from_region[:2, 2] = x0, y0
-    patch_from_region = np.linalg.solve(frame.image_from_patch, image_from_region)[:2]
-
-    def place(layer: Array32) -> Array32:
+    for _, (rows, columns) in opening.iterate_strips(region):
+        image_from_strip = np.eye(3)
+        image_from_strip[:2, 2] = columns.start, rows.start
         placed = cv2.warpAffine(
-            layer,
-            patch_from_region,
-            (int(x1 - x0), int(y1 - y0)),
+            layers,
+            np.linalg.solve(frame.image_from_patch, image_from_strip)[:2],
+            (columns.stop - columns.start, rows.stop - rows.start),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
         )
-        return np.asarray(placed, np.float32)
+        view = out[rows, columns]
+        kept = three_channels(np.asarray(1 - cv2.extractChannel(placed, 3), np.float32))
+        shown = cv2.multiply(view, kept, dtype=cv2.CV_32F)
+        view[:] = cv2.add(shown, cv2.cvtColor(placed, cv2.COLOR_RGBA2RGB), dtype=cv2.CV_8U)
 
-    view = out[y0:y1, x0:x1]
-    mixed = view + place(change)
-    if float(np.hypot(*frame.axes[0])) > DETAIL_SCALE:
-        replaced = cv2.GaussianBlur(np.abs(change).max(-1), (0, 0), 1.0)
-        replaced = np.clip(replaced / np.float32(REPLACED_CHANGE), 0, 1)
-        coarse = sample_patch(out, frame).astype(np.float32) * replaced[..., None]
-        layers = place(np.dstack([coarse, replaced]))
-        mixed -= view * layers[..., 3:] - layers[..., :3]
-    view[:] = np.clip(mixed + np.float32(0.5), 0, 255).astype(np.uint8)
+
+def _region_of(
+    frame: PatchFrame, shown: npt.NDArray[np.bool_], size: tuple[int, int]
+) -> Region | None:
+    """Return the part of an image (width, height) that the shown part (h, w) of a patch covers.
+
+    None where nothing shows, or outside of the image.
+    """
+    x, y, width, height = cv2.boundingRect(shown.view(np.uint8))
+    if not width:
+        return None
+    # up to the neighbours of the pixels that show
+    ends = np.array([[x - 1, y - 1], [x + width, y + height]])
+    places = np.stack(np.meshgrid(*ends.T), -1).reshape(-1, 2)
+    corners = frame.origin + places @ frame.axes
+    x0, y0 = np.maximum(np.floor(corners.min(0)).astype(int), 0)
+    x1, y1 = np.minimum(np.ceil(corners.max(0)).astype(int) + 1, size)
+    return (slice(y0, y1), slice(x0, x1)) if x1 > x0 and y1 > y0 else None
