@@ -25,7 +25,7 @@ from thcli.core.options import (
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.engines.mesh import compose, eyes, picture, video, warp
-from thcli.engines.mesh.head import folds, sides
+from thcli.engines.mesh.head import folds, glasses_layer, sides
 from thcli.engines.mesh.mouth import (
     closed_lips,
     driver_mouth,
@@ -246,7 +246,9 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         source.mesh, source.surroundings, points, texture, source.size, source.step
     )
     if warp_map is None:
-        return source.image.copy()
+        out = source.image.copy()
+        glasses_layer.render(out, source.glasses, (source.mesh, source.mesh), None)
+        return out
     moving = picture.person_to_move(source.layers, target.body)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
@@ -276,6 +278,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     if source.painter is not None:
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
+    glasses_layer.render(out, source.glasses, (source.mesh, points), alpha)
     return picture.move_person(out, moving, target.body, beside)
 
 

@@ -20,7 +20,7 @@ from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.head import mirror_blend, overlay
 from thcli.engines.mesh.head.mirror_blend import MirrorSamples, ShownMirror
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
-from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.head.outline import find_outline, sine_of_yaw
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize, sample_crop, to_samples
 from thcli.engines.mesh.surroundings import Surroundings
@@ -67,7 +67,7 @@ class FarSide:
 
     person: (H, W, 4) uint8 premultiplied.  coverage: of the person.  mesh: (468, 3) in its pixels.
     shift: pixels to the right from the mirror image to the source.
-    side: `_side_depth` of the source.
+    side: sine of the source's yaw.
     log_gains: (468, 3) of the colours.  parts: of the source.  mirrored_parts: of the mirror image.
     """
 
@@ -98,7 +98,7 @@ def prepare(
         surroundings: of the source.
         regions: of the face, down to the shoulders.
     """
-    side = _side_depth(mesh)
+    side = sine_of_yaw(mesh)
     if abs(side) < LEAST_SIDE:
         return None
     height, width = layers.person.shape[:2]
@@ -141,7 +141,7 @@ def _find_parts(
 
 def turned_back(far: FarSide, target: Array) -> float:
     """Return how far a target mesh (468, 3) has turned to the mirror image's pose, 0..1."""
-    way = (far.side - _side_depth(target)) / (2 * far.side)
+    way = (far.side - sine_of_yaw(target)) / (2 * far.side)
     return float(smoothstep(*TURNED_BACK, way))
 
 
@@ -149,13 +149,6 @@ def _largest_share(weight: Array, back: float) -> float:
     """Return the largest share of a mirror image, of weights (468,) of the mirrored texture."""
     largest = float(weight.max())
     return back * max(largest, float(smoothstep(*TURNED, largest)))
-
-
-def _side_depth(mesh: Array) -> float:
-    """Return the sine of a mesh's yaw: how much further away one side is, over the width."""
-    oval = mesh[OVAL]
-    across = (oval[1:18] - oval[:18:-1]).mean(0)
-    return float(across[2] / max(float(np.linalg.norm(across)), 1e-9))
 
 
 def render(
