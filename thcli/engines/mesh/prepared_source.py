@@ -276,7 +276,7 @@ def prepare(
     no_skin = None if covered is None else covered.no_skin
     held = None if covered is None else covered.rigid
     rigid = [weight for weight in (worn, held) if weight is not None]
-    cheek = mirrored_cheek.prepare(image, mesh)
+    cheek = mirrored_cheek.prepare(image, mesh, None if parsed is None else parsed.face)
     far: FarSide | None = None
     if cheek is not None and layers is not None and body is not None:
         far = far_side.prepare(cheek, mesh, layers, surroundings, body)
