@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from thcli.core.errors import WeightsError
+from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import to_uint8
 from thcli.core.options import (
     Matte,
@@ -41,7 +42,7 @@ from thcli.engines.mesh.pictures.several import (
 from thcli.engines.mesh.prepared_source import MeshSource, SourceNetworks, prepare
 from thcli.engines.mesh.video import MeshVideo
 from thcli.motion import canonical
-from thcli.motion.limits import room_in_picture
+from thcli.motion.limits import PROFILE_YAW, room_in_picture, yaw_limits
 from thcli.motion.observe import KIND, observe
 from thcli.motion.render_target import RenderTarget, iterate_render_targets
 from thcli.motion.retarget import retarget
@@ -151,8 +152,12 @@ class MeshEngine:
         ]
 
     def find_warning(self, source: MeshSource | SeveralPictures) -> str | None:
-        """Return sentences on shut eyes, a still mouth, pictures left out, idle --patches."""
+        """Return sentences on profiles, shut eyes, still mouths, left out pictures, --patches."""
         found = []
+        yaw = float(rotvec_from_matrix(canonical.decompose(source.first.mesh).rotation)[1])
+        if abs(yaw) > PROFILE_YAW:
+            most = np.degrees(min(yaw_limits(yaw)))
+            found.append(f"The source is seen from the side: it turns back by {most:.0f} degrees.")
         if source.first.eyes and not any(eye.is_own for eye in source.first.eyes):
             pasted = self.uses_driving_frames and _takes_driver_eyes(source.first)
             made = "those of a driving video, else made up" if pasted else "made up"
