@@ -100,9 +100,7 @@ def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[A
     skin = np.zeros((height, width), np.float32)
     cv2.fillConvexPoly(skin, np.rint(cv2.convexHull(points)).astype(np.int32), (1.0,))
     if regions is not None:
-        placement = Crop(
-            np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]]), (width, height)
-        )
+        placement = Crop(np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]]), (width, height))
         skin *= regions.mask_in(placement, SKIN)
     reach = odd_size(REACH * anatomy.face_height(mesh))
     colour = remap(masked_mean(part, skin, reach), points[None])[0]
