@@ -213,8 +213,10 @@ def test_yaw_limits_of_a_turned_source(yaw: float) -> None:
 
 def test_a_turned_source_turns_back_to_the_front_but_a_profile_does_not() -> None:
     back = np.radians([0.0, 25.0, 0.0])
-    turned, profile = (limits.limit_rotation(back, np.radians(yaw))[1] for yaw in (-35, -62))
-    assert np.degrees(turned) > 20 and np.degrees(profile) < 12
+    turned, side, profile = (
+        limits.limit_rotation(back, np.radians(yaw))[1] for yaw in (-35, -45, -62)
+    )
+    assert np.degrees(turned) > 20 and np.degrees(side) <= 10 and np.degrees(profile) <= 6
 
 
 @settings(max_examples=15, deadline=None)

@@ -15,8 +15,9 @@ from thcli.motion import anatomy
 FREE_SHARE = 0.5  # share of a limit up to which values are unchanged
 MAX_YAW_AWAY = np.radians(50.0)  # of a frontal source, to either side
 # largest turn towards the hidden side, of sources that are turned by these yaws
-TURNED_YAWS = np.radians([0.0, 35.0, 60.0])
-MAX_YAWS_BACK = np.radians([50.0, 28.0, 12.0])
+TURNED_YAWS = np.radians([0.0, 35.0, 45.0, 60.0])
+MAX_YAWS_BACK = np.radians([50.0, 28.0, 10.0, 6.0])
+PROFILE_YAW = np.radians(40.0)  # of a source from which that is worth a warning
 MAX_TOTAL_YAW = np.radians(65.0)  # source yaw plus relative yaw, away from the frontal pose
 MIN_YAW_AWAY = np.radians(6.0)
 MAX_PITCH = np.radians(32.0)
@@ -50,7 +51,8 @@ def yaw_limits(source_yaw: float) -> tuple[float, float]:
 
     Away from the frontal pose the limit is 50 degrees, less for a source that is turned already.
     Towards and past it the limit falls from 50 degrees for a frontal source to 28 degrees for one
-    turned by 35 degrees, whose other cheek takes mirrored texture, and to 12 degrees for a profile.
+    turned by 35 degrees, whose other cheek takes mirrored texture, to 10 degrees at 45, where the
+    far side of the nose is not seen, and to 6 degrees for a profile.
 
     Args:
         source_yaw: yaw of the source in radians.

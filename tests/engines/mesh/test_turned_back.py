@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.options import RunOptions
 from thcli.core.types import Array
 from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.head import mirrored_cheek, steep_texture
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
@@ -108,3 +110,29 @@ def test_a_head_that_moves_sideways_jumps_at_no_small_rise() -> None:
         texture = source.mesh[:, :2]
         fields.append(surrounding_displacement(source.mesh, surroundings, target, texture, grid))
     assert np.abs(np.diff(fields, axis=0)).max() < 0.002 * size
+
+
+def test_what_lies_beside_a_far_cheek_has_no_part_in_its_light() -> None:
+    source = turned_source(30)
+    light = source.image.copy()
+    outside = ~faces.polygon_mask(
+        source.mesh[
+            cv2.convexHull(np.asarray(source.mesh[:, :2], np.float32), returnPoints=False)[:, 0], :2
+        ],
+        512,
+        512,
+    )
+    light[outside] = 255
+    plain, beside = (mirrored_cheek.prepare(image, source.mesh) for image in (source.image, light))
+    assert plain is not None and beside is not None
+    hidden = plain.hidden > 0.5
+    assert np.abs(plain.gains - beside.gains)[hidden].max() < 0.03
+
+
+def test_a_profile_gives_a_warning_of_how_far_it_turns_back() -> None:
+    engine = MeshEngine(RunOptions(), "off", mouth="synthetic")
+    warnings = [
+        engine.find_warning(turned_source(angle)) or "" for angle in (0.0, 30.0, 50.0, -50.0)
+    ]
+    assert ["from the side" in warning for warning in warnings] == [False, False, True, True]
+    assert "turns back by 9 degrees" in warnings[2]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import to_uint8
 from thcli.core.options import (
     Matte,
@@ -24,6 +25,7 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.engines.mesh import compose, eyes, picture, video, warp
 from thcli.engines.mesh.head import folds, sides
+from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.mouth import (
     closed_lips,
@@ -42,7 +44,7 @@ from thcli.engines.mesh.prepared_source import MeshSource, SourceNetworks, prepa
 from thcli.engines.mesh.video import MeshVideo
 from thcli.engines.shared.memory import keep_memory
 from thcli.motion import canonical
-from thcli.motion.limits import room_in_picture
+from thcli.motion.limits import PROFILE_YAW, room_in_picture, yaw_limits
 from thcli.motion.observe import KIND, observe
 from thcli.motion.render_target import RenderTarget, iterate_render_targets
 from thcli.motion.retarget import retarget
@@ -152,8 +154,12 @@ class MeshEngine:
         ]
 
     def find_warning(self, source: MeshSource | SeveralPictures) -> str | None:
-        """Return sentences on shut eyes, a still mouth, pictures left out, idle --patches."""
+        """Return sentences on profiles, shut eyes, still mouths, left out pictures, --patches."""
         found = []
+        yaw = float(rotvec_from_matrix(canonical.decompose(source.first.mesh).rotation)[1])
+        if abs(yaw) > PROFILE_YAW:
+            most = np.degrees(min(yaw_limits(yaw)))
+            found.append(f"The source is seen from the side: it turns back by {most:.0f} degrees.")
         if source.first.eyes and not any(eye.is_own for eye in source.first.eyes):
             pasted = self.uses_driving_frames and _takes_driver_eyes(source.first)
             made = "those of a driving video, else made up" if pasted else "made up"
@@ -248,7 +254,9 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         source.mesh, source.surroundings, points, texture, source.size, source.step, shoulders
     )
     if warp_map is None:
-        return source.image.copy()
+        out = source.image.copy()
+        glasses_layer.render(out, source.glasses, (source.mesh, source.mesh), None)
+        return out
     moving = picture.person_to_move(source.layers, target.body)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
@@ -278,6 +286,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     if source.painter is not None:
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
+    glasses_layer.render(out, source.glasses, (source.mesh, points), alpha)
     return picture.move_person(out, moving, target.body, beside)
 
 

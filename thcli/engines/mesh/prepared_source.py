@@ -23,13 +23,15 @@ from thcli.engines.mesh.head import (
     covering,
     far_side,
     folds,
-    glasses,
     grown_cheek,
     mirrored_cheek,
     steep_texture,
 )
 from thcli.engines.mesh.head.far_side import FarSide
 from thcli.engines.mesh.head.folds import SourceFolds
+from thcli.engines.mesh.head.glasses import held as held_glasses
+from thcli.engines.mesh.head.glasses import layer as glasses_layer
+from thcli.engines.mesh.head.glasses.layer import Piece
 from thcli.engines.mesh.head.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline
@@ -105,6 +107,7 @@ class MeshSource:
     grown_cheek: skin for the sides of the cheeks; None leaves them as they are stretched.
     rigid: (468,) how far a point is part of glasses, or of an object before the mouth; None without
     any.  mouth_hidden: there is such an object.
+    glasses: pieces of those that are laid over each frame, which `image` and `layers` do without.
     far_side: mirror image of a turned source; None when both sides are seen, or without layers or
     regions.
     """
@@ -130,6 +133,7 @@ class MeshSource:
     rigid: Array | None = None
     far_side: FarSide | None = None
     mouth_hidden: bool = False
+    glasses: tuple[Piece, ...] = ()
 
     @property
     def first(self) -> MeshSource:
@@ -146,7 +150,7 @@ class MeshSource:
         free = unfold_skin(self.mesh, target)
         if self.rigid is None:
             return PlacedSkin(free, free)
-        return PlacedSkin(free, glasses.hold(self.rigid, self.mesh, free))
+        return PlacedSkin(free, held_glasses.hold(self.rigid, self.mesh, free))
 
 
 class SourceNetworks:
@@ -243,10 +247,16 @@ def prepare(
     border = find_border(image, person)
     image = np.ascontiguousarray(image if border is None else border.extend_inside())
     body = None if parsed is None else parsed.body
-    separated = None if person is None else matte.separate_person(image, person, mesh, body)
     tone = colours.skin_tone(image, mesh)
     seen_eyes = eye_reading.read_eyes(image, mesh, tone)
     natural = colours.natural_colour(image, mesh, tone)
+    worn = None if parsed is None else held_glasses.find(parsed.face, mesh)
+    pieces: tuple[Piece, ...] = ()
+    if worn is not None and parsed is not None:
+        taken = glasses_layer.take_off(image, mesh, parsed.face, worn, tone)
+        if taken is not None:
+            image, pieces = taken
+    separated = None if person is None else matte.separate_person(image, person, mesh, body)
     interior = mouth_interior.prepare(mesh, tone, seen_eyes, natural)
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
@@ -263,11 +273,10 @@ def prepare(
         neck = None if body is None else parsed_neck(body, hair.shape, oval, hair_step)
         surroundings = Surroundings(outline, lower_edge, True, hair, hair_step, cloth, neck)
     normals = steep_texture.normals(mesh)
-    worn = None if parsed is None else glasses.find(parsed.face, mesh)
     no_skin = None if covered is None else covered.no_skin
     held = None if covered is None else covered.rigid
     rigid = [weight for weight in (worn, held) if weight is not None]
-    cheek = mirrored_cheek.prepare(image, mesh)
+    cheek = mirrored_cheek.prepare(image, mesh, None if parsed is None else parsed.face)
     far: FarSide | None = None
     if cheek is not None and layers is not None and body is not None:
         far = far_side.prepare(cheek, mesh, layers, surroundings, body)
@@ -297,11 +306,12 @@ def prepare(
         else None,
         border=border,
         grown_cheek=grown_cheek.prepare(
-            image, mesh, normals, worn, None if parsed is None else parsed.face
+            image, mesh, normals, None if pieces else worn, None if parsed is None else parsed.face
         )
         if covered is None
         else None,
         rigid=np.max(rigid, 0) if rigid else None,
         far_side=far,
         mouth_hidden=covered is not None,
+        glasses=pieces,
     )

@@ -13,6 +13,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array32, Crop, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.head import far_side
 from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
@@ -134,3 +135,22 @@ def test_a_person_that_moves_takes_its_far_side_along() -> None:
     rows, columns = np.nonzero(is_blue(still))
     assert len(rows) > 100
     assert is_blue(moved)[rows - 24, columns].mean() > 0.9
+
+
+def test_the_far_side_comes_into_view_next_to_the_cheek_first() -> None:
+    near, far = (np.full(1, distance) for distance in (0.0, 0.5))
+    for back in (0.3, 0.6):
+        assert far_side._uncovered(back, near) > far_side._uncovered(back, far) + 0.5
+    assert far_side._uncovered(0.0, near) == 0
+    assert far_side._uncovered(1.0, np.full(1, 3.0)) == 1
+    turned = source(30.0, with_hair=True)
+    assert turned.far_side is not None
+    veiled = []
+    for share in np.linspace(0.4, 1.0, 13):
+        target = faces.make_target(turned, turn=(0, -share * 30, 0))
+        row = render_frame(turned, target, None)[int(target.points[4, 1])].astype(int)
+        hair = np.subtract(HAIR, faces.GROUND)
+        mixed = (row - faces.GROUND) @ hair / (hair @ hair)
+        apart = np.abs(row - faces.GROUND - mixed[:, None] * hair).max(-1)
+        veiled.append(((apart < 12) & (mixed > 0.2) & (mixed < 0.8)).sum())
+    assert max(veiled) < 20  # the hair's edges, not all of it at once

@@ -15,7 +15,7 @@ from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Crop, Face, Image, Motion
 from thcli.engines.mesh import anatomy, warp
 from thcli.engines.mesh.engine import MeshEngine, render_frame
-from thcli.engines.mesh.head import glasses
+from thcli.engines.mesh.head.glasses import held as held_glasses
 from thcli.engines.mesh.prepared_source import MeshSource, parse_source, prepare
 from thcli.faces.crops.crop import transform_face
 from thcli.faces.landmarks.topology import BROWS, EYES, OVAL
@@ -81,7 +81,7 @@ def _regions(worn: float) -> Regions:
 
 
 def test_brows_do_not_bend_a_frame() -> None:
-    weight = glasses.find(_regions(1.0), MESH)
+    weight = held_glasses.find(_regions(1.0), MESH)
     assert weight is not None
     size, brows = anatomy.face_height(MESH), np.concatenate(BROWS)
     moved = MESH + np.array([0.2 * size, 0, 0])
@@ -89,7 +89,7 @@ def test_brows_do_not_bend_a_frame() -> None:
     target[brows, 1] -= 0.08 * size
     lids = np.concatenate(EYES)
     target[lids, 1] += 0.01 * size
-    held = glasses.hold(weight, MESH, target)
+    held = held_glasses.hold(weight, MESH, target)
     inside = weight[brows] > 0.9
     assert inside.sum() > len(brows) / 2
     assert np.abs(held - moved)[brows[inside]].max() < 0.02 * size
@@ -97,7 +97,7 @@ def test_brows_do_not_bend_a_frame() -> None:
 
 
 def test_without_glasses_nothing_is_held() -> None:
-    assert glasses.find(_regions(0.2), MESH) is None
+    assert held_glasses.find(_regions(0.2), MESH) is None
 
 
 def test_a_parsed_source_wears_glasses_that_its_frames_and_meshes_hold(

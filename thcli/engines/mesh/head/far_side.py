@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
@@ -20,7 +21,7 @@ from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.head import mirror_blend, overlay
 from thcli.engines.mesh.head.mirror_blend import MirrorSamples, ShownMirror
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
-from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.head.outline import find_outline, sine_of_yaw
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize, sample_crop, to_samples
 from thcli.engines.mesh.surroundings import Surroundings
@@ -39,7 +40,9 @@ MASK_SAMPLES = 64  # samples per face height of the masks of head, cloth and hai
 SOFTNESS = 0.03  # face heights, of their edges
 # Share of the way to the mirror image's pose: it is not used, it is used alone. A frontal view is
 # half of the way.
-TURNED_BACK = (0.24, 0.36)
+TURNED_BACK = (0.22, 0.32)
+UNCOVERED = 0.5  # face heights beside the face that show last as the mirror image comes up
+SOFT = 0.4  # of that way, over which it comes up
 LEAST = 0.02  # share of the mirror image below which nothing is rendered
 HAIR_CLASSES = HAIR | {class_number("hat")}
 PARTS = (
@@ -67,7 +70,7 @@ class FarSide:
 
     person: (H, W, 4) uint8 premultiplied.  coverage: of the person.  mesh: (468, 3) in its pixels.
     shift: pixels to the right from the mirror image to the source.
-    side: `_side_depth` of the source.
+    side: sine of the source's yaw.
     log_gains: (468, 3) of the colours.  parts: of the source.  mirrored_parts: of the mirror image.
     """
 
@@ -98,7 +101,7 @@ def prepare(
         surroundings: of the source.
         regions: of the face, down to the shoulders.
     """
-    side = _side_depth(mesh)
+    side = sine_of_yaw(mesh)
     if abs(side) < LEAST_SIDE:
         return None
     height, width = layers.person.shape[:2]
@@ -141,7 +144,7 @@ def _find_parts(
 
 def turned_back(far: FarSide, target: Array) -> float:
     """Return how far a target mesh (468, 3) has turned to the mirror image's pose, 0..1."""
-    way = (far.side - _side_depth(target)) / (2 * far.side)
+    way = (far.side - sine_of_yaw(target)) / (2 * far.side)
     return float(smoothstep(*TURNED_BACK, way))
 
 
@@ -149,13 +152,6 @@ def _largest_share(weight: Array, back: float) -> float:
     """Return the largest share of a mirror image, of weights (468,) of the mirrored texture."""
     largest = float(weight.max())
     return back * max(largest, float(smoothstep(*TURNED, largest)))
-
-
-def _side_depth(mesh: Array) -> float:
-    """Return the sine of a mesh's yaw: how much further away one side is, over the width."""
-    oval = mesh[OVAL]
-    across = (oval[1:18] - oval[:18:-1]).mean(0)
-    return float(across[2] / max(float(np.linalg.norm(across)), 1e-9))
 
 
 def render(
@@ -189,9 +185,10 @@ def render(
     found = warp.build_map(far.mesh, far.surroundings, own, texture, size, step, moved)
     if found is None:
         return None
-    values, solid = _spread(np.concatenate([weight[:, None], far.log_gains], 1), own, found)
+    at_points = np.concatenate([weight[:, None], far.log_gains], 1)
+    values, solid = _spread(at_points, own, found, back)
     upper, hanging = _fades(own, found.grid, size)
-    values[..., 0] *= back * hanging
+    values[..., 0] *= hanging
     rows, columns = (np.flatnonzero((values[..., 0] > LEAST).any(axis)) for axis in (1, 0))
     if not len(rows):
         return None
@@ -249,10 +246,13 @@ def _positions_on(grid: SampleGrid, warp_map: WarpMap) -> Array32:
     return _with_cut(positions, _cut_on(grid, warp_map.cut))
 
 
-def _spread(values: Array, target: Array, warp_map: WarpMap) -> tuple[Array32, Array32]:
+def _spread(
+    values: Array, target: Array, warp_map: WarpMap, back: float
+) -> tuple[Array32, Array32]:
     """Interpolate values (468, C) over the mesh, and continue those of its outline beside it.
 
-    The first one counts beside the mesh as TURNED says.
+    The first one counts beside the mesh as TURNED says, and as far from it as the head has turned
+    back, 0..1.
 
     Returns:
         (rows, columns, C) float32 on the map's grid, and how much is mesh (rows, columns).
@@ -264,12 +264,15 @@ def _spread(values: Array, target: Array, warp_map: WarpMap) -> tuple[Array32, A
     outline = find_outline(target).points.astype(np.float32)[..., None, None]
     distance = np.hypot(x - outline[:, 0], y[:, None] - outline[:, 1])
     nearest = distance.min(0)
-    scale = np.float32(BESIDE_BLEND * anatomy.face_height(target))
+    face_size = anatomy.face_height(target)
+    scale = np.float32(BESIDE_BLEND * face_size)
     shares = np.exp((nearest - distance) / scale)
     beside = values[OVAL]
     beside[:, 0] = smoothstep(*TURNED, beside[:, 0])
     around = np.tensordot(shares / shares.sum(0), beside.astype(np.float32), (0, 0))
+    around[..., 0] *= _uncovered(back, nearest / np.float32(face_size))
     out = resize(np.asarray(around, np.float32), (grid.columns, grid.rows))
+    values = np.concatenate([values[:, :1] * _uncovered(back, np.zeros(1)), values[:, 1:]], 1)
     maps = raster.linear_maps(target, values, anatomy.TRIANGLES)
     covered = box_mean((warp_map.ids >= 0).astype(np.float32), 3)
     inside = box_mean(raster.sample_maps(warp_map.ids, maps, face), 3)
@@ -280,6 +283,20 @@ def _spread(values: Array, target: Array, warp_map: WarpMap) -> tuple[Array32, A
     solid[part] = smoothstep(0, overlay.SOLID, warp_map.mesh_weight)
     out[part] += solid[part][..., None] * (inside - out[part])
     return out, solid
+
+
+def _uncovered(back: float, distance: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Return how far a head that turns back has uncovered what is beside its face, 0..1.
+
+    What lies behind the cheek comes into view next to it first: shown as a whole, half
+    transparent, it would be a ghost.
+
+    Args:
+        back: 0..1, from `turned_back`.
+        distance: face heights from the outline of the face.
+    """
+    far = np.minimum(distance / UNCOVERED, 1)
+    return np.asarray(smoothstep(0, SOFT, back * (1 + SOFT) - far))
 
 
 def _fades(target: Array, grid: SampleGrid, size: tuple[int, int]) -> tuple[Array32, Array32]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array, Image
+from thcli.core.types import Array, Crop, Image
 from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.head import overlay
 from thcli.engines.mesh.head.continuation import continue_smoothly
@@ -25,15 +25,19 @@ from thcli.engines.mesh.head.steep_texture import (
     sum_at_points,
     turned_cosines,
 )
-from thcli.engines.mesh.sampling import box_mean, remap
+from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, remap
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
+from thcli.faces.parsing.classes import SKIN
+from thcli.faces.parsing.crops import Regions
 
 MIN_WEIGHT = 0.05  # largest weight below which nothing is rendered
 SPREAD_STEPS = 3  # times that the weights are spread over neighbouring triangles
 STEEP = (0.35, 0.7)  # cosines in the source: replaced, and kept
 LESS_SEEN = (0.1, 0.3)  # cosines by which the other side is seen better: not, and well enough
 GROWTH = (0.08, 0.24)  # of the cosine by which a point turned into view: none, full
+REACH = 0.08  # face heights over which these colours are averaged
+LEAST_SKIN = 0.25  # share of skin there from which they are known
 TRUSTED_COSINE = 0.45  # of both sides from which their colours are compared
 GAIN_RANGE = (0.4, 2.0)  # of the colour gains
 PULL = 0.12  # face heights by which texture moves inwards where the other side is steep, too
@@ -57,23 +61,51 @@ class MirroredCheek:
     gains: Array
 
 
-def prepare(image: Image, mesh: Array) -> MirroredCheek | None:
-    """Find the hidden half of a source; None when the source shows both cheeks."""
+def prepare(image: Image, mesh: Array, regions: Regions | None = None) -> MirroredCheek | None:
+    """Find the hidden half of a source; None when the source shows both cheeks.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        regions: of the face, whose skin alone has the light of both sides; None takes all of it.
+    """
     normal = normals(mesh)
     cosine = normal[:, 2]
     hidden = (1 - smoothstep(*STEEP, cosine)) * smoothstep(*LESS_SEEN, cosine[PAIRS] - cosine)
     if hidden.max() < MIN_WEIGHT:
         return None
-    reach = max(1, round(0.08 * anatomy.face_height(mesh)))
-    points = mesh[None, :, :2].astype(np.float32)
-    colour = remap(box_mean(image, reach), points)[0].astype(np.float64) + 4
-    trusted = np.minimum(cosine, cosine[PAIRS]) > TRUSTED_COSINE
+    colour, share = _skin_colours(image, mesh, regions)
+    seen = np.minimum(share, share[PAIRS]) > LEAST_SKIN
+    trusted = (np.minimum(cosine, cosine[PAIRS]) > TRUSTED_COSINE) & seen
     ratio = np.clip(colour / colour[PAIRS], *GAIN_RANGE)
     gains = np.exp(continue_smoothly(np.log(ratio), trusted))
     steep = 1 - smoothstep(*STEEP_MIRROR, cosine)
     inwards = normal[:, :2] / np.maximum(np.linalg.norm(normal[:, :2], axis=1), 1e-9)[:, None]
     pull = PULL * anatomy.face_height(mesh) * (steep * BORDER)[:, None]
     return MirroredCheek(normal, hidden, (mesh[:, :2] + pull * inwards)[PAIRS], gains)
+
+
+def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[Array, Array]:
+    """Return the skin's colour around each point, (468, 3) levels + 4, and its share (468,).
+
+    Beside a far cheek lies the background, which has no part in the skin's colour.
+    """
+    low = np.maximum(np.floor(mesh[:, :2].min(0)), 0).astype(int)
+    high = np.minimum(np.ceil(mesh[:, :2].max(0)).astype(int) + 1, image.shape[1::-1])
+    if (high <= low).any():
+        return np.ones((len(mesh), 3)), np.zeros(len(mesh))
+    part = image[low[1] : high[1], low[0] : high[0]]
+    points = (mesh[:, :2] - low).astype(np.float32)
+    height, width = part.shape[:2]
+    skin = np.zeros((height, width), np.float32)
+    cv2.fillConvexPoly(skin, np.rint(cv2.convexHull(points)).astype(np.int32), (1.0,))
+    if regions is not None:
+        placement = Crop(np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]]), (width, height))
+        skin *= regions.mask_in(placement, SKIN)
+    reach = odd_size(REACH * anatomy.face_height(mesh))
+    colour = remap(masked_mean(part, skin, reach), points[None])[0]
+    share = remap(box_mean(skin, reach), points[None])[0]
+    return colour.astype(np.float64) + 4, share.astype(np.float64)
 
 
 def shown_weights(cheek: MirroredCheek, mesh: Array, target: Array) -> Array | None:

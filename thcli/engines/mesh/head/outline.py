@@ -112,6 +112,13 @@ def fit_rigid_head(source: Array, target: Array) -> tuple[Array32, Array32]:
     return (scale * rotation).astype(np.float32), shift.astype(np.float32)
 
 
+def sine_of_yaw(mesh: Array) -> float:
+    """Return the sine of a mesh's yaw: how much further away one side is, over the width."""
+    oval = mesh[OVAL]
+    across = (oval[1:18] - oval[:18:-1]).mean(0)
+    return float(across[2] / max(float(np.linalg.norm(across)), 1e-9))
+
+
 def depth_behind_outline(
     meshes: tuple[Array, Array],
     outlines: tuple[Outline, Outline],
@@ -217,9 +224,7 @@ def turned_sides(source_outline: Outline, target: Array, matrix: Array32) -> Arr
     """
     turned = _turned_away(_into(matrix), _outward(source_outline.points) @ matrix[:2, 2])
     # the ear that a turned source shows is seen until its head has turned past the front
-    oval = target[OVAL]
-    across = (oval[1:18] - oval[:18:-1]).mean(0)
-    sine = float(across[2] / max(float(np.linalg.norm(across)), 1e-9))
+    sine = sine_of_yaw(target)
     cosine = float(np.sqrt(max(1 - sine**2, 0.0)))
     least = _turned_away(cosine, sine * np.sign(np.sin(_angles)))
     return np.where(_UPPER, np.minimum(turned, least), turned)

@@ -1,0 +1,126 @@
+"""Glasses as a rigid layer over a bare face."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.geometry import matrix_from_rotvec
+from thcli.core.types import Array, Crop, Image
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
+from thcli.faces.landmarks.topology import EYES, OVAL
+from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.crops import Regions
+from thcli.motion.render_target import RenderTarget
+
+SIDE = 256
+MESH = faces.centred_mesh(SIDE, SIDE, 0.6)
+SIZE = anatomy.face_height(MESH)
+FRAME = (20, 30, 25)
+
+
+def turned(mesh: Array, degrees: float) -> Array:
+    """Turn a mesh about the neck."""
+    middle = MESH.mean(0) + np.array([0, 0, 0.3 * SIZE])
+    return np.asarray((mesh - middle) @ matrix_from_rotvec([0, np.radians(degrees), 0]).T + middle)
+
+
+def lenses(mesh: Array) -> list[Array]:
+    """Return the low and the high corner of both lenses, (2, 2) pixels each."""
+    half = np.array([0.17, 0.12]) * SIZE
+    return [
+        np.stack([mesh[ring, :2].mean(0) - half, mesh[ring, :2].mean(0) + half]) for ring in EYES
+    ]
+
+
+def wearer(mesh: Array, *, dark: bool = False) -> tuple[Image, ParsedSource]:
+    """Draw a face with square glasses, and what a parser sees of it."""
+    image = np.full((SIDE, SIDE, 3), faces.GROUND, np.uint8)
+    cv2.fillPoly(image, [np.rint(mesh[OVAL, :2]).astype(np.int32)], faces.SKIN)
+    worn = np.zeros((SIDE, SIDE), np.uint8)
+    middle = int(mesh[168, 1])
+    for low, high in (np.rint(box).astype(int) for box in lenses(mesh)):
+        cv2.rectangle(image, low, high, FRAME, -1 if dark else 4)
+        cv2.rectangle(worn, low - 2, high + 2, 1, -1)
+    left, right = sorted(int(mesh[ring, 0].mean()) for ring in EYES)
+    bridge = [int(v + s * 0.17 * SIZE) for v, s in ((left, 1), (right, -1))]
+    for picture, colour in ((image, FRAME), (worn, 1)):
+        cv2.line(picture, (bridge[0], middle), (bridge[1], middle), colour, 4)
+    planes = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
+    inside = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)
+    planes[class_number("eye_g")] = worn
+    planes[class_number("skin")] = inside & (worn == 0)
+    planes[0] = 1 - planes.sum(0)
+    regions = Regions(Crop(np.eye(3), (SIDE, SIDE)), planes)
+    return image, ParsedSource(regions, regions)
+
+
+def source(image: Image, parsed: ParsedSource, mesh: Array = MESH) -> MeshSource:
+    return prepare(image, faces.make_face(mesh), None, parsed=parsed)
+
+
+def render(own: MeshSource, points: Array) -> Image:
+    return render_frame(own, RenderTarget(points, np.zeros((2, 2)), np.ones(2)), None)
+
+
+def frame_columns(image: Image, rows: slice) -> npt.NDArray[np.intp]:
+    """Return the columns in which rows of a picture show a frame."""
+    dark = (image[rows].astype(int).max(-1) < 90).sum(0)
+    return np.flatnonzero(dark > 0)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_at_rest_the_picture_is_the_source(dark: bool) -> None:
+    image, parsed = wearer(MESH, dark=dark)
+    own = source(image, parsed)
+    assert len(own.glasses) == 4
+    assert np.abs(render(own, MESH).astype(int) - image).max() <= 2
+
+
+def test_lenses_are_taken_off_and_what_is_seen_through_them_stays() -> None:
+    middle = MESH[EYES[0], :2].mean(0).astype(int)
+    for dark in (False, True):
+        image, parsed = wearer(MESH, dark=dark)
+        bare = source(image, parsed).image
+        assert np.abs(bare[middle[1], middle[0]].astype(int) - faces.SKIN).max() < 30
+        assert bare[parsed.face.probabilities[class_number("eye_g")] > 0].min() > 60
+
+
+@pytest.mark.parametrize("degrees", [-35, 35])
+def test_both_lenses_grow_narrow_in_a_turn(degrees: float) -> None:
+    image, parsed = wearer(MESH)
+    own = source(image, parsed)
+    low = int(lenses(MESH)[0][1, 1])  # the lower rims, which no temple and no bridge meets
+    rows = slice(low - 1, low + 2)
+    wide = np.ptp(frame_columns(image, rows))
+    columns = frame_columns(render(own, turned(MESH, degrees)), rows)
+    assert 0.7 * wide < np.ptp(columns) < 0.92 * wide
+
+
+def test_the_near_temple_is_a_bar_to_the_ear_and_the_far_one_is_hidden() -> None:
+    image, parsed = wearer(MESH)
+    own = source(image, parsed)
+    points = turned(MESH, 35)
+    rows = slice(int(MESH[168, 1] - 0.12 * SIZE), int(MESH[168, 1] + 0.05 * SIZE))
+    shown = frame_columns(render(own, points), rows)
+    without = frame_columns(render(own, MESH), rows)
+    matrix = matrix_from_rotvec([0, np.radians(35), 0])
+    near = 1 if matrix[0, 2] > 0 else -1
+    ear, other = (points[356], points[127]) if near > 0 else (points[127], points[356])
+    end, beyond = (shown.max(), shown.min()) if near > 0 else (shown.min(), shown.max())
+    assert abs(end - ear[0]) < 0.15 * SIZE
+    assert np.ptp(shown) > 0.9 * np.ptp(without)
+    assert (beyond - other[0]) * near > -0.2 * SIZE
+
+
+@pytest.mark.parametrize("degrees", [25, 40])
+def test_turned_sources_keep_their_glasses_in_their_skin(degrees: float) -> None:
+    mesh = turned(MESH, degrees)
+    image, parsed = wearer(mesh)
+    own = source(image, parsed, mesh)
+    assert own.glasses == () and np.array_equal(own.image, image)

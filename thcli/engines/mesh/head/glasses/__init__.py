@@ -1,0 +1,1 @@
+"""Glasses that a source wears: a rigid piece on the head."""

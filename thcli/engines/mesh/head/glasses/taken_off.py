@@ -1,0 +1,221 @@
+"""Taking glasses off a picture: what is frame or dark lens, and the face below them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.imaging import largest_channel, smoothstep
+from thcli.core.types import Array, Array32, Crop, Image
+from thcli.engines.mesh.anatomy import face_height
+from thcli.engines.mesh.sampling import box_mean, mix, odd_size, polygon_mask, resize
+from thcli.faces.landmarks.topology import EYES, OVAL
+from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD
+from thcli.faces.parsing.crops import Regions
+
+IS_GLASSES, IS_SKIN = 0.5, 0.5  # probabilities
+FRAME_WIDTH = 0.045  # face heights inside of their outline that may be frame
+OUTSIDE = 0.02  # the same outside of what the parser sees
+EYE_MARGIN = 0.025  # face heights around the eyes that are never frame
+DIFFERS = (12.0, 45.0)  # levels between a picture and its filled copy: skin, frame
+OPAQUE = (0.55, 0.7)  # share of the lenses' pixels that look like no skin: clear, dark lenses
+# logarithm of a colour over the skin's: mean below which, and range over which it is no skin's
+DARKER, TINTED = -0.5, 0.4
+DISTINCT = 70  # levels from the skin's colour
+SMOOTH = 0.02  # face heights over which a fill is averaged
+LEAST_PIXELS = 8  # of a frame
+GROWN = 0.03  # face heights beside what the parser sees in which its colour is frame, too
+LIKE_FRAME = (15.0, 45.0)  # levels between a pixel and the frame's colour: frame, not
+BAR = (0.014, 0.035)  # face heights, thickness of a temple that the source hides
+
+
+@dataclass(frozen=True, slots=True)
+class Wearer:
+    """Crop of a face with glasses.
+
+    image: (h, w, 3) uint8.  size: of the face in pixels.  worn: (h, w) probability of glasses.
+    oval, eyes, skin: (h, w) within the face's oval, eyes with their lids, head without hair.
+    """
+
+    image: Image
+    size: float
+    worn: Array32
+
+    oval: npt.NDArray[np.bool_]
+    eyes: npt.NDArray[np.bool_]
+    skin: npt.NDArray[np.bool_]
+
+
+def crop_wearer(
+    image: Image, mesh: Array, regions: Regions, corner: npt.NDArray[np.integer]
+) -> Wearer:
+    """Describe a crop of a face with glasses.
+
+    Args:
+        image: (h, w, 3) uint8 crop.
+        mesh: (468, 3) pixels of the whole picture.
+        regions: of the face.
+        corner: (2,) pixel of the whole picture that is the crop's first.
+    """
+    size = face_height(mesh)
+    crop = Crop(np.array([[1, 0, -corner[0]], [0, 1, -corner[1]], [0, 0, 1.0]]), image.shape[1::-1])
+    points = mesh[:, :2] - corner
+    worn = regions.mask_in(crop, GLASSES)
+    oval = polygon_mask(points[OVAL], crop.size)
+    eyes = _around_eyes(points, crop.size, EYE_MARGIN * size)
+    skin = regions.mask_in(crop, HEAD - HAIR) + worn > IS_SKIN
+    return Wearer(image, size, worn, oval, eyes, skin)
+
+
+def _around_eyes(points: Array, size: tuple[int, int], margin: float) -> npt.NDArray[np.bool_]:
+    eyes = [polygon_mask(points[ring], size) for ring in EYES]
+    reach = max(1, round(margin))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate((eyes[0] | eyes[1]).astype(np.uint8), disc) > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Frame of glasses: its colour (3,) float32 0..255 and its thickness in face heights."""
+
+    colour: Array32
+    thickness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Separated:
+    """Crop of a face without its glasses, and they.
+
+    bare: (h, w, 3) uint8.  glasses: (h, w, 4) uint8 premultiplied; over `bare` they give the crop.
+    frame: None where none is told from the skin.
+    """
+
+    bare: Image
+    glasses: Image
+    frame: Frame | None
+
+
+def separate(wearer: Wearer, within: npt.NDArray[np.bool_], tone: Array) -> Separated:
+    """Separate a face and its glasses.
+
+    Args:
+        wearer: the crop.
+        within: (h, w) between the hinges.
+        tone: (3,) colour of the skin, 0..255.
+    """
+    part, size = wearer.image, wearer.size
+    worn = (wearer.worn > IS_GLASSES).astype(np.uint8)
+    interior = (_depth(worn) > FRAME_WIDTH * size) & within
+    opaque = _find_opaque(part, interior & ~wearer.eyes, tone)
+    clear = interior | wearer.eyes if opaque < 0.5 else np.zeros_like(interior)
+    bare = _bare(wearer, _hole(worn, wearer) & ~clear)
+    alpha = _differs(part, bare) * worn
+    frame = _find_frame(part, bare, (alpha > 0.9) & ~clear, size)
+    if frame is not None:
+        distinct = float(np.abs(frame.colour - tone).max())
+        # what has the frame's colour beside what the parser sees is frame, hair is not
+        away = largest_channel(np.abs(part - frame.colour))
+        like = 1 - smoothstep(*LIKE_FRAME, away)
+        if distinct > DISTINCT:
+            near = _widen(worn, GROWN * size) & wearer.skin & wearer.oval & ~clear
+            worn |= (near & (like > 0.5)).astype(np.uint8)
+            clear &= wearer.eyes | (like < 0.5)  # a bridge may lie deep inside
+        bare = _bare(wearer, _hole(worn, wearer) & ~clear)
+    hole = box_mean((_hole(worn, wearer) & ~clear).astype(np.float32), 3)
+    alpha = hole * _differs(part, bare)
+    if frame is not None:  # a rim before a brow is told by its own colour
+        alpha = np.maximum(alpha, box_mean(np.asarray(like * worn * ~clear, np.float32), 3))
+    alpha = np.maximum(alpha, opaque * box_mean(worn.astype(np.float32), 3))
+    alpha = np.maximum(alpha, _least_alpha(part, bare))
+    alpha = np.asarray(alpha, np.float32)[..., None]
+    colour = part - (1 - alpha) * bare.astype(np.float32)
+    texture = np.dstack([np.clip(colour, 0, 255 * alpha), 255 * alpha])
+    return Separated(bare, np.asarray(texture + 0.5, np.uint8), frame)
+
+
+def _find_frame(
+    part: Image, bare: Image, opaque: npt.NDArray[np.bool_], size: float
+) -> Frame | None:
+    """Return the frame along the outline of what is opaque in a picture; None without any."""
+    depth = _depth(opaque.astype(np.uint8)) / size
+    rim = opaque & (depth < BAR[1] / 2)
+    if rim.sum() < LEAST_PIXELS:
+        return None
+    # of a strip the mean depth is a quarter of its width; its edges are mixed with skin
+    thickness = float(np.clip(4 * depth[rim].mean(), *BAR))
+    away = largest_channel(np.abs(part.astype(np.float32) - bare))[rim]
+    core = part[rim][away >= np.median(away)]
+    return Frame(np.median(core, 0).astype(np.float32), thickness)
+
+
+def _depth(worn: Image) -> Array32:
+    """Return how deep pixels lie inside of a mask (h, w) 0 or 1, pixels."""
+    framed = cv2.copyMakeBorder(worn, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1], np.float32)
+
+
+def _hole(worn: Image, wearer: Wearer) -> npt.NDArray[np.bool_]:
+    """Return what glasses hide, with their soft edges on the skin."""
+    return np.asarray((worn > 0) | (_widen(worn, OUTSIDE * wearer.size) & wearer.skin))
+
+
+def _widen(worn: Image, reach: float) -> npt.NDArray[np.bool_]:
+    side = 2 * max(1, round(reach)) + 1
+    return np.asarray(cv2.dilate(worn, np.ones((side, side), np.uint8)) > 0)
+
+
+def _differs(part: Image, bare: Image) -> Array32:
+    difference = largest_channel(np.abs(part.astype(np.float32) - bare))
+    return np.asarray(smoothstep(*DIFFERS, box_mean(difference, 3)), np.float32)
+
+
+def _find_opaque(part: Image, lenses: npt.NDArray[np.bool_], tone: Array) -> float:
+    """Return 1 for dark or coloured lenses, 0 for clear ones, of a picture's lenses (h, w)."""
+    if not lenses.any():
+        return 0.0
+    colour = np.log((part[lenses] + 8.0) / (np.asarray(tone) + 8.0))
+    skin = (colour.mean(-1) > DARKER) & (np.ptp(colour, -1) < TINTED)
+    return float(smoothstep(*OPAQUE, 1 - skin.mean()))
+
+
+def _bare(wearer: Wearer, hole: npt.NDArray[np.bool_]) -> Image:
+    """Fill a hole of a face with what the head shows beside it, beyond its oval with anything."""
+    part, size = wearer.image, wearer.size
+    anything = _fill(part, hole, ~hole, size)
+    if not (~hole & wearer.skin).any():
+        return anything
+    inside = np.asarray(255 * box_mean(wearer.oval.astype(np.float32), 5), np.uint8)
+    return mix(anything, _fill(part, hole, ~hole & wearer.skin, size), inside)
+
+
+def _least_alpha(part: Image, bare: Image) -> Array32:
+    """Return the least opacity (h, w) with which something over a bare face gives a picture."""
+    behind = bare.astype(np.float32)
+    change = part - behind
+    room = np.where(change < 0, behind, 255 - behind)
+    return np.asarray(largest_channel(np.abs(change) / np.maximum(room, 1)), np.float32)
+
+
+def _fill(
+    part: Image, hole: npt.NDArray[np.bool_], trusted: npt.NDArray[np.bool_], size: float
+) -> Image:
+    """Fill a hole (h, w) of a picture smoothly from trusted pixels beside it."""
+    known = trusted.astype(np.float32)
+    levels = [(part.astype(np.float32) * known[..., None], known)]
+    while min(levels[-1][1].shape) > 2 and levels[-1][1].min() < 1e-3:
+        colour, weight = levels[-1]
+        half = max(1, weight.shape[1] // 2), max(1, weight.shape[0] // 2)
+        levels.append((resize(colour, half, shrink=True), resize(weight, half, shrink=True)))
+    colour, weight = levels.pop()
+    out = colour / np.maximum(weight, 1e-3)[..., None]
+    while levels:
+        colour, weight = levels.pop()
+        out = resize(out, (weight.shape[1], weight.shape[0]))
+        share = np.minimum(weight * 4, 1)[..., None]
+        out = out + share * (colour / np.maximum(weight, 1e-3)[..., None] - out)
+    smooth = box_mean(out, odd_size(SMOOTH * size))
+    out = np.where(hole[..., None], smooth, part)
+    return np.asarray(np.clip(out + 0.5, 0, 255), np.uint8) if hole.any() else part
