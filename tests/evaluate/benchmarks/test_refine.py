@@ -15,7 +15,8 @@ from thcli import media, weights
 from thcli.cli.app import run
 from thcli.core.geometry import bounding_box
 from thcli.core.options import ReadOptions
-from thcli.core.types import Face, Image
+from thcli.core.types import Face, Frame, Image
+from thcli.evaluate.benchmarks import refine
 from thcli.evaluate.benchmarks.reenactment.reenact import read_frame
 from thcli.evaluate.benchmarks.refine import (
     RefineCost,
@@ -30,6 +31,8 @@ from thcli.evaluate.metrics.image import relative_sharpness
 from thcli.evaluate.metrics.scores import RowScores
 from thcli.evaluate.metrics.table import METRICS
 from thcli.motion.canonical import neutral
+from thcli.pipeline.job.replayable_frames import ReplayableFrames
+from thcli.pipeline.refining.subjects import ObservedFaces, observe_subjects
 from thcli.refiners.backends import REFINERS
 from thcli.weights.backend import Backend
 
@@ -235,3 +238,21 @@ def test_a_finished_coarse_video_is_measured(blush: None, tmp_path: Path, capsys
     assert run([*argv, str(clip)]) == 2
     assert run([*argv, "--coarse-engine", "degraded"]) == 2
     assert run([*argv, "--eta", "0.5"]) == 2
+
+
+def test_messages_name_the_clip_of_the_user(
+    blush: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They named the temporary file of the coarse frames."""
+    names = []
+
+    def observe(footage: ReplayableFrames[Frame], *given: Any) -> ObservedFaces:
+        names.append(footage.name)
+        return observe_subjects(footage, *given)
+
+    monkeypatch.setattr(refine, "observe_subjects", observe)
+    clip = write_test_clip(tmp_path / "clip.mp4", 5, 192)
+    argv = ["eval", "refine", str(clip), "--no-untouched", "-q"]
+    assert run([*argv, "--coarse-engine", "degraded"]) == 0
+    assert run([*argv, "--coarse", str(clip)]) == 0
+    assert names == [f"the coarse video of {clip}", str(clip)]

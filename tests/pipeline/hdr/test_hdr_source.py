@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from tests.pipeline.refining.results import install_fakes
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.options import OutputOptions, ReadOptions
-from thcli.core.types import Frame
+from thcli.core.types import Face, Frame
 from thcli.editors.backends import PAINTERS
 from thcli.media.info import Colour
 from thcli.media.tone_restoring import ToneRestorer
+from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.voices.backends import VOICES
 from thcli.weights.backend import Backend
 
@@ -120,3 +122,26 @@ def test_an_overlay_is_ordinary_video(clip: Clip, tmp_path: Path) -> None:
     assert not media.probe(out).colour.is_hdr
     plain = read_frames(video, "tonemap")[0].pixels.astype(int)
     assert np.abs(read_frames(out)[0].pixels - plain).mean() < 2
+
+
+@pytest.mark.parametrize("kind", COLOURS)
+def test_aligned_faces_are_those_of_tone_mapped_frames(
+    kind: str, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were found in the codes, whose faces are flat and grey."""
+    video = write_hdr(tmp_path / "video.mkv", clip("plain.mp4", 3), COLOURS[kind])
+    seen: list[np.ndarray[Any, Any]] = []
+    find = FaceFinder.find
+
+    def observe(self: FaceFinder, image: np.ndarray[Any, Any], **given: Any) -> list[Face]:
+        seen.append(image)
+        return find(self, image, **given)
+
+    monkeypatch.setattr(FaceFinder, "find", observe)
+    out = tmp_path / "aligned.mkv"
+    assert run(to_argv("align", video, "-o", out, "-q --codec ffv1 --size 128")) == 0
+    mapped = read_frames(video, "tonemap")
+    assert all(np.array_equal(a, b.pixels) for a, b in zip(seen, mapped, strict=True))
+    assert media.probe(out).colour == media.probe(video).colour
+    own, made = read_frames(video)[0].pixels, read_frames(out)[0].pixels
+    assert made.dtype == np.uint16 and abs(np.median(made) / np.median(own) - 1) < 0.3

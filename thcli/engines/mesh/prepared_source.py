@@ -240,7 +240,7 @@ def prepare(
         )
     face = lip_rims.refine(image, face)
     mesh = np.asarray(face.mesh, np.float64)
-    covered = None if parsed is None else covering.find(parsed.face, mesh)
+    covered = None if parsed is None else covering.find(image, parsed.face, mesh)
     if covered is None:
         face = mouth_corners.refine(image, face)
         mesh = np.asarray(face.mesh, np.float64)

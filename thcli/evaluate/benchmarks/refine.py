@@ -146,6 +146,8 @@ def evaluate_refine(
         assert isinstance(rendered, Path)
         reference_image = read_reference_image(str(image), face_finder, read)
         replayable = replayable_video(media.probe(rendered), read.whole, job)
+        if rendered.is_relative_to(folder):
+            replayable = replace(replayable, name=f"the coarse video of {clip}")
         if measured.driven:
             replayable = _corrected(setup, (clip, read), replayable, reference_image, job)
         refined = _refine(refine_pass, replayable, reference_image, face_finder, job)

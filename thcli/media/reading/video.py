@@ -119,6 +119,44 @@ def decode(
         )
 
 
+def shows_several(info: MediaInfo, options: ReadOptions) -> bool:
+    """Return whether a range of a video surely has more than one frame, by its time stamps.
+
+    Reads packets without decoding them, up to the second one of the range.
+
+    Args:
+        info: result of `probe`.
+        options: range, as of `decode`.
+
+    Raises:
+        MediaError: the file cannot be opened.
+    """
+    first = info.start + exact_seconds(options.start)
+    last = info.start + exact_seconds(options.end) if options.end is not None else None
+    with open_input(info.path, PixelLimit.of(options)) as container:
+        stream = require_video_stream(container, info.path)
+        if options.start:
+            try:
+                container.seek(int(first / info.time_base), stream=stream, backward=True)
+            except (av.FFmpegError, OSError):
+                return False  # no index
+        shown = set[int]()
+        try:
+            for packet in container.demux(stream):
+                if packet.pts is None:
+                    return False
+                if first <= packet.pts * info.time_base and (
+                    last is None or packet.pts * info.time_base < last
+                ):
+                    shown.add(packet.pts)
+                decoding = packet.pts if packet.dts is None else packet.dts
+                if len(shown) > 1 or (last is not None and decoding * info.time_base >= last):
+                    break
+        except (av.FFmpegError, OSError):
+            return False  # damaged
+    return len(shown) > 1
+
+
 class FrameDurations:
     """Durations of displayed frames.
 

@@ -9,6 +9,7 @@ from math import ceil
 from thcli.core.options import FootageOptions, ReadOptions
 from thcli.media.info import MediaInfo
 from thcli.media.reading.open_image import ANIMATED
+from thcli.media.reading.video import shows_several
 
 
 def frames_in_span(info: MediaInfo, read: ReadOptions) -> int | None:
@@ -23,14 +24,18 @@ def frames_in_span(info: MediaInfo, read: ReadOptions) -> int | None:
 def least_frames(info: MediaInfo, read: ReadOptions) -> int:
     """Return how many frames a range has at least, 0 when that is unknown.
 
-    Half of its share of the frames where it is cut: they need not be evenly spaced. Animations
-    hold frames for any time.
+    The time stamps of a range that is cut tell one frame from several (2): frames need not be
+    evenly spaced. Animations hold frames for any time.
+
+    Raises MediaError when the file cannot be opened.
     """
-    is_cut = read.start > 0 or read.end is not None
-    if is_cut and info.container.upper() in ANIMATED:
+    if not info.frames_exact:
         return 0
-    count = (frames_in_span(info, read) or 0) if info.frames_exact else 0
-    return max(count // 2 if is_cut else count, 0)
+    if not (read.start > 0 or read.end is not None):
+        return info.frames or 0
+    if info.kind != "video" or info.container.upper() in ANIMATED:
+        return 0
+    return 2 if shows_several(info, read) else 0
 
 
 def least_of_lip_sync(info: MediaInfo, read: ReadOptions, speech: Fraction) -> int:

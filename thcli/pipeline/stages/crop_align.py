@@ -177,9 +177,10 @@ def align(
                         placements = _placements(frame, options, face_finder, str(source), job)
                     except NoFaceError as error:  # another image may show a chosen face
                         placements, no_face = [], error
+                own = frame.to_signal(frame.pixels)
                 for placement in placements:
                     last = max(last + 1, frame.pts)  # several faces of one image in succession
-                    pixels = crop_pixels(frame.pixels, placement, border=options.template.border)
+                    pixels = crop_pixels(own, placement, border=options.template.border)
                     out.write(pixels, last, frame.duration)
                     counter.add(last, frame.duration, frame.time_base)
                     names.append(name)
@@ -212,10 +213,11 @@ def _crop_frames(
 def read_images(info: MediaInfo, read: ReadOptions, job: Job) -> Iterator[tuple[int | str, Frame]]:
     """Yield the images of an input, each with its file name in a folder or its number.
 
-    Those of a folder keep their sizes, which `media.read` does not.
+    Those of a folder keep their sizes, which `media.read` does not. HDR frames are tone-mapped;
+    what is written goes through `Frame.to_signal`.
     """
     if info.kind != "directory":
-        for frame in job.enter(media.read(info.path, read, device=job.device, on=job.on)):
+        for frame in job.enter(job.frames(info.path, read)):
             yield frame.index, frame
         return
     for index, path in enumerate(list_images(info.path)):

@@ -42,17 +42,31 @@ def regions(name: str) -> Regions:
     ("name", "found"), [("background", True), ("cloth", True), ("skin", False), ("u_lip", False)]
 )
 def test_what_is_no_face_at_the_lips_covers_them(name: str, *, found: bool) -> None:
-    object_ = covering.find(regions(name), MESH)
+    object_ = covering.find(IMAGE, regions(name), MESH)
     assert (object_ is not None) is found
     if object_ is not None:
         assert (object_.rigid[LIPS_OUTER] > 0.9).all() and object_.rigid[10] == 0
+
+
+@pytest.mark.parametrize(("name", "found"), [("skin", True), ("u_lip", False)])
+def test_a_mask_that_is_taken_for_skin_in_part_is_told_by_its_colour(
+    name: str, *, found: bool
+) -> None:
+    """Mouths opened in cloth."""
+    seen, rest = regions("cloth"), regions(name)
+    mixed = replace(seen, probabilities=0.3 * seen.probabilities + 0.7 * rest.probabilities)
+    blue = IMAGE.copy()
+    rows = slice(int(MESH[2, 1]), int(MESH[152, 1]))
+    blue[rows] = (60, 90, 160)
+    assert (covering.find(blue, mixed, MESH) is not None) is found
+    assert covering.find(IMAGE, mixed, MESH) is None
 
 
 def test_both_rings_of_the_lips_are_held_by_what_is_half_seen() -> None:
     seen = regions("background")
     planes = 0.7 * seen.probabilities
     planes[class_number("skin")] += np.float32(0.3)
-    found = covering.find(replace(seen, probabilities=planes), MESH)
+    found = covering.find(IMAGE, replace(seen, probabilities=planes), MESH)
     assert found is not None
     assert found.rigid[LIPS_OUTER].min() == found.rigid[LIPS_INNER].min() == 1
 

@@ -29,6 +29,14 @@ def lips_on_skin(skin: tuple[int, int, int], lips: tuple[int, int, int]) -> tupl
     return image, mesh
 
 
+def with_blush(image: Image, levels: float) -> Image:
+    """Add shade to a picture, and red and blue that come and go from side to side."""
+    y, x = np.mgrid[0:256, 0:256] / 256.0
+    hue = levels * np.cos(50 * x)[..., None] * [1.0, -0.3, -1.0]
+    levels = image * (0.7 + 0.5 * y[..., None]) + hue
+    return np.asarray(np.clip(levels, 0, 255), np.uint8)
+
+
 @pytest.mark.parametrize(
     ("skin", "lips", "natural"),
     [
@@ -43,8 +51,17 @@ def test_a_picture_has_colours_where_skin_is_warm_or_lips_are_redder(
     skin: tuple[int, int, int], lips: tuple[int, int, int], natural: float
 ) -> None:
     image, mesh = lips_on_skin(skin, lips)
+    image = with_blush(image, 0.05 * max(skin) * natural)
     tone = colours.skin_tone(image, mesh)
     assert colours.natural_colour(image, mesh, tone) == pytest.approx(natural, abs=0.05)
+
+
+def test_a_faded_photograph_in_sepia_has_no_colours() -> None:
+    """Its skin is warm. Mouths were magenta."""
+    image, mesh = lips_on_skin((178, 168, 155), (120, 111, 100))
+    tone = colours.skin_tone(image, mesh)
+    for levels, natural in ((0.0, 0.0), (1.0, 0.0), (9.0, 1.0)):
+        assert colours.natural_colour(with_blush(image, levels), mesh, tone) == natural
 
 
 @pytest.mark.parametrize("from_driver", [True, False])
@@ -99,8 +116,19 @@ def test_the_drivers_teeth_are_no_brighter_than_a_dim_source_has_them() -> None:
     teeth = np.linspace(40, 250, 22, dtype=np.float32).repeat(3).reshape(1, 22, 3)
     out = colours.match_tone(teeth, dim, dark, 0.0, enamel=105.0)
     assert out.max() < 1.3 * 105 and (np.diff(out[0, :, 0]) > 0).all()
-    shade = teeth[0, :, 0] * 70 / 60 < 105
+    shade = teeth[0, :, 0] * 70 / 60 < 0.5 * 105
     assert np.allclose(out[0, shade, 0], teeth[0, shade, 0] * 70 / 60, rtol=1e-4)
+
+
+def test_teeth_that_are_brought_down_keep_the_shade_between_them() -> None:
+    """They came to one level: a white plate with a hard edge, of drivers with dark skin."""
+    teeth = np.tile(np.array([230, 240, 190, 235, 225], np.float32), 40)[None, :, None].repeat(
+        3, -1
+    )
+    out = colours.match_tone(teeth, np.full(3, 90.0), np.full(3, 60.0), 0.0, enamel=130.0)[0, :, 0]
+    assert 130 < out.max() < 1.3 * 130 and out[0] - out[2] > 0.4 * 130 / 240 * 40
+    dim = colours.match_tone(teeth * 0.3, np.full(3, 90.0), np.full(3, 60.0), 0.0, enamel=130.0)
+    assert np.allclose(dim, teeth * 0.3 * 1.4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("skin", [(180.0, 20, 20), (20.0, 40, 180)])

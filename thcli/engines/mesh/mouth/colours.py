@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from thcli.core.imaging import smoothstep
+from thcli.core.tones import DEPARTS, fit_tones
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.sampling import remap
-from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN
+from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN, Indices
 
 BRIGHTNESS_RANGE = (0.55, 1.4)  # of the gain on the driver's frame; teeth differ less than skins
 LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour is taken
@@ -16,18 +17,21 @@ LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour i
 # brightest; red over green and blue of the lips, over the skin's
 WARM_RANGE, REDDER_RANGE = (0.02, 0.12), (1.16, 1.3)
 SHOULDER = 230.0  # brightness above which highlights are compressed
-MOST_OVER_ENAMEL = 1.3  # mean of the channels of highlights, over that of the source's enamel
+# Mean of the channels over that of the source's enamel: of the brightest teeth, and of the shade
+# that stays as it is where they are too bright
+MOST_OVER_ENAMEL, DARK_SHARE = 1.2, 0.5
+TEETH_PERCENTILE = 99  # of the levels of a mouth: its brightest teeth
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
-def skin_tone(image: Image, mesh: Array) -> Array:
-    """Measure the skin's colour around the mouth, (3,), 0..255.
+def skin_tone(image: Image, mesh: Array, places: Indices = MOUTH_SKIN) -> Array:
+    """Measure the skin's colour, (3,), 0..255, around the mouth or at other points of the mesh.
 
     The medians are robust to a beard or a shadow that covers less than half.
     """
     reach = max(1.0, 0.03 * float(np.linalg.norm(mesh[LIPS[0], :2] - mesh[LIPS[10], :2])))
     star = reach * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
-    points = (mesh[MOUTH_SKIN, None, :2] + star).reshape(1, -1, 2).astype(np.float32)
+    points = (mesh[places, None, :2] + star).reshape(1, -1, 2).astype(np.float32)
     return np.asarray(np.median(remap(image, points)[0], 0), np.float64)
 
 
@@ -35,7 +39,7 @@ def natural_colour(image: Image, mesh: Array, tone: Array) -> float:
     """Return 0..1, whether a picture shows the colours of skin or lips, or only a tint.
 
     Skin is warm, and in cold light the lips are still redder than the skin. Pictures in grey and
-    films in a cold tint have neither.
+    films in a cold tint have neither, and the colours of sepia ones follow from their brightness.
 
     Args:
         image: (H, W, 3) uint8.
@@ -45,9 +49,19 @@ def natural_colour(image: Image, mesh: Array, tone: Array) -> float:
     inner, outer = mesh[LIPS, :2], mesh[LIPS_OUTER, :2]
     places = np.concatenate([inner + share * (outer - inner) for share in LIP_PLACES])
     lips = np.median(remap(image, places[None].astype(np.float32))[0].astype(np.float64), 0)
-    warm = float(tone[0] - tone[2]) / max(float(tone.max()), 1.0)
     redder = redness(lips) / np.maximum(redness(tone), 1e-3)
-    return max(float(smoothstep(*WARM_RANGE, warm)), float(smoothstep(*REDDER_RANGE, redder)))
+    warm = float(smoothstep(*WARM_RANGE, warmth(tone)))
+    natural = max(warm, float(smoothstep(*REDDER_RANGE, redder)))
+    size = np.array([image.shape[1], image.shape[0]])
+    left, top = np.clip(mesh[:, :2].min(0), 0, size - 1).astype(int)
+    right, bottom = np.clip(np.ceil(mesh[:, :2].max(0)), 1, size).astype(int)
+    tones = fit_tones(image[top : max(bottom, top + 1), left : max(right, left + 1)])
+    return natural * float(smoothstep(*DEPARTS, tones.departs / max(tones.brightness, 1.0)))
+
+
+def warmth(tone: Array) -> float:
+    """Return the red less the blue of a colour (3,), over its brightest channel."""
+    return float(tone[0] - tone[2]) / max(float(tone.max()), 1.0)
 
 
 def redness(colours: Array) -> Array:
@@ -109,8 +123,23 @@ def match_tone(
     out = colour * tone_gain(wanted, present).astype(np.float32)
     out = keep_colour(warm_up(out, wanted), wanted, natural)
     enamel = max(enamel, 1.0)  # 0 beside black skin
-    out = out * _compression(out.mean(-1, keepdims=True), enamel, MOST_OVER_ENAMEL * enamel)
+    out = out * _dimming(out.mean(-1, keepdims=True), enamel)
     return np.asarray(out * _compression(out.max(-1, keepdims=True), SHOULDER, 255.0), np.float32)
+
+
+def _dimming(levels: Array32, enamel: float) -> Array32:
+    """Compute the factors that bring teeth (h, w, 1) down to a source's enamel.
+
+    Levels over DARK_SHARE of it are squeezed evenly: teeth that all came to one level would be a
+    white plate, without the shade between them.
+    """
+    shade, most = np.float32(DARK_SHARE * enamel), np.float32(MOST_OVER_ENAMEL * enamel)
+    brightest = np.float32(np.percentile(levels, TEETH_PERCENTILE))
+    if brightest <= most:
+        return np.ones_like(levels)
+    slope = (most - shade) / (brightest - shade)
+    squeezed = np.minimum(levels, shade) + slope * np.maximum(levels - shade, 0)
+    return np.asarray(squeezed / np.maximum(levels, 1), np.float32)
 
 
 def _compression(levels: Array32, shoulder: float, most: float) -> Array32:
