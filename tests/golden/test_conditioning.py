@@ -3,7 +3,7 @@
 Positions in [-1, 1] are pixels times 128 on an image of 256 pixels, and the warp is zero outside:
 at the edge an error of a position is multiplied by up to 128 levels per unit. Two correct programs
 whose sums run in another order therefore differ in gen/deformed by up to 128 times the error of
-gen/deformation. docs/figures.md has the published code in float64 and float32.
+gen/deformation. docs/figures has the published code in float64 and float32.
 """
 
 from __future__ import annotations

@@ -108,6 +108,6 @@ def test_the_default_crop_is_steady_and_in_time(
         == {scene.name for scene in SCENES}
     )
     assert all(row["unseen"] == 0 for row in rows.values())
-    # The limit is 0.15 px; over seeds and portraits: docs/figures.md.
+    # The limit is 0.15 px; over seeds and portraits: docs/figures.
     assert max(rows["still"]["jitter"], rows["talk"]["jitter"]) < 0.1
     assert all(abs(rows[name]["lag"]) < 0.15 for name in ("sway", "dash", "turn", "jerk"))

@@ -22,7 +22,7 @@ from thcli.weights.tensors import load_tensors
 
 NAME = "identity-s"
 # Reached by one of 300 pairs of strangers, and by two of three pairs of images of one person
-# (docs/figures.md).
+# (docs/figures).
 SAME_PERSON = 0.32
 MAX_BATCH = 32  # faces per batch
 
