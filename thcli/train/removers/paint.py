@@ -11,6 +11,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.editors.atlas.removers.parts import PartName
 from thcli.editors.drawn import beard, glasses, glasses_frame, makeup
 from thcli.editors.drawn.appearance import measure
+from thcli.editors.drawn.beard_form import BeardForm, form_of
 from thcli.editors.drawn.lens import CLEAR, LensMaterial
 from thcli.editors.drawn.scene import Scene
 
@@ -63,12 +64,17 @@ def _glasses(out: Array32, scene: Scene, rng: np.random.Generator) -> None:
 
 def _beard(out: Array32, scene: Scene, rng: np.random.Generator) -> None:
     name = _BEARDS[rng.integers(len(_BEARDS))]
-    beard.draw(out, scene, name, rng.uniform(0.35, 1.5), _hair_colour(scene, rng))
+    strength = rng.uniform(0.35, 1.5)
+    beard.draw(out, scene, name, strength, _form(scene, rng), _hair_colour(scene, rng))
 
 
 def _moustache(out: Array32, scene: Scene, rng: np.random.Generator) -> None:
-    colour = _hair_colour(scene, rng)
-    beard.draw(out, scene, "moustache", rng.uniform(0.4, 1.5), colour)
+    strength = rng.uniform(0.4, 1.5)
+    beard.draw(out, scene, "moustache", strength, _form(scene, rng), _hair_colour(scene, rng))
+
+
+def _form(scene: Scene, rng: np.random.Generator) -> BeardForm:
+    return form_of(scene.appearance, int(rng.integers(1 << 16)))
 
 
 def _hair_colour(scene: Scene, rng: np.random.Generator) -> Array | None:
