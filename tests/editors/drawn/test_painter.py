@@ -2,120 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from tests.editors.drawn.drawn_face import (
+    HAIR_NAMES,
+    KEYS,
+    PAINTER,
+    make_face,
+    max_change,
+    paint,
+    region_interior,
+    render,
+)
 from thcli.core.errors import NoFaceError, UsageError
-from thcli.core.geometry import matrix_from_angles
 from thcli.core.options import RunOptions
 from thcli.core.protocols import Painter
-from thcli.core.types import Array32, Face, Image, Painted
 from thcli.editors.backends import PAINTERS
 from thcli.editors.drawn import tint
 from thcli.editors.drawn.hair_matte import HairMatte, hair_matte
-from thcli.editors.drawn.painter import ATTRIBUTES, COLOURED, SIDE, DrawnPainter
+from thcli.editors.drawn.painter import ATTRIBUTES, COLOURED, SIDE
 from thcli.editors.drawn.scene import Scene
 from thcli.editors.shared.attribute_table import BY_NAME
-from thcli.faces.landmarks.topology import EYES, LIDS, LIPS_INNER, LIPS_OUTER, OVAL
-from thcli.faces.parsing.classes import BROWS, CLASSES, class_number, group_probability
+from thcli.faces.landmarks.topology import LIDS, OVAL
+from thcli.faces.parsing.classes import BROWS, class_number, group_probability
 from thcli.faces.parsing.polygon import polygon_coverage
-from thcli.motion.canonical import neutral
-
-SKIN, HAIR, BROW, LIP = (176, 140, 122), (90, 88, 94), (84, 66, 58), (168, 96, 96)
-KEYS = tuple("hair#8a2be2" if name == "hair" else name for name in ATTRIBUTES)
-HAIR_NAMES = ("hair#8a2be2", "blond", "brown_hair", "black_hair", "gray_hair", "red_hair")
-PAINTER = DrawnPainter()
-
-
-@cache
-def make_face(yaw: float = 0.0) -> tuple[Image, Face, Array32]:
-    """Return a crop of a synthetic face turned by `yaw` degrees, its mesh and regions (19, 512,
-    512).
-    """
-    mesh = 140 * neutral() @ matrix_from_angles([0.0, yaw, 0.0]).T + (256, 230, 0)
-    size = (SIDE, SIDE)
-    plane = mesh[:, :2]
-    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
-    head = (((x - 256) / 150) ** 2 + ((y - 180) / 150) ** 2 < 1).astype(np.float32)
-    face = polygon_coverage(cv2.convexHull(plane[OVAL].astype(np.float32))[:, 0], size)
-    parts = {"hair": head * (1 - face), "skin": face}
-    brows = (
-        polygon_coverage(plane[[70, 63, 105, 66, 107, 55, 65, 52, 53, 46]], size),
-        polygon_coverage(plane[[300, 293, 334, 296, 336, 285, 295, 282, 283, 276]], size),
-    )
-    for name, mask in (
-        ("r_brow", brows[0]),
-        ("l_brow", brows[1]),
-        ("r_eye", polygon_coverage(plane[EYES[0]], size)),
-        ("l_eye", polygon_coverage(plane[EYES[1]], size)),
-        ("u_lip", polygon_coverage(plane[LIPS_OUTER], size)),
-        ("mouth", polygon_coverage(plane[LIPS_INNER], size)),
-    ):
-        parts = {own: share * (1 - mask) for own, share in parts.items()} | {name: mask}
-    regions = np.zeros((len(CLASSES), *size), np.float32)
-    for name, share in parts.items():
-        regions[class_number(name)] = share
-    regions[0] = 1 - regions.sum(0)
-    noise = np.random.default_rng(3).normal(0, 2, (SIDE, SIDE, 1))
-    tones = np.zeros((len(CLASSES), 3)) + 110
-    for name, tone in (
-        ("skin", SKIN),
-        ("hair", HAIR),
-        ("r_brow", BROW),
-        ("l_brow", BROW),
-        ("u_lip", LIP),
-        ("r_eye", (210, 205, 200)),
-        ("l_eye", (210, 205, 200)),
-        ("mouth", (90, 40, 40)),
-    ):
-        tones[class_number(name)] = tone
-    crop = np.einsum("khw,kc->hwc", regions, tones) + noise
-    box = np.concatenate([plane.min(0), plane.max(0)]).astype(np.float32)
-    return (
-        np.clip(crop, 0, 255).astype(np.uint8),
-        Face(box, 1.0, mesh=mesh.astype(np.float32)),
-        regions,
-    )
-
-
-def render(strengths: dict[str, float], yaw: float = 0.0, regions: Array32 | None = None) -> Image:
-    crop, face, own = make_face(yaw)
-    planes = own if regions is None else regions
-    look = PAINTER.measure_appearance([crop], [face], own[None])[0]
-    return paint([crop], [face], planes[None], look, strengths)[0]
-
-
-def paint(
-    crops: Sequence[Image],
-    faces: Sequence[Face],
-    regions: Array32,
-    look: Array32,
-    strengths: dict[str, float],
-) -> list[Image]:
-    painted = PAINTER.paint(crops, faces, regions, PAINTER.prepare(look, strengths))
-    return [one.image for one in painted]
-
-
-def max_change(
-    strengths: dict[str, float], yaw: float = 0.0, regions: Array32 | None = None
-) -> npt.NDArray[np.int64]:
-    """Return (H, W) the largest change of a channel."""
-    return np.asarray(
-        np.abs(render(strengths, yaw, regions).astype(np.int64) - make_face(yaw)[0]).max(-1)
-    )
-
-
-def region_interior(name: str, yaw: float = 0.0) -> npt.NDArray[np.bool_]:
-    """Return the pixels well inside of a region."""
-    return np.asarray(
-        cv2.erode(make_face(yaw)[2][class_number(name)], np.ones((7, 7), np.uint8)) > 0.99
-    )
 
 
 def test_it_is_a_painter_of_the_table_without_weights() -> None:
@@ -181,20 +95,6 @@ def test_drawn_objects_move_with_the_face(name: str) -> None:
     before = paint([crop], [face], regions[None], look, {name: 1.0})[0]
     apart = np.abs(np.roll(before, (dy, dx), (0, 1)).astype(int) - after)[16:-16, 16:-16]
     assert np.quantile(apart, 0.999) <= 3
-
-
-def test_glasses_go_behind_a_turned_head() -> None:
-    changed = max_change({"eyeglasses": 1.0}, yaw=40.0) > 30
-    columns = np.flatnonzero(changed.any(0))
-    mesh = make_face(40.0)[1].mesh
-    assert mesh is not None
-    # Outer corners of the eyes: the nose points to the left of the image.
-    near, far = (
-        mesh[263, 0],
-        mesh[33, 0],
-    )
-    assert columns[-1] - near > 0.5 * 140, "the near temple reaches to the ear"
-    assert far - columns[0] < 0.4 * 140, "the far one is hidden by the face"
 
 
 def test_a_beard_leaves_lips_and_eyes_alone_and_grows_below_them() -> None:
@@ -339,40 +239,3 @@ def test_grey_hair_gets_no_grey() -> None:
     look = PAINTER.measure_appearance([grey], [face], regions[None])[0]
     painted = paint([grey], [face], regions[None], look, {"gray_hair": 1.0})[0]
     assert (painted == grey).all()
-
-
-def wear(yaw: float, planes: Array32) -> Painted:
-    """Return a face with sunglasses and other regions than its own."""
-    crop, face, own = make_face(yaw)
-    look = PAINTER.measure_appearance([crop], [face], own[None])[0]
-    prepared = PAINTER.prepare(look, {"sunglasses": 1.0})
-    return PAINTER.paint([crop], [face], planes[None], prepared)[0]
-
-
-@pytest.mark.parametrize("name", ["background", "hair"])
-@pytest.mark.parametrize(("yaw", "corner", "way"), [(30.0, 33, -1), (-30.0, 263, 1)])
-def test_the_far_rim_stands_out_before_what_is_behind(
-    yaw: float, corner: int, way: int, name: str
-) -> None:
-    """In full, also in the strip in which the mesh reaches further than the face."""
-    crop, face, regions = make_face(yaw)
-    assert face.mesh is not None
-    other = regions[class_number("hair")] + regions[class_number("background")]
-    narrower = np.asarray(cv2.erode(1 - other, np.ones((9, 9), np.uint8)), np.float32)
-    planes = regions * narrower
-    planes[class_number(name)] += 1 - planes.sum(0)
-    painted = wear(yaw, planes)
-    assert painted.beside is not None
-    x, y = face.mesh[corner, :2].astype(int)
-    row = painted.beside[y, x::way] > 0.9  # from the far eye outwards
-    assert row.sum() > 15
-    dark = painted.image[y, x::way].mean(1) < 0.6 * crop[y, x::way].mean(1)
-    assert dark[: np.flatnonzero(row)[-1] - 3].all(), "no bright line at the outline"
-    nose = int(face.mesh[6, 0])
-    near = painted.beside[:, :nose] if way > 0 else painted.beside[:, nose:]
-    assert name == "background" or not (near > 0.5).any()
-
-
-def test_hair_hides_glasses_beside_a_face_that_looks_ahead() -> None:
-    beside = wear(0.0, make_face()[2]).beside
-    assert beside is None or not beside[region_interior("hair")].any()
