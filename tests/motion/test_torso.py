@@ -15,6 +15,7 @@ from thcli.faces.tracking.head_motion import Similarity
 from thcli.motion import camera, limits, torso
 from thcli.motion.observe import observe
 from thcli.motion.retarget import RetargetedMotion
+from thcli.motion.smooth import GapFilledMotion, create_filter
 from thcli.motion.timeline import read_timeline
 
 IDENTITY = np.eye(3)[:2]
@@ -40,9 +41,9 @@ def with_torso(
     return replace(motion, arrays={**motion.arrays, **rows})
 
 
-def shoulders_of(motion: Motion, region: Region = "all") -> Array:
+def shoulders_of(motion: Motion, region: Region = "all", smooth: float = 0) -> Array:
     face = synthetic.face(synthetic.meshes(motion)[0])
-    options = MotionOptions(smooth=0, region=region)
+    options = MotionOptions(smooth=smooth, region=region)
     store = RetargetedMotion(face, synthetic.buffer(motion), options, reference=0)
     return np.asarray(store.window(0, len(motion)).arrays["torso"], np.float64)
 
@@ -167,3 +168,23 @@ def test_a_torso_of_one_shot_says_nothing_about_another() -> None:
     moved = replace(moved, arrays={**moved.arrays, "cut": cut})
     rows = read_timeline(synthetic.buffer(moved)).torso
     assert rows[:20].any(1).all() and not rows[20:].any()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_shoulders_are_smoothed_as_the_head_is(causal: bool) -> None:
+    motion = synthetic.driver(degrees=0)
+    noise = np.random.default_rng(4).normal(0, 0.4, (len(motion), 2))
+    torsos = [Similarity(1, complex(20 + 2 * i + x, y)) for i, (x, y) in enumerate(noise)]
+    moved = with_torso(motion, [*torsos], [Similarity()] * len(motion))
+    store = synthetic.buffer(moved)
+    timeline = read_timeline(store)
+
+    def jitter(smooth: float) -> float:
+        rows = GapFilledMotion(timeline, create_filter(store, timeline, smooth, causal)).torso
+        return float(np.abs(np.diff(rows[8:, 2:], 2, 0)).mean())
+
+    assert jitter(1) < 0.5 * jitter(0)
+    assert jitter(0) == np.abs(np.diff(timeline.torso[8:, 2:], 2, 0)).mean()
+    shown = [shoulders_of(moved, smooth=smooth)[8:, :, 2] for smooth in (0, 1)]
+    raw, smoothed = (np.abs(np.diff(rows, 2, 0)).mean() for rows in shown)
+    assert smoothed < 0.7 * raw
