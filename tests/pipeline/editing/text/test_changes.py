@@ -119,6 +119,9 @@ CHANGES = {
     "replace her lipstick with red lipstick": {"lipstick": 1},
     "replace her red lipstick with pink": {"lipstick#e275a8": 1},
     "replace his grey beard with a black one": {"beard#17130f": 1},
+    "make the beard a goatee": {"beard": -1, "goatee": 1},
+    "change the red lipstick to pink and add a beard": {"lipstick#e275a8": 1, "beard": 1},
+    "do not smile": {"smiling": -1},
     "make his hair a bit greyer": {"gray_hair": 0.5},
     "make her hair much lighter and smile": {"blond": 1.5, "smiling": 1},
 }
@@ -143,6 +146,8 @@ REFUSED = {
     "don't turn him into an old man": "negation before turn",
     "don't replace him with an old man": "negation before replace",
     "take him and make him smile": "negation before make",
+    "don't make him look like the old man": "negation before man",
+    "do not replace the beard": "negation before replace",
     "don't shave the bearded man": "negation before shave",
     "change the eye color to blue": "eye; blue",
     "make me younger by 10 years": "10 years (Ages have degrees",

@@ -14,13 +14,14 @@ from thcli.pipeline.editing.text.tokens import ITEMS, Token
 
 DETERMINERS = frozenset(("the", "this", "that", "my", "his", "her", "their"))
 OBJECTS = frozenset(("him", "her", "them", "me", "it"))
+_MAKES = frozenset(("make", "making"))
 _TURNS = frozenset(("turn", "change", "changing", "transform", "convert"))
 _MARKS = (
     {word: ("with", "for", "by", "into") for word in REPLACES}
     | {word: ("with", "for", "by", "into", "to") for word in ("swap", "swap out")}
     | {word: ("into", "to") for word in _TURNS}
     | {word: ("into", "to", "for") for word in ("change", "changing")}
-    | {word: ("into",) for word in ("make", "making")}
+    | {word: ("into",) for word in _MAKES}
 )
 """Order -> words that stand between what is changed and what it becomes."""
 _BECOMES = (Token("clause", "turn"), Token("filler", "into"))
@@ -69,6 +70,9 @@ def _next_change(tokens: Sequence[Token], mark: int) -> tuple[int, int | None]:
 
 def _mark(tokens: Sequence[Token], order: int) -> int | None:
     """Return the place between what an order changes and what it becomes; None without one."""
+    kinds = [token.kind for token in tokens[order + 2 : order + 5]]
+    if tokens[order].text in _MAKES and kinds == ["thing", "article", "thing"]:
+        return order + 3  # "make the beard a goatee"
     marks = _MARKS.get(tokens[order].text, ())
     places: list[int] = []
     for at in range(order + 1, len(tokens)):

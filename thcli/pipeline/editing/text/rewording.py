@@ -94,8 +94,14 @@ def _colours_named(words: list[str]) -> list[str]:
     """Return the words with the thing behind its new colour: "replace red lipstick with pink"."""
     out = list(words)
     for at in range(len(words) - 2, 0, -1):
-        thing, colour, last = words[at - 1], words[at + 1], words[at + 2 : at + 3] in ([], [","])
-        change = thing in THINGS and words[at] in ("with", "for", "by") and {*words[:at]} & REPLACES
+        thing, colour, last = (
+            words[at - 1],
+            words[at + 1],
+            words[at + 2 : at + 3] in ([], [","], ["and"]),
+        )
+        marked = words[at] in ("with", "for", "by") and {*words[:at]} & REPLACES
+        recoloured = words[at] == "to" and at > 1 and is_colour(words[at - 2])
+        change = thing in THINGS and (marked or recoloured)
         if change and is_colour(colour) and last:
             out.insert(at + 2, thing)
     return out

@@ -80,7 +80,7 @@ _FILLERS = frozenset(
         "the any are be of in on his hers her their him them that this it its looking like as so",
         "please i want would can could you me my to into let also then even just now anymore",
         "them both should get gets getting up get become becomes skin face see nice lovely cool",
-        "pair stylish elegant fashionable from by",
+        "pair stylish elegant fashionable from by do",
         *PREFIXES,
     )
     for word in split_words(text)

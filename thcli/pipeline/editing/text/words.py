@@ -112,8 +112,8 @@ class _Reading:
         elif token.kind == "adverb":
             self._read_adverb(at, token)
         elif token.kind == "noun":
-            if negation.waits:
-                self._out.unclear.append(token.text)
+            if negation.waits or (negation.holds and self._is_goal(at)):
+                self._out.unclear.append(token.text)  # "don't make him look like the old man"
             self._read_noun(at, token)
             self._negation = Negation()
         elif token.kind == "negation":
