@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,7 +94,8 @@ def test_a_pucker_is_limited_after_its_gain(name: str) -> None:
     motion = sliders.motion_from_sliders(curves, np.arange(10), Fraction(1, 25), synthetic.SIZE)
     widths = {}
     for gain in (0.5, 1.0, 1.5, 2.0):
-        options = replace(MotionOptions(smooth=0), **{name: gain})
+        gains: Any = {name: gain}
+        options = MotionOptions(smooth=0, **gains)
         shapes = canonical_shapes(retargeted(motion, options))
         widths[gain] = mouth_of(shapes[-1])[0] / mouth_of(shapes[0])[0]
     assert 1 > widths[0.5] > widths[1.0] > widths[1.5] >= widths[2.0] > closure.LEAST_WIDTH - 0.02

@@ -150,7 +150,7 @@ def test_a_driver_of_a_picture_is_read_as_ordinary_video(
     for hdr in ("keep", "tonemap"):
         folder = tmp_path / hdr
         folder.mkdir()
-        read = ReadOptions(hdr=hdr)  # type: ignore[arg-type]  # a string
+        read = ReadOptions(hdr=hdr)
         options = replace(LOSSLESS, read=read, mouth="driver", compare=folder / "row.mkv")
         reenact(portrait, drive, folder / "out.mkv", options, events.append)
     assert not [event for event in events if isinstance(event, Warned)]
