@@ -15,6 +15,7 @@ import av
 import pytest
 
 import thcli
+from thcli.core.options import OutputOptions
 from thcli.evaluate.datasets.sample_clip import astronaut_clip
 
 WRITE = """
@@ -52,9 +53,17 @@ def test_files_are_the_same_byte_by_byte(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-@pytest.mark.parametrize(("side", "clears"), [(144, True), (256, False)])
-def test_memory_is_cleared_where_packets_depend_on_it_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int, clears: bool
+@pytest.mark.parametrize(
+    ("name", "codec", "side", "clears"),
+    [
+        ("out.mp4", "x264", 144, True),
+        ("out.mp4", "x264", 256, False),  # rows without padding
+        ("out.avi", "x264", 144, False),  # no B-frames
+        ("out.mkv", "ffv1", 256, True),  # any other encoder
+    ],
+)
+def test_memory_is_cleared_where_packets_may_depend_on_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, codec: str, side: int, clears: bool
 ) -> None:
     """It zeroes the memory of all threads, which takes their time."""
     found = []
@@ -65,5 +74,6 @@ def test_memory_is_cleared_where_packets_depend_on_it_alone(
         yield
 
     monkeypatch.setattr("thcli.media.writing.encoder.clear_memory", clear)
-    thcli.write_frames(tmp_path / "out.mp4", astronaut_clip(2, side))
+    options = OutputOptions(codec=codec)
+    thcli.write_frames(tmp_path / name, astronaut_clip(2, side), options=options)
     assert bool(found) == clears

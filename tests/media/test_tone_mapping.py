@@ -144,6 +144,17 @@ def test_other_clips_are_not_changed(tmp_path: Path) -> None:
     assert media.probe(tmp_path / "a.mp4").time_base == Fraction(1, 12800)
 
 
+@pytest.mark.parametrize("colour", [PQ, Colour(9, 1, 9, 14)], ids=["pq", "bt2020"])
+def test_a_picture_of_a_clip_is_bt709(tmp_path: Path, colour: Colour) -> None:
+    path = tmp_path / "clip.mkv"
+    like = MediaInfo(path, "video", size=(64, 64), bit_depth=10, colour=colour)
+    with media.write(path, (64, 64), like, OutputOptions(codec="ffv1")) as out:
+        out.write(np.full((64, 64, 3), (30000, 18000, 16000), np.uint16), 0)
+    with media.read(path, TONEMAP) as frames:
+        (frame,) = frames
+    assert np.array_equal(media.read_image(path), frame.pixels)
+
+
 def test_an_unknown_treatment_is_refused() -> None:
     with pytest.raises(UsageError, match="--hdr must be keep or tonemap"):
         ReadOptions(hdr="crush")  # type: ignore[arg-type]  # from a configuration file

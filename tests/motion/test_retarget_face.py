@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,11 +76,29 @@ def test_a_pucker_leaves_small_mouths_and_thin_lips_their_shape(own_width: float
     assert mouth_of(source + change[0])[0] < 0.55 * width  # the same length leaves too little
     shift = np.array([0.1, 0.2, 0.0])
     limited = change + shift
-    closure.limit_pucker(limited, source, pucker[None], reference)
+    closure.limit_pucker(limited, source, pucker[None], reference, np.ones(1))
     narrow, high = mouth_of(source + limited[0])
     assert closure.LEAST_WIDTH * width <= narrow < closure.FREE_WIDTH * width
     assert high < closure.MOST_HEIGHT * height
     assert limited[0, lips].mean(0) == pytest.approx(shift, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["strength", "expression"])
+def test_a_pucker_is_limited_after_its_gain(name: str) -> None:
+    """A mouth that was limited to .62 of its width came to .43."""
+    lips = np.unique(np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER]))
+    drawn = neutral()[lips] - neutral()[lips].mean(0)
+    extra = np.zeros((10, 468, 3))
+    extra[:, lips] = np.linspace(0, 1, 10)[:, None, None] * drawn * (-0.5, 1.4, 0.0)
+    curves = sliders.SliderCurves(extra=extra)
+    motion = sliders.motion_from_sliders(curves, np.arange(10), Fraction(1, 25), synthetic.SIZE)
+    widths = {}
+    for gain in (0.5, 1.0, 1.5, 2.0):
+        gains: Any = {name: gain}
+        options = MotionOptions(smooth=0, **gains)
+        shapes = canonical_shapes(retargeted(motion, options))
+        widths[gain] = mouth_of(shapes[-1])[0] / mouth_of(shapes[0])[0]
+    assert 1 > widths[0.5] > widths[1.0] > widths[1.5] >= widths[2.0] > closure.LEAST_WIDTH - 0.02
 
 
 def test_speech_and_grins_are_no_puckers() -> None:
@@ -92,7 +111,7 @@ def test_speech_and_grins_are_no_puckers() -> None:
         driver = source + rows(motion, "expression")
         change = driver - source
         limited = change.copy()
-        closure.limit_pucker(limited, source, driver, source)
+        closure.limit_pucker(limited, source, driver, source, np.ones(1))
         assert limited == pytest.approx(change, abs=1e-9)
 
 

@@ -134,23 +134,31 @@ def test_an_image_drives_an_image(portrait: Path, clip: Clip, tmp_path: Path) ->
     assert media.probe(tmp_path / "out.png").size == (256, 256)
 
 
-def test_an_hdr_driver_of_a_picture_is_tone_mapped(
-    portrait: Path, clip: Clip, tmp_path: Path
+@pytest.mark.parametrize("colour", [Colour(9, 1, 9, 16), Colour(9, 1, 9, 14)], ids=["pq", "bt2020"])
+def test_a_driver_of_a_picture_is_read_as_ordinary_video(
+    colour: Colour, portrait: Path, clip: Clip, tmp_path: Path
 ) -> None:
     """Its frames are no output: nothing of it is kept, and no warning says so."""
-    plain, drive = clip("plain.mp4", 4), tmp_path / "hdr.mp4"
+    plain, drive = clip("plain.mp4", 4), tmp_path / "drive.mp4"
     with media.read(plain) as frames:
-        like = replace(frames.info, colour=Colour(9, 1, 9, 16), bit_depth=10, codec="hevc")
+        like = replace(frames.info, colour=colour, bit_depth=10, codec="hevc")
         with media.write(drive, like.size, like) as writer:
             for frame in frames:
                 writer.write(frame.pixels, frame.pts)
-    assert media.probe(drive).colour.is_hdr
-    made, events = tmp_path / "made.mkv", list[Event]()
-    reenact(portrait, drive, made, LOSSLESS, events.append)
+    assert media.probe(drive).colour == colour
+    events = list[Event]()
+    for hdr in ("keep", "tonemap"):
+        folder = tmp_path / hdr
+        folder.mkdir()
+        read = ReadOptions(hdr=hdr)
+        options = replace(LOSSLESS, read=read, mouth="driver", compare=folder / "row.mkv")
+        reenact(portrait, drive, folder / "out.mkv", options, events.append)
     assert not [event for event in events if isinstance(event, Warned)]
-    wanted = tmp_path / "wanted.mkv"
-    reenact(portrait, drive, wanted, replace(LOSSLESS, read=ReadOptions(hdr="tonemap")))
-    assert np.array_equal(read_images(made), read_images(wanted))
+    for name in ("out.mkv", "row.mkv"):
+        made, wanted = tmp_path / "keep" / name, tmp_path / "tonemap" / name
+        assert media.probe(made).colour == media.probe(wanted).colour
+        assert media.probe(made).colour.primaries == 1
+        assert np.array_equal(read_images(made), read_images(wanted))
 
 
 def test_strength_0_gives_a_still_video(portrait: Path, clip: Clip, tmp_path: Path) -> None:

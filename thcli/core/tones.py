@@ -12,9 +12,9 @@ import numpy as np
 
 from thcli.core.types import Array, Array32, Image
 
-# Departure of colours from what their brightness says, over the mean brightness, from monochrome to
-# colour; docs/figures has those of faces and clips.
-DEPARTS = (0.017, 0.021)
+# Departure of the colours of a crop of the head from what their brightness says, over the mean
+# brightness, from monochrome to colour; docs/figures/editing.md has those of faces and clips.
+HEAD_DEPARTS = (0.017, 0.021)
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 _SIDE = 64  # of a crop whose colours are fitted; averages of pixels hide a codec's noise
 _RIDGE = 1e-3  # of the fit, in pixels

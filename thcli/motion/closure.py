@@ -87,23 +87,27 @@ def set_lips(shape: Array, gaps: Array) -> None:
     open_rims(shape, anatomy.LIPS, delta, UPPER_LIP, LIP_RINGS)
 
 
-def limit_pucker(change: Array, source_shape: Array, driver: Array, reference: Array) -> None:
+def limit_pucker(
+    change: Array, source_shape: Array, driver: Array, reference: Array, gain: Array
+) -> None:
     """Limit the motion that is added to a source's shape where its mouth puckers, in place.
 
-    A mouth narrows by the driver's ratio at most, not by the same length, of which nothing of a
-    small mouth would be left. Skin that is drawn out beside the corners tears, and thin lips that
-    are drawn out to thick ones are a blur: both ratios bend towards LEAST_WIDTH and MOST_HEIGHT.
-    The mouth's motion as a whole is kept.
+    A mouth narrows by the driver's ratio at most, times the gain, not by the same length, of which
+    nothing of a small mouth would be left. Skin that is drawn out beside the corners tears, and
+    thin lips that are drawn out to thick ones are a blur: both ratios bend towards LEAST_WIDTH and
+    MOST_HEIGHT. The mouth's motion as a whole is kept.
 
     Args:
-        change: (T, 468, 3) motion.
+        change: (T, 468, 3) motion, times the gain.
         source_shape: (468, 3).
         driver: (T, 468, 3) shapes of the driver.
         reference: (468, 3) of these that corresponds to the source's.
+        gain: (T,) of the driver's motion.
     """
     own = _mouth_widths(source_shape)
     asked = _mouth_widths(source_shape + change) / own
-    ratio = np.maximum(asked, np.minimum(_mouth_widths(driver) / _mouth_widths(reference), 1))
+    narrowed = np.minimum(_mouth_widths(driver) / _mouth_widths(reference), 1) - 1
+    ratio = np.maximum(asked, 1 + gain * narrowed)
     ratio = 2 - _bend(2 - ratio, 2 - FREE_WIDTH, 2 - LEAST_WIDTH)
     lost = np.where(asked < ratio, 1 - (1 - ratio) / np.maximum(1 - asked, 1e-9), 0.0)
     if lost.any():

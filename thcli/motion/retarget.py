@@ -271,8 +271,11 @@ class RetargetedMotion:
             added = self._face_gain * canonical.lip_gaps(change).mean(-1)
             lips_gain = limits.mouth_share(added, self._source_yaw)
             change *= 1 - (1 - lips_gain[:, None, None]) * closure.region_mask("lips")
-            closure.limit_pucker(change, source, aligned, self._reference.shape)
-        retargeted = source + gain[:, None, None] * self._mask * (change + self._mouth_closing)
+        share = gain[:, None, None] * self._mask
+        change *= share
+        if self._rules:
+            closure.limit_pucker(change, source, aligned, self._reference.shape, gain)
+        retargeted = source + (change + share * self._mouth_closing)
         if self._rules:
             region = self._options.region
             if region in ("all", "expression", "lips"):

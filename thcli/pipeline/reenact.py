@@ -94,6 +94,7 @@ def reenact_driven(
     on: Listener,
 ) -> Report:
     """Reenact with a driver; arguments and errors are those of `reenact`, which checks options."""
+    options = _convert_colours(options, source)
     if options.dry_run:
         return rehearse_reenact(reenact_driven, (source, driving), output, options, on)
     with Job("reenact", on, options, (source, driving)) as job:
@@ -129,6 +130,17 @@ def reenact_driven(
         plain = replace(options, source_face="largest", source_time=None, driver=None)
         pictures = [read_source_image(path, plain, face_finder, job) for path in options.also or ()]
         return animate(engine, source_image, target, replace(render_job, pictures=pictures))
+
+
+def _convert_colours(options: ReenactOptions, source: str | Path) -> ReenactOptions:
+    """Read HDR and wide-gamut drivers as BT.709 where a picture is animated.
+
+    The output is ordinary video, so that `--hdr keep` has nothing to keep; a source video's frames
+    are output in their own signal.
+    """
+    if options.source_time is None and is_video(source, options.read):
+        return options
+    return replace(options, read=replace(options.read, hdr="tonemap"))
 
 
 def _read_controls(options: ReenactOptions) -> Controls:

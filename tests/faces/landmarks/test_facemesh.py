@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from thcli.core.geometry import fit_similarity_matrix, transform_points, warp_af
 from thcli.core.types import Array32, Face
 from thcli.faces.detection.blazeface import BlazeFace
 from thcli.faces.landmarks import topology as topo
-from thcli.faces.landmarks.facemesh import FaceMesh
+from thcli.faces.landmarks.facemesh import MOST_FITS, FaceMesh
 from thcli.faces.landmarks.roi import Roi, crop_roi, roi_of_detection, roi_of_mesh
 from thcli.motion.canonical import neutral
 
@@ -170,6 +171,69 @@ def test_a_first_fit_is_as_stable_as_a_tracked_face(
             followed = landmarker.refit(astronaut, followed)
         moved = np.linalg.norm((mesh_of(followed) - mesh_of(fitted))[:, :2], axis=-1)
         assert moved.mean() < 0.005 * iod(mesh_of(fitted))
+
+
+def follow_regions(
+    monkeypatch: pytest.MonkeyPatch,
+    landmarker: FaceMesh,
+    asked: Callable[[Roi], Face | None],
+) -> tuple[Face | None, list[Roi]]:
+    """Fit a detection with `asked` in place of the network; return the fit, and all regions."""
+    regions: list[Roi] = []
+
+    def fit_roi(_image: Pixels, roi: Roi, _face: Face) -> Face | None:
+        regions.append(roi)
+        return asked(roi)
+
+    monkeypatch.setattr(landmarker, "fit_roi", fit_roi)
+    box = np.array([-50, -50, 50, 50], np.float32)
+    return landmarker.fit(np.zeros((8, 8, 3), np.uint8), Face(box, 1.0)), regions
+
+
+def seen_at(x: float, logit: float, angle: float = 0.0) -> Face:
+    return Face(np.zeros(4, np.float32), 1.0, mesh=mesh_at(x, 0, 100, angle), logit=logit)
+
+
+def test_only_the_best_rotation_is_fitted_until_it_is_stable(
+    landmarker: FaceMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All four were: up to 32 fits of a face that is half covered."""
+
+    def asked(roi: Roi) -> Face:  # the mesh moves on from fit to fit, and keeps its rotation
+        return seen_at(roi.x + 3, 20.0 if abs(roi.angle) < 0.5 else 5.0, roi.angle)
+
+    found, regions = follow_regions(monkeypatch, landmarker, asked)
+    assert found is not None and found.logit == 20.0
+    upright = [roi for roi in regions if abs(roi.angle) < 0.5]
+    assert len(upright) == MOST_FITS and len(regions) == MOST_FITS + 3 * 3
+
+
+def test_regions_that_alternate_end_in_their_mean(
+    landmarker: FaceMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = roi_of_mesh(mesh_at(0, 0, 100, 0)).x
+
+    def asked(roi: Roi) -> Face:
+        return seen_at(0 if roi.x > first + 5 else 10, 30.0)
+
+    _, regions = follow_regions(monkeypatch, landmarker, asked)
+    assert len(regions) == MOST_FITS
+    assert regions[-1].x == pytest.approx(first + 5, abs=0.01)
+
+
+@pytest.mark.parametrize("good", [1, 2, 4])
+def test_a_later_fit_that_fails_leaves_the_one_before(
+    landmarker: FaceMesh, monkeypatch: pytest.MonkeyPatch, good: int
+) -> None:
+    places = iter([seen_at(8.0 * n, 30.0) for n in range(good)])
+    found, _ = follow_regions(monkeypatch, landmarker, lambda _: next(places, None))
+    assert np.allclose(mesh_of(found), mesh_at(8.0 * (good - 1), 0, 100, 0))
+
+
+def test_the_mean_of_regions_is_that_of_their_turns() -> None:
+    middle = Roi(0, 0, 10, 3.1).halfway_to(Roi(4, 2, 20, -3.1))
+    assert (middle.x, middle.y, middle.side) == (2, 1, 15)
+    assert abs(middle.angle) == pytest.approx(np.pi)
 
 
 def test_no_face(landmarker: FaceMesh, astronaut: Pixels) -> None:

@@ -64,3 +64,14 @@ def test_an_animation_may_hold_one_frame_over_a_range(tmp_path: Path) -> None:
     info = media.probe(file, ReadOptions())
     assert info.frames == least_frames(info, ReadOptions()) == 20
     assert least_frames(info, ReadOptions(end=2.0)) <= 1
+
+
+def test_a_range_of_a_folder_has_its_images(tmp_path: Path) -> None:
+    for n in range(10):
+        Pillow.new("L", (8, 8), 10 * n).save(tmp_path / f"{n}.png")
+    info = media.probe(tmp_path, ReadOptions())
+    spans: list[tuple[float, float | None]] = [(0.1, None), (0.0, 0.2), (0.04, 0.05), (0.3, 0.33)]
+    for start, end in [*spans, (0.05, 0.08), (0.2, 9.0), (9.0, None)]:
+        span = ReadOptions(start=start, end=end)
+        with media.read(tmp_path, span) as frames:
+            assert least_frames(info, span) == len(list(frames)), span

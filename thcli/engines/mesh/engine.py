@@ -336,7 +336,7 @@ def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
 
     The driver's mouth and camera are only available where a video may drive (`ReenactOptions`).
     OpenCV is limited to one thread per call, because frames are rendered in parallel already. Freed
-    memory is kept: page faults take up to an eighth of a frame's time above 1080p.
+    memory is kept, see `keep_memory`.
     """
     cv2.setNumThreads(1)
     keep_memory()

@@ -1,6 +1,7 @@
 """Reuse of freed memory between frames.
 
-Without it, page faults of the layers' buffers take a quarter of a frame's time.
+Without it, page faults of large buffers take up to a quarter of a frame's time with networks, and
+up to an eighth with the mesh engine, above 1080p.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,8 +28,12 @@ REFINE_ANGLES = (-0.06, 0.0, 0.06)  # radians
 # Photos have 20 to 32, paintings and statues 18 to 28, a head fitted upside down up to 18.
 DOUBTFUL_LOGIT = 22.0
 CLEAR_MARGIN = 3.0  # logit by which a rotated fit must be better
-# Share of its side by which a region moves, grows or turns, from fit to fit, when it is stable.
+# Share of its side by which a region moves, grows or turns, from fit to fit, when it is stable;
+# fits until then at most.
 STABLE_REGION, MOST_FITS = 0.004, 8
+# Sine by which a region turns, and ratio by which it grows or shrinks, when it tells how a head is
+# turned; fits until then at most.
+SAME_TURN, SAME_SIDE, MOST_COARSE_FITS = 0.2, 1.25, 5
 FACE_LOGIT = 0.0  # sigmoid 0.5: below it, no face
 MESH_INPUTS = ("input_1",)
 MESH_OUTPUTS = ("output_mesh", "conv_faceflag", "p_re_lu_3")
@@ -100,6 +105,13 @@ class _RegionSampler:
         return np.asarray(top.reshape(3, PATCH, PATCH, CHANNELS), np.float32)
 
 
+class _RegionFit(NamedTuple):
+    """A fitted face, and the region that it was fitted in."""
+
+    roi: Roi
+    face: Face
+
+
 class FaceMesh:
     """Landmarker of the 468-point mesh. Not thread-safe: use one per thread (`clone` is cheap)."""
 
@@ -133,32 +145,56 @@ class FaceMesh:
         if face.mesh is not None:
             return self.refit(image, face)
         roi = roi_of_detection(face)
-        best = self._fit_converged(image, roi, face)
+        best = self._fit_coarsely(image, roi, face)
         # The detector's eye keypoints are wrong when a head is far from upright.
-        if best is None or best.logit < DOUBTFUL_LOGIT:
+        if not best or best[-1].face.logit < DOUBTFUL_LOGIT:
             for quarters in (1, 2, 3):
                 rotated = replace(roi, angle=roi.angle + quarters * np.pi / 2)
-                other = self._fit_converged(image, rotated, face)
-                if other is not None and (best is None or other.logit > best.logit + CLEAR_MARGIN):
+                other = self._fit_coarsely(image, rotated, face)
+                if other and (
+                    not best or other[-1].face.logit > best[-1].face.logit + CLEAR_MARGIN
+                ):
                     best = other
-        return best
+        return self._converge(image, best) if best else None
 
-    def _fit_converged(self, image: Pixels, roi: Roi, face: Face) -> Face | None:
-        """Fit in `roi`, then around the mesh until its region is stable, as that of a tracked face.
+    def _fit_coarsely(self, image: Pixels, roi: Roi, face: Face) -> list[_RegionFit]:
+        """Fit in `roi`, then around the mesh until a region has about the turn and size of it.
+
+        Mostly two fits, at most `MOST_COARSE_FITS`; those up to the first that fails.
+        """
+        fits: list[_RegionFit] = []
+        while len(fits) < MOST_COARSE_FITS:
+            fitted = self.fit_roi(image, roi, face)
+            if fitted is None or fitted.mesh is None:
+                break
+            fits.append(_RegionFit(roi, fitted))
+            if len(fits) > 1 and roi.is_like(fits[-2].roi, SAME_TURN, SAME_SIDE):
+                break
+            roi = roi_of_mesh(fitted.mesh)
+        return fits
+
+    def _converge(self, image: Pixels, fits: list[_RegionFit]) -> Face:
+        """Continue coarse fits until the region is stable, as that of a tracked face.
 
         The mesh's error depends on the region: a first fit around the detector's box differs from
         those that follow it by up to a degree and 1 % of size. Mostly four fits, at most
-        `MOST_FITS`.
+        `MOST_FITS`. The regions of partly covered faces may alternate without end: the last fit
+        there is in the mean of two. Where a further fit fails, the last good one is the result.
         """
-        fitted = self.fit_roi(image, roi, face)
-        for _ in range(MOST_FITS - 1):
-            if fitted is None or fitted.mesh is None:
-                return None
-            last, roi = roi, roi_of_mesh(fitted.mesh)
-            fitted = self.fit_roi(image, roi, face)
-            if roi.difference(last) < STABLE_REGION:
+        roi, face = fits[-1]
+        change = roi.difference(fits[-2].roi) if len(fits) > 1 else np.inf
+        for count in range(len(fits), MOST_FITS):
+            if change < STABLE_REGION or face.mesh is None:
                 break
-        return fitted
+            last, roi = roi, roi_of_mesh(face.mesh)
+            change = roi.difference(last)
+            if count == MOST_FITS - 1 and change >= STABLE_REGION:
+                roi = roi.halfway_to(last)
+            fitted = self.fit_roi(image, roi, face)
+            if fitted is None:
+                break
+            face = fitted
+        return face
 
     def refit(self, image: Pixels, face: Face) -> Face | None:
         """Fit once around the face's mesh, as it was in this image or the frame before.

@@ -47,6 +47,17 @@ class Roi:
         turned = abs(np.sin(self.angle - other.angle))
         return float(max(moved, abs(np.log(self.side / other.side)), turned))
 
+    def is_like(self, other: Roi, sine: float, ratio: float) -> bool:
+        """Return whether another region has the same turn and size, up to a sine and a ratio."""
+        turned = abs(np.sin(self.angle - other.angle))
+        return bool(turned < sine and 1 / ratio < self.side / other.side < ratio)
+
+    def halfway_to(self, other: Roi) -> Roi:
+        """Return the mean of this region and another."""
+        turn = float(np.arctan2(*(f(other.angle - self.angle) for f in (np.sin, np.cos))))
+        x, y, side = ((getattr(self, k) + getattr(other, k)) / 2 for k in ("x", "y", "side"))
+        return Roi(x, y, side, self.angle + turn / 2)
+
 
 def roi_of_detection(face: Face) -> Roi:
     """Return the region around a detector's box, rotated so that its eye keypoints are level."""

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -216,7 +217,8 @@ def read_image(path: str | Path, background: str = "white", options: ReadOptions
         raise MediaError(f"{path} is a folder, not an image.", "Give one of the images in it.")
     if is_image(path):
         return load_image(path, background, PixelLimit.of(options))
-    with read(path, options.whole, background=background, ahead=2, tone_mapped=True) as frames:
+    mapped = replace(options.whole, hdr="tonemap")
+    with read(path, mapped, background=background, ahead=2) as frames:
         pixels = next(iter(frames)).pixels
     return to_uint8(pixels)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from thcli.core.events import Listener, Warned
 from thcli.core.imaging import smoothstep
-from thcli.core.tones import DEPARTS, fit_tones, luma, tone
+from thcli.core.tones import HEAD_DEPARTS, fit_tones, luma, tone
 from thcli.core.types import Image
 from thcli.editors.shared.colours import split_colour
 
@@ -36,7 +36,7 @@ class MonochromeMeter:
         """Return 0..1, how surely the clip is monochrome; 0 without crops."""
         if not self._brightness:
             return 0.0
-        return 1 - float(smoothstep(*DEPARTS, self._departs / self._brightness))
+        return 1 - float(smoothstep(*HEAD_DEPARTS, self._departs / self._brightness))
 
 
 class DroppedColours:

@@ -9,7 +9,7 @@ from math import ceil
 from thcli.core.options import FootageOptions, ReadOptions
 from thcli.media.info import MediaInfo
 from thcli.media.reading.open_image import ANIMATED
-from thcli.media.reading.video import shows_several
+from thcli.media.reading.video import exact_seconds, shows_several
 
 
 def frames_in_span(info: MediaInfo, read: ReadOptions) -> int | None:
@@ -25,7 +25,7 @@ def least_frames(info: MediaInfo, read: ReadOptions) -> int:
     """Return how many frames a range has at least, 0 when that is unknown.
 
     The time stamps of a range that is cut tell one frame from several (2): frames need not be
-    evenly spaced. Animations hold frames for any time.
+    evenly spaced, but the images of a folder are. Animations hold frames for any time.
 
     Raises MediaError when the file cannot be opened.
     """
@@ -33,9 +33,17 @@ def least_frames(info: MediaInfo, read: ReadOptions) -> int:
         return 0
     if not (read.start > 0 or read.end is not None):
         return info.frames or 0
+    if info.kind == "directory" and info.frames:
+        return _images_in_range(info.frames, info.time_base, read)
     if info.kind != "video" or info.container.upper() in ANIMATED:
         return 0
     return 2 if shows_several(info, read) else 0
+
+
+def _images_in_range(images: int, time_base: Fraction, read: ReadOptions) -> int:
+    first = ceil(exact_seconds(read.start) / time_base)
+    last = images if read.end is None else ceil(exact_seconds(read.end) / time_base)
+    return max(min(last, images) - first, 0)
 
 
 def least_of_lip_sync(info: MediaInfo, read: ReadOptions, speech: Fraction) -> int:

@@ -125,9 +125,9 @@ def _read_video_frame(
     """
     seconds, whole = options.source_time, options.read.whole
     end = SEARCH_SECONDS if seconds is None else None
-    span = replace(whole, start=seconds or 0.0, end=end)
+    span = replace(whole, start=seconds or 0.0, end=end, hdr="tonemap")
     best: tuple[float, Image, list[Face]] | None = None
-    with media.read(source, span, tone_mapped=True) as frames:
+    with media.read(source, span) as frames:
         for frame in frames:
             image = to_uint8(frame.pixels)
             faces = face_finder.find(image)

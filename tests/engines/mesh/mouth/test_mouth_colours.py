@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.tones import fit_tones
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.engine import render_frame
@@ -62,6 +63,25 @@ def test_a_faded_photograph_in_sepia_has_no_colours() -> None:
     tone = colours.skin_tone(image, mesh)
     for levels, natural in ((0.0, 0.0), (1.0, 0.0), (9.0, 1.0)):
         assert colours.natural_colour(with_blush(image, levels), mesh, tone) == natural
+
+
+@pytest.mark.parametrize(("departs", "natural"), [(0.0153, 0.0), (0.0208, 1.0)])
+def test_the_tones_are_those_of_the_face_alone(departs: float, natural: float) -> None:
+    """A head departs twice as much as its face, and the mount of a photograph more than both."""
+    image, mesh = lips_on_skin((190, 170, 145), (130, 112, 95))
+    low, high = mesh[:, :2].min(0).astype(int), np.ceil(mesh[:, :2].max(0)).astype(int)
+
+    def measure(levels: float) -> float:
+        tones = fit_tones(with_blush(image, levels)[low[1] : high[1], low[0] : high[0]])
+        return tones.departs / tones.brightness
+
+    picture = with_blush(image, min(np.arange(0, 9, 0.1), key=lambda n: abs(measure(n) - departs)))
+    beside = np.ones((256, 256), bool)
+    beside[low[1] : high[1], low[0] : high[0]] = False
+    for colour in ((90, 120, 200), (200, 200, 200)):  # of what is around the face
+        picture[beside] = colour
+        tone = colours.skin_tone(picture, mesh)
+        assert colours.natural_colour(picture, mesh, tone) == natural
 
 
 @pytest.mark.parametrize("from_driver", [True, False])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from thcli.core.imaging import smoothstep
-from thcli.core.tones import DEPARTS, fit_tones
+from thcli.core.tones import fit_tones
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.sampling import remap
@@ -16,6 +16,9 @@ LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour i
 # Of a picture in grey or one tint to one in natural colours: red less blue of the skin, over its
 # brightest; red over green and blue of the lips, over the skin's
 WARM_RANGE, REDDER_RANGE = (0.02, 0.12), (1.16, 1.3)
+# Departure of the face's colours from what their brightness says, over the mean brightness, from
+# monochrome to colour; docs/figures/mouths-and-eyes.md has those of pictures
+FACE_DEPARTS = (0.016, 0.02)
 SHOULDER = 230.0  # brightness above which highlights are compressed
 # Mean of the channels over that of the source's enamel: of the brightest teeth, and of the shade
 # that stays as it is where they are too bright
@@ -56,7 +59,7 @@ def natural_colour(image: Image, mesh: Array, tone: Array) -> float:
     left, top = np.clip(mesh[:, :2].min(0), 0, size - 1).astype(int)
     right, bottom = np.clip(np.ceil(mesh[:, :2].max(0)), 1, size).astype(int)
     tones = fit_tones(image[top : max(bottom, top + 1), left : max(right, left + 1)])
-    return natural * float(smoothstep(*DEPARTS, tones.departs / max(tones.brightness, 1.0)))
+    return natural * float(smoothstep(*FACE_DEPARTS, tones.departs / max(tones.brightness, 1.0)))
 
 
 def warmth(tone: Array) -> float:
