@@ -15,6 +15,8 @@ from thcli.faces.tracking.head_motion import Similarity
 from thcli.motion import camera, limits, torso
 from thcli.motion.observe import observe
 from thcli.motion.retarget import RetargetedMotion
+from thcli.motion.smooth import GapFilledMotion, create_filter
+from thcli.motion.timeline import read_timeline
 
 IDENTITY = np.eye(3)[:2]
 PLACE = camera.PicturePlace(np.zeros(2), np.array([50.0, 60.0]), 500.0, 100.0)
@@ -27,18 +29,21 @@ def path(count: int, pixels: float) -> list[Similarity]:
     ]
 
 
-def with_torso(motion: Motion, torsos: list[Similarity], cameras: list[Similarity]) -> Motion:
+def with_torso(
+    motion: Motion, torsos: list[Similarity | None], cameras: list[Similarity]
+) -> Motion:
+    """Return a motion with torsos and cameras; None is not seen."""
     size = (int(motion.constants["size"][0]), int(motion.constants["size"][1]))
     rows = {
-        name: np.stack([camera.pack_camera(one, size) for one in given])
-        for name, given in (("torso", torsos), ("camera", cameras))
+        name: np.stack([camera.pack_camera(one or Similarity(), size) for one in given])
+        for name, given in (("torso", torsos), ("camera", list[Similarity | None](cameras)))
     }
     return replace(motion, arrays={**motion.arrays, **rows})
 
 
-def shoulders_of(motion: Motion, region: Region = "all") -> Array:
+def shoulders_of(motion: Motion, region: Region = "all", smooth: float = 0) -> Array:
     face = synthetic.face(synthetic.meshes(motion)[0])
-    options = MotionOptions(smooth=0, region=region)
+    options = MotionOptions(smooth=smooth, region=region)
     store = RetargetedMotion(face, synthetic.buffer(motion), options, reference=0)
     return np.asarray(store.window(0, len(motion)).arrays["torso"], np.float64)
 
@@ -59,7 +64,7 @@ def test_shoulders_of_the_driver_itself_move_as_its_torso() -> None:
     motion = synthetic.driver(degrees=0)
     true = path(len(motion), 12)
     own = [one @ true[0].inverse() for one in true]
-    found = shoulders_of(with_torso(motion, true, [Similarity()] * len(motion)))
+    found = shoulders_of(with_torso(motion, [*true], [Similarity()] * len(motion)))
     mesh = synthetic.meshes(motion)[0]
     height = float(np.linalg.norm(mesh[10, :2] - mesh[152, :2]))
     middle = np.array([mesh[:, 0].mean(), mesh[152, 1] + 0.4 * height])
@@ -72,7 +77,7 @@ def test_shoulders_of_the_driver_itself_move_as_its_torso() -> None:
 @pytest.mark.parametrize("region", ["lips", "expression"])
 def test_shoulders_are_still_where_no_pose_is_transferred(region: Region) -> None:
     motion = synthetic.driver(degrees=0)
-    moved = with_torso(motion, path(len(motion), 60), [Similarity()] * len(motion))
+    moved = with_torso(motion, [*path(len(motion), 60)], [Similarity()] * len(motion))
     assert (shoulders_of(moved, region) == IDENTITY).all()
     assert (shoulders_of(motion) == IDENTITY).all()  # a motion without torsos
 
@@ -104,8 +109,82 @@ def test_a_torso_zooms_no_other_way_than_its_head(head: float, most: float) -> N
 def test_the_torso_of_a_window_is_observed_with_its_camera() -> None:
     frames = synthetic.frames(2)
     faces = [synthetic.source(), None]
-    seen = [Similarity(), Similarity(1.1, 4 + 2j)]
+    seen = [Similarity(1, 3), Similarity(1.1, 4 + 2j)]
     arrays = observe(frames, faces, None, ([Similarity()] * 2, seen)).arrays
     assert not arrays["camera"].any()
     packed = np.stack([camera.pack_camera(one, frames[0].size) for one in seen])
     assert np.abs(np.asarray(arrays["torso"], np.float64) - packed).max() < 1e-9
+    unseen = observe(frames, faces, None, ([Similarity(1, 9)] * 2, [None, seen[1]])).arrays
+    assert not unseen["torso"][0].any() and unseen["torso"][1].any()
+
+
+def panned(motion: Motion, cameras: list[Similarity]) -> Motion:
+    """Return a motion as a moving camera sees it."""
+    size = (int(motion.constants["size"][0]), int(motion.constants["size"][1]))
+    rows = np.stack([camera.pack_camera(one, size) for one in cameras])
+    pose = np.array(motion.arrays["pose"], np.float64)
+    pose[:, 4:6] += rows[:, 2:]
+    return replace(motion, arrays={**motion.arrays, "pose": pose, "camera": rows})
+
+
+def pan(count: int, pixels: float) -> list[Similarity]:
+    return [Similarity(1, pixels * i / (count - 1)) for i in range(count)]
+
+
+def test_shoulders_without_a_torso_do_not_move_against_the_camera() -> None:
+    motion = synthetic.driver(degrees=0)
+    cameras = pan(len(motion), 200)
+    moved = panned(motion, cameras)  # an older motion, without torsos
+    assert read_timeline(synthetic.buffer(moved)).camera.any()
+    assert (shoulders_of(moved) == IDENTITY).all()
+    unseen = with_torso(moved, [None] * len(motion), cameras)
+    assert (shoulders_of(unseen) == IDENTITY).all()
+
+
+def test_a_torso_that_is_lost_stays_in_the_scene_while_the_camera_goes_on() -> None:
+    motion = synthetic.driver(degrees=0)
+    count = len(motion)
+    cameras = pan(count, 200)
+    own = [Similarity(1, 2j * min(i, 10)) for i in range(count)]
+    torsos = [
+        None if 14 < i < 30 else c @ t for i, (c, t) in enumerate(zip(cameras, own, strict=True))
+    ]
+    for seen in (torsos, [*torsos[:15], *[None] * (count - 15)]):
+        rows = read_timeline(
+            synthetic.buffer(with_torso(panned(motion, cameras), seen, cameras))
+        ).torso
+        size = (int(motion.constants["size"][0]), int(motion.constants["size"][1]))
+        wanted = np.stack([camera.pack_camera(one, size) for one in own])
+        assert np.abs(rows[1:] - wanted[1:]).max() < 1e-6
+        assert np.abs(rows[0]).max() < 1.1 * np.abs(wanted[1]).max()
+
+
+def test_a_torso_of_one_shot_says_nothing_about_another() -> None:
+    motion = synthetic.driver(degrees=0)
+    count = len(motion)
+    cut = np.arange(count) == 20
+    torsos = [Similarity(1, 3j + i) if i < 20 else None for i in range(count)]
+    moved = with_torso(motion, [*torsos], [Similarity()] * count)
+    moved = replace(moved, arrays={**moved.arrays, "cut": cut})
+    rows = read_timeline(synthetic.buffer(moved)).torso
+    assert rows[:20].any(1).all() and not rows[20:].any()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_shoulders_are_smoothed_as_the_head_is(causal: bool) -> None:
+    motion = synthetic.driver(degrees=0)
+    noise = np.random.default_rng(4).normal(0, 0.4, (len(motion), 2))
+    torsos = [Similarity(1, complex(20 + 2 * i + x, y)) for i, (x, y) in enumerate(noise)]
+    moved = with_torso(motion, [*torsos], [Similarity()] * len(motion))
+    store = synthetic.buffer(moved)
+    timeline = read_timeline(store)
+
+    def jitter(smooth: float) -> float:
+        rows = GapFilledMotion(timeline, create_filter(store, timeline, smooth, causal)).torso
+        return float(np.abs(np.diff(rows[8:, 2:], 2, 0)).mean())
+
+    assert jitter(1) < 0.5 * jitter(0)
+    assert jitter(0) == np.abs(np.diff(timeline.torso[8:, 2:], 2, 0)).mean()
+    shown = [shoulders_of(moved, smooth=smooth)[8:, :, 2] for smooth in (0, 1)]
+    raw, smoothed = (np.abs(np.diff(rows, 2, 0)).mean() for rows in shown)
+    assert smoothed < 0.7 * raw

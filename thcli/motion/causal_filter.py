@@ -60,11 +60,18 @@ class CausalFilter:
         self._checkpoints: dict[int, tuple[int | None, tuple[Array | None, Array | float]]] = {}
         detected = np.flatnonzero(timeline.valid)
         iod = float(np.exp(timeline.pose[detected[0], 3])) if len(detected) else 1.0
-        units = np.array([1, 1, 1, 1, iod, iod, iod])  # speeds are in radians and IOD per second
+        # speeds are in radians and IOD per second
+        units, torso_units = np.array([1, 1, 1, 1, iod, iod, iod]), np.array([1, 1, iod, iod])
         self.pose = (
             self._filter_rows(timeline.pose / units, ONE_EURO_POSE, timeline.valid) * units
             if smooth > 0
             else timeline.pose
+        )
+        self.torso = (
+            self._filter_rows(timeline.torso / torso_units, ONE_EURO_POSE, timeline.valid)
+            * torso_units
+            if smooth > 0 and timeline.torso.any()
+            else timeline.torso
         )
         self.gaze = (
             self._filter_rows(timeline.gaze, ONE_EURO_GAZE, timeline.unoccluded)

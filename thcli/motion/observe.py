@@ -22,7 +22,7 @@ def observe(
     frames: Sequence[Frame],
     faces: Sequence[Face | None],
     cuts: Sequence[bool] | None = None,
-    surroundings: tuple[Sequence[Similarity], Sequence[Similarity]] | None = None,
+    surroundings: tuple[Sequence[Similarity], Sequence[Similarity | None]] | None = None,
 ) -> Motion:
     """Return the motion of one window.
 
@@ -34,7 +34,7 @@ def observe(
         cuts: whether each frame begins a new scene by the tracker (a jump of the head is detected
             without it).
         surroundings: frame_from_scene of camera and torso in each frame, in pixels; None when they
-            were not observed.
+            were not observed. A torso of None is not seen: its row is zero.
 
     Returns:
         Motion (docs/motion-file.md) with the arrays pose (T, 7) float64, expression (T, 468, 3)
@@ -78,7 +78,9 @@ def observe(
     }
     if surroundings is not None:
         for name, motions in zip(("camera", "torso"), surroundings, strict=True):
-            arrays[name] = np.stack([pack_camera(motion, size) for motion in motions])
+            arrays[name] = np.stack(
+                [pack_camera(motion or Similarity(), size) for motion in motions]
+            )
     constants = {"neutral": neutral(), "size": np.array(size, np.int64)}
     return Motion(KIND, pts, frames[0].time_base, valid, arrays, constants)
 

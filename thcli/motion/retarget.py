@@ -23,7 +23,7 @@ from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
-from thcli.motion import anatomy, brows, camera, canonical, closure, limits, openings, smooth, torso
+from thcli.motion import anatomy, brows, camera, canonical, closure, limits, openings, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points, neutral
 from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
@@ -32,6 +32,7 @@ from thcli.motion.reference.frames import FastLids, measure_frames
 from thcli.motion.reference.search import ReferenceSearch
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline, read_timeline
+from thcli.motion.torso import PictureMotion
 
 TARGET_KIND = "mesh-target"
 
@@ -187,10 +188,14 @@ class RetargetedMotion:
         self._mask = closure.region_mask(self._options.region)
         frame = self._reference.frame
         same = None if frame < 0 else self._same
-        rows, shot = self._timeline.camera, self._timeline.shot
-        self._camera_base = camera.find_base(rows, shot, frame if frame == same else None)
-        torsos = self._timeline.torso
-        self._torso_base = camera.find_base(torsos, shot, frame if frame >= 0 else None)
+        rows, torsos, shot = self._timeline.camera, self._driver.torso, self._timeline.shot
+        self._picture = PictureMotion(
+            rows,
+            camera.find_base(rows, shot, frame if frame == same else None),
+            torsos,
+            camera.find_base(torsos, shot, frame if frame >= 0 else None),
+            self._picture_place(),
+        )
         exact_lids = self._rest_pose is not None  # of generated motion: 0 is shut
         unoccluded = self._timeline.unoccluded
         self._openings = openings.OpeningRules(
@@ -231,7 +236,7 @@ class RetargetedMotion:
         shape, opening = self._retarget_shape(start, stop, weight)
         change = self._head_change(start, stop, weight)
         points, body = self._place_points(shape, *change)
-        moved, shoulders = self._picture_motions(start, stop, weight, change[1])
+        moved, shoulders = self._picture.window(start, self._pose_gain * weight, change[1])
         arrays = {
             "points": points,
             "gaze": self._controls.add_gaze(self._gaze_shift(start, stop, weight), start, stop),
@@ -326,25 +331,14 @@ class RetargetedMotion:
             shift = shift + swing
         return relative, zoom, shift
 
-    def _picture_motions(
-        self, start: int, stop: int, weight: Array, head_zoom: Array
-    ) -> tuple[Array, Array]:
-        """Return the motion of the picture with the driver's camera, and that of the shoulders.
-
-        (T, 2, 3) image_from_still matrices in source pixels each.
-        """
-        timeline, frames, height = self._timeline, slice(start, stop), self._size[1]
-        place = camera.PicturePlace(
+    def _picture_place(self) -> camera.PicturePlace:
+        """Return the place of the source in the driver's scene."""
+        height = self._size[1]
+        return camera.PicturePlace(
             (self._reference_pivot[:2] - (np.array(self._size) - 1) / 2) / height,
             self._pivot[:2],
             self._pixel_ratio * height,
             self._height,
-        )
-        gain = self._pose_gain * weight
-        moved, torsos = timeline.camera[frames], timeline.torso[frames]
-        return (
-            camera.picture_motion(moved, self._camera_base[frames], gain, place),
-            torso.shoulder_motion(torsos, self._torso_base[frames], gain, place, head_zoom),
         )
 
     def _gaze_shift(self, start: int, stop: int, weight: Array) -> Array:

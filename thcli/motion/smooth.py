@@ -33,11 +33,13 @@ class SmoothedMotion(Protocol):
     """Smoothed rows of a clip. Rows of undetected frames are undefined.
 
     Attributes:
-        pose, gaze: (T, 7), (T, 2, 2) rows of the whole clip; expressions are read by windows.
+        pose, gaze, torso: (T, 7), (T, 2, 2) and (T, 4) rows of the whole clip; expressions are
+            read by windows.
     """
 
     pose: Array
     gaze: Array
+    torso: Array
 
     def expression(self, start: int, stop: int) -> Array: ...
 
@@ -132,11 +134,14 @@ class ZeroPhaseFilter:
         self._half_width = HALF_WIDTH * width
         self._noise_gain = width**2
         self._taps = count_taps(timeline.seconds, self._half_width)
-        self.pose, self.gaze = timeline.pose, timeline.gaze
+        self.pose, self.gaze, self.torso = timeline.pose, timeline.gaze, timeline.torso
         if smooth > 0:
-            pose = self._filter_pose(STILL_HALF_WIDTH * width)
+            pose = self._filter_place(timeline.pose, 4, STILL_HALF_WIDTH * width)
             gaze = self._filter_rows(timeline.gaze, self._half_width, timeline.unoccluded)
             self.pose, self.gaze = self._mix(timeline.pose, pose), self._mix(timeline.gaze, gaze)
+        if smooth > 0 and timeline.torso.any():
+            torso = self._filter_place(timeline.torso, 2, STILL_HALF_WIDTH * width)
+            self.torso = self._mix(timeline.torso, torso)
 
     def _mix(self, raw: Array, filtered: Array) -> Array:
         """Return the filtered rows, mixed with the raw ones where smooth is less than 1."""
@@ -153,13 +158,14 @@ class ZeroPhaseFilter:
             filtered[start:stop] = apply_weights(weights, rows[first : stop + taps], start - first)
         return filtered
 
-    def _filter_pose(self, still_half_width: float) -> Array:
+    def _filter_place(self, rows: Array, shift: int, still_half_width: float) -> Array:
+        """Return filtered poses or torsos (T, N), whose shift begins at a column."""
         timeline = self._timeline
         narrow, wide = (
-            self._filter_rows(timeline.pose, half_width, timeline.valid)
+            self._filter_rows(rows, half_width, timeline.valid)
             for half_width in (self._half_width, still_half_width)
         )
-        distance = self._distance(narrow, wide)
+        distance = self._distance(narrow, wide, shift)
         taps = count_taps(timeline.seconds, still_half_width)
         max_distance = distance.copy()  # over the neighbourhood, so that the filters change slowly
         for k in range(1, taps + 1):
@@ -169,19 +175,19 @@ class ZeroPhaseFilter:
             self._above_noise(STILL_RANGE, max_distance), still_half_width, timeline.valid
         )[:, None]
         smoothed = wide + np.clip(motion, 0, 1) * (narrow - wide)
-        keep = self._above_noise(FAST_RANGE, self._distance(timeline.pose, narrow))[:, None]
-        return np.asarray(smoothed + keep * (timeline.pose - smoothed))
+        keep = self._above_noise(FAST_RANGE, self._distance(rows, narrow, shift))[:, None]
+        return np.asarray(smoothed + keep * (rows - smoothed))
 
     def _above_noise(self, limits: tuple[float, float], distance: Array) -> Array:
         """Return 0 for distances of noise, 1 for distances of motion."""
         low, high = limits
         return smoothstep(low * self._noise_gain, high * self._noise_gain, distance)
 
-    def _distance(self, a: Array, b: Array) -> Array:
-        """Return the distance (T,) of two poses of detected frames, in IOD (or radians)."""
+    def _distance(self, a: Array, b: Array, shift: int) -> Array:
+        """Return the distance (T,) of two places of detected frames, in IOD (or radians)."""
         difference = a - b
-        difference[:, 4:] /= np.exp(self._timeline.pose[:, 3:4])  # to IOD
-        difference[:, 6] = 0  # depth is not visible
+        difference[:, shift:] /= np.exp(self._timeline.pose[:, 3:4])  # to IOD
+        difference[:, shift + 2 :] = 0  # depth is not visible
         return np.asarray(np.linalg.norm(difference, axis=-1) * self._timeline.valid)
 
     def expression(self, start: int, stop: int) -> Array:
@@ -223,6 +229,7 @@ class GapFilledMotion:
         self._timeline, self._smoothed = timeline, smoothed
         self.pose = timeline.unseen_gaps.fill(smoothed.pose)
         self.gaze = timeline.occluded_gaps.fill(smoothed.gaze)
+        self.torso = timeline.unseen_gaps.fill(smoothed.torso)
 
     def expression(self, start: int, stop: int) -> Array:
         """Return the expressions, (stop - start, 468, 3) float64."""

@@ -75,7 +75,8 @@ class Timeline:
         weight: (T,) 1 where the motion counts fully, fading to 0 inside long gaps.
         camera: (T, 4) rows of `motion.camera`, removed from `pose`; zeros when not observed.
         shot: (T,) number of the shot, which begins at a cut of the tracker.
-        torso: (T, 4) rows of `torso.in_scene`; zeros when not observed.
+        torso: (T, 4) rows of `torso.in_scene`, interpolated where it is not seen; zeros in shots
+            that do not show it.
     """
 
     seconds: Array
@@ -136,7 +137,7 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
         _motion_weight(seconds, valid, unseen_gaps),
         camera,
         shot,
-        in_scene(torso, camera),
+        _torso_in_scene(torso, camera, seconds, shot),
     )
 
 
@@ -274,6 +275,21 @@ def _interpolate_gaps(seconds: Array, usable: Bools) -> GapInterpolation:
     length = np.where(last > first, seconds[last] - seconds[first], 1.0) if count else seconds
     progress = (seconds - seconds[first]) / length if count else seconds
     return GapInterpolation(first, last, np.where(last > first, smoothstep(0, 1, progress), 0.0))
+
+
+def _torso_in_scene(torso: Array, camera: Array, seconds: Array, shot: Ints) -> Array:
+    """Return a torso's motion without the camera's, (T, 4), as `Timeline.torso`.
+
+    torso: (T, 4), zero where it is not seen, as on a shot's first frame where it has not moved yet.
+    """
+    seen = np.asarray(torso.any(1))
+    rows = in_scene(np.where(seen[:, None], torso, camera), camera)
+    for frames in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(shot)) + 1):
+        known = seen[frames]
+        known[:1] |= known[1:2].any()
+        if known.any():
+            rows[frames] = _interpolate_gaps(seconds[frames], known).fill(rows[frames])
+    return rows
 
 
 def _motion_weight(seconds: Array, valid: Bools, gaps: GapInterpolation) -> Array:

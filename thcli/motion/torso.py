@@ -1,13 +1,18 @@
-"""Motion of the driver's torso, apart from head and camera, for the shoulders of a source."""
+"""Motion of the driver's torso, apart from head and camera, for the shoulders of a source.
+
+`PictureMotion` holds it with the motion of the camera that the source's picture follows.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.motion import limits
-from thcli.motion.camera import PicturePlace
+from thcli.motion.camera import PicturePlace, picture_motion
 
 MAX_LOG_ZOOM = np.log(1.2)
 MAX_ROLL = np.radians(12.0)
@@ -59,6 +64,40 @@ def shoulder_motion(
     linear = np.stack([np.stack([a.real, -a.imag], -1), np.stack([a.imag, a.real], -1)], -2)
     shoulders = place.pivot + down
     return np.concatenate([linear, (shoulders + shift - linear @ shoulders)[..., None]], -1)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureMotion:
+    """Motion of a source's picture with the driver's camera, and of its shoulders with its torso.
+
+    Attributes:
+        camera, torso: (T, 4) rows of the clip, the torso's from `in_scene`.
+        camera_base, torso_base: (T, 4) of the source's own place.
+        place: of the source.
+    """
+
+    camera: Array
+    camera_base: Array
+    torso: Array
+    torso_base: Array
+    place: PicturePlace
+
+    def window(self, start: int, gain: Array, head_zoom: Array) -> tuple[Array, Array]:
+        """Return picture and shoulders from a frame on, (T, 2, 3) image_from_still matrices each.
+
+        They are in source pixels.
+
+        Args:
+            start: first frame.
+            gain: (T,).
+            head_zoom: (T,) see `shoulder_motion`.
+        """
+        frames = slice(start, start + len(gain))
+        torso, base = self.torso[frames], self.torso_base[frames]
+        return (
+            picture_motion(self.camera[frames], self.camera_base[frames], gain, self.place),
+            shoulder_motion(torso, base, gain, self.place, head_zoom),
+        )
 
 
 def _complex(shift: Array) -> Array:

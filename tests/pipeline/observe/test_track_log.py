@@ -82,7 +82,14 @@ def test_motions_of_camera_and_torso_are_read_back_by_frame() -> None:
     with TrackLog() as log:
         for i in range(5):
             seen, torso = Similarity(1 + 0.25j * i, i), Similarity(1, complex(0, i))
-            log.add(frame(i), [], camera=seen if i != 2 else None, torso=torso if i != 3 else None)
-        cameras, torsos = log.cameras(1, 3), log.torsos(1, 3)
+            log.add(
+                frame(i),
+                [],
+                camera=seen if i != 2 else None,
+                torso=torso if i != 3 else None,
+                torso_track=6,
+            )
+        cameras, torsos, others = log.cameras(1, 3), log.torsos(6, 1, 3), log.torsos(0, 1, 3)
     assert cameras == [Similarity(1 + 0.25j, 1), Similarity(), Similarity(1 + 0.75j, 3)]
-    assert torsos == [Similarity(1, 1j), Similarity(1, 2j), Similarity()]
+    assert torsos == [Similarity(1, 1j), Similarity(1, 2j), None]
+    assert others == [None] * 3  # another person's

@@ -270,7 +270,11 @@ def upsample(samples: Array32, first: int, last: int, step: int) -> Array32:
 
 
 def iterate_windows(
-    samples: Array32, share: Array32, grid: SampleGrid, size: tuple[int, int]
+    samples: Array32,
+    share: Array32,
+    grid: SampleGrid,
+    size: tuple[int, int],
+    within: Block | None = None,
 ) -> Iterator[tuple[Region, Array32]]:
     """Upsample the samples of a grid to the pixels of an image, in windows where they show.
 
@@ -281,6 +285,7 @@ def iterate_windows(
         share: (rows, columns) of them in the image; where it is 0 around a window nothing shows.
         grid: their grid.
         size: (width, height) of the image.
+        within: block of the grid that the windows lie in; None for the whole grid.
 
     Yields:
         A region of the image and its values (h, w, C).
@@ -288,18 +293,26 @@ def iterate_windows(
     is_large = grid.rows * grid.columns * grid.step**2 >= blocks.LEAST_AREA
     count = max(1, blocks.SIDE // grid.step) if is_large else max(grid.rows, grid.columns)
     width = 2 * count
-    around = np.ones((3, 3), np.uint8)
-    shown = cv2.dilate((share != 0).astype(np.uint8), around)
-    for top in range(0, grid.rows, count):
-        rows = slice(top, min(top + count, grid.rows))
-        for left in range(0, grid.columns, width):
-            columns = slice(left, min(left + width, grid.columns))
-            inside = cv2.boundingRect(shown[rows, columns])
-            if not inside[2]:
+    top, bottom, left, right = 0, grid.rows, 0, grid.columns
+    if within is not None:
+        top, bottom = within.rows.start, within.rows.stop
+        left, right = within.columns.start, within.columns.stop
+    low = max(top - 1, 0), max(left - 1, 0)  # with the samples around it
+    part = share[low[0] : bottom + 1, low[1] : right + 1]
+    near = cv2.dilate((part != 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    shown = near[top - low[0] : bottom - low[0], left - low[1] : right - low[1]]
+    for row in range(top, bottom, count):
+        for column in range(left, right, width):
+            rows = slice(row, min(row + count, bottom))
+            columns = slice(column, min(column + width, right))
+            x, y, wide, high = cv2.boundingRect(
+                shown[row - top : rows.stop - top, column - left : columns.stop - left]
+            )
+            if not wide:
                 continue
             block = Block(
-                slice(top + inside[1], top + inside[1] + inside[3]),
-                slice(left + inside[0], left + inside[0] + inside[2]),
+                slice(row + y, row + y + high),
+                slice(column + x, column + x + wide),
                 blocks.MIXED,
             )
             region = pixels_of(grid.part(block.rows, block.columns), size)

@@ -60,13 +60,15 @@ class CameraMotionEstimator:
     """Camera of every frame of a clip, against the first frame of its scene. Not thread-safe.
 
     person: segments the people of a key frame.
-    torso: frame_from_scene of the torso in the last frame, in its pixels; the identity without one.
+    torso: frame_from_scene of the torso in the last frame, in its pixels; None where none is seen.
+    torso_track: number of the face that the scene's torso belongs to; None before one was seen.
     """
 
     def __init__(self, person: PersonProbability) -> None:
         self._person = person
         self._torso = TorsoMotionEstimator()
-        self.torso = _IDENTITY
+        self.torso: Similarity | None = None
+        self.torso_track: int | None = None
         self._first: _KeyFrame | None = None
         self._key: _KeyFrame | None = None
         self._previous: _View | None = None
@@ -97,8 +99,8 @@ class CameraMotionEstimator:
         view = _View(grey, small, boxes)
         head = _head_position(faces) * factor
         if self._key is None or cut or self._key.grey.shape != grey.shape:
-            self._torso = TorsoMotionEstimator()
-            self._first = self._key = self._key_frame(view, True)
+            self._torso, self.torso_track = TorsoMotionEstimator(), None
+            self._first = self._key = self._key_frame(view, True, _IDENTITY)
             self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         else:
             moved = head - self._head if head and self._head else 0j
@@ -107,23 +109,35 @@ class CameraMotionEstimator:
             now = self._frame_from_key @ self._key_from_scene
             self._step = now @ before.inverse()
         self._previous, self._head = view, head
+        torso = self._torso.follow(grey, boxes)
+        self.torso = None if torso is None else _enlarge(torso, factor)
+        if self.torso_track is None:
+            for face, box in zip(faces, boxes, strict=True):
+                if self._torso.box is not None and (box == self._torso.box).all():
+                    self.torso_track = face.track
+        return _enlarge(self._camera(self._frame_from_key @ self._key_from_scene, size), factor)
+
+    def _camera(self, motion: Similarity, size: tuple[int, int]) -> Similarity:
+        """Return the camera's motion for what was measured in frames of a reduced size."""
         assert self._first is not None
-        motion = self._frame_from_key @ self._key_from_scene
         limits = (SWAYING, CARRIED) if self._first.of_body else (STILL, MOVING)
-        motion = _without_noise(motion, size, limits)
-        self.torso = _enlarge(self._torso.follow(grey, boxes), factor)
-        return _enlarge(motion, factor)
+        return _without_noise(motion, size, limits)
 
-    def _next_key_frame(self, view: _View) -> _KeyFrame:
+    def _next_key_frame(self, view: _View, from_scene: Similarity) -> _KeyFrame:
         assert self._first is not None
-        return self._key_frame(view, self._first.of_body)
+        height, width = view.grey.shape
+        return self._key_frame(view, self._first.of_body, self._camera(from_scene, (width, height)))
 
-    def _key_frame(self, view: _View, may_be_of_body: bool) -> _KeyFrame:
+    def _key_frame(self, view: _View, may_be_of_body: bool, from_scene: Similarity) -> _KeyFrame:
+        """Return a frame as a key frame, and look for a torso until one was seen.
+
+        from_scene: the camera's motion to it.
+        """
         self._age = 0
         reach = 2 * round(MARGIN * max(view.grey.shape)) + 1
         people = (self._person(view.small) > PERSON).astype(np.uint8)
         if not self._torso.has_begun:
-            self._torso.begin(view.grey, people, view.boxes)
+            self._torso.begin(view.grey, people, view.boxes, from_scene)
         near = cv2.dilate(people, np.ones((reach, reach), np.uint8))
         strong = view.find_strong()
         corners = view.find_corners(strong & (near == 0))
@@ -156,7 +170,8 @@ class CameraMotionEstimator:
         fitted = self._key.follow(view.grey, guesses)
         if fitted is None and self._age > 1:
             self._key_from_scene = known @ self._key_from_scene
-            self._key, self._frame_from_key = self._next_key_frame(self._previous), _IDENTITY
+            self._key = self._next_key_frame(self._previous, self._key_from_scene)
+            self._frame_from_key = _IDENTITY
             fitted = self._key.follow(view.grey, [_IDENTITY, self._step, Similarity(1, head)])
         if fitted is not None:
             self._frame_from_key, share = fitted
@@ -201,8 +216,8 @@ class CameraMotionEstimator:
         """Follow the scene's first frame again if it is seen, else make a frame the key frame."""
         frame_from_scene = self._frame_from_key @ self._key_from_scene
         if self._key is self._first or not self._return_to_first(view):
-            self._key, self._key_from_scene = self._next_key_frame(view), frame_from_scene
-            self._frame_from_key = _IDENTITY
+            self._key = self._next_key_frame(view, frame_from_scene)
+            self._key_from_scene, self._frame_from_key = frame_from_scene, _IDENTITY
 
 
 def _enlarge(motion: Similarity, factor: float) -> Similarity:

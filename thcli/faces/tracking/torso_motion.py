@@ -61,19 +61,22 @@ class TorsoMotionEstimator:
         self._previous: tuple[Grey, Array] | None = None
         self._motion = _IDENTITY
 
-    def begin(self, grey: Grey, people: Grey, boxes: Array) -> None:
-        """Begin a scene.
+    def begin(
+        self, grey: Grey, people: Grey, boxes: Array, from_scene: Similarity = _IDENTITY
+    ) -> None:
+        """Begin a scene, or look for a torso in a later frame of it.
 
         Args:
             grey: (h, w) reduced frame.
             people: (h, w) where people are, 0 or 1.
             boxes: (N, 4) of the faces in reduced pixels.
+            from_scene: motion of the camera since the scene's first frame, in reduced pixels.
         """
-        self._motion, self._previous = _IDENTITY, None
+        self._motion, self._previous = from_scene, None
         self._first = self._key = None
         if len(boxes):
             box = _largest(boxes)
-            self._first = _find_key(grey, people, box, _IDENTITY)
+            self._first = _find_key(grey, people, box, from_scene)
             self._key, self._previous = self._first, (grey, box)
 
     @property
@@ -81,13 +84,18 @@ class TorsoMotionEstimator:
         """True when the scene has shown a torso that can be followed."""
         return self._first is not None
 
-    def follow(self, grey: Grey, boxes: Array) -> Similarity:
+    @property
+    def box(self) -> Array | None:
+        """Return the box (4,) of the torso's face as last seen; None before it has begun."""
+        return None if self._first is None or self._previous is None else self._previous[1]
+
+    def follow(self, grey: Grey, boxes: Array) -> Similarity | None:
         """Return the torso's motion frame_from_scene in reduced pixels; see `begin`.
 
-        It is the last one where the torso is not seen.
+        None where the torso is not seen.
         """
         if self._first is None or self._key is None or self._previous is None:
-            return _IDENTITY
+            return None
         box = _nearest(boxes, self._previous[1])
         moved = 0j if box is None else _middle(box) - _middle(self._previous[1])
         found = self._from_key(self._key, grey, moved)
@@ -101,7 +109,7 @@ class TorsoMotionEstimator:
         if found is not None:
             self._motion = found
         self._previous = grey, self._previous[1] if box is None else box
-        return self._motion
+        return found
 
     def _from_key(self, key: _KeyFrame, grey: Grey, head: complex) -> Similarity | None:
         """Return the motion as a key frame's corners show it, if most agree.
@@ -123,7 +131,8 @@ class TorsoMotionEstimator:
         """Make the previous frame the key frame, with the people moved to where they are."""
         assert self._first is not None and self._previous is not None
         grey, box = self._previous
-        a, b = self._motion.a, self._motion.b
+        moved = self._motion @ self._first.from_scene.inverse()
+        a, b = moved.a, moved.b
         matrix = np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], np.float64)
         people = cv2.warpAffine(
             self._first.people, matrix, grey.shape[::-1], flags=cv2.INTER_NEAREST

@@ -110,5 +110,7 @@ def observe_mesh(
     with job.clock("motion"):
         for frames, faces in log.windows(track, WINDOW):
             start, count = frames[0].index, len(frames)
-            seen = (log.cameras(start, count), log.torsos(start, count)) if camera else None
+            seen = None
+            if camera:
+                seen = log.cameras(start, count), log.torsos(track, start, count)
             writer.append(observe(frames, faces, [frame.index in cuts for frame in frames], seen))

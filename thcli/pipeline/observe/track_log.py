@@ -28,7 +28,13 @@ _FACE_RECORD = np.dtype(
     ]
 )
 _STAMP_RECORD = np.dtype(
-    [("pts", "<i8"), ("duration", "<i8"), ("camera", "<c16", 2), ("torso", "<c16", 2)]
+    [
+        ("pts", "<i8"),
+        ("duration", "<i8"),
+        ("camera", "<c16", 2),
+        ("torso", "<c16", 2),
+        ("torso_track", "<i4"),
+    ]
 )
 _CHUNK = 256  # records per read
 
@@ -60,6 +66,7 @@ class TrackLog(TemporaryFiles):
         head_motions: Sequence[Similarity | None] = (),
         camera: Similarity | None = None,
         torso: Similarity | None = None,
+        torso_track: int | None = None,
     ) -> None:
         """Add the next frame.
 
@@ -70,6 +77,7 @@ class TrackLog(TemporaryFiles):
             head_motions: per face, the motion since the previous frame measured on the pixels of
                 the head; empty when it was not measured.
             camera, torso: frame_from_scene in pixels, None when it was not measured.
+            torso_track: number of the face that the torso belongs to, with a torso.
 
         Raises:
             MediaError: the frame has another size than the ones before.
@@ -83,7 +91,8 @@ class TrackLog(TemporaryFiles):
         self.size, self.time_base = frame.size, frame.time_base
         self.last_duration = frame.duration
         motions = ((seen.a, seen.b) for seen in (camera or Similarity(), torso or Similarity()))
-        stamp = (frame.pts, frame.duration, *motions)
+        track = -1 if torso is None or torso_track is None else torso_track
+        stamp = (frame.pts, frame.duration, *motions, track)
         self._stamps.write(np.array(stamp, _STAMP_RECORD).tobytes())
         records = np.zeros(len(faces), _FACE_RECORD)
         records["motion"] = np.nan
@@ -114,24 +123,26 @@ class TrackLog(TemporaryFiles):
         """
         records = self._by_frame(track)
         for start in range(0, self.frames, size):
-            self._stamps.seek(start * _STAMP_RECORD.itemsize)  # other iterators move the position
-            stamps = np.frombuffer(self._stamps.read(_STAMP_RECORD.itemsize * size), _STAMP_RECORD)
+            stamps = self._read_stamps(start, size)
             frames = [self._frame(start + i, stamp) for i, stamp in enumerate(stamps)]
             window = islice(records, len(frames))
             yield frames, [None if record is None else _face(record) for record in window]
 
     def cameras(self, start: int, count: int) -> list[Similarity]:
         """Return frame_from_scene of the frames start..start + count, as they were added."""
-        return self._similarities("camera", start, count)
+        return [_similarity(row) for row in self._read_stamps(start, count)["camera"]]
 
-    def torsos(self, start: int, count: int) -> list[Similarity]:
-        """Return the same of the torso."""
-        return self._similarities("torso", start, count)
+    def torsos(self, track: int, start: int, count: int) -> list[Similarity | None]:
+        """Return the same of the torso below the face of a track; None where it is not seen."""
+        stamps = self._read_stamps(start, count)
+        return [
+            _similarity(row) if of == track else None
+            for row, of in zip(stamps["torso"], stamps["torso_track"], strict=True)
+        ]
 
-    def _similarities(self, name: str, start: int, count: int) -> list[Similarity]:
-        self._stamps.seek(start * _STAMP_RECORD.itemsize)
-        stamps = np.frombuffer(self._stamps.read(_STAMP_RECORD.itemsize * count), _STAMP_RECORD)
-        return [Similarity(complex(a), complex(b)) for a, b in stamps[name]]
+    def _read_stamps(self, start: int, count: int) -> npt.NDArray[np.void]:
+        self._stamps.seek(start * _STAMP_RECORD.itemsize)  # other iterators move the position
+        return np.frombuffer(self._stamps.read(_STAMP_RECORD.itemsize * count), _STAMP_RECORD)
 
     def faces(self, track: int, size: int) -> Iterator[Face | None]:
         """Yield the face of a track in every frame, None where it was not detected.
@@ -193,8 +204,12 @@ class TrackLog(TemporaryFiles):
 
 
 def _head_motion(record: np.void) -> Similarity | None:
-    a, b = record["motion"]
-    return Similarity(complex(a), complex(b)) if np.isfinite(a) else None
+    motion = record["motion"]
+    return _similarity(motion) if np.isfinite(motion[0]) else None
+
+
+def _similarity(row: AnyArray) -> Similarity:
+    return Similarity(complex(row[0]), complex(row[1]))
 
 
 def _face(record: np.void) -> Face:

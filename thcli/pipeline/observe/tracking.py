@@ -21,7 +21,7 @@ from thcli.pipeline.observe.track_log import TrackLog
 
 TrackedFrame = tuple[Frame, list[Face], bool]
 """A frame, its faces with track numbers, and True when it begins a new scene."""
-_Motions = tuple[Sequence[Similarity | None], Similarity | None, Similarity | None]
+_Motions = tuple[Sequence[Similarity | None], Similarity | None, Similarity | None, int | None]
 _AHEAD = 3  # frames that wait for their motion to be measured
 
 
@@ -118,12 +118,23 @@ def record_faces(
     def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, _Motions]:
         frame, faces, cut = tracked
         motions = estimator.estimate(frame.pixels, faces, cut=cut) if head_motion else []
-        seen = None if camera is None else camera.estimate(frame.pixels, faces, cut=cut)
-        return tracked, (motions, seen, None if camera is None else camera.torso)
+        if camera is None:
+            return tracked, (motions, None, None, None)
+        seen = camera.estimate(frame.pixels, faces, cut=cut)
+        return tracked, (motions, seen, camera.torso, camera.torso_track)
 
     # one thread beside the tracker's: it measures frame after frame
-    for (frame, faces, cut), (motions, seen, torso) in ordered_map(measure, frames, 1, _AHEAD):
-        log.add(frame, faces, cut=cut, head_motions=motions, camera=seen, torso=torso)
+    for (frame, faces, cut), measured in ordered_map(measure, frames, 1, _AHEAD):
+        motions, seen, torso, torso_track = measured
+        log.add(
+            frame,
+            faces,
+            cut=cut,
+            head_motions=motions,
+            camera=seen,
+            torso=torso,
+            torso_track=torso_track,
+        )
         statistics.add(faces, frame.pixels)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from thcli.engines.mesh import compose
-from thcli.engines.mesh.background.blocks import LEAST_AREA
+from thcli.engines.mesh.background.blocks import LEAST_AREA, MIXED, Block
 from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.sampling import pair
 
 STEP, SIDE = 16, 80
 
@@ -42,6 +43,37 @@ def test_a_small_grid_is_one_window() -> None:
     assert region == (slice(0, 80), slice(0, 120))
     assert np.array_equal(values, cv2.resize(samples, (120, 80)))
     assert not list(compose.iterate_windows(samples, np.zeros((20, 30), np.float32), grid, (9, 9)))
+
+
+@pytest.mark.parametrize("step", [4, STEP])  # one window, and several
+def test_windows_lie_in_a_block_and_hold_what_the_whole_grid_shows_there(step: int) -> None:
+    grid = SampleGrid(0, 0, step, SIDE, SIDE)
+    samples = np.random.default_rng(5).random((SIDE, SIDE, 2)).astype(np.float32)
+    share = np.zeros((SIDE, SIDE), np.float32)
+    share[:30, 50:] = 1
+    samples[..., 1] = share
+    whole = cv2.resize(samples, (SIDE * step, SIDE * step))
+    size = SIDE * step, SIDE * step
+    rows, columns = slice(25, 41), slice(31, 70)
+    inside = slice(25 * step, 41 * step), slice(31 * step, 70 * step)
+    found = np.zeros_like(whole)
+    block = Block(rows, columns, MIXED)
+    for region, values in compose.iterate_windows(samples, share, grid, size, block):
+        assert all(
+            part.start >= most.start and part.stop <= most.stop
+            for part, most in zip(region, inside, strict=True)
+        )
+        found[region] = values
+    shown = whole[inside][..., 1] > 0
+    np.testing.assert_allclose(found[inside][shown], whole[inside][shown], atol=1e-4)
+    outside = Block(slice(60, 70), columns, MIXED)
+    assert not list(compose.iterate_windows(samples, share, grid, size, outside))
+
+
+def test_a_pair_of_channels_is_contiguous() -> None:
+    values = np.random.default_rng(6).random((5, 7, 4)).astype(np.float32)
+    found = pair(values, 2)
+    assert np.array_equal(found, values[..., 2:]) and found.flags.c_contiguous
 
 
 @pytest.mark.parametrize("shift", [(0, -70), (-60.3, 0), (64.7, 8.1), (-31.4, -45.2), (150, 170)])

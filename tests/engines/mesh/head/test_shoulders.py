@@ -121,3 +121,20 @@ def test_a_body_that_rises_is_stretched_to_the_lower_edge_and_not_mirrored() -> 
     moved = y + risen.displacement(np.stack([np.full(HEIGHT, 128, np.float32), y]), HEIGHT - 1)[1]
     assert moved.max() <= HEIGHT - 1 and np.diff(moved).min() >= 0
     assert moved[200] - 200 > 0.15 * size
+
+
+def test_what_is_far_above_the_head_stands_still_and_is_not_torn() -> None:
+    person = np.zeros((HEIGHT, WIDTH), np.float32)
+    person[:, 20:-20] = 1  # others behind, up to the picture's edge
+    own = faces.make_source(WIDTH, HEIGHT, person=person, share=SMALL)
+    matrix, target = leaning(own, 0.3)
+    texture = warp.TexturePositions(own.mesh[:, :2], own.mesh[:, :2])
+    shoulders = Shoulders.of(matrix, target)
+    found = warp.build_map(
+        own.mesh, own.surroundings, target, texture, own.size, own.step, shoulders
+    )
+    assert found is not None and found.grid.y0 > 0
+    size, forehead = anatomy.face_height(own.mesh), target[anatomy.FOREHEAD, :2]
+    assert np.abs(found.displacement[0]).max() < 0.01 * size
+    field = displacement(own, target, matrix)
+    assert np.abs(field[int(forehead[1] - 0.6 * size), int(forehead[0])]).max() > 0.2 * size

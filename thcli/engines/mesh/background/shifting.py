@@ -31,7 +31,7 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
     Returns:
         (H, W, 3) uint8.
     """
-    out = np.array(plate)
+    out = np.empty_like(plate)
     back = -np.round(np.asarray(shift, np.float64) * FRACTIONS) / FRACTIONS
     whole = np.floor(back).astype(int)
     kernel = _cubic_kernel(back - whole)
@@ -43,9 +43,10 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
         )
         shown = alpha[y, x]
         least, most = cv2.minMaxLoc(shown)[:2]
-        if most == 0:
-            continue
         block = slice(*rows), slice(*columns)
+        if most == 0:
+            out[block] = plate[block]
+            continue
         if not (is_high and is_wide):
             size = rows[1] - rows[0], columns[1] - columns[0]
             start = np.array([columns[0] - x.start, rows[0] - y.start]) + back

@@ -22,7 +22,7 @@ from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.head import overlay, steep_texture
 from thcli.engines.mesh.head.continuation import continue_smoothly
 from thcli.engines.mesh.head.steep_texture import COUNT, sum_at_points, turned_cosines
-from thcli.engines.mesh.sampling import box_mean, odd_size, remap
+from thcli.engines.mesh.sampling import box_mean, odd_size, pair, remap
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import (
     EYES,
@@ -236,8 +236,8 @@ def render(
         cheek.positions, weight, points, target, warp_map, size
     ):
         rows, columns = region
-        grain = remap(cheek.grain, np.ascontiguousarray(values[..., :2]))
-        shown = np.ascontiguousarray(values[..., 6:8])
+        grain = remap(cheek.grain, pair(values))
+        shown = pair(values, 6)
         shown[..., 0] += np.arange(columns.start, columns.stop, dtype=np.float32)
         shown[..., 1] += np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
         made = values[..., 3:6] * 255

@@ -14,7 +14,7 @@ from thcli.engines.mesh.background.blocks import Block
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import mix, remap
+from thcli.engines.mesh.sampling import mix, pair, remap
 
 LEAST_SHARE = 1 / 510  # of the mirror image that changes a pixel
 
@@ -68,28 +68,33 @@ def blend(out: Image, mirrored: MatteLayers, samples: MirrorSamples) -> ShownMir
         region = compose.pixels_of(samples.grid.part(block.rows, block.columns), size)
         if region is None:
             continue
-        here = tuple(
-            slice(part.start - first.start, part.stop - first.start)
-            for part, first in zip(region, whole, strict=True)
-        )
+        here = _within(region, whole)
         share = _levels(compose.upsample_block(samples.share, block, samples.grid, region))
         shares[here] = share
         shown = mirrored.plate[region]
-        person = _sample(mirrored.person, samples, block, region)
+        person = _sample(mirrored.person, samples, block, region, size)
         if person is not None:
             tint = compose.upsample_block(gains, block, samples.grid, region)
             tinted = cv2.multiply(person, tint, dtype=cv2.CV_8U)
             alpha[here] = opaque = cv2.extractChannel(person, 3)
-            # premultiplied colours are no brighter than their alpha
-            dimmed = np.asarray(cv2.min(tinted, cv2.merge([opaque] * 4)), np.uint8)
-            shown = compose.lay_over(dimmed, shown)
+            if cv2.minMaxLoc(opaque)[0] == 255:
+                shown = np.asarray(cv2.cvtColor(tinted, cv2.COLOR_RGBA2RGB), np.uint8)
+            else:
+                # premultiplied colours are no brighter than their alpha
+                dimmed = np.asarray(cv2.min(tinted, cv2.merge([opaque] * 4)), np.uint8)
+                shown = compose.lay_over(dimmed, shown)
         is_whole = cv2.minMaxLoc(share)[0] == 255
         out[region] = shown if is_whole else mix(out[region], shown, share)
     return ShownMirror(whole, alpha, shares)
 
 
-def _sample(person: Image, samples: MirrorSamples, block: Block, region: Region) -> Image | None:
-    """Sample a mirror image's person for a block, (h, w, 4) uint8; None where none of it shows."""
+def _sample(
+    person: Image, samples: MirrorSamples, block: Block, region: Region, size: tuple[int, int]
+) -> Image | None:
+    """Sample a mirror image's person for a block, (h, w, 4) uint8; None where none of it shows.
+
+    size: (width, height) of the frame.
+    """
     around = (
         slice(block.rows.start - 1, block.rows.stop + 1),
         slice(block.columns.start - 1, block.columns.stop + 1),
@@ -100,11 +105,23 @@ def _sample(person: Image, samples: MirrorSamples, block: Block, region: Region)
         return None
     positions = compose.upsample_block(samples.positions, block, samples.grid, region)
     shown = compose.sample_block(person, positions, block.kind)
-    if cut is None or not is_cut:
-        return shown
-    values = compose.upsample_block(cut, block, samples.grid, region)
-    face = remap(person, np.ascontiguousarray(values[..., :2]))
-    return mix(shown, face, _levels(values[..., 2]))
+    if cut is not None and is_cut:
+        windows = compose.iterate_windows(cut, cut[..., 2], samples.grid, size, block)
+        for window, values in windows:
+            face = remap(person, pair(values))
+            opacity = np.asarray(cv2.extractChannel(values, 2), np.float32)
+            here = _within(window, region)
+            shown[here] = mix(shown[here], face, _levels(opacity))
+    return shown
+
+
+def _within(region: Region, whole: Region) -> Region:
+    """Return a part of a frame as rows and columns of a larger part that holds it."""
+    rows, columns = (
+        slice(part.start - first.start, part.stop - first.start)
+        for part, first in zip(region, whole, strict=True)
+    )
+    return rows, columns
 
 
 def _levels(share: Array32) -> Image:

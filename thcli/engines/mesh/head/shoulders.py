@@ -1,7 +1,8 @@
 """Shoulders that follow the driver's torso: what the head moves against.
 
 A target is first seen as if the shoulders were still: the torso's motion is taken out of its mesh
-and of its pixels. It fades towards the hips, so that a standing person keeps their feet.
+and of its pixels. It fades towards the hips, so that a standing person keeps their feet, and away
+from the person, where others may be.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, face_height
 
-# Face heights from the middle of the face over which the motion fades: down to the hips, and
-# beside the arms, where other persons may be.
-DOWN, ASIDE = (1.6, 4.5), (2.2, 3.2)
+# Face heights from the middle of the face over which the motion fades: down to the hips, beside
+# the arms, and above the hair, where other persons and raised arms may be.
+DOWN, ASIDE, UP = (1.6, 4.5), (2.2, 3.2), (1.4, 2.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,10 @@ class Shoulders:
         moved = self.still_from_shown[:, :2] @ points + self.still_from_shown[:, 2:] - points
         offset = points - self.middle[:, None]
         across = np.array([-self.down[1], self.down[0]])
-        fade = np.clip((DOWN[1] - self.down @ offset) / (DOWN[1] - DOWN[0]), 0, 1)
+        below = self.down @ offset
+        fade = np.clip((DOWN[1] - below) / (DOWN[1] - DOWN[0]), 0, 1)
         fade *= 1 - smoothstep(*ASIDE, np.abs(across @ offset))
+        fade *= 1 - smoothstep(*UP, -below)
         moved *= fade
         rise, room = np.maximum(moved[1], 0), np.maximum(lower_edge - points[1], 0)
         moved[1] -= rise * rise / np.maximum(room + rise, 1e-6)
@@ -83,6 +86,9 @@ class Shoulders:
         """Return the corners (2,) of the box of pixels that the motion moves."""
         size = 1 / float(np.linalg.norm(self.down))
         down, across = self.down * size**2, np.array([-self.down[1], self.down[0]]) * size**2
-        ends = [self.middle + DOWN[1] * down + side * ASIDE[1] * across for side in (-1, 1)]
-        ends += [self.middle + side * ASIDE[1] * across for side in (-1, 1)]
+        ends = [
+            self.middle + end * down + side * ASIDE[1] * across
+            for end in (DOWN[1], -UP[1])
+            for side in (-1, 1)
+        ]
         return np.min(ends, 0), np.max(ends, 0)

@@ -254,7 +254,7 @@ def _sample_positions(lip: Array32, u: Array32, beyond: Array32) -> tuple[Array3
     at = np.clip((u + 0.25) * 64, 0, 95.999)
     low = at.astype(np.intp)
     part = (at - low).astype(np.float32)
-    found = lip[low] + part[..., None] * (lip[low + 1] - lip[low])
+    found = lip.take(low, 0) + part[..., None] * np.diff(lip, axis=0).take(low, 0)
     depth = np.maximum(beyond, 0)[..., None] / found[..., :1]
     depth += found[..., 1:2] * (1 - np.minimum(depth, 1))
     positions = found[..., 2:4] + depth * (found[..., 4:] - found[..., 2:4])

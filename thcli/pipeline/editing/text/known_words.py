@@ -199,12 +199,18 @@ SHAPES = frozenset(
     )
 )
 """Adjectives that are no degree of hair or coloured lips: "long brown hair" is refused."""
-REMOVALS = frozenset(
-    split_words(
-        "remove removing minus take taking rid lose losing drop delete erase shave shaving strip "
-        "replace replacing swap exchange"
+REPLACES = frozenset(("replace", "replacing", "swap", "swap out", "exchange"))
+"""Orders to put one thing in the place of another."""
+REMOVALS = (
+    frozenset(
+        split_words(
+            "remove removing minus take taking rid lose losing drop delete erase shave shaving "
+            "strip"
+        )
     )
-) | {"turn off", "switch off"}
+    | {"turn off", "switch off"}
+    | REPLACES
+)
 """Negations that are orders: what follows them goes."""
 LASTING = REMOVALS | frozenset(
     split_words("without no neither dont doesnt didnt shouldnt wont cannot cant instead never")

@@ -36,6 +36,7 @@ from thcli.pipeline.editing.text.known_words import (
     TONES,
     Meaning,
 )
+from thcli.pipeline.editing.text.rewording import OWNS, is_colour, reword
 from thcli.pipeline.editing.text.synonyms import SYNONYMS
 
 Kind = Literal[
@@ -79,13 +80,15 @@ _FILLERS = frozenset(
         "the any are be of in on his hers her their him them that this it its looking like as so",
         "please i want would can could you me my to into let also then even just now anymore",
         "them both should get gets getting up get become becomes skin face see nice lovely cool",
-        "pair stylish elegant fashionable from",
+        "pair stylish elegant fashionable from by do",
         *PREFIXES,
     )
     for word in split_words(text)
 ) - {"a", "an"}
+_NUMBERS = frozenset(split_words("two three four five ten fifteen twenty thirty forty fifty"))
 _PLAIN_NOUNS = frozenset(noun for noun in PERSON_NOUNS if noun not in NOUNS) | {"people"}
 _SKIN = frozenset(("skin", "skinned", "haired"))  # have tones of their own
+_OF_HAIR = frozenset(("blond", "blonde"))  # colours of hair alone
 _SIGNS = {"&": " and ", "+": " and ", "w/o": " without ", "w/": " with "}
 
 
@@ -111,7 +114,7 @@ class Token:
 
 def read_tokens(text: str) -> list[Token]:
     """Split a text into tokens, each the longest that begins there."""
-    words, out = _shapes_first(_split(text)), []
+    words, out = reword(_split(text)), []
     at = 0
     while at < len(words):
         length, token = _token(words, at)
@@ -168,7 +171,7 @@ def _single(words: list[str], at: int) -> tuple[int, Token]:
     if word in FRAME_SHAPES and _shapes_glasses(words, at):
         length = 1 + (words[at + 1] in (*FRAMED, "shaped", "style"))
         return length, Token("shape", word, FRAME_SHAPES[word])
-    if word.isdigit() and words[at + 1 : at + 2] in (["years"], ["year"]):
+    if (word.isdigit() or word in _NUMBERS) and words[at + 1 : at + 2] in (["years"], ["year"]):
         return 2, Token("impossible", " ".join(words[at : at + 2]))
     kinds: tuple[tuple[Kind, bool], ...] = (
         ("comma", word == COMMA),
@@ -194,7 +197,7 @@ def _coloured_thing(words: list[str], at: int) -> tuple[int, Token] | None:
     start = at + (words[at] in TONES)
     if start >= len(words):
         return None
-    if not _is_colour(words[start]):
+    if not is_colour(words[start]):
         toned = start > at and words[start] in COLOURLESS and words[start] not in _SKIN
         return (2, Token("impossible", " ".join(words[at : start + 1]))) if toned else None
     known = phrases()
@@ -224,11 +227,13 @@ def _colour_behind(words: list[str], at: int) -> tuple[int, Token] | None:
         end += 1
     tone = words[end] if words[end : end + 1] and words[end] in TONES else ""
     end += bool(tone)
-    if end >= len(words) or not _is_colour(words[end]):
+    if end >= len(words) or not is_colour(words[end]):
         return None
     behind = words[end + 1] if end + 1 < len(words) else ""
     if behind in THINGS or behind in COLOURLESS or behind in FRAMED:
         return None
+    if words[end] in _OF_HAIR and THINGS[words[at]] == "eyeglasses":
+        return None  # "make the girl with glasses blonde"
     text, plain = " ".join(words[at : end + 1]), (words[end], words[at])
     if not tone and plain in phrases():
         name, strength = phrases()[plain]
@@ -241,7 +246,7 @@ def _colour_behind(words: list[str], at: int) -> tuple[int, Token] | None:
 def _has_thing_at(words: Sequence[str], at: int) -> bool:
     """Return True when a thing that adjectives describe, or its colour, stands at a position."""
     while at < len(words) and (
-        words[at] in (*TONES, *FRAMED, *FRAME_SHAPES) or _is_colour(words[at])
+        words[at] in (*TONES, *FRAMED, *FRAME_SHAPES) or is_colour(words[at])
     ):
         at += 1
     if at == len(words) or words[at] in ("hair", "lips"):
@@ -255,7 +260,7 @@ def _shaped_thing(words: Sequence[str], at: int) -> str:
         return ""
     known, end = phrases(), at + 1
     while end < len(words) and (
-        _is_colour(words[end])
+        is_colour(words[end])
         or words[end] in (COMMA, "and", *TONES, *FRAMED, *SHAPES)
         or (words[end], "hair") in known
     ):
@@ -266,33 +271,18 @@ def _shaped_thing(words: Sequence[str], at: int) -> str:
     return " ".join(words[at : end + 1]) if thing == "lips" and end > at + 1 else ""
 
 
-def _shapes_first(words: list[str]) -> list[str]:
-    """Return the words with shapes of frames before their colours: "black round glasses"."""
-    out: list[str] = []
-    for word in words:
-        at = len(out)
-        while word in FRAME_SHAPES and at and (_is_colour(out[at - 1]) or out[at - 1] in TONES):
-            at -= 1
-        out.insert(at, word)
-    return out
-
-
 def _shapes_glasses(words: Sequence[str], at: int) -> bool:
     """Return True when the shape at a position is that of glasses."""
     end = at + 1
     while end < len(words) and (
         words[end] in (COMMA, "and", "shaped", "style", *TONES, *FRAMED, *FRAME_SHAPES)
         or words[end] in ADJECTIVES
-        or _is_colour(words[end])
+        or is_colour(words[end])
     ):
         end += 1
     things = (words[end : end + 1], words[end : end + 2])
     names = (phrases().get(tuple(thing), ("", 0.0))[0] for thing in things)
     return any(base_name(name) in ("eyeglasses", "sunglasses") for name in names if name)
-
-
-def _is_colour(word: str) -> bool:
-    return word in COLOURS or word.startswith("#")
 
 
 def _toned(code: str, tone: str) -> str:
@@ -309,8 +299,13 @@ def _split(text: str) -> list[str]:
         plain = plain.replace(sign, word)
     for part in plain.split():
         bare = part.strip(".,;:!?()\"'")
+        owner = re.fullmatch("([a-z]+)['\u2019]s", bare)
         if bare.startswith("#") and parse_colour(bare):
             out.append(bare)
+        elif owner and (owner[1] in NOUNS or owner[1] in _PLAIN_NOUNS):
+            out += [owner[1], OWNS]
+        elif owner and owner[1] in ("he", "she"):
+            out += [owner[1], "is"]
         else:
             out += re.findall(r"[^\W_]+", re.sub("['\u2019]", "", part))
         if part[-1] in ".,;!?" and out and out[-1] != COMMA:

@@ -14,10 +14,25 @@ from difflib import get_close_matches
 
 from thcli.editors.catalogue import MAX_STRENGTH, attribute_of, believable
 from thcli.editors.shared.attribute_table import BY_NAME
-from thcli.editors.shared.keys import COLOURS, base_name, with_shape
-from thcli.pipeline.editing.text.known_words import BODY, IMPOSSIBLE, NOUNS, Meaning
+from thcli.editors.shared.keys import (
+    COLOURS,
+    base_name,
+    split_colour,
+    split_shape,
+    with_colour,
+    with_shape,
+)
+from thcli.pipeline.editing.text.changes import DETERMINERS
+from thcli.pipeline.editing.text.known_words import (
+    BODY,
+    IMPOSSIBLE,
+    NOUNS,
+    ORDERS,
+    REMOVALS,
+    Meaning,
+)
 from thcli.pipeline.editing.text.negation import Negation
-from thcli.pipeline.editing.text.source import DETERMINERS, without_source
+from thcli.pipeline.editing.text.source import without_source
 from thcli.pipeline.editing.text.tokens import ITEMS, Token, phrases, read_tokens
 
 _BECOMES = frozenset(("like", "into"))
@@ -30,6 +45,7 @@ _PRONOUNS: Mapping[str, tuple[Meaning, ...]] = {
     "me": (),
     "it": (),
 }
+_DEFINITE = frozenset(("the", "this", "that"))
 _FOND = frozenset(("little", "natural"))  # say nothing about a person
 _DESCRIBES = frozenset(("adjective", "adverb", "article", "shape", "state"))  # stand before a noun
 _BEFORE_ITEMS = frozenset(("adjective", "article", "filler", "noun")) | ITEMS
@@ -82,6 +98,7 @@ class _Reading:
             self._read(at, token)
         for name, strength in self._said:
             _add(self._out, name, strength)
+        self._out.attributes = _once(self._out.attributes)
         return self._out
 
     def _read(self, at: int, token: Token) -> None:
@@ -95,8 +112,8 @@ class _Reading:
         elif token.kind == "adverb":
             self._read_adverb(at, token)
         elif token.kind == "noun":
-            if negation.waits:
-                self._out.unclear.append(token.text)
+            if negation.waits or (negation.holds and self._is_goal(at)):
+                self._out.unclear.append(token.text)  # "don't make him look like the old man"
             self._read_noun(at, token)
             self._negation = Negation()
         elif token.kind == "negation":
@@ -104,6 +121,8 @@ class _Reading:
                 self._out.unclear.append(token.text)
             self._negation = Negation.opened_by(token.text)
         elif token.kind == "clause":
+            if negation.waits and negation.word in REMOVALS and token.text in ORDERS:
+                self._out.unclear.append(token.text)  # "take him and make him smile"
             negation.read_clause(token.text)
         elif token.kind == "comma":
             negation.read_comma(self._tokens, at)
@@ -120,7 +139,8 @@ class _Reading:
         if person is not None:
             self._said.extend(meaning for meaning in meanings if meaning not in person)
         elif self._is_goal(at):
-            self._said.extend(meanings)
+            known = self._out.noun.items() if self._said else ()  # a man who becomes an old man
+            self._said.extend(meaning for meaning in meanings if meaning not in known)
         else:
             genders = {name for name, _ in meanings} | {*self._out.noun}
             if genders >= {"male", "female"}:
@@ -130,10 +150,13 @@ class _Reading:
     def _person_made(self, at: int) -> tuple[Meaning, ...] | None:
         """Return who becomes a noun in "make him a woman" or "make this man a woman", or None."""
         tokens, end = self._tokens, at
-        while end and tokens[end - 1].kind in _DESCRIBES:
+        while end and (tokens[end - 1].kind in _DESCRIBES or tokens[end - 1].text in _DEFINITE):
             end -= 1
         person = tokens[end - 1] if end else None
-        if person is None or all(token.kind != "article" for token in tokens[end:at]):
+        before = tokens[end:at]
+        if person is None or all(
+            token.kind != "article" and token.text not in _DEFINITE for token in before
+        ):
             return None
         start = end - 1
         while start and tokens[start - 1].kind in ("filler", "adjective", "state"):
@@ -162,16 +185,35 @@ class _Reading:
             negation.read_hair()
         if negation.unclear:
             self._out.unclear.append(token.text)
+        if self._is_gone(token):
+            self._shape = ""
+            return
         if token.kind == "impossible":
             hint = IMPOSSIBLE.get(token.text, IMPOSSIBLE.get(token.text.split(" ")[-1], ""))
             phrase = f"without {token.text}" if negation.holds else token.text
             self._out.impossible.append(f"{phrase} ({hint.rstrip('.')})" if hint else phrase)
         else:
             strength = token.strength * self._degree
-            name = with_shape(token.name, self._shape) if self._shape else token.name
+            name = self._of_glasses(token)
+            name = with_shape(name, self._shape) if self._shape else name
             self._said.append((name, -strength if negation.holds else strength))
         self._degree, self._shape = 1.0, ""
         negation.applied(token.kind)
+
+    def _is_gone(self, token: Token) -> bool:
+        """Return True for frames of glasses that go: "remove the glasses with round frames"."""
+        last, strength = self._said[-1] if self._said else ("", 0.0)
+        glasses = base_name(last) in ("eyeglasses", "sunglasses") if last else False
+        return glasses and strength < 0 and token.text.split(" ")[-1] == "frames"
+
+    def _of_glasses(self, token: Token) -> str:
+        """Return the name of a thing; frames beside sunglasses are theirs."""
+        dark = any(base_name(other.name) == "sunglasses" for other in self._tokens if other.name)
+        if not dark or token.text.split(" ")[-1] != "frames":
+            return token.name
+        if "#" in token.name:
+            self._out.impossible.append(f"{token.text} of sunglasses")
+        return "sunglasses"
 
     def _read_adjective(self, at: int, token: Token) -> None:
         """Read a degree of a thing; before a person it is about the body: "a big man"."""
@@ -224,7 +266,7 @@ def _add(out: Description, name: str, strength: float) -> None:
         name, strength, row = row.opposite, -strength, attribute_of(row.opposite)
     if not believable(row, strength):
         verb = "without " if strength < 0 else ""
-        what = name.replace("_", " ")
+        what = base_name(name).replace("_", " ")
         out.impossible.append(f"{verb}{what} ({row.instead.rstrip('.')})")
         return
     for other, before in out.attributes.items():
@@ -232,9 +274,33 @@ def _add(out: Description, name: str, strength: float) -> None:
             out.contradictory.append(row.name.replace("_", " "))
     if strength > 0 and any(name == base_name(other) != other for other in out.attributes):
         return  # "red frames on his glasses"
+    for other in list(out.attributes):
+        both = _merged(other, name)
+        if strength > 0 and both:
+            name, strength = both, out.attributes.pop(other) * strength
     if strength > 0 and out.attributes.get(base_name(name), 0) > 0:
         del out.attributes[base_name(name)]  # "glasses with red frames"
     out.attributes[base_name(name) if strength < 0 else name] = strength
+
+
+def _merged(one: str, other: str) -> str:
+    """Return the shape and the colour of two names of one thing as one name, "" for others."""
+    (name, digits), (name_2, digits_2) = split_colour(one), split_colour(other)
+    (base, shape), (base_2, shape_2) = split_shape(name), split_shape(name_2)
+    if base != base_2 or one == other or (shape and shape_2) or (digits and digits_2):
+        return ""
+    if not ((shape and digits_2) or (shape_2 and digits)):
+        return ""
+    return with_colour(with_shape(base, shape or shape_2), digits or digits_2)
+
+
+def _once(attributes: dict[str, float]) -> dict[str, float]:
+    """Return attributes without what goes when its opposite comes: "young" replaced by "old"."""
+    return {
+        name: strength
+        for name, strength in attributes.items()
+        if strength > 0 or attributes.get(attribute_of(name).opposite, 0) <= 0
+    }
 
 
 def possible_words() -> Iterator[str]:

@@ -1,0 +1,83 @@
+"""Blending of a mirror image: its cut along the outline of the face is sampled where it shows."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from thcli.core.types import Array32, Image
+from thcli.engines.mesh import compose
+from thcli.engines.mesh.background.matte import MatteLayers
+from thcli.engines.mesh.head import mirror_blend
+from thcli.engines.mesh.head.mirror_blend import MirrorSamples
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.sampling import mix, remap
+
+STEP, ROWS, COLUMNS = 16, 66, 82
+WIDTH, HEIGHT = COLUMNS * STEP, ROWS * STEP  # a large grid, which is divided
+INSIDE = np.s_[STEP:-STEP, STEP:-STEP]  # the outermost samples are left out
+
+
+def layers(least: int) -> MatteLayers:
+    """Return a person of noise, whose alpha is `least` at the left and opaque at the right."""
+    person = np.random.default_rng(7).integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
+    person[..., 3] = 255
+    person[:, : WIDTH // 2, 3] = least
+    person[..., :3] = np.minimum(person[..., :3], person[..., 3:])
+    plate = np.full((HEIGHT, WIDTH, 3), (0, 90, 200), np.uint8)
+    return MatteLayers.of(person, plate)
+
+
+def samples() -> MirrorSamples:
+    """Return a shifted mirror image at half its share, with a cut in two narrow strips."""
+    grid = SampleGrid(0, 0, STEP, COLUMNS, ROWS)
+    at: Array32 = np.dstack(np.meshgrid(*grid.pixel_axes())).astype(np.float32)
+    cut = np.dstack([at - 40, np.zeros((ROWS, COLUMNS), np.float32)]).astype(np.float32)
+    cut[20:50, 20:23, 2] = 0.7
+    cut[20:50, 60:62, 2] = 1
+    share = np.full((ROWS, COLUMNS), 0.5, np.float32)
+    gains = np.full((ROWS, COLUMNS, 3), (1.5, 1, 0.75), np.float32)
+    return MirrorSamples(grid, at + np.float32(3), share, gains, cut)
+
+
+def blend_whole(out: Image, mirrored: MatteLayers, given: MirrorSamples) -> Image:
+    """Blend without any blocks."""
+    size = WIDTH, HEIGHT
+    assert given.cut is not None
+    positions, values = (
+        np.asarray(cv2.resize(one, size), np.float32) for one in (given.positions, given.cut)
+    )
+    person = remap(mirrored.person, positions, cv2.BORDER_REFLECT_101)
+    face = remap(mirrored.person, np.ascontiguousarray(values[..., :2]))
+    person = mix(person, face, np.asarray(np.rint(values[..., 2] * 255), np.uint8))
+    tint = np.dstack([given.gains, np.ones_like(given.share)])
+    tinted = np.rint(person * cv2.resize(tint, size)).clip(0, 255).astype(np.uint8)
+    shown = compose.lay_over(np.minimum(tinted, person[..., 3:]), mirrored.plate)
+    return mix(out, shown, np.full((HEIGHT, WIDTH), 128, np.uint8))
+
+
+@pytest.mark.parametrize("least", [0, 100, 255])
+def test_blocks_blend_as_the_whole_picture(least: int) -> None:
+    mirrored, given = layers(least), samples()
+    out = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+    expected = blend_whole(out, mirrored, given)
+    shown = mirror_blend.blend(out, mirrored, given)
+    difference = np.abs(out[INSIDE].astype(int) - expected[INSIDE])
+    assert difference.max() <= 2 and (difference > 1).mean() < 1e-3
+    assert shown is not None and shown.alpha[INSIDE].min() <= max(least, 1)
+
+
+def test_a_cut_is_sampled_where_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    areas: list[int] = []
+
+    def count(image: Image, positions: Array32) -> Image:
+        areas.append(positions.shape[0] * positions.shape[1])
+        return remap(image, positions)
+
+    monkeypatch.setattr(mirror_blend, "remap", count)
+    given = samples()
+    assert given.cut is not None
+    mirror_blend.blend(np.zeros((HEIGHT, WIDTH, 3), np.uint8), layers(255), given)
+    covered = int((given.cut[..., 2] > 0).sum()) * STEP**2
+    assert covered < sum(areas) < 2.2 * covered
