@@ -119,6 +119,15 @@ def test_progress_as_json_lines(monkeypatch: Any, capsys: Any) -> None:
     assert report["output"] == "both.mp4" and report["warnings"] == ["Check the result."]
 
 
+def test_the_list_of_attributes_names_the_shapes_of_frames(capsys: Any) -> None:
+    assert run(["list", "attributes"]) == 0
+    (line,) = [row for row in capsys.readouterr().out.splitlines() if row.startswith("eyeglasses")]
+    assert "eyeglasses:round, :square, :aviator" in line
+    assert run(["list", "attributes", "--json"]) == 0
+    rows = {row["name"]: row["shapes"] for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert rows["sunglasses"] == ["round", "square", "aviator"] and rows["beard"] == []
+
+
 def test_each_command_shows_an_example(capsys: Any) -> None:
     for command in ("reenact", "refine", "edit", "speak", "crop", "list"):
         assert run([command, "--help"]) == 0

@@ -23,6 +23,8 @@ from thcli.core.options import (
     ReadOptions,
     ReenactOptions,
     RunOptions,
+    StudyOptions,
+    TrainOptions,
 )
 
 
@@ -37,6 +39,10 @@ from thcli.core.options import (
         (lambda: MotionOptions(smooth=-0.1), "--smooth"),
         (lambda: RunOptions(device="tpu"), "--device"),
         (lambda: RunOptions(batch_size=0), "--batch-size"),
+        (lambda: RunOptions(seed=-1), "--seed"),
+        (lambda: RunOptions(seed=2**32), "--seed"),
+        (lambda: TrainOptions(seed=-1), "--seed"),
+        (lambda: StudyOptions(seed=-1), "--seed"),
     ],
 )
 def test_out_of_range_is_a_usage_error(make: Any, flag: str) -> None:

@@ -209,6 +209,16 @@ def test_an_unknown_engine_is_refused() -> None:
         choose_backends(find_attribute("beard"), "magic", "any")
 
 
+@pytest.mark.parametrize("word", ["eyeglasses:round", "hair=blue", "eyeglasses:round=red"])
+@pytest.mark.parametrize("engine", ["dva-s", "atlas"])
+def test_an_engine_without_colours_and_shapes_refuses_them(word: str, engine: str) -> None:
+    with pytest.raises(UsageError, match="no colour and no shape") as caught:
+        plan_backends(parse_attributes([word]), engine, "any")
+    assert caught.value.exit_code == 2
+    plan = plan_backends(parse_attributes([word]), "drawn", "any")
+    assert plan == plan_backends(parse_attributes([word]), "auto", "any")
+
+
 def test_measured_strengths_name_known_attributes_and_backends() -> None:
     noted = catalogue.load_measured_strengths()
     assert set(noted["attributes"]) <= set(BY_NAME)

@@ -10,7 +10,7 @@ from thcli.core.errors import UsageError
 from thcli.core.options import EditOptions
 from thcli.editors.catalogue import attribute_of, believable
 from thcli.editors.shared.attribute_table import ATTRIBUTES
-from thcli.editors.shared.colours import COLOURS, base_name
+from thcli.editors.shared.keys import COLOURS, base_name
 from thcli.pipeline.editing.request import parse_request
 from thcli.pipeline.editing.text.known_words import COLOURLESS, IMPOSSIBLE, THINGS
 from thcli.pipeline.editing.text.synonyms import SYNONYMS

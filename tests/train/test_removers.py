@@ -277,8 +277,14 @@ def test_the_command_measures_the_bundled_removers(
     report = tmp_path / "gains.json"
     words = ["--persons", "0-9", "--pictures", "30", "--threads", "1", "-o", str(report)]
     assert run(["eval", "removers", str(folder), *words]) == 0
-    found = {one["attribute"] + one["part"]: one for one in json.loads(report.read_text())["gains"]}
-    assert all(one["faces"] == len(pairs.rows(BARE)) for one in found.values())
-    assert min(found["eyeglasseseyes"]["gain"], found["beardlower"]["gain"]) > 2
-    assert "PSNR gain" in capsys.readouterr().out
-    assert run(["eval", "removers", str(folder), "--weights", str(report), *words[:-2]]) != 0
+    content = json.loads(report.read_text())
+    usable, found = len(pairs.rows(BARE)), content["gains"]
+    assert content["faces"] == usable
+    assert {part: set(own) for part, own in found.items()} == {
+        part: set(spec.removes) for part, spec in PARTS.items()
+    }
+    assert min(found["eyes"]["eyeglasses"]["gain"], found["lower"]["beard"]["gain"]) > 2
+    printed = capsys.readouterr()
+    assert "PSNR gain" in printed.out
+    assert f"Only {usable} bare faces are usable; --pictures asks for 30." in printed.err
+    assert run(["eval", "removers", str(folder), "--weights", str(report), *words[:-2]]) == 5

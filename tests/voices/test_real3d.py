@@ -214,7 +214,6 @@ def test_noise_depends_on_seed_and_step(network: AudioToMotion) -> None:
     assert not np.allclose(
         expressions(voice(network), 1), expressions(voice(network), 1, VoiceOptions(mouth=2.0))
     )
-    assert voice(network, seed=-3).noise(0, 3).shape == (16, 3)
     whole = voice(network).noise(0, 200)
     assert np.abs(np.corrcoef(whole[:, :64].ravel(), whole[:, 64:128].ravel())[0, 1]) < 0.2
 

@@ -207,7 +207,7 @@ def removers(
     run: RunOptions,
     show: ShowOptions,
 ) -> None:
-    """Measure what removers gain (PSNR) on bare faces that glasses or hair are painted on."""
+    """Measure what removers gain (PSNR) on bare faces with painted glasses, beards or make-up."""
     from thcli.evaluate.datasets.labelled_images import parse_digits, read_labelled_folder
     from thcli.train.removers import gains
 

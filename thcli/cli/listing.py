@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -177,6 +178,7 @@ def _attributes(show: ShowOptions) -> None:
                 "name": row.name,
                 "aliases": list(row.aliases),
                 "about": row.about,
+                "shapes": list(row.shapes),
                 "by": backends,
                 "removed_by": [name for name, _ in removed[0]] if removed else [],
                 "others": [n for n in engines_for(row) if n not in backends],
@@ -192,7 +194,7 @@ def _attributes(show: ShowOptions) -> None:
             [
                 (
                     r["name"],
-                    r["about"],
+                    _about(r),
                     "+".join(r["by"]) or "-",
                     "+".join(r["removed_by"]) or "-",
                     ", ".join(r["others"]),
@@ -204,6 +206,12 @@ def _attributes(show: ShowOptions) -> None:
             ],
             {"command": "list", "measured_by": measured["command"], "rows": rows},
         )
+
+
+def _about(row: Mapping[str, Any]) -> str:
+    """Return what an attribute is, and the names of its shapes: NAME:SHAPE, :SHAPE."""
+    shapes = ", ".join(f":{shape}" for shape in row["shapes"])
+    return f"{row['about']}; {row['name']}{shapes}" if shapes else str(row["about"])
 
 
 def _short(licence: str) -> str:

@@ -17,7 +17,7 @@ from thcli.core.errors import UsageError, WeightsError
 from thcli.editors.backends import EDITORS, PAINTERS
 from thcli.editors.shared.attribute import Attribute, BackendShares
 from thcli.editors.shared.attribute_table import ATTRIBUTES, BY_NAME, NAME_BY_WORD
-from thcli.editors.shared.colours import (
+from thcli.editors.shared.keys import (
     base_name,
     parse_colour,
     split_colour,
@@ -28,6 +28,7 @@ from thcli.editors.shared.colours import (
 from thcli.weights.backend import Backend
 
 ADDITIVE_BACKENDS = frozenset({"drawn"})  # these can add an attribute but not remove it
+SHAPING_BACKENDS = frozenset({"drawn"})  # these give an attribute a colour or a shape
 # Painters run in this order, after editors: editors replace the face that painters draw on.
 PAINTER_ORDER = ("removers", "atlas", "atlas-free", "drawn")
 MAX_STRENGTH = 3.0  # of either sign
@@ -154,11 +155,17 @@ def choose_backends(
 
     Raises:
         WeightsError: when the licence allows no alternative.
-        UsageError: for an unknown engine, one that cannot remove attributes, and with "auto" for
-            what no painter can do believably.
+        UsageError: for an unknown engine, one that cannot remove attributes, one that gives no
+            colour or shape to an attribute with one, and with "auto" for what no painter can do
+            believably.
     """
     if engine != "auto":
         stage_of(engine)
+        if attribute.name != base_name(attribute.name) and engine not in SHAPING_BACKENDS:
+            raise UsageError(
+                f"{engine} gives {base_name(attribute.name)} no colour and no shape.",
+                "Use --engine auto, or name the attribute alone.",
+            )
         able = attribute.removal if strength < 0 else attribute.alternatives
         if strength < 0 and engine in ADDITIVE_BACKENDS and ((engine, 1.0),) not in able:
             raise UsageError(

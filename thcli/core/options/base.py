@@ -69,6 +69,11 @@ def require(ok: bool, name: str, allowed: str, value: object) -> None:
         raise UsageError(f"{name} must be {allowed}, not {value!r}.")
 
 
+def require_seed(seed: int) -> None:
+    """Raise a UsageError for a seed that a generator of random numbers does not take."""
+    require(0 <= seed < 2**32, "--seed", f"within 0..{2**32 - 1}", seed)
+
+
 def comma_words(text: str) -> tuple[str, ...]:
     """Return the words of a text that commas separate."""
     return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from thcli.core.options.base import comma_words, option, require
+from thcli.core.options.base import comma_words, option, require, require_seed
 from thcli.core.options.conference import TransmitOptions
 from thcli.core.options.faces import StabilizationOptions, TemplateOptions
 
@@ -265,13 +265,14 @@ class StudyOptions:
     truth: str = option("truth", "Folder of real clips, for the question real or made.")
     reference: str = option("person", "Folder of pictures of the persons, shown beside the clips.")
     most: int = option(40, "Questions for one person, drawn at random, 0..10000; 0: all.")
-    seed: int = option(0, "Seed of the blind names.")
+    seed: int = option(0, "Seed of the blind names, 0..4294967295.")
 
     def __post_init__(self) -> None:
         known = f"some of {', '.join(STUDY_ASPECTS)}"
         unknown = [aspect for aspect in self.aspects if aspect not in STUDY_ASPECTS]
         require(bool(self.aspects) and not unknown, "--ask", known, self.ask)
         require(0 <= self.most <= 10000, "--most", "within 0..10000", self.most)
+        require_seed(self.seed)
 
     @property
     def aspects(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from thcli.core.options.base import option, require
+from thcli.core.options.base import option, require, require_seed
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Licence = Literal["any", "free"]
@@ -22,7 +22,7 @@ class RunOptions:
     precision: Precision = option("auto", "Precision of networks; auto: fp16 on CUDA, else fp32.")
     batch_size: int = option(8, "Frames per batch, 1..1024; results do not depend on it.")
     threads: int = option(0, "Threads of the compute stage, up to 1024; 0: one per core.")
-    seed: int = option(0, "Random seed; the same seed gives the same result.")
+    seed: int = option(0, "Random seed, 0..4294967295; the same seed gives the same result.")
     offline: bool = option(False, "Do not access the internet.", affects_result=False)
     licence: Licence = option("any", "free: exclude weights that are licensed for research only.")
 
@@ -31,6 +31,7 @@ class RunOptions:
         require(bool(known), "--device", "auto, cpu, cuda, cuda:N or mps", self.device)
         require(1 <= self.batch_size <= 1024, "--batch-size", "within 1..1024", self.batch_size)
         require(0 <= self.threads <= 1024, "--threads", "within 0..1024", self.threads)
+        require_seed(self.seed)
 
     @property
     def workers(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from thcli.core.errors import UsageError
-from thcli.core.options.base import option, require
+from thcli.core.options.base import option, require, require_seed
 from thcli.core.options.faces import FindOptions
 from thcli.core.options.run import Precision, RunOptions
 
@@ -75,7 +75,7 @@ class TrainOptions:
         "Divisor of all channel widths, 1, 2, 4, 8 or 16; reenactment engines load any, other "
         "models 1 only.",
     )
-    seed: int = option(0, "Random seed; the same seed gives the same losses.")
+    seed: int = option(0, "Random seed, 0..4294967295; the same seed gives the same losses.")
     precision: Precision = option(
         "auto", "fp16 and bf16 are mixed precision; auto: bf16 or fp16 on CUDA, else fp32."
     )
@@ -118,6 +118,7 @@ class TrainOptions:
             self.size == 0 or 16 <= self.size <= 1024, "--size", "within 16..1024 pixels", self.size
         )
         require(self.narrow in (1, 2, 4, 8, 16), "--narrow", "1, 2, 4, 8 or 16", self.narrow)
+        require_seed(self.seed)
         require(0 <= self.ema < 1, "--ema", "0, or less than 1", self.ema)
         require(0 <= self.jitter <= 0.5, "--jitter", "within 0..0.5", self.jitter)
         known = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device)

@@ -1,6 +1,7 @@
 """Form of a person's beard: borders and density, from face, hair and seed.
 
-People with equal faces get equal beards; others differ, as the growth of real beards does.
+People with equal faces get equal beards; others differ, as the growth of real beards does. The form
+is continuous: what noise of the measurement changes of it is as small as the noise.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.editors.drawn.appearance import Appearance
 
-_STEPS = 8  # of each choice, so that noise of the measurement changes none
 _REACH = 0.7  # of the choices per standard deviation of a proportion
 _MIDDLE = np.array([0.786, 1.193, 0.141])  # mean of `Appearance.jaw`
 _SPREAD = np.array([0.0165, 0.057, 0.027])  # and their standard deviation, 27 pictures
@@ -64,7 +64,7 @@ def form_of(appearance: Appearance, seed: int) -> BeardForm:
     along = directions @ ((appearance.jaw - _MIDDLE) / _SPREAD) + start
     cheek, side, cheeks, lip, philtrum, bare, neck, patches, length = _wave(along).tolist()
     hair = float(appearance.hair.mean()) / max(float(appearance.skin.mean()), 20.0)
-    dark = 1 - round(float(smoothstep(*_DARK, hair)) * _STEPS) / _STEPS
+    dark = 1 - float(smoothstep(*_DARK, hair))
     return BeardForm(
         cheek=-0.03 + 0.2 * cheek,
         side=-0.02 + 0.17 * side,
@@ -81,5 +81,5 @@ def form_of(appearance: Appearance, seed: int) -> BeardForm:
 
 
 def _wave(at: Array) -> Array:
-    """Return 0..1, rising and falling evenly, in steps."""
-    return np.asarray(np.rint(np.abs(np.mod(at, 2) - 1) * _STEPS) / _STEPS)
+    """Return 0..1, rising and falling evenly."""
+    return np.asarray(np.abs(np.mod(at, 2) - 1))

@@ -15,8 +15,8 @@ from thcli.editors.drawn.appearance import APPEARANCE_SIZE, Appearance, measure
 from thcli.editors.drawn.beard_form import BeardForm, form_of
 from thcli.editors.drawn.scene import Scene
 from thcli.editors.drawn.tint import DYES, dye_colour, dye_hair, dye_of, lighten_skin
-from thcli.editors.shared.colours import levels_of, split_colour, split_shape
 from thcli.editors.shared.face_mesh import mesh_of
+from thcli.editors.shared.keys import levels_of, split_colour, split_shape
 
 FACIAL_HAIR = ("stubble", "beard", "goatee", "moustache", "sideburns")
 ATTRIBUTES = (
@@ -108,7 +108,9 @@ class DrawnPainter:
                 colours[name] = np.array(levels_of(colour), float)
         _check(plain, colours)
         measured = Appearance.from_array(appearance)
-        return DrawnEdit(measured, plain, colours, shapes, form_of(measured, self._seed))
+        bearded = any(plain.get(name) for name in FACIAL_HAIR)
+        form = form_of(measured, self._seed) if bearded else BeardForm()
+        return DrawnEdit(measured, plain, colours, shapes, form)
 
     def paint(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from thcli.editors.shared.colours import base_name
+from thcli.editors.shared.keys import base_name
 
 BackendShares = tuple[tuple[str, float], ...]
 """Names of backends, each with its share of the strength."""

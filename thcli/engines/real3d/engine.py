@@ -123,7 +123,7 @@ class Real3dEngine(TorchBackend):
         super().__init__(run)
         self.model = self.prepare(parts.model)
         self.head, self.parser, self.matte = parts.head, parts.parser, parts.matte
-        self.options, self.seed = options or RenderOptions(), run.seed & _SEED_MASK
+        self.options, self.seed = options or RenderOptions(), run.seed
         self.threads = run.workers
         self.view = self.options.view
         self.threshold = self.options.real3d.head_threshold  # None: the checkpoint's

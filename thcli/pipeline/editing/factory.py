@@ -12,7 +12,7 @@ from thcli.core.protocols import Painter
 from thcli.editors.backends import PAINTERS
 from thcli.editors.catalogue import attribute_of, is_free, stage_of
 from thcli.editors.edit_file import EditFile
-from thcli.editors.shared.colours import base_name
+from thcli.editors.shared.keys import base_name
 from thcli.pipeline.editing.face_in_frame import REMOVERS
 from thcli.pipeline.editing.identity_edits import (
     is_man,

@@ -14,7 +14,7 @@ from thcli.core.events import Listener, Warned
 from thcli.core.imaging import smoothstep
 from thcli.core.tones import HEAD_DEPARTS, fit_tones, luma, tone
 from thcli.core.types import Image
-from thcli.editors.shared.colours import split_colour
+from thcli.editors.shared.keys import split_colour
 
 _DYES_WITH_A_HUE = frozenset(("blond", "brown_hair", "red_hair"))
 _COSMETICS = ("lipstick", "rosy_cheeks", "makeup")

@@ -26,7 +26,7 @@ from thcli.editors.catalogue import (
 from thcli.editors.clip.text_parser import neutral_text, parse_text
 from thcli.editors.clip.vocabulary import OPENAI_HINT
 from thcli.editors.edit_file import EditFile, load
-from thcli.editors.shared.colours import split_colour
+from thcli.editors.shared.keys import split_colour
 from thcli.pipeline.editing.text.words import Description, describe, nearest_words, possible_words
 from thcli.weights.backend import refuse_unread_options
 

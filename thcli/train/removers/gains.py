@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from thcli.core.events import Listener, silent
+from thcli.core.events import Listener, Warned, silent
 from thcli.core.options import RemoverNetwork, RunOptions
 from thcli.core.temp_folders import temporary_folder
 from thcli.editors.atlas.removers.network import RemoverNet, network_for
@@ -69,6 +69,8 @@ def evaluate_removers(
             chosen.at(bare), [BARE] * len(bare), folder, lambda: FaceTools.load(run, True), on
         )
         usable = len(pairs.rows(BARE))
+        if usable < pictures:
+            on(Warned(f"Only {usable} bare faces are usable; --pictures asks for {pictures}."))
         data = RemoverBatches(pairs, _AT_ONCE, 0, flip=False, priors=priors, held_out=usable)
         return psnr_gains(networks, data)
 
@@ -104,8 +106,12 @@ def psnr_gains(
 
 
 def report(gains: Sequence[RemoverGain]) -> dict[str, Any]:
-    """Return the values for JSON."""
-    return {"gains": [asdict(one) for one in gains]}
+    """Return the values for JSON: faces, and the gains by part and attribute."""
+    by_part: dict[str, dict[str, Any]] = {}
+    for one in gains:
+        values = {"gain": one.gain, "larger": one.larger}
+        by_part.setdefault(one.part, {})[one.attribute] = values
+    return {"faces": max((one.faces for one in gains), default=0), "gains": by_part}
 
 
 def table(gains: Sequence[RemoverGain]) -> tuple[list[str], list[list[str]]]:

@@ -124,7 +124,7 @@ class Real3dVoice:
         """Return normal noise (16, count) of latent steps from `first`, by seed and step alone."""
         blocks = range(first // _NOISE_BLOCK_STEPS, (first + count - 1) // _NOISE_BLOCK_STEPS + 1)
         noise_blocks = [
-            np.random.default_rng((self.seed & (1 << 63) - 1, block)).standard_normal(
+            np.random.default_rng((self.seed, block)).standard_normal(
                 (LATENT, _NOISE_BLOCK_STEPS), np.float32
             )
             for block in blocks
@@ -140,7 +140,7 @@ class Real3dVoice:
         times = pts * float(time_base)
         index = np.floor(times * rate / 60)
         lengths = {
-            n: np.random.default_rng((self.seed & (1 << 63) - 1, 1, int(n))).integers(8, 13)
+            n: np.random.default_rng((self.seed, 1, int(n))).integers(8, 13)
             for n in set(index[index >= 0])
         }
         length = np.array([lengths.get(n, 1) for n in index]) / float(FPS)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.editors.atlas.removers.test_removers import SKIN, make_face
+from tests.editors.atlas.removers.test_removers import SKIN, make_face, painter
 from thcli.core.types import Array, Array32, Image
 from thcli.editors.atlas.removers.fringe import take_off_fringe
 from thcli.faces.landmarks.topology import OVAL
@@ -55,11 +55,38 @@ def test_nothing_changes_without_a_shaved_beard() -> None:
     assert out is after and beside is None
 
 
+def test_the_painter_takes_it_off_with_a_beard_alone() -> None:
+    before, _, _, regions, line = bearded()
+    _, face, _ = make_face()
+    one = painter()
+    seen = one.measure_appearance([before], [face], regions[None])[0]
+    beside = {
+        name: one.paint([before], [face], regions[None], one.prepare(seen, {name: -1.0}))[0].beside
+        for name in ("beard", "lipstick")
+    }
+    assert beside["beard"] is not None and beside["beard"][line].mean() > 0.3
+    assert beside["lipstick"] is None
+
+
 @pytest.mark.parametrize("what", ["neck", "hair"])
 def test_the_shade_before_a_throat_and_before_hair_stays(what: str) -> None:
     before, after, mesh, regions, _ = bearded()
     regions[class_number(what)], regions[0] = regions[0].copy(), 0
     assert take_off_fringe(before, after, mesh, regions)[1] is None
+
+
+def test_what_covers_the_jaw_stays() -> None:
+    """A hand or a microphone, which the parser calls background."""
+    before, after, mesh, regions, line = bearded()
+    low = int(np.flatnonzero(line.any(1)).max())
+    place = (slice(low - 60, low + 10), slice(226, 286))
+    regions = regions.copy()
+    regions[:, place[0], place[1]] = 0
+    regions[0][place] = 1
+    out, beside = take_off_fringe(before, after, mesh, regions)
+    inner = (place[0], slice(242, 270))
+    assert beside is not None and beside.max() > 0.9 and beside[inner].max() < 0.01
+    assert (out[inner] == after[inner]).all()
 
 
 def test_what_goes_on_away_from_the_jaw_is_no_hair() -> None:

@@ -69,6 +69,8 @@ def take_off_fringe(
     inside = (at > 0).all((0, 2)) & (at < len(after) - 1).all((0, 2))
     head = unroll_plane(np.ascontiguousarray(group_probability(planes, BESIDE)), at, len(after))
     air = 1 - np.clip(2 * head[_rows(_AIR)].mean(0), 0, 1)  # a throat has a natural shade
+    bare = np.clip(2 * head[_rows(_SKIN)].min(0) - 1, 0, 1)  # else a hand covers the jaw
+    air *= cv2.erode(bare, np.ones(_NEAR)).ravel()
     colours = [strip.astype(np.float32) / np.float32(255) for strip in strips]
     change, share = _recolour(colours[0], colours[1], np.where(inside, air, 0))
     if share.max() < 0.05:

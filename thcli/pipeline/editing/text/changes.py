@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from thcli.editors.catalogue import attribute_of
-from thcli.editors.shared.colours import COLOURS, base_name
+from thcli.editors.shared.keys import COLOURS, base_name
 from thcli.pipeline.editing.text.known_words import ORDERS, REPLACES, THINGS
 from thcli.pipeline.editing.text.tokens import ITEMS, Token
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from thcli.editors.shared.colours import COLOURS
+from thcli.editors.shared.keys import COLOURS
 from thcli.pipeline.editing.text.known_words import (
     ADJECTIVES,
     ADVERBS,

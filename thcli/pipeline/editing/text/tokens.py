@@ -13,7 +13,7 @@ from typing import Literal
 
 from thcli.editors.clip.vocabulary import PERSON_NOUNS, PREFIXES, split_words
 from thcli.editors.shared.attribute_table import ATTRIBUTES
-from thcli.editors.shared.colours import (
+from thcli.editors.shared.keys import (
     COLOURS,
     base_name,
     levels_of,

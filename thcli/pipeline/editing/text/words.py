@@ -14,7 +14,7 @@ from difflib import get_close_matches
 
 from thcli.editors.catalogue import MAX_STRENGTH, attribute_of, believable
 from thcli.editors.shared.attribute_table import BY_NAME
-from thcli.editors.shared.colours import (
+from thcli.editors.shared.keys import (
     COLOURS,
     base_name,
     split_colour,

@@ -58,6 +58,11 @@ def parse_colour(word: str) -> str:
     return digits if len(digits) == 6 else "".join(digit * 2 for digit in digits)
 
 
+def colour_word(digits: str) -> str:
+    """Return the first name of a colour, its six hexadecimal digits where it has none."""
+    return next((name for name, own in COLOURS.items() if own == digits), digits)
+
+
 def levels_of(digits: str) -> tuple[int, int, int]:
     """Return the RGB levels 0..255 of six hexadecimal digits."""
     red, green, blue = bytes.fromhex(digits)
