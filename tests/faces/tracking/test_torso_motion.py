@@ -19,11 +19,16 @@ BOX = np.array([130.0, 40.0, 190.0, 110.0])
 PEOPLE = np.zeros((HEIGHT, WIDTH), np.uint8)
 PEOPLE[110:, 50:270] = 1
 PEOPLE[30:120, 125:195] = 1
+SKIN = (200, 150, 125)
 SHOULDERS = np.array([(100.0, 150.0), (220.0, 150.0)])
 
 
 def seated(torso: Similarity, *, plain: bool = False, hand: int = 0) -> npt.NDArray[np.uint8]:
-    """Show patterned clothes that move below a head that is still; a hand covers `hand` pixels."""
+    """Show patterned clothes that move below a head that is still; a hand covers `hand` pixels.
+
+    Returns:
+        (h, w, 3) RGB.
+    """
     pattern = np.random.default_rng(2).integers(60, 200, (26, 44), np.uint8)
     still = np.full((HEIGHT, WIDTH), 20, np.uint8)
     cloth = cv2.resize(pattern, (220, 130), interpolation=cv2.INTER_CUBIC)
@@ -31,8 +36,18 @@ def seated(torso: Similarity, *, plain: bool = False, hand: int = 0) -> npt.NDAr
     a, b = torso.a, torso.b
     matrix = np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], np.float64)
     out = np.asarray(cv2.warpAffine(still, matrix, (WIDTH, HEIGHT), borderValue=20), np.uint8)
-    out[40:110, 130:190] = 150
     out[160:, 150 : 150 + hand] = 220
+    picture = np.repeat(out[..., None], 3, 2)
+    picture[40:110, 130:190] = SKIN
+    return picture
+
+
+def with_hands(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Hold two hands with shades before most of the clothes."""
+    shade = np.random.default_rng(3).uniform(0.75, 1.25, (20, 40))
+    shades = cv2.resize(shade, (170, 85), interpolation=cv2.INTER_CUBIC)[..., None]
+    out = picture.copy()
+    out[135:220, 65:235] = np.clip(shades * SKIN, 0, 255)
     return out
 
 
@@ -57,6 +72,17 @@ def test_a_hand_that_comes_before_the_torso_does_not_move_it() -> None:
     assert max(error(motion, Similarity()) for motion in found) < 0.3
 
 
+@pytest.mark.parametrize("grey", [False, True])
+def test_hands_before_plain_clothes_are_no_torso(*, grey: bool) -> None:
+    """In colour; in black and white they look as clothes do."""
+    estimator = TorsoMotionEstimator()
+    picture = with_hands(seated(Similarity(), plain=True))
+    if grey:
+        picture = np.repeat(picture[..., 1:2], 3, 2)
+    estimator.begin(picture, PEOPLE, BOX[None])
+    assert estimator.has_begun == grey
+
+
 @pytest.mark.parametrize("boxes", [np.zeros((0, 4)), BOX[None]])
 def test_plain_clothes_and_frames_without_a_face_give_no_motion(boxes: Array) -> None:
     estimator = TorsoMotionEstimator()
@@ -72,7 +98,7 @@ def test_a_torso_that_was_covered_is_followed_from_the_first_frame_again() -> No
     for i in range(8):
         last = Similarity(1, complex(2 * i, -i))
         estimator.follow(seated(last), boxes)
-    black = np.zeros((HEIGHT, WIDTH), np.uint8)
+    black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     assert estimator.follow(black, boxes) is None
     true = Similarity(1, 16 - 8j)
     assert error(estimator.follow(seated(true), boxes), true) < 0.5
@@ -83,7 +109,7 @@ def test_the_estimator_of_the_camera_measures_the_torso_too_and_begins_again_at_
     wall = np.asarray(cv2.resize(background, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC))
 
     def frame(torso: Similarity) -> npt.NDArray[np.uint8]:
-        shown = np.where(PEOPLE[..., None] > 0, seated(torso)[..., None], wall)
+        shown = np.where(PEOPLE[..., None] > 0, seated(torso), wall)
         return np.asarray(cv2.resize(shown, (2 * WIDTH, 2 * HEIGHT)), np.uint8)
 
     estimator = CameraMotionEstimator(lambda _: PEOPLE.astype(np.float32))
@@ -113,7 +139,7 @@ def panned(shift: int, *, person: bool = True) -> npt.NDArray[np.uint8]:
     wide = cv2.resize(background, (2 * WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     if person:
         area = wide[:, 60 : 60 + WIDTH]
-        area[...] = np.where(PEOPLE[..., None] > 0, seated(Similarity())[..., None], area)
+        area[...] = np.where(PEOPLE[..., None] > 0, seated(Similarity()), area)
     return np.asarray(wide[:, 60 + shift : 60 + shift + WIDTH], np.uint8)
 
 

@@ -109,7 +109,7 @@ class CameraMotionEstimator:
             now = self._frame_from_key @ self._key_from_scene
             self._step = now @ before.inverse()
         self._previous, self._head = view, head
-        torso = self._torso.follow(grey, boxes)
+        torso = self._torso.follow(small, boxes)
         self.torso = None if torso is None else _enlarge(torso, factor)
         if self.torso_track is None:
             for face, box in zip(faces, boxes, strict=True):
@@ -137,7 +137,7 @@ class CameraMotionEstimator:
         reach = 2 * round(MARGIN * max(view.grey.shape)) + 1
         people = (self._person(view.small) > PERSON).astype(np.uint8)
         if not self._torso.has_begun:
-            self._torso.begin(view.grey, people, view.boxes, from_scene)
+            self._torso.begin(view.small, people, view.boxes, from_scene)
         near = cv2.dilate(people, np.ones((reach, reach), np.uint8))
         strong = view.find_strong()
         corners = view.find_corners(strong & (near == 0))

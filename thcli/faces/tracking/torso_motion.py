@@ -21,6 +21,8 @@ from thcli.faces.tracking.head_motion import Similarity
 MAX_CORNERS = 40
 MIN_CORNERS = 6  # seen again; fewer give no estimate
 MIN_AGREEMENT = 0.5  # share of the followed corners that one similarity explains
+# Distance of Cr and Cb from the face's that is skin: hands; least of a face that is not grey
+SKIN, MIN_COLOUR = 9.0, 8.0
 KEPT_SHARE = 0.4  # of a key frame's corners; below it a later frame becomes the key frame
 TOLERANCE = 1.0  # reduced pixels of an inlier
 MIN_SPREAD = 0.3  # widths of the face's box, deviation of corners that tell zoom and roll
@@ -36,6 +38,7 @@ LEVELS = 3  # of the pyramid
 _IDENTITY = Similarity()
 
 Grey = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +61,16 @@ class TorsoMotionEstimator:
     def __init__(self) -> None:
         self._first: _KeyFrame | None = None
         self._key: _KeyFrame | None = None
-        self._previous: tuple[Grey, Array] | None = None
+        self._previous: tuple[Pixels, Array] | None = None
         self._motion = _IDENTITY
 
     def begin(
-        self, grey: Grey, people: Grey, boxes: Array, from_scene: Similarity = _IDENTITY
+        self, small: Pixels, people: Grey, boxes: Array, from_scene: Similarity = _IDENTITY
     ) -> None:
         """Begin a scene, or look for a torso in a later frame of it.
 
         Args:
-            grey: (h, w) reduced frame.
+            small: (h, w, 3) RGB reduced frame.
             people: (h, w) where people are, 0 or 1.
             boxes: (N, 4) of the faces in reduced pixels.
             from_scene: motion of the camera since the scene's first frame, in reduced pixels.
@@ -76,8 +79,8 @@ class TorsoMotionEstimator:
         self._first = self._key = None
         if len(boxes):
             box = _largest(boxes)
-            self._first = _find_key(grey, people, box, from_scene)
-            self._key, self._previous = self._first, (grey, box)
+            self._first = _find_key(small, people, box, from_scene)
+            self._key, self._previous = self._first, (small, box)
 
     @property
     def has_begun(self) -> bool:
@@ -89,14 +92,14 @@ class TorsoMotionEstimator:
         """Return the box (4,) of the torso's face as last seen; None before it has begun."""
         return None if self._first is None or self._previous is None else self._previous[1]
 
-    def follow(self, grey: Grey, boxes: Array) -> Similarity | None:
+    def follow(self, small: Pixels, boxes: Array) -> Similarity | None:
         """Return the torso's motion frame_from_scene in reduced pixels; see `begin`.
 
         None where the torso is not seen.
         """
         if self._first is None or self._key is None or self._previous is None:
             return None
-        box = _nearest(boxes, self._previous[1])
+        grey, box = _grey(small), _nearest(boxes, self._previous[1])
         moved = 0j if box is None else _middle(box) - _middle(self._previous[1])
         found = self._from_key(self._key, grey, moved)
         if found is None or self._key is not self._first:
@@ -108,7 +111,7 @@ class TorsoMotionEstimator:
             found = self._from_key(self._key, grey, moved)
         if found is not None:
             self._motion = found
-        self._previous = grey, self._previous[1] if box is None else box
+        self._previous = small, self._previous[1] if box is None else box
         return found
 
     def _from_key(self, key: _KeyFrame, grey: Grey, head: complex) -> Similarity | None:
@@ -130,20 +133,21 @@ class TorsoMotionEstimator:
     def _renew(self) -> None:
         """Make the previous frame the key frame, with the people moved to where they are."""
         assert self._first is not None and self._previous is not None
-        grey, box = self._previous
+        small, box = self._previous
         moved = self._motion @ self._first.from_scene.inverse()
         a, b = moved.a, moved.b
         matrix = np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], np.float64)
         people = cv2.warpAffine(
-            self._first.people, matrix, grey.shape[::-1], flags=cv2.INTER_NEAREST
+            self._first.people, matrix, small.shape[1::-1], flags=cv2.INTER_NEAREST
         )
-        found = _find_key(grey, np.asarray(people, np.uint8), box, self._motion)
+        found = _find_key(small, np.asarray(people, np.uint8), box, self._motion)
         if found is not None:
             self._key = found
 
 
-def _find_key(grey: Grey, people: Grey, box: Array, from_scene: Similarity) -> _KeyFrame | None:
+def _find_key(small: Pixels, people: Grey, box: Array, from_scene: Similarity) -> _KeyFrame | None:
     """Return a key frame with the corners of the torso below a face; None with too few."""
+    grey = _grey(small)
     width, (x, _) = float(box[2] - box[0]), ((box[:2] + box[2:]) / 2)
     side = 2 * max(1, round(INSIDE * max(grey.shape))) + 1
     region = cv2.erode(people, np.ones((side, side), np.uint8))
@@ -151,6 +155,7 @@ def _find_key(grey: Grey, people: Grey, box: Array, from_scene: Similarity) -> _
     below, beside = (rows - box[3]) / max(width, 1), np.abs(columns - x) / max(width, 1)
     within = (below > BELOW[0]) & (below < BELOW[1]) & (beside < REACH)
     within &= (beside > FACE_SIDE) | (below > HAIR_BELOW)
+    within &= ~_skin(small, box)
     strong = cv2.cornerMinEigenVal(grey, 3) > MIN_STRENGTH
     mask = np.where(within & strong & (region > 0), 255, 0).astype(np.uint8)
     found = cv2.goodFeaturesToTrack(grey, MAX_CORNERS, 1e-3, 5, mask=mask)
@@ -193,3 +198,27 @@ def _nearest(boxes: Array, to: Array) -> Array | None:
 
 def _middle(box: Array) -> complex:
     return complex(box[0] + box[2], box[1] + box[3]) / 2
+
+
+def _skin(small: Pixels, box: Array) -> npt.NDArray[np.bool_]:
+    """Return where a reduced frame has the colour of the face in a box (4,), (h, w).
+
+    Hands before the body have; what a face in black and white has says nothing.
+    """
+    colour = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)[..., 1:].astype(np.int16)
+    (x, y), size = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 4
+    rows, columns = (
+        slice(max(int(c - r), 0), max(int(c + r), 0) + 1) for c, r in ((y, size[1]), (x, size[0]))
+    )
+    face = colour[rows, columns].reshape(-1, 2)
+    if not len(face):
+        return np.zeros(small.shape[:2], np.bool_)
+    tone = np.median(face, 0)
+    if np.abs(tone - 128).sum() < MIN_COLOUR:
+        return np.zeros(small.shape[:2], np.bool_)
+    alike = (np.abs(colour - tone).max(-1) < SKIN).astype(np.uint8)
+    return np.asarray(cv2.dilate(alike, np.ones((3, 3), np.uint8)) > 0)
+
+
+def _grey(small: Pixels) -> Grey:
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
