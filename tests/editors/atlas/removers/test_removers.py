@@ -14,8 +14,9 @@ from thcli.core.geometry import matrix_from_angles
 from thcli.core.protocols import Painter
 from thcli.core.types import Array32, Face, Image
 from thcli.editors.atlas import tone
+from thcli.editors.atlas.removers.bare_skin import limit_hue
 from thcli.editors.atlas.removers.network import RemoverNet, create_networks
-from thcli.editors.atlas.removers.painter import FEMALE, REMOVED_AS, SIDE, RemoverPainter, _own_hue
+from thcli.editors.atlas.removers.painter import FEMALE, REMOVED_AS, SIDE, RemoverPainter
 from thcli.editors.atlas.removers.parts import (
     COLUMNS,
     PARTS,
@@ -353,12 +354,12 @@ def test_skin_below_a_beard_has_the_hue_of_the_bare_skin() -> None:
     mask[mask.shape[0] // 2 :] = 1
     grey = np.full_like(texture[one], float(texture[0, 0] @ tone.LUMA))
     seen = np.ones(size, np.float32)
-    found = _own_hue(grey, texture, seen, mask, one)
+    found = limit_hue(grey, texture, seen, mask, one)
     corner = found[-1, 0]
     assert corner @ tone.LUMA == pytest.approx(grey[-1, 0] @ tone.LUMA, abs=1e-3), "its brightness"
     assert np.abs(corner - texture[0, 0]).max() < 0.06 < np.abs(grey[-1, 0] - texture[0, 0]).max()
     unseen = np.zeros(size, np.float32)
-    assert (_own_hue(grey, texture, unseen, mask, one) == grey).all(), "nothing is known"
+    assert (limit_hue(grey, texture, unseen, mask, one) == grey).all(), "nothing is known"
 
 
 @pytest.mark.parametrize(("level", "said"), [(170, "mirrored"), (40, "dark")])

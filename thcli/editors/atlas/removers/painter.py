@@ -19,10 +19,18 @@ from thcli.core.device import prepare_device
 from thcli.core.errors import UsageError
 from thcli.core.options import RemoverNetwork, RunOptions, Template
 from thcli.core.types import Array32, Face, Image, Painted
-from thcli.editors.atlas import tone
 from thcli.editors.atlas.removers import measured
 from thcli.editors.atlas.removers.apply import Removal, apply_removal
+from thcli.editors.atlas.removers.bare_skin import (
+    grain,
+    hair_share,
+    lighten,
+    limit_hue,
+    limit_light,
+    on_atlas,
+)
 from thcli.editors.atlas.removers.fringe import take_off_fringe
+from thcli.editors.atlas.removers.lenses import check_lenses
 from thcli.editors.atlas.removers.loading import split_tensors
 from thcli.editors.atlas.removers.network import RemoverNet, create_networks, network_for
 from thcli.editors.atlas.removers.parts import (
@@ -30,10 +38,8 @@ from thcli.editors.atlas.removers.parts import (
     PARTS,
     ROWS,
     PartName,
-    cheek_window,
     condition_row,
     eye_openings,
-    lens_window,
     mouth_opening,
     part_places,
     part_ramp,
@@ -64,22 +70,7 @@ FEMALE = "female"  # takes off a beard; its negative strength changes nothing
 _PARTS: tuple[PartName, ...] = ("eyes", "lower")
 _SEEN_RANGE = (0.3, 0.7)  # mean visibility: below the first the texture is not the face's own
 _RIMS_SEEN = (0.1, 0.35)  # the same for rims: half a rim is worse than a little too much skin
-# Soft logarithms by which the lighter quarter of a lens may be darker than the cheeks: clear ones
-# had .13 at most, those that hide the eyes .62 at least (18 wearers and five clips).
-_MAX_DARK, _LIGHTER = 0.5, 0.75
-# The same where little of the eyes is seen, and the share of them below which lenses hide them:
-# 130 pictures of wearers, of whom 35 wear dark or mirrored lenses.
-_MAX_TINT, _HALF_SEEN, _UNSEEN = 0.2, 0.25, 0.1
-_SURELY_SEEN, _FEWEST = 0.5, 50  # visibility of samples that tell the complexion; their number
-# Soft logarithms by which skin may be lighter than the cheeks: brows and noses shine, jaws hardly.
-_SHINE: Mapping[PartName, float] = {"eyes": 0.3, "lower": 0.05}
-_BARE = 0.1  # probability of hair, or share of lips, below which the skin is bare
-_HUE = 0.04  # soft logarithms by which skin below hair may differ in hue from bare skin
-_DETAIL = 2.5  # samples: finer detail of the skin is kept where nothing covers it
-_HAIR = (0.03, 0.12)  # soft logarithms: less dark hair lets the skin through, darker hides it
-_RIM_GRAIN = np.float32(0.4)  # share of that grain below rims, which are thin
-_PORES = 0.7  # samples: softness of the grain of skin that was below hair
-_SPREAD = 1.4826  # standard deviation of a normal distribution over its median deviation
+_RIM_GRAIN = np.float32(0.4)  # share of the skin's grain below rims, which are thin
 
 
 class RemoverPainter:
@@ -130,7 +121,7 @@ class RemoverPainter:
                     f"It removes {', '.join(REMOVED_AS)}: give a negative strength.",
                 )
             if name == "eyeglasses":
-                _check_lenses(texture, measured.eyes_seen(appearance))
+                check_lenses(texture, measured.eyes_seen(appearance))
             condition = REMOVED_AS[name]
             for part in _PARTS:
                 if condition not in PARTS[part].removes:
@@ -145,31 +136,27 @@ class RemoverPainter:
                     change = mask[..., None] * (bare - texture[window])
                     gain[window] += change * share[..., None]
                     continue
-                bare = _limit_light(bare, texture, weight, part)
+                bare = limit_light(bare, texture, weight, part)
                 if condition == "eyeglasses":
                     closed = 1 - eye_openings()[window]
                     skin = weight[window] * closed
                     bare, covered, change = take_off(texture[window], bare, mask, skin)
-                    bare = bare + _RIM_GRAIN * _grain(texture, weight)[window]
+                    bare = bare + _RIM_GRAIN * grain(texture, weight)[window]
                     covered = covered * closed
                 else:
-                    bare = _own_hue(bare, texture, weight, mask, window)
-                    smooth = cv2.GaussianBlur(texture[window], (0, 0), _DETAIL)
-                    change = mask[..., None] * (bare - smooth)
-                    # Hair darkens skin: no removal makes it darker.
-                    lighter = np.clip((change @ tone.LUMA) / _HAIR[0], 0, 1)
-                    change = np.asarray(change * lighter[..., None], np.float32)
-                    bare = bare + _grain(texture, weight)[window]
-                    covered = _covered(change)
+                    bare = limit_hue(bare, texture, weight, mask, window)
+                    change = lighten(texture[window], bare, mask)
+                    bare = bare + grain(texture, weight)[window]
+                    covered = hair_share(change)
                 target[window] += (share > 0)[..., None] * (bare - target[window])
                 solid[window] = np.maximum(solid[window], covered * share)
                 gain[window] += change * share[..., None]
                 if condition == "eyeglasses":
-                    rims = _within(window, covered * shown[window])
+                    rims = on_atlas(window, covered * shown[window])
                     temples = take_off_temples(texture, shown_all, rims)
-                    free = 1 - _within(window, part_ramp(part))
+                    free = 1 - on_atlas(window, part_ramp(part))
                     beside = temples.solid * free * np.float32(min(-strength, 1.0))
-                    new = temples.target + _RIM_GRAIN * _grain(texture, weight)
+                    new = temples.target + _RIM_GRAIN * grain(texture, weight)
                     target += (beside > solid)[..., None] * (new - target)
         shaved = any(REMOVED_AS[name] == "beard" for name in removals)
         return Removal(texture, target, gain, solid, known, beside, shaved)
@@ -251,91 +238,6 @@ def _removals(strengths: Mapping[str, float]) -> dict[str, float]:
     if shaved:
         removed["beard"] = min(removed.get("beard", 0.0), -shaved)
     return removed
-
-
-def _limit_light(bare: Array32, texture: Array32, weight: Array32, part: PartName) -> Array32:
-    """Limit the brightness of a bare face (height, width, 3): no skin outshines the cheeks."""
-    cheeks = cheek_window() & (weight > _SURELY_SEEN)
-    if cheeks.sum() < _FEWEST:
-        return bare
-    most = float(np.median(texture[cheeks] @ tone.LUMA)) + _SHINE[part]
-    over = np.maximum(bare @ tone.LUMA - np.float32(most), 0)
-    return np.asarray(bare - over[..., None], np.float32)
-
-
-def _own_hue(
-    bare: Array32, texture: Array32, weight: Array32, mask: Array32, window: tuple[slice, slice]
-) -> Array32:
-    """Limit the hue of what was below hair (height, width, 3) to nearly that of the bare skin.
-
-    Else warm, dark skin gets a grey mask.
-
-    Args:
-        bare: without hair.
-        texture, weight: of the whole atlas.
-        mask: (height, width) 0..1, hair.
-        window: of the part.
-    """
-    lips = zone_mask("lipstick")
-    free = (weight > _SURELY_SEEN) & (_within(window, mask) < _BARE) & (lips < _BARE)
-    free[: window[0].start] &= cheek_window()[: window[0].start]
-    if free.sum() < _FEWEST:
-        return bare
-    hue = texture - (texture @ tone.LUMA)[..., None]
-    own = np.median(hue[free], 0)
-    light = (bare @ tone.LUMA)[..., None]
-    off = bare - light - own
-    far = np.sqrt((off**2).sum(-1, keepdims=True))
-    near = off * np.minimum(1, _HUE / np.maximum(far, 1e-6))
-    return np.asarray(
-        bare + (1 - lips[window])[..., None] * (light + own + near - bare), np.float32
-    )
-
-
-def _within(window: tuple[slice, slice], values: Array32) -> Array32:
-    """Return values of a window on the whole atlas (ROWS, COLUMNS), 0 elsewhere."""
-    out = np.zeros((ROWS, COLUMNS), np.float32)
-    out[window] = values
-    return out
-
-
-def _covered(change: Array32) -> Array32:
-    """Return (height, width) 0..1, where hair hides the skin."""
-    low, high = _HAIR
-    lighter = cv2.GaussianBlur(change @ tone.LUMA, (0, 0), _DETAIL)
-    return np.asarray(np.clip((lighter - low) / (high - low), 0, 1), np.float32)
-
-
-def _grain(texture: Array32, weight: Array32) -> Array32:
-    """Return (ROWS, COLUMNS, 1) soft logarithms: grain as strong as that of the cheeks."""
-    cheek = cheek_window() & (weight > _SURELY_SEEN)
-    if cheek.sum() < _FEWEST:
-        return np.zeros((ROWS, COLUMNS, 1), np.float32)
-    luma = texture @ tone.LUMA
-    detail = np.abs(luma - cv2.GaussianBlur(luma, (0, 0), _DETAIL))[cheek]
-    noise = np.random.default_rng(0).standard_normal((ROWS, COLUMNS)).astype(np.float32)
-    soft = cv2.GaussianBlur(noise, (0, 0), _PORES)
-    strength = _SPREAD * float(np.median(detail)) / float(soft.std())
-    return np.asarray(soft[..., None] * np.float32(strength), np.float32)
-
-
-def _check_lenses(texture: Array32, seen: float) -> None:
-    """Raise UsageError for lenses through which the eyes are not visible.
-
-    Args:
-        texture: of the clip.
-        seen: 0..1, share of the open eyes that is visible.
-    """
-    luma = texture @ tone.LUMA
-    lens, cheek = (luma[where] for where in lens_window())
-    dark = float(cheek.mean()) - float(np.quantile(lens, _LIGHTER))
-    if dark > (_MAX_DARK if seen > _HALF_SEEN else _MAX_TINT) or seen < _UNSEEN:
-        what = "dark" if dark > _MAX_TINT else "mirrored"
-        raise UsageError(
-            f"These glasses are {what}: the eyes behind them are not visible, so they cannot be "
-            "removed.",
-            "Clear and lightly tinted ones can be removed (--attr eyeglasses=-1).",
-        )
 
 
 def _ramp(values: Array32, limits: tuple[float, float]) -> Array32:
