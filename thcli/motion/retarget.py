@@ -235,8 +235,8 @@ class RetargetedMotion:
             )
         shape, opening = self._retarget_shape(start, stop, weight)
         change = self._head_change(start, stop, weight)
-        points, body = self._place_points(shape, *change)
         moved, shoulders = self._picture.window(start, self._pose_gain * weight, change[1])
+        points, body = self._place_points(shape, *change, shoulders)
         arrays = {
             "points": points,
             "gaze": self._controls.add_gaze(self._gaze_shift(start, stop, weight), start, stop),
@@ -296,11 +296,12 @@ class RetargetedMotion:
         return retargeted, openings.lid_gap_ratios(retargeted, source)
 
     def _place_points(
-        self, shape: Array, relative: Array, zoom: Array, shift: Array
+        self, shape: Array, relative: Array, zoom: Array, shift: Array, shoulders: Array
     ) -> tuple[Array, Array]:
         """Return the source's canonical shapes, moved as `_head_change` says, in source pixels.
 
-        (T, 468, 3), and the shift (T, 2) beyond what a head moves alone, with the whole person.
+        (T, 468, 3), and the shift (T, 2) beyond what a head moves on its shoulders, which are
+        (T, 2, 3) image_from_still, with the whole person.
         """
         source = self._source
         unmoved = np.exp(source.log_scale) * shape @ source.rotation.T + source.centre
@@ -308,9 +309,12 @@ class RetargetedMotion:
         if self._rules:
             relative = limits.limit_rotation(relative, self._source_yaw)
             zoom = limits.soft_limit(zoom, limits.MAX_LOG_ZOOM)
-            whole = shift
-            shift = limits.limit_translation(whole, self._height)
-            body = limits.limit_length((whole - shift)[:, :2], limits.MAX_BODY_SHIFT * self._height)
+            carried = np.zeros_like(shift)
+            carried[:, :2] = shoulders @ [*self._pivot[:2], 1] - self._pivot[:2]
+            whole = shift - carried
+            alone = limits.limit_translation(whole, self._height)
+            body = limits.limit_length((whole - alone)[:, :2], limits.MAX_BODY_SHIFT * self._height)
+            shift = carried + alone
             if self._room is not None:
                 body = limits.limit_to_room(body, self._room)
         moved = (unmoved - self._pivot) @ np.swapaxes(matrix_from_rotvec(relative), -1, -2)
