@@ -4,6 +4,9 @@ Corners of the clothes below the largest face are followed from the scene's firs
 optical flow (Bouguet 2001), and a similarity is fitted to most of them (RANSAC, then least
 squares). Hands that move before them are outvoted. Where the first frame's corners are lost, those
 of a later frame are followed until they are seen again.
+
+A motion counts as far as it explains the pixels of the torso better than a torso at rest in the
+scene does: arms, sleeves and what hands hold also agree on a motion now and then.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.faces.tracking.corner_flow import follow_corners
 from thcli.faces.tracking.head_motion import Similarity
@@ -35,10 +39,69 @@ MAX_STEP = 0.5  # widths of the face's box between two frames, above which the f
 MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise has less
 INSIDE = 0.02  # of the long side, from a person's edge to its corners
 LEVELS = 3  # of the pyramid
+# Difference of the torso's pixels with its motion over that at rest: all of it counts, none does
+TRUSTED, DOUBTED = 0.9, 1.0
+TRUST_FRAMES = 6.0  # over which trust fades
+MOVES = 0.02  # widths of the face's box; a torso that moves by less needs no trust
+TORSO_REACH, TORSO_BELOW = 1.9, (0.1, 2.0)  # as REACH and BELOW, of the pixels that are compared
+SAMPLES, MIN_SAMPLES = 800, 60  # pixels that are compared
+MAX_DIFFERENCE = 40.0  # levels of 255; larger ones are hands and what the body uncovers
+# Mean difference above which neither explains the pixels: they say something, they say nothing
+TELLING, SILENT = 12.0, 18.0
 _IDENTITY = Similarity()
 
 Grey = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _TorsoPixels:
+    """Pixels of a torso in a reduced frame: places (N, 2) and levels (N,) of 255.
+
+    middle: (2,) of its shoulders.  unit: width of the face's box.
+    """
+
+    places: Array32
+    levels: Array32
+    middle: Array
+    unit: float
+
+    @staticmethod
+    def of(grey: Grey, people: Grey, box: Array) -> _TorsoPixels:
+        """Return the pixels of the people (h, w) below a face's box (4,)."""
+        unit = max(float(box[2] - box[0]), 1.0)
+        y, x = np.nonzero(people)
+        below, beside = (y - box[3]) / unit, np.abs(x - box[::2].mean())
+        near = (below > TORSO_BELOW[0]) & (below < TORSO_BELOW[1]) & (beside < TORSO_REACH * unit)
+        few = np.flatnonzero(near)[:: max(1, int(near.sum()) // SAMPLES)]
+        places = np.stack([x[few], y[few]], -1).astype(np.float32)
+        levels = np.asarray(grey[y[few], x[few]], np.float32)
+        return _TorsoPixels(places, levels, np.array([box[::2].mean(), box[3] + unit / 2]), unit)
+
+    def judge(self, grey: Grey, motion: Similarity, rest: Similarity) -> tuple[float, float]:
+        """Return how far a frame shows the torso moved rather than at rest, and how surely, 0..1.
+
+        A torso that hardly moves is trusted: it cannot be told from one at rest.
+        """
+        away = motion.apply(self.middle) - rest.apply(self.middle)
+        if np.hypot(*away) + self.unit * abs(motion.a - rest.a) < MOVES * self.unit:
+            return 1.0, 1.0
+        bottom, right = grey.shape[0] - 1, grey.shape[1] - 1
+        shown, inside = [], np.ones(len(self.places), np.bool_)
+        for one in (motion, rest):
+            a, b = complex(one.a), complex(one.b)
+            linear = np.array([[a.real, a.imag], [-a.imag, a.real]], np.float32)
+            at = self.places @ linear + np.array([b.real, b.imag], np.float32)
+            inside &= (at[:, 0] >= 0) & (at[:, 1] >= 0) & (at[:, 0] <= right) & (at[:, 1] <= bottom)
+            shown.append(cv2.remap(grey, at[:, None], None, cv2.INTER_LINEAR)[:, 0])
+        if inside.sum() < MIN_SAMPLES:
+            return 0.0, 0.0
+        moved, still = (
+            float(np.minimum(np.abs(values - self.levels)[inside], MAX_DIFFERENCE).mean())
+            for values in shown
+        )
+        trust = 1 - smoothstep(TRUSTED, DOUBTED, moved / max(still, 1e-6))
+        return float(trust), 1 - float(smoothstep(TELLING, SILENT, min(moved, still)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +126,8 @@ class TorsoMotionEstimator:
         self._key: _KeyFrame | None = None
         self._previous: tuple[Pixels, Array] | None = None
         self._motion = _IDENTITY
+        self._pixels: _TorsoPixels | None = None
+        self._from_scene, self._trust = _IDENTITY, 1.0
 
     def begin(
         self, small: Pixels, people: Grey, boxes: Array, from_scene: Similarity = _IDENTITY
@@ -76,11 +141,14 @@ class TorsoMotionEstimator:
             from_scene: motion of the camera since the scene's first frame, in reduced pixels.
         """
         self._motion, self._previous = from_scene, None
+        self._from_scene, self._trust = from_scene, 1.0
         self._first = self._key = None
         if len(boxes):
             box = _largest(boxes)
             self._first = _find_key(small, people, box, from_scene)
             self._key, self._previous = self._first, (small, box)
+            if self._first is not None:
+                self._pixels = _TorsoPixels.of(self._first.grey, people, box)
 
     @property
     def has_begun(self) -> bool:
@@ -92,10 +160,17 @@ class TorsoMotionEstimator:
         """Return the box (4,) of the torso's face as last seen; None before it has begun."""
         return None if self._first is None or self._previous is None else self._previous[1]
 
-    def follow(self, small: Pixels, boxes: Array) -> Similarity | None:
+    def follow(
+        self, small: Pixels, boxes: Array, camera: Similarity = _IDENTITY
+    ) -> Similarity | None:
         """Return the torso's motion frame_from_scene in reduced pixels; see `begin`.
 
-        None where the torso is not seen.
+        It fades to rest in the scene where it explains the torso's pixels no better. None where the
+        torso is not seen.
+
+        Args:
+            small, boxes: see `begin`.
+            camera: its motion since the scene's first frame.
         """
         if self._first is None or self._key is None or self._previous is None:
             return None
@@ -112,7 +187,18 @@ class TorsoMotionEstimator:
         if found is not None:
             self._motion = found
         self._previous = small, self._previous[1] if box is None else box
-        return found
+        return None if found is None else self._trusted(grey, found, camera)
+
+    def _trusted(self, grey: Grey, found: Similarity, camera: Similarity) -> Similarity:
+        """Return a motion, faded to the camera's as far as it is not trusted."""
+        assert self._pixels is not None
+        begun = self._from_scene.inverse()
+        trust, surely = self._pixels.judge(grey, found @ begun, camera @ begun)
+        self._trust += (trust - self._trust) * surely / TRUST_FRAMES
+        share = self._trust
+        return Similarity(
+            camera.a + share * (found.a - camera.a), camera.b + share * (found.b - camera.b)
+        )
 
     def _from_key(self, key: _KeyFrame, grey: Grey, head: complex) -> Similarity | None:
         """Return the motion as a key frame's corners show it, if most agree.
@@ -205,18 +291,19 @@ def _skin(small: Pixels, box: Array) -> npt.NDArray[np.bool_]:
 
     Hands before the body have; what a face in black and white has says nothing.
     """
-    colour = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)[..., 1:].astype(np.int16)
+    colour = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)
     (x, y), size = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 4
     rows, columns = (
         slice(max(int(c - r), 0), max(int(c + r), 0) + 1) for c, r in ((y, size[1]), (x, size[0]))
     )
-    face = colour[rows, columns].reshape(-1, 2)
+    face = colour[rows, columns, 1:].reshape(-1, 2)
     if not len(face):
         return np.zeros(small.shape[:2], np.bool_)
     tone = np.median(face, 0)
     if np.abs(tone - 128).sum() < MIN_COLOUR:
         return np.zeros(small.shape[:2], np.bool_)
-    alike = (np.abs(colour - tone).max(-1) < SKIN).astype(np.uint8)
+    low, high = np.floor(tone - SKIN) + 1, np.ceil(tone + SKIN) - 1
+    alike = cv2.inRange(colour, np.array([0, *low]), np.array([255, *high]))
     return np.asarray(cv2.dilate(alike, np.ones((3, 3), np.uint8)) > 0)
 
 
