@@ -49,6 +49,7 @@ class RetargetedMotion:
         reference: frame to use as the reference instead of the one that is found.
         rules: False leaves out the rules of lids, lips and limits (for tests of the algebra).
         room: see `limits.room_in_picture`; None lets the person leave its picture.
+        shoulders: whether the source's can follow the driver's torso.
 
     Raises:
         NoFaceError: the source has no mesh, or the driver was never detected.
@@ -66,6 +67,7 @@ class RetargetedMotion:
         reference: int | None = None,
         rules: bool = True,
         room: tuple[Array, Array] | None = None,
+        shoulders: bool = True,
     ) -> None:
         if store.kind != KIND:
             raise MediaError(
@@ -75,7 +77,7 @@ class RetargetedMotion:
         if source.mesh is None:
             raise NoFaceError("The source's face has no mesh.", "Choose another source image.")
         self._store, self._options, self._rules = store, options, rules
-        self._room = room
+        self._room, self._shoulders = room, shoulders
         self._source = canonical.decompose(source.mesh)
         self._source_mesh = np.asarray(source.mesh, np.float64)
         self._source_gaze = (
@@ -189,6 +191,7 @@ class RetargetedMotion:
         frame = self._reference.frame
         same = None if frame < 0 else self._same
         rows, torsos, shot = self._timeline.camera, self._driver.torso, self._timeline.shot
+        torsos = torsos if self._shoulders else np.zeros_like(torsos)
         self._picture = PictureMotion(
             rows,
             camera.find_base(rows, shot, frame if frame == same else None),
@@ -362,6 +365,8 @@ def retarget(
     store: MotionStore,
     options: MotionOptions,
     room: tuple[Array, Array] | None = None,
+    *,
+    shoulders: bool = True,
 ) -> RetargetedMotion:
     """Return the source's motion under the driver's; see `RetargetedMotion`."""
-    return RetargetedMotion(source, store, options, room=room)
+    return RetargetedMotion(source, store, options, room=room, shoulders=shoulders)

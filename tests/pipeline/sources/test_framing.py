@@ -189,10 +189,10 @@ def test_gains_of_speak_are_applied_once(
     gains: list[float] = []
 
     def recorded(
-        source: Face, store: MotionStore, options: MotionOptions, *room: Any
+        source: Face, store: MotionStore, options: MotionOptions, *room: Any, **flags: Any
     ) -> MotionStore:
         gains.append(options.strength)
-        return retarget(source, store, options, *room)
+        return retarget(source, store, options, *room, **flags)
 
     monkeypatch.setattr("thcli.engines.mesh.engine.retarget", recorded)
     options = SpeakOptions(
