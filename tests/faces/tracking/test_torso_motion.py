@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from thcli.core.types import Array, Face
-from thcli.faces.tracking.camera_motion import LATE_LOOKS, CameraMotionEstimator
+from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.faces.tracking.torso_motion import TorsoMotionEstimator
+from thcli.faces.tracking.torso_motion import LATE_LOOKS, TorsoMotionEstimator
 
 WIDTH, HEIGHT = 320, 240
 BOX = np.array([130.0, 40.0, 190.0, 110.0])

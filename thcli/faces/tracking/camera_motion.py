@@ -48,8 +48,6 @@ MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise ha
 PERSON = 0.1  # probability of a person above which a pixel is not of the background
 MARGIN = 0.03  # of the long side, around people
 RETRY = 12  # frames after which a background without corners is looked at again
-# Frames with a face in which a scene that began without one is searched for a torso, RETRY apart
-LATE_LOOKS = 4
 LEVELS = 4  # of the pyramid
 _IDENTITY = Similarity()
 
@@ -76,7 +74,7 @@ class CameraMotionEstimator:
         self._previous: _View | None = None
         self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         self._head = 0j
-        self._age = self._late_looks = self._since_look = 0
+        self._age = 0
 
     def estimate(
         self, image: npt.NDArray[Any], faces: Sequence[Face] = (), *, cut: bool = False
@@ -102,7 +100,6 @@ class CameraMotionEstimator:
         head = _head_position(faces) * factor
         if self._key is None or cut or self._key.grey.shape != grey.shape:
             self._torso, self.torso_track = TorsoMotionEstimator(), None
-            self._late_looks, self._since_look = 0 if len(boxes) else LATE_LOOKS, RETRY
             self._first = self._key = self._key_frame(view, True, _IDENTITY)
             self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         else:
@@ -113,7 +110,8 @@ class CameraMotionEstimator:
             self._step = now @ before.inverse()
         self._previous, self._head = view, head
         camera = self._camera(self._frame_from_key @ self._key_from_scene, size)
-        self._look_late(view, camera)
+        if self._torso.may_begin(boxes):
+            self._torso.begin(small, self._people(small), boxes, camera)
         torso = self._torso.follow(small, boxes, camera)
         self.torso = None if torso is None else _enlarge(torso, factor)
         if self.torso_track is None:
@@ -122,17 +120,9 @@ class CameraMotionEstimator:
                     self.torso_track = face.track
         return _enlarge(camera, factor)
 
-    def _look_late(self, view: _View, camera: Similarity) -> None:
-        """Look for a torso in a scene that began without a face, a few times.
-
-        camera: its motion to this frame.
-        """
-        self._since_look += 1
-        due = self._late_looks > 0 and self._since_look > RETRY and len(view.boxes) > 0
-        if due and not self._torso.has_begun:
-            self._late_looks, self._since_look = self._late_looks - 1, 0
-            people = (self._person(view.small) > PERSON).astype(np.uint8)
-            self._torso.begin(view.small, people, view.boxes, camera)
+    def _people(self, small: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return where people are in a reduced frame, (h, w) 0 or 1."""
+        return (self._person(small) > PERSON).astype(np.uint8)
 
     def _camera(self, motion: Similarity, size: tuple[int, int]) -> Similarity:
         """Return the camera's motion for what was measured in frames of a reduced size."""
@@ -152,7 +142,7 @@ class CameraMotionEstimator:
         """
         self._age = 0
         reach = 2 * round(MARGIN * max(view.grey.shape)) + 1
-        people = (self._person(view.small) > PERSON).astype(np.uint8)
+        people = self._people(view.small)
         if not self._torso.has_begun:
             self._torso.begin(view.small, people, view.boxes, from_scene)
         near = cv2.dilate(people, np.ones((reach, reach), np.uint8))

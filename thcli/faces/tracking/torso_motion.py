@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.faces.tracking.corner_flow import follow_corners
 from thcli.faces.tracking.head_motion import Similarity
+from thcli.faces.tracking.torso_pixels import Grey, TorsoPixels
 
 MAX_CORNERS = 40
 MIN_CORNERS = 6  # seen again; fewer give no estimate
@@ -39,69 +39,12 @@ MAX_STEP = 0.5  # widths of the face's box between two frames, above which the f
 MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise has less
 INSIDE = 0.02  # of the long side, from a person's edge to its corners
 LEVELS = 3  # of the pyramid
-# Difference of the torso's pixels with its motion over that at rest: all of it counts, none does
-TRUSTED, DOUBTED = 0.9, 1.0
 TRUST_FRAMES = 6.0  # over which trust fades
-MOVES = 0.02  # widths of the face's box; a torso that moves by less needs no trust
-TORSO_REACH, TORSO_BELOW = 1.9, (0.1, 2.0)  # as REACH and BELOW, of the pixels that are compared
-SAMPLES, MIN_SAMPLES = 800, 60  # pixels that are compared
-MAX_DIFFERENCE = 40.0  # levels of 255; larger ones are hands and what the body uncovers
-# Mean difference above which neither explains the pixels: they say something, they say nothing
-TELLING, SILENT = 12.0, 18.0
+# A scene that began without a face: frames that are searched for a torso, and frames between them
+LATE_LOOKS, RETRY = 4, 12
 _IDENTITY = Similarity()
 
-Grey = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class _TorsoPixels:
-    """Pixels of a torso in a reduced frame: places (N, 2) and levels (N,) of 255.
-
-    middle: (2,) of its shoulders.  unit: width of the face's box.
-    """
-
-    places: Array32
-    levels: Array32
-    middle: Array
-    unit: float
-
-    @staticmethod
-    def of(grey: Grey, people: Grey, box: Array) -> _TorsoPixels:
-        """Return the pixels of the people (h, w) below a face's box (4,)."""
-        unit = max(float(box[2] - box[0]), 1.0)
-        y, x = np.nonzero(people)
-        below, beside = (y - box[3]) / unit, np.abs(x - box[::2].mean())
-        near = (below > TORSO_BELOW[0]) & (below < TORSO_BELOW[1]) & (beside < TORSO_REACH * unit)
-        few = np.flatnonzero(near)[:: max(1, int(near.sum()) // SAMPLES)]
-        places = np.stack([x[few], y[few]], -1).astype(np.float32)
-        levels = np.asarray(grey[y[few], x[few]], np.float32)
-        return _TorsoPixels(places, levels, np.array([box[::2].mean(), box[3] + unit / 2]), unit)
-
-    def judge(self, grey: Grey, motion: Similarity, rest: Similarity) -> tuple[float, float]:
-        """Return how far a frame shows the torso moved rather than at rest, and how surely, 0..1.
-
-        A torso that hardly moves is trusted: it cannot be told from one at rest.
-        """
-        away = motion.apply(self.middle) - rest.apply(self.middle)
-        if np.hypot(*away) + self.unit * abs(motion.a - rest.a) < MOVES * self.unit:
-            return 1.0, 1.0
-        bottom, right = grey.shape[0] - 1, grey.shape[1] - 1
-        shown, inside = [], np.ones(len(self.places), np.bool_)
-        for one in (motion, rest):
-            a, b = complex(one.a), complex(one.b)
-            linear = np.array([[a.real, a.imag], [-a.imag, a.real]], np.float32)
-            at = self.places @ linear + np.array([b.real, b.imag], np.float32)
-            inside &= (at[:, 0] >= 0) & (at[:, 1] >= 0) & (at[:, 0] <= right) & (at[:, 1] <= bottom)
-            shown.append(cv2.remap(grey, at[:, None], None, cv2.INTER_LINEAR)[:, 0])
-        if inside.sum() < MIN_SAMPLES:
-            return 0.0, 0.0
-        moved, still = (
-            float(np.minimum(np.abs(values - self.levels)[inside], MAX_DIFFERENCE).mean())
-            for values in shown
-        )
-        trust = 1 - smoothstep(TRUSTED, DOUBTED, moved / max(still, 1e-6))
-        return float(trust), 1 - float(smoothstep(TELLING, SILENT, min(moved, still)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +69,10 @@ class TorsoMotionEstimator:
         self._key: _KeyFrame | None = None
         self._previous: tuple[Pixels, Array] | None = None
         self._motion = _IDENTITY
-        self._pixels: _TorsoPixels | None = None
+        self._pixels: TorsoPixels | None = None
         self._from_scene, self._trust = _IDENTITY, 1.0
+        self._looks: int | None = None  # that are left
+        self._since_look = RETRY
 
     def begin(
         self, small: Pixels, people: Grey, boxes: Array, from_scene: Similarity = _IDENTITY
@@ -143,12 +88,26 @@ class TorsoMotionEstimator:
         self._motion, self._previous = from_scene, None
         self._from_scene, self._trust = from_scene, 1.0
         self._first = self._key = None
+        if self._looks is None:
+            self._looks = 0 if len(boxes) else LATE_LOOKS
         if len(boxes):
             box = _largest(boxes)
             self._first = _find_key(small, people, box, from_scene)
             self._key, self._previous = self._first, (small, box)
             if self._first is not None:
-                self._pixels = _TorsoPixels.of(self._first.grey, people, box)
+                self._pixels = TorsoPixels.of(self._first.grey, people, box)
+
+    def may_begin(self, boxes: Array) -> bool:
+        """Return whether to look for a torso in a frame with faces (N, 4), after `begin`.
+
+        A scene that began without a face is searched a few times; the camera's key frames may be
+        far apart.
+        """
+        self._since_look += 1
+        if self._first is not None or not self._looks or not len(boxes) or self._since_look < RETRY:
+            return False
+        self._looks, self._since_look = self._looks - 1, 0
+        return True
 
     @property
     def has_begun(self) -> bool:
