@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.motion import synthetic_motion as synthetic
+from tests.motion.retargeting import RAW
 from thcli.core.options import MotionOptions, Region
 from thcli.core.types import Array, Motion
 from thcli.faces.tracking.head_motion import Similarity
@@ -72,6 +73,32 @@ def test_shoulders_of_the_driver_itself_move_as_its_torso() -> None:
         moved = np.linalg.norm(one.apply(middle) - middle)
         if torso.MOVING * height < moved < 0.5 * limits.MAX_SHIFT * height:
             assert np.linalg.norm(matrix @ [*middle, 1] - one.apply(middle)) < 0.02 * height
+
+
+def test_a_head_that_its_torso_carries_moves_no_body_besides() -> None:
+    motion = synthetic.driver(degrees=0)
+    mesh = synthetic.meshes(motion)[0]
+    height = float(np.linalg.norm(mesh[10, :2] - mesh[152, :2]))
+    shifts = [complex(0.45 * height * np.sin(i / 9), 0) for i in range(len(motion))]
+    pose = np.repeat(np.asarray(motion.arrays["pose"], np.float64)[:1], len(motion), 0)
+    pose[:, 4] += np.real(shifts) / float(motion.constants["size"][1])
+    moved = replace(motion, arrays={**motion.arrays, "pose": pose})
+
+    def retargeted(torsos: list[Similarity | None]) -> Motion:
+        given = with_torso(moved, torsos, [Similarity()] * len(motion))
+        store = RetargetedMotion(synthetic.face(mesh), synthetic.buffer(given), RAW, reference=0)
+        return store.window(0, len(motion))
+
+    alone = retargeted([None] * len(motion))
+    carried = retargeted([Similarity(1, shift) for shift in shifts])
+    bodies, points = (
+        [np.asarray(out.arrays[name], np.float64) for out in (alone, carried)]
+        for name in ("body", "points")
+    )
+    assert np.abs(bodies[0]).max() > 0.1 * height and np.abs(bodies[1]).max() < 0.03 * height
+    # the head is where it was
+    places = [shape[:, 6, 0] + body[:, 0] for shape, body in zip(points, bodies, strict=True)]
+    assert np.abs(places[0] - places[1]).max() < 0.05 * height
 
 
 @pytest.mark.parametrize("region", ["lips", "expression"])

@@ -96,3 +96,8 @@ ENGINES = Stage(
         ),
     },
 )
+
+
+def animates_one_frame(engine: str) -> bool:
+    """Return whether an engine of the table animates one frame of a source video as a picture."""
+    return engine in ENGINES.rows and engine not in WHOLE_VIDEO_ENGINES

@@ -49,6 +49,7 @@ class RetargetedMotion:
         reference: frame to use as the reference instead of the one that is found.
         rules: False leaves out the rules of lids, lips and limits (for tests of the algebra).
         room: see `limits.room_in_picture`; None lets the person leave its picture.
+        shoulders: whether the source's can follow the driver's torso.
 
     Raises:
         NoFaceError: the source has no mesh, or the driver was never detected.
@@ -66,6 +67,7 @@ class RetargetedMotion:
         reference: int | None = None,
         rules: bool = True,
         room: tuple[Array, Array] | None = None,
+        shoulders: bool = True,
     ) -> None:
         if store.kind != KIND:
             raise MediaError(
@@ -75,7 +77,7 @@ class RetargetedMotion:
         if source.mesh is None:
             raise NoFaceError("The source's face has no mesh.", "Choose another source image.")
         self._store, self._options, self._rules = store, options, rules
-        self._room = room
+        self._room, self._shoulders = room, shoulders
         self._source = canonical.decompose(source.mesh)
         self._source_mesh = np.asarray(source.mesh, np.float64)
         self._source_gaze = (
@@ -189,6 +191,7 @@ class RetargetedMotion:
         frame = self._reference.frame
         same = None if frame < 0 else self._same
         rows, torsos, shot = self._timeline.camera, self._driver.torso, self._timeline.shot
+        torsos = torsos if self._shoulders else np.zeros_like(torsos)
         self._picture = PictureMotion(
             rows,
             camera.find_base(rows, shot, frame if frame == same else None),
@@ -235,8 +238,8 @@ class RetargetedMotion:
             )
         shape, opening = self._retarget_shape(start, stop, weight)
         change = self._head_change(start, stop, weight)
-        points, body = self._place_points(shape, *change)
         moved, shoulders = self._picture.window(start, self._pose_gain * weight, change[1])
+        points, body = self._place_points(shape, *change, shoulders)
         arrays = {
             "points": points,
             "gaze": self._controls.add_gaze(self._gaze_shift(start, stop, weight), start, stop),
@@ -296,11 +299,12 @@ class RetargetedMotion:
         return retargeted, openings.lid_gap_ratios(retargeted, source)
 
     def _place_points(
-        self, shape: Array, relative: Array, zoom: Array, shift: Array
+        self, shape: Array, relative: Array, zoom: Array, shift: Array, shoulders: Array
     ) -> tuple[Array, Array]:
         """Return the source's canonical shapes, moved as `_head_change` says, in source pixels.
 
-        (T, 468, 3), and the shift (T, 2) beyond what a head moves alone, with the whole person.
+        (T, 468, 3), and the shift (T, 2) beyond what a head moves on its shoulders, which are
+        (T, 2, 3) image_from_still, with the whole person.
         """
         source = self._source
         unmoved = np.exp(source.log_scale) * shape @ source.rotation.T + source.centre
@@ -308,9 +312,12 @@ class RetargetedMotion:
         if self._rules:
             relative = limits.limit_rotation(relative, self._source_yaw)
             zoom = limits.soft_limit(zoom, limits.MAX_LOG_ZOOM)
-            whole = shift
-            shift = limits.limit_translation(whole, self._height)
-            body = limits.limit_length((whole - shift)[:, :2], limits.MAX_BODY_SHIFT * self._height)
+            carried = np.zeros_like(shift)
+            carried[:, :2] = shoulders @ [*self._pivot[:2], 1] - self._pivot[:2]
+            whole = shift - carried
+            alone = limits.limit_translation(whole, self._height)
+            body = limits.limit_length((whole - alone)[:, :2], limits.MAX_BODY_SHIFT * self._height)
+            shift = carried + alone
             if self._room is not None:
                 body = limits.limit_to_room(body, self._room)
         moved = (unmoved - self._pivot) @ np.swapaxes(matrix_from_rotvec(relative), -1, -2)
@@ -358,6 +365,8 @@ def retarget(
     store: MotionStore,
     options: MotionOptions,
     room: tuple[Array, Array] | None = None,
+    *,
+    shoulders: bool = True,
 ) -> RetargetedMotion:
     """Return the source's motion under the driver's; see `RetargetedMotion`."""
-    return RetargetedMotion(source, store, options, room=room)
+    return RetargetedMotion(source, store, options, room=room, shoulders=shoulders)

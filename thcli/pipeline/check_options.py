@@ -21,7 +21,7 @@ from thcli.core.options import (
     SpeakOptions,
     changed_options,
 )
-from thcli.engines.backends import ENGINES, WHOLE_VIDEO_ENGINES
+from thcli.engines.backends import ENGINES, animates_one_frame
 from thcli.faces.tracking.select import SPEAKING
 from thcli.media.provenance.marks import check_signable, load_signer
 from thcli.media.writing.target import OutputTarget
@@ -289,7 +289,7 @@ def _check_all_of_source(options: RenderOptions) -> None:
         reason = "--source-time"
     elif isinstance(options, SpeakOptions):
         reason = "--still" if options.footage.still else None
-    elif options.engine in ENGINES.rows and options.engine not in WHOLE_VIDEO_ENGINES:
+    elif animates_one_frame(options.engine):
         reason = f"the engine {options.engine}"
     if reason is not None:
         raise UsageError(

@@ -15,7 +15,7 @@ from thcli.core.events import Listener, silent
 from thcli.core.options import CompareOptions, ReenactOptions
 from thcli.core.protocols import Engine, VideoSourceEngine
 from thcli.core.temp_folders import temporary_folder
-from thcli.engines.backends import ENGINES
+from thcli.engines.backends import ENGINES, animates_one_frame
 from thcli.motion.control.controls import Controls
 from thcli.pipeline.check_options import check_reenact, check_without_driver, refuse
 from thcli.pipeline.compare import write_comparison
@@ -133,12 +133,13 @@ def reenact_driven(
 
 
 def _convert_colours(options: ReenactOptions, source: str | Path) -> ReenactOptions:
-    """Read HDR and wide-gamut drivers as BT.709 where a picture is animated.
+    """Read HDR and wide-gamut drivers as BT.709 where a picture, or one frame, is animated.
 
-    The output is ordinary video, so that `--hdr keep` has nothing to keep; a source video's frames
-    are output in their own signal.
+    The output is ordinary video, so that `--hdr keep` has nothing to keep; frames of a source video
+    that is animated as a whole are output in their own signal.
     """
-    if options.source_time is None and is_video(source, options.read):
+    whole = options.source_time is None and not animates_one_frame(options.engine)
+    if whole and is_video(source, options.read):
         return options
     return replace(options, read=replace(options.read, hdr="tonemap"))
 

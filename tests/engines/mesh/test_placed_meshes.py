@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from tests.engines.mesh.test_render import person
-from thcli.core.options import RunOptions
+from tests.motion import synthetic_motion as synthetic
+from thcli.core.options import MotionOptions, RunOptions
 from thcli.core.types import Array, Image, Motion
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.engine import MeshEngine
@@ -63,3 +65,17 @@ def test_meshes_lie_on_the_rendered_face(follow: bool, matte: bool) -> None:
         assert offset == pytest.approx(zoom * own, abs=0.7), row
         moved = max(moved, float(np.abs(mesh - source.mesh).max()))
     assert moved > 15
+
+
+@pytest.mark.parametrize("matte", [False, True])
+def test_shoulders_move_only_where_the_person_is_known(matte: bool) -> None:
+    """Else the head would move as if they had carried it, away from shoulders that stand still."""
+    source = faces.make_source(person=person(256, 256) if matte else None)
+    motion = synthetic.driver(degrees=0)
+    torso = np.zeros((len(motion), 4))
+    torso[:, 2] = np.linspace(0, 0.2, len(motion))
+    moving = {**motion.arrays, "torso": torso, "camera": np.zeros_like(torso)}
+    engine = MeshEngine(RunOptions(device="cpu"), "off", mouth="synthetic")
+    store = synthetic.buffer(replace(motion, arrays=moving))
+    found = engine.retarget(source, store, MotionOptions()).window(0, len(motion)).arrays["torso"]
+    assert bool((np.asarray(found) == np.eye(2, 3)).all()) != matte

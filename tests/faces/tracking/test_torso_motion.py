@@ -12,7 +12,7 @@ import pytest
 from thcli.core.types import Array, Face
 from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.faces.tracking.torso_motion import TorsoMotionEstimator
+from thcli.faces.tracking.torso_motion import LATE_LOOKS, TorsoMotionEstimator
 
 WIDTH, HEIGHT = 320, 240
 BOX = np.array([130.0, 40.0, 190.0, 110.0])
@@ -81,6 +81,33 @@ def test_hands_before_plain_clothes_are_no_torso(*, grey: bool) -> None:
         picture = np.repeat(picture[..., 1:2], 3, 2)
     estimator.begin(picture, PEOPLE, BOX[None])
     assert estimator.has_begun == grey
+
+
+def badge_on_stripes(badge: int, body: int) -> npt.NDArray[np.uint8]:
+    """Show striped clothes, which have no corners, moved by pixels, and a badge before them."""
+    columns = np.arange(WIDTH) - body
+    picture = np.full((HEIGHT, WIDTH), 20, np.uint8)
+    stripes = 128 + 40 * np.sin(columns / 4)
+    picture[110:] = np.where((columns >= 50) & (columns < 270), stripes, 20)
+    pattern = np.random.default_rng(5).integers(60, 200, (6, 8), np.uint8)
+    left = 140 + badge
+    picture[170:200, left : left + 40] = cv2.resize(pattern, (40, 30))
+    return np.repeat(picture[..., None], 3, 2)
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_motion_that_does_not_explain_the_torsos_pixels_fades(*, follows: bool) -> None:
+    """A thing before a still torso has all corners."""
+    estimator, boxes, moves, shares = TorsoMotionEstimator(), BOX[None], [0j], list[float]()
+    estimator.begin(badge_on_stripes(0, 0), PEOPLE, boxes)
+    for i in range(40):
+        shift = round(8 * (1 - np.cos(i / 8)))
+        found = estimator.follow(badge_on_stripes(shift, shift * follows), boxes)
+        assert found is not None
+        moves.append(found.b)
+        shares.append(abs(found.b) / max(shift, 1))
+    assert np.abs(np.diff(moves)).max() < 3  # nothing pops
+    assert np.allclose(shares[10:], 1, atol=0.1) if follows else max(shares[25:]) < 0.1
 
 
 @pytest.mark.parametrize("boxes", [np.zeros((0, 4)), BOX[None]])
@@ -161,6 +188,26 @@ def test_a_scene_that_begins_without_a_face_begins_the_torso_with_its_camera() -
             torsos.append((shift, error(estimator.torso, camera)))
     assert torsos and torsos[0][0] > 10
     assert max(away for _, away in torsos) < 1.5
+
+
+def test_a_scene_that_begins_without_a_face_under_a_still_camera_finds_the_torso() -> None:
+    """The person who comes in is looked for a few times, however long the scene lasts."""
+    looks, shown = [0], [False]
+
+    def person(_: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        looks[0] += 1
+        return people_at(0) * shown[0]
+
+    for corners in (True, False):
+        estimator = CameraMotionEstimator(person)
+        shown[0], looks[0] = False, 0
+        estimator.estimate(panned(0, person=False), [])
+        shown[0] = corners
+        for i in range(80):
+            faces = [Face(BOX.astype(np.float32), 1.0, track=4)] if i > 5 else []
+            estimator.estimate(panned(0), faces)
+            assert (estimator.torso is not None) == (corners and i > 5)
+        assert looks[0] == 1 + (1 if corners else LATE_LOOKS)
 
 
 def test_the_torso_belongs_to_the_largest_face_of_the_scene() -> None:

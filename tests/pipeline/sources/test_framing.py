@@ -17,6 +17,7 @@ from thcli.core.options import (
     MeshOptions,
     MotionOptions,
     OutputOptions,
+    ReadOptions,
     ReenactOptions,
     RunOptions,
     SpeakOptions,
@@ -25,6 +26,7 @@ from thcli.core.options import (
 from thcli.core.protocols import CropEngine, MotionStore
 from thcli.core.types import Face, Frame, Image, Motion
 from thcli.engines.backends import ENGINES
+from thcli.media.info import Colour
 from thcli.motion.file.reader import MotionFile
 from thcli.motion.retarget import retarget
 from thcli.pipeline.reenact import reenact
@@ -187,10 +189,10 @@ def test_gains_of_speak_are_applied_once(
     gains: list[float] = []
 
     def recorded(
-        source: Face, store: MotionStore, options: MotionOptions, *room: Any
+        source: Face, store: MotionStore, options: MotionOptions, *room: Any, **flags: Any
     ) -> MotionStore:
         gains.append(options.strength)
-        return retarget(source, store, options, *room)
+        return retarget(source, store, options, *room, **flags)
 
     monkeypatch.setattr("thcli.engines.mesh.engine.retarget", recorded)
     options = SpeakOptions(
@@ -198,3 +200,22 @@ def test_gains_of_speak_are_applied_once(
     )
     speak(portrait, clip("short.mp4", 10, tone=True), tmp_path / "out.mkv", options)
     assert gains == [1.0]
+
+
+def test_the_driver_of_one_frame_of_a_video_is_read_as_ordinary_video(
+    clip: Clip, tmp_path: Path
+) -> None:
+    """This engine animates a source video's frame as a picture, which is converted too."""
+    plain, drive = clip("plain.mp4", 4), tmp_path / "drive.mp4"
+    with media.read(plain) as frames:
+        like = replace(frames.info, colour=Colour(9, 1, 9, 14), bit_depth=10, codec="hevc")
+        with media.write(drive, like.size, like) as writer:
+            for frame in frames:
+                writer.write(frame.pixels, frame.pts)
+    shown = []
+    for hdr in ("keep", "tonemap"):
+        read = ReadOptions(hdr=hdr)
+        reenact(plain, drive, tmp_path / f"{hdr}.mkv", replace(LOSSLESS, read=read))
+        shown.append([crop for crop, _ in TintEngine.seen])
+    assert len(shown[0]) == len(shown[1]) == 4
+    assert all(np.array_equal(*crops) for crops in zip(*shown, strict=True))

@@ -122,7 +122,8 @@ class MeshEngine:
         """Transfer a driving motion to the source's face, and choose the mouth's inside."""
         first = source.first
         room = room_in_picture(first.mesh, first.size)
-        moved = retarget(source.face, motion, options, room)
+        layered = first.layers is not None
+        moved = retarget(source.face, motion, options, room, shoulders=layered)
         if self._mouth != "auto":
             return moved
         own_clip = moved.is_own_clip

@@ -109,13 +109,20 @@ class CameraMotionEstimator:
             now = self._frame_from_key @ self._key_from_scene
             self._step = now @ before.inverse()
         self._previous, self._head = view, head
-        torso = self._torso.follow(small, boxes)
+        camera = self._camera(self._frame_from_key @ self._key_from_scene, size)
+        if self._torso.may_begin(boxes):
+            self._torso.begin(small, self._people(small), boxes, camera)
+        torso = self._torso.follow(small, boxes, camera)
         self.torso = None if torso is None else _enlarge(torso, factor)
         if self.torso_track is None:
             for face, box in zip(faces, boxes, strict=True):
                 if self._torso.box is not None and (box == self._torso.box).all():
                     self.torso_track = face.track
-        return _enlarge(self._camera(self._frame_from_key @ self._key_from_scene, size), factor)
+        return _enlarge(camera, factor)
+
+    def _people(self, small: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return where people are in a reduced frame, (h, w) 0 or 1."""
+        return (self._person(small) > PERSON).astype(np.uint8)
 
     def _camera(self, motion: Similarity, size: tuple[int, int]) -> Similarity:
         """Return the camera's motion for what was measured in frames of a reduced size."""
@@ -135,7 +142,7 @@ class CameraMotionEstimator:
         """
         self._age = 0
         reach = 2 * round(MARGIN * max(view.grey.shape)) + 1
-        people = (self._person(view.small) > PERSON).astype(np.uint8)
+        people = self._people(view.small)
         if not self._torso.has_begun:
             self._torso.begin(view.small, people, view.boxes, from_scene)
         near = cv2.dilate(people, np.ones((reach, reach), np.uint8))

@@ -4,6 +4,9 @@ Corners of the clothes below the largest face are followed from the scene's firs
 optical flow (Bouguet 2001), and a similarity is fitted to most of them (RANSAC, then least
 squares). Hands that move before them are outvoted. Where the first frame's corners are lost, those
 of a later frame are followed until they are seen again.
+
+A motion counts as far as it explains the pixels of the torso better than a torso at rest in the
+scene does: arms, sleeves and what hands hold also agree on a motion now and then.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32
 from thcli.faces.tracking.corner_flow import follow_corners
 from thcli.faces.tracking.head_motion import Similarity
+from thcli.faces.tracking.torso_pixels import Grey, TorsoPixels
 
 MAX_CORNERS = 40
 MIN_CORNERS = 6  # seen again; fewer give no estimate
@@ -35,9 +39,11 @@ MAX_STEP = 0.5  # widths of the face's box between two frames, above which the f
 MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise has less
 INSIDE = 0.02  # of the long side, from a person's edge to its corners
 LEVELS = 3  # of the pyramid
+TRUST_FRAMES = 6.0  # over which trust fades
+# A scene that began without a face: frames that are searched for a torso, and frames between them
+LATE_LOOKS, RETRY = 4, 12
 _IDENTITY = Similarity()
 
-Grey = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -63,6 +69,10 @@ class TorsoMotionEstimator:
         self._key: _KeyFrame | None = None
         self._previous: tuple[Pixels, Array] | None = None
         self._motion = _IDENTITY
+        self._pixels: TorsoPixels | None = None
+        self._from_scene, self._trust = _IDENTITY, 1.0
+        self._looks: int | None = None  # that are left
+        self._since_look = RETRY
 
     def begin(
         self, small: Pixels, people: Grey, boxes: Array, from_scene: Similarity = _IDENTITY
@@ -76,11 +86,28 @@ class TorsoMotionEstimator:
             from_scene: motion of the camera since the scene's first frame, in reduced pixels.
         """
         self._motion, self._previous = from_scene, None
+        self._from_scene, self._trust = from_scene, 1.0
         self._first = self._key = None
+        if self._looks is None:
+            self._looks = 0 if len(boxes) else LATE_LOOKS
         if len(boxes):
             box = _largest(boxes)
             self._first = _find_key(small, people, box, from_scene)
             self._key, self._previous = self._first, (small, box)
+            if self._first is not None:
+                self._pixels = TorsoPixels.of(self._first.grey, people, box)
+
+    def may_begin(self, boxes: Array) -> bool:
+        """Return whether to look for a torso in a frame with faces (N, 4), after `begin`.
+
+        A scene that began without a face is searched a few times; the camera's key frames may be
+        far apart.
+        """
+        self._since_look += 1
+        if self._first is not None or not self._looks or not len(boxes) or self._since_look < RETRY:
+            return False
+        self._looks, self._since_look = self._looks - 1, 0
+        return True
 
     @property
     def has_begun(self) -> bool:
@@ -92,10 +119,17 @@ class TorsoMotionEstimator:
         """Return the box (4,) of the torso's face as last seen; None before it has begun."""
         return None if self._first is None or self._previous is None else self._previous[1]
 
-    def follow(self, small: Pixels, boxes: Array) -> Similarity | None:
+    def follow(
+        self, small: Pixels, boxes: Array, camera: Similarity = _IDENTITY
+    ) -> Similarity | None:
         """Return the torso's motion frame_from_scene in reduced pixels; see `begin`.
 
-        None where the torso is not seen.
+        It fades to rest in the scene where it explains the torso's pixels no better. None where the
+        torso is not seen.
+
+        Args:
+            small, boxes: see `begin`.
+            camera: its motion since the scene's first frame.
         """
         if self._first is None or self._key is None or self._previous is None:
             return None
@@ -112,7 +146,18 @@ class TorsoMotionEstimator:
         if found is not None:
             self._motion = found
         self._previous = small, self._previous[1] if box is None else box
-        return found
+        return None if found is None else self._trusted(grey, found, camera)
+
+    def _trusted(self, grey: Grey, found: Similarity, camera: Similarity) -> Similarity:
+        """Return a motion, faded to the camera's as far as it is not trusted."""
+        assert self._pixels is not None
+        begun = self._from_scene.inverse()
+        trust, surely = self._pixels.judge(grey, found @ begun, camera @ begun)
+        self._trust += (trust - self._trust) * surely / TRUST_FRAMES
+        share = self._trust
+        return Similarity(
+            camera.a + share * (found.a - camera.a), camera.b + share * (found.b - camera.b)
+        )
 
     def _from_key(self, key: _KeyFrame, grey: Grey, head: complex) -> Similarity | None:
         """Return the motion as a key frame's corners show it, if most agree.
@@ -205,18 +250,19 @@ def _skin(small: Pixels, box: Array) -> npt.NDArray[np.bool_]:
 
     Hands before the body have; what a face in black and white has says nothing.
     """
-    colour = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)[..., 1:].astype(np.int16)
+    colour = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)
     (x, y), size = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 4
     rows, columns = (
         slice(max(int(c - r), 0), max(int(c + r), 0) + 1) for c, r in ((y, size[1]), (x, size[0]))
     )
-    face = colour[rows, columns].reshape(-1, 2)
+    face = colour[rows, columns, 1:].reshape(-1, 2)
     if not len(face):
         return np.zeros(small.shape[:2], np.bool_)
     tone = np.median(face, 0)
     if np.abs(tone - 128).sum() < MIN_COLOUR:
         return np.zeros(small.shape[:2], np.bool_)
-    alike = (np.abs(colour - tone).max(-1) < SKIN).astype(np.uint8)
+    low, high = np.floor(tone - SKIN) + 1, np.ceil(tone + SKIN) - 1
+    alike = cv2.inRange(colour, np.array([0, *low]), np.array([255, *high]))
     return np.asarray(cv2.dilate(alike, np.ones((3, 3), np.uint8)) > 0)
 
 

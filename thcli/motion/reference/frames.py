@@ -40,8 +40,9 @@ NOISE_GAIN = 2.5  # of the noise that a clip's own lids show
 LID_FADE = 2  # frames beside those without eyes over which measured lids fade out
 # Distance to the source, and canonical units by which the points of the shape differ, below which a
 # frame is the source picture itself. Other clips of a person in the same studio come as near as .14
-# in the one, and .004 in the other, frames of other persons .25 and .0125.
-SAME_FRAME, SAME_SHAPE = 0.12, 0.006
+# in the one, and .004 in the other, frames of other persons .25 and .0125. Points nearer than the
+# last of the three are the frame's own, however its blink or wide eyes count in the distance.
+SAME_FRAME, SAME_SHAPE, EQUAL_SHAPE = 0.12, 0.006, 0.001
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
 NEUTRAL_ANGLE = np.radians(20.0)
 
@@ -64,7 +65,8 @@ class FrameMeasurements:
 
     def find_same(self) -> int | None:
         """Return the frame that the source shows itself, None if it is no frame of the clip."""
-        shapes = np.where(self.distance < SAME_FRAME, self.shape_distance, np.inf)
+        equal = self.shape_distance < EQUAL_SHAPE
+        shapes = np.where((self.distance < SAME_FRAME) | equal, self.shape_distance, np.inf)
         if shapes.min(initial=np.inf) >= SAME_SHAPE:
             return None
         return int(np.argmin(shapes))
