@@ -115,6 +115,7 @@ def prepare(
         hair=_flip(surroundings.hair),
         cloth=_flip(surroundings.cloth),
         neck=_flip(surroundings.neck),
+        crown=None if surroundings.crown is None else surroundings.crown.flip(width),
     )
     own = _find_parts(regions, mesh, (width, height), np.eye(3))
     flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
