@@ -108,6 +108,15 @@ def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[A
     return colour.astype(np.float64) + 4, share.astype(np.float64)
 
 
+def may_show(mesh: Array, target: Array) -> bool:
+    """Return whether a target turns far enough to show hidden points; (468, 3) meshes.
+
+    No cosine grows by more than the view moves.
+    """
+    view = turned_cosines(np.eye(3), mesh, target)
+    return float(np.hypot(np.hypot(view[0], view[1]), view[2] - 1)) > GROWTH[0]
+
+
 def shown_weights(cheek: MirroredCheek, mesh: Array, target: Array) -> Array | None:
     """Return each point's share (468,) of the mirrored texture; None where none is shown.
 
