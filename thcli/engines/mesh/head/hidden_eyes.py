@@ -11,11 +11,13 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, compose, opening
+from thcli.engines.mesh.head.outline import sine_of_yaw
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.sampling import box_mean, polygon_mask
 from thcli.engines.mesh.warp import WarpMap
 
 AROUND = 0.5  # widths of an eye around it in which skin is kept
+LEAST_TURN = 0.3  # sine of a head's yaw up to which its nose covers no eye
 EDGE = 3  # samples of the warp map over which the skin ends
 NEAR = 9  # samples around what covers an eye in which skin is kept
 COVERED = (2, 14)  # samples of an eye that are covered: none, and surely some
@@ -46,6 +48,8 @@ def find(out: Image, target: Array, warp_map: WarpMap) -> list[Skin]:
         target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
+    if abs(sine_of_yaw(target)) < LEAST_TURN:
+        return []
     found, faces_us = [], anatomy.doubled_areas(target) * anatomy.FRONTAL_SIGNS > 0
     faces_us[: anatomy.HOLE_TRIANGLE_COUNT] = False
     is_skin = np.append(faces_us, False)  # the last one for no triangle
