@@ -10,7 +10,7 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.options import RunOptions
-from thcli.core.types import Array
+from thcli.core.types import Array, Crop
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.head import mirrored_cheek, steep_texture
@@ -18,6 +18,8 @@ from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.surroundings import surrounding_displacement
 from thcli.faces.landmarks.topology import OVAL, PAIRS
+from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.crops import Regions
 
 
 def turned_source(angle: float) -> MeshSource:
@@ -136,3 +138,20 @@ def test_a_profile_gives_a_warning_of_how_far_it_turns_back() -> None:
     ]
     assert ["from the side" in warning for warning in warnings] == [False, False, True, True]
     assert "turns back by 9 degrees" in warnings[2]
+
+
+def test_hair_before_one_cheek_of_a_frontal_source_is_no_texture_of_the_other() -> None:
+    for angle, is_kept in ((6.0, False), (25.0, True)):
+        source = turned_source(angle)
+        known = mirrored_cheek.prepare(source.image, source.mesh)
+        assert known is not None
+        planes = np.zeros((len(CLASSES), 512, 512), np.float32)
+        hair = np.zeros((512, 512), np.bool_)
+        shown = known.hidden > 0.5 * known.hidden.max()
+        for x, y in known.positions[shown]:
+            hair[int(y) - 20 : int(y) + 21, int(x) - 20 : int(x) + 21] = True
+        planes[class_number("hair")], planes[class_number("skin")] = hair, ~hair
+        regions = Regions(Crop(np.eye(3), (512, 512)), planes)
+        found = mirrored_cheek.prepare(source.image, source.mesh, regions)
+        largest = 0.0 if found is None else float(found.hidden[shown].max())
+        assert (largest > 0.5 * known.hidden.max()) == is_kept

@@ -22,7 +22,7 @@ from thcli.engines.mesh.engine import MeshEngine, load, render_frame
 from thcli.engines.mesh.head import folds
 from thcli.engines.mesh.mouth import lip_rims, seen_mouths
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
-from thcli.faces.landmarks.topology import LIPS_OUTER
+from thcli.faces.landmarks.topology import LIPS_OUTER, OVAL
 from thcli.motion import canonical
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.motion.observe import observe
@@ -295,3 +295,24 @@ def test_a_frame_that_smiles_for_the_driver_gets_the_folds_of_a_smile() -> None:
         with_folds, without = (render_frame(one, to, None) for one in (frame, plain))
         shown.append(int(np.abs(with_folds.astype(int) - without).max()))
     assert shown[0] == 0 and shown[1] > 5
+
+
+@pytest.mark.parametrize("angle", [28.0, -28.0])
+def test_a_frame_that_turns_back_shows_the_mirrored_cheek(angle: float) -> None:
+    plain = faces.make_source(384, 384)
+    turned = faces.make_target(plain, turn=(0, angle, 0)).points
+    image = faces.render_face(turned, 384, 384)
+    image[(image == (200, 200, 60)).all(-1)] = faces.GROUND
+    clip = video.collect(own_clip()[1], own_clip()[0])
+    frame = video.prepare_frame(image, turned, plain.mesh, clip, moves_eyes=True)
+    to = RenderTarget(plain.mesh, np.zeros((2, 2)), np.ones(2))
+    middle, face = plain.mesh[4, 0], faces.polygon_mask(plain.mesh[OVAL, :2], 384, 384, grow=-6)
+    far = face & ((np.arange(384) - middle) * np.sign(turned[4, 0] - middle) > 0.2 * 384 * 0.45)
+
+    def ground(shown: Image) -> float:
+        return float((np.abs(shown[far].astype(int) - faces.GROUND).max(-1) < 40).mean())
+
+    without = replace(frame, hidden_cheek=None)
+    assert ground(render_frame(frame, to, None)) < 0.5 * ground(render_frame(without, to, None))
+    still = video.prepare_frame(image, turned, turned + 1.0, clip, moves_eyes=True)
+    assert still.hidden_cheek is None

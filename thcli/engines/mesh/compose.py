@@ -43,7 +43,7 @@ def render(
     if layers is None:
         _render_whole(out, image, positions, grid, moving)
     else:
-        _render_layers(out, alpha, layers, positions, grid, moving)
+        _render_layers(out, alpha, layers, positions, warp_map, moving)
     _render_cut(out, alpha, image, warp_map)
     return out
 
@@ -53,10 +53,11 @@ def _render_layers(
     alpha: Image | None,
     layers: MatteLayers,
     positions: Array32,
-    grid: SampleGrid,
+    warp_map: WarpMap,
     moving: Sequence[Block],
 ) -> None:
     """Render the moving blocks of a person over its plate into `out`, and `alpha` if any."""
+    grid, beyond = warp_map.grid, warp_map.beyond
     for block in moving:
         region = pixels_of(grid.part(block.rows, block.columns), (out.shape[1], out.shape[0]))
         if region is None:
@@ -68,12 +69,43 @@ def _render_layers(
             continue
         coordinates = upsample_block(positions, block, grid, region)
         person = sample_block(layers.person, coordinates, block.kind)
-        if alpha is not None and block.kind not in OPAQUE:
+        ends = beyond is not None and _end_above(person, beyond, block, grid, region)
+        if alpha is not None and (ends or block.kind not in OPAQUE):
             alpha[region] = person[..., 3]
-        if block.kind == blocks.PERSON:
+        if block.kind == blocks.PERSON and not ends:
             out[region] = cv2.cvtColor(person, cv2.COLOR_RGBA2RGB)
         else:
             out[region] = lay_over(person, layers.plate[region])
+
+
+def _end_above(
+    person: Image, beyond: Array32, block: Block, grid: SampleGrid, region: Region
+) -> bool:
+    """End the person (h, w, 4) of a block where it lies beyond the top of its head, in place.
+
+    Args:
+        person: pixels of the region.
+        beyond: (rows, columns) of the grid, see `WarpMap`.
+        block: of the grid.
+        grid: of the map.
+        region: of the block.
+
+    Returns:
+        Whether any of it does.
+    """
+    rows = np.flatnonzero(beyond[block.rows, block.columns].any(1))
+    top, first = block.rows.start, region[0].start
+    stop = min(top + int(rows[-1]) + 2, block.rows.stop) if len(rows) else top
+    height = min(grid.y0 + stop * grid.step, region[0].stop) - first
+    if height <= 0:
+        return False
+    upper = slice(first, first + height), region[1]
+    ending = Block(slice(top, stop), block.columns, block.kind)
+    share = upsample_block(beyond, ending, grid, upper)
+    within = cv2.convertScaleAbs(share, alpha=-255, beta=255)
+    shown = person[:height]
+    cv2.multiply(shown, cv2.merge([within] * 4), shown, 1 / 255)
+    return True
 
 
 def sample_block(person: Image, positions: Array32, kind: int) -> Image:

@@ -24,7 +24,7 @@ from thcli.core.options import (
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.engines.mesh import compose, eyes, picture, video, warp
-from thcli.engines.mesh.head import folds, sides
+from thcli.engines.mesh.head import folds, hidden_eyes, sides
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.mouth import (
@@ -269,6 +269,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     driver = target.driver if driving is not None else None
     if driving is not None and driver is not None and _takes_driver_eyes(source):
         textures = eyes.substitute_from_driver(textures, driving, driver, source.tone)
+    before_eyes = hidden_eyes.find(out, points, warp_map) if textures else []
     if textures:
         eyes.render_lash_lines(out, textures, visible, points, source.step)
         eyes.render_eyes(out, textures, visible, points, target.gaze)
@@ -287,6 +288,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     if source.painter is not None:
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
+    for skin in before_eyes:
+        skin.cover(out)
     glasses_layer.render(out, source.glasses, (source.mesh, points), alpha)
     return picture.move_person(out, moving, target.body, beside)
 

@@ -21,6 +21,7 @@ from thcli.engines.mesh.eyes import EyeTexture
 from thcli.engines.mesh.head import (
     brow_lines,
     covering,
+    crown,
     far_side,
     folds,
     grown_cheek,
@@ -271,7 +272,9 @@ def prepare(
         oval = to_samples(mesh[OVAL, :2], hair_step)
         cloth = None if body is None else parsed_cloth(body, hair.shape, oval, hair_step)
         neck = None if body is None else parsed_neck(body, hair.shape, oval, hair_step)
-        surroundings = Surroundings(outline, lower_edge, True, hair, hair_step, cloth, neck)
+        surroundings = Surroundings(
+            outline, lower_edge, True, hair, hair_step, cloth, neck, crown.find(layers.person, mesh)
+        )
     normals = steep_texture.normals(mesh)
     no_skin = None if covered is None else covered.no_skin
     held = None if covered is None else covered.rigid

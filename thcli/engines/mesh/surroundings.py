@@ -18,6 +18,7 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_height
+from thcli.engines.mesh.head.crown import Crown
 from thcli.engines.mesh.head.neck import NeckMotion, find_motion, hidden_by_jaw
 from thcli.engines.mesh.head.outline import (
     BESIDE,
@@ -83,7 +84,7 @@ class Surroundings:
     outline: from `find_outline`.  lower_edge: y of the image's last row.
     matte: whether the person moves over a plate.  hair, cloth, neck: (h, w) float32 masks in 0..1,
     what hangs from the head, what stays and the whole neck, hair_step source pixels per sample;
-    None when not known.
+    None when not known.  crown: of a head that the picture's upper edge cuts off.
     """
 
     outline: Outline
@@ -93,6 +94,7 @@ class Surroundings:
     hair_step: int = 1
     cloth: Array32 | None = None
     neck: Array32 | None = None
+    crown: Crown | None = None
 
 
 def motion_reach(source: Array, target: Array) -> float:

@@ -19,7 +19,7 @@ from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh import eye_reading, eyes
 from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.eye_reading import EyeReading
-from thcli.engines.mesh.head import folds, steep_texture
+from thcli.engines.mesh.head import folds, mirrored_cheek, steep_texture
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth import (
     closed_lips,
@@ -169,7 +169,7 @@ def prepare_frame(
         Surroundings(find_outline(mesh), float(image.shape[0] - 1), False),
         None,
         eyes.extract_eyes(image, mesh, None, tone) if moves_eyes else (),
-        None,
+        mirrored_cheek.prepare(image, mesh) if mirrored_cheek.may_show(mesh, target) else None,
         tone,
         interior,
         parted,

@@ -62,6 +62,8 @@ class WarpMap:
     mesh_weight: (rows, columns) float32 in 0..1 on `face`, blend weight of the mesh.
     cut: the face where it hides what is beside it; None where nothing is hidden.
     shoulders: their motion, which the map contains; None for still ones.
+    beyond: (rows, columns) float32 in 0..1, how far samples lie beyond the top of a head that the
+    picture cuts off; None where none does.
     """
 
     grid: SampleGrid
@@ -71,6 +73,7 @@ class WarpMap:
     mesh_weight: Array32
     cut: Cut | None = None
     shoulders: Shoulders | None = None
+    beyond: Array32 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +118,18 @@ def build_map(
     if grid is None:
         return None
     coarse = surrounding_displacement(source, surroundings, target, texture.face, grid, shoulders)
+    whole, crown, above = grid, surroundings.crown, None
     if surroundings.matte:
-        beyond = MIRRORED * anatomy.face_height(target)
-        coarse = keep_inside(coarse, grid, size[0], beyond)
+        above = None if crown is None else crown.distance_beyond(coarse, grid)
+        mirrored = MIRRORED * anatomy.face_height(target)
+        coarse = keep_inside(coarse, grid, size[0], mirrored)
     grid, coarse = _trim_still(grid, coarse, np.concatenate([target, source]))
     fine = SampleGrid(grid.x0, grid.y0, step, grid.columns * COARSE, grid.rows * COARSE)
+    beyond = None
+    if crown is not None and above is not None:
+        row, column = (grid.y0 - whole.y0) // grid.step, (grid.x0 - whole.x0) // grid.step
+        above = above[row : row + grid.rows, column : column + grid.columns]
+        beyond = crown.share_beyond(resize(above, (fine.columns, fine.rows)))
     displacement = resize(coarse, (fine.columns, fine.rows))
     box = SampleGrid.covering(target[:, :2].min(0), target[:, :2].max(0), step, 3)
     face = _intersection(box, fine)
@@ -127,7 +137,7 @@ def build_map(
         shape = (fine.rows, fine.columns)
         no_triangles = np.full(shape, -1, np.int32)
         no_face = np.zeros(shape, np.float32)
-        return WarpMap(fine, displacement, fine, no_triangles, no_face, shoulders=shoulders)
+        return WarpMap(fine, displacement, fine, no_triangles, no_face, None, shoulders, beyond)
     ids = raster.rasterize(target, anatomy.TRIANGLES, _drawing_order(target), face)
     maps = raster.linear_maps(target, texture.face - target[:, :2], anatomy.TRIANGLES)
     eyes = anatomy.TRIANGLES[: anatomy.EYE_TRIANGLE_COUNT]
@@ -150,7 +160,7 @@ def build_map(
         cut = _cut_face(mesh_displacement, mesh_weight * np.minimum(2 * apart, 1), face)
         merged = mesh_weight * np.minimum(2 - 2 * apart, 1)
         view += merged[..., None] * (mesh_displacement - view)
-    return WarpMap(fine, displacement, face, ids, mesh_weight, cut, shoulders)
+    return WarpMap(fine, displacement, face, ids, mesh_weight, cut, shoulders, beyond)
 
 
 def _find_cut(jump: Array32, mesh_weight: Array32, reach: int) -> Array32 | None:

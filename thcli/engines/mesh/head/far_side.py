@@ -44,6 +44,7 @@ TURNED_BACK = (0.22, 0.32)
 UNCOVERED = 0.5  # face heights beside the face that show last as the mirror image comes up
 SOFT = 0.4  # of that way, over which it comes up
 LEAST = 0.02  # share of the mirror image below which nothing is rendered
+CLOTH_GAIN = 4.0  # of its mask: where its soft edge begins it is whole, so that no seam is left
 HAIR_CLASSES = HAIR | {class_number("hat")}
 PARTS = (
     HEAD | GLASSES | {class_number("hat"), class_number("ear_r")},
@@ -115,6 +116,7 @@ def prepare(
         hair=_flip(surroundings.hair),
         cloth=_flip(surroundings.cloth),
         neck=_flip(surroundings.neck),
+        crown=None if surroundings.crown is None else surroundings.crown.flip(width),
     )
     own = _find_parts(regions, mesh, (width, height), np.eye(3))
     flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
@@ -203,7 +205,8 @@ def render(
     cut = _cut_on(part, found.cut)
     head, cloth, hair = cv2.split(far.mirrored_parts.sample(_with_cut(positions, cut)))
     first_head, first_cloth, _ = cv2.split(far.parts.sample(_positions_on(grid, warp_map)))
-    # the first picture's cloth stays, and the mirror image's is left out
+    # the first picture's cloth stays, and the mirror image's is left out with its edge
+    cloth = np.minimum(np.float32(CLOTH_GAIN) * cloth, np.float32(1))
     on_head = np.maximum(upper[kept], hair)
     body = np.maximum(cloth * (1 - first_head), (1 - head * on_head) * first_cloth)
     share = values[kept][..., 0] * (1 - (1 - solid[kept]) * body)

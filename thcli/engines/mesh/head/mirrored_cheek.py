@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.geometry import transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Crop, Image
 from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.head import overlay
 from thcli.engines.mesh.head.continuation import continue_smoothly
+from thcli.engines.mesh.head.outline import sine_of_yaw
 from thcli.engines.mesh.head.steep_texture import (
     BORDER,
     COUNT,
@@ -28,7 +30,7 @@ from thcli.engines.mesh.head.steep_texture import (
 from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, remap
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
-from thcli.faces.parsing.classes import SKIN
+from thcli.faces.parsing.classes import FACE, SKIN
 from thcli.faces.parsing.crops import Regions
 
 MIN_WEIGHT = 0.05  # largest weight below which nothing is rendered
@@ -43,6 +45,10 @@ GAIN_RANGE = (0.4, 2.0)  # of the colour gains
 PULL = 0.12  # face heights by which texture moves inwards where the other side is steep, too
 STEEP_MIRROR = (0.2, 0.7)  # cosines of the other side: full pull, none
 OPAQUE = (0.7, 1.0)  # shares that hide what is below them: not, and well enough
+# Sine of a source's yaw up to which what it mirrors has to be skin, from which it may be hair: hair
+# before one cheek of a frontal source is no texture of the other one. Share of skin: none, enough
+FRONTAL, SKIN_SHARE = (0.12, 0.25), (0.4, 0.8)
+SKIN_RADIUS = 0.03  # face heights around a point in which that is looked for
 BESIDE = 0.06  # face heights beyond the outline from which the source shows what is beside it
 
 
@@ -82,7 +88,21 @@ def prepare(image: Image, mesh: Array, regions: Regions | None = None) -> Mirror
     steep = 1 - smoothstep(*STEEP_MIRROR, cosine)
     inwards = normal[:, :2] / np.maximum(np.linalg.norm(normal[:, :2], axis=1), 1e-9)[:, None]
     pull = PULL * anatomy.face_height(mesh) * (steep * BORDER)[:, None]
-    return MirroredCheek(normal, hidden, (mesh[:, :2] + pull * inwards)[PAIRS], gains)
+    positions = (mesh[:, :2] + pull * inwards)[PAIRS]
+    frontal = 1 - float(smoothstep(*FRONTAL, abs(sine_of_yaw(mesh))))
+    if regions is not None and frontal > 0:
+        hidden = hidden * (1 - frontal * (1 - _skin_share(regions, positions)))
+        if hidden.max() < MIN_WEIGHT:
+            return None
+    return MirroredCheek(normal, hidden, positions, gains)
+
+
+def _skin_share(regions: Regions, positions: Array) -> Array:
+    """Return how far source pixels (468, 2) show the face itself, (468,) 0..1."""
+    points = transform_points(regions.placement.crop_from_frame, positions)
+    reach = odd_size(2 * SKIN_RADIUS * anatomy.face_height(points))
+    found = remap(box_mean(regions.mask(FACE), reach), points[None].astype(np.float32))[0]
+    return np.asarray(smoothstep(*SKIN_SHARE, found), np.float64)
 
 
 def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[Array, Array]:
@@ -106,6 +126,15 @@ def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[A
     colour = remap(masked_mean(part, skin, reach), points[None])[0]
     share = remap(box_mean(skin, reach), points[None])[0]
     return colour.astype(np.float64) + 4, share.astype(np.float64)
+
+
+def may_show(mesh: Array, target: Array) -> bool:
+    """Return whether a target turns far enough to show hidden points; (468, 3) meshes.
+
+    No cosine grows by more than the view moves.
+    """
+    view = turned_cosines(np.eye(3), mesh, target)
+    return float(np.hypot(np.hypot(view[0], view[1]), view[2] - 1)) > GROWTH[0]
 
 
 def shown_weights(cheek: MirroredCheek, mesh: Array, target: Array) -> Array | None:

@@ -1,0 +1,89 @@
+"""Top of a head that the picture's upper edge cuts off.
+
+Where a head that nods or turns brings it into view, hair beyond the edge is made of that below it
+and ends in a dome. Without that it would go on up to the edge of the frame, as a plume.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.raster import SampleGrid
+
+CUT_ALPHA = 128  # of the person in the picture's first row, from which the edge cuts it off
+RADIUS = 0.62  # face heights of the top of a head with its hair
+MOST_HEIGHT = 0.45  # face heights of a dome
+LEAST_WIDTH = 0.1  # face heights that are cut off, from which there is one
+EDGE = 0.02  # face heights over which a dome ends
+
+
+@dataclass(frozen=True, slots=True)
+class Crown:
+    """Dome above a picture's upper edge: the part of a circle that lies above it.
+
+    middle: pixels along the edge.  below: pixels from the edge down to the circle's middle.
+    radius: of the circle.  edge: pixels over which the dome ends.
+    """
+
+    middle: float
+    below: float
+    radius: float
+    edge: float
+
+    def flip(self, width: int) -> Crown:
+        """Return the dome of the mirror image of a picture of a width."""
+        return replace(self, middle=width - 1 - self.middle)
+
+    def distance_beyond(self, displacement: Array32, grid: SampleGrid) -> Array32 | None:
+        """Return how far samples (rows, columns) lie beyond the dome, in pixels; None within it.
+
+        What is inside of the picture is within it.
+
+        Args:
+            displacement: (rows, columns, 2) pixels from the frame to the picture.
+            grid: the samples.
+        """
+        x, y = grid.pixel_axes()
+        above = -(displacement[..., 1] + y[:, None])
+        if above.max() <= 0:
+            return None
+        across = displacement[..., 0] + x - np.float32(self.middle)
+        beyond = np.hypot(across, above + np.float32(self.below)) - np.float32(self.radius)
+        beyond = np.minimum(beyond, above)
+        return np.asarray(beyond, np.float32) if beyond.max() > 0 else None
+
+    def share_beyond(self, distance: Array32) -> Array32:
+        """Return shares 0..1 by which distances of `distance_beyond` lie beyond the dome."""
+        return np.asarray(smoothstep(0, self.edge, distance), np.float32)
+
+
+def find(person: Image, mesh: Array) -> Crown | None:
+    """Find the dome of a head that the upper edge cuts off; None where it does not.
+
+    A head that is cut off at a side, too, has none: nothing is seen beside it.
+
+    Args:
+        person: (H, W, 4) uint8, premultiplied colour and alpha.
+        mesh: (468, 3) pixels.
+    """
+    cut = np.concatenate([[False], person[0, :, 3] >= CUT_ALPHA, [False]])
+    starts, ends = np.flatnonzero(np.diff(cut.astype(np.int8))).reshape(-1, 2).T
+    forehead, chin = mesh[anatomy.FOREHEAD, :2], mesh[anatomy.CHIN, :2]
+    up = (forehead - chin) / max(float(np.linalg.norm(forehead - chin)), 1.0)
+    at_edge = float(forehead[0] + up[0] * max(forehead[1], 0.0) / max(-up[1], 0.3))
+    size = anatomy.face_height(mesh)
+    for start, end in zip(starts, ends, strict=True):
+        half = (end - start) / 2
+        if start > 0 and end < person.shape[1] and start <= at_edge < end:
+            if 2 * half < LEAST_WIDTH * size:
+                return None
+            radius = max(RADIUS * size, half)
+            height = min(radius - np.sqrt(radius**2 - half**2), MOST_HEIGHT * size)
+            radius = float(half**2 + height**2) / float(2 * height)
+            return Crown((start + end - 1) / 2, radius - float(height), radius, EDGE * size)
+    return None
