@@ -1,4 +1,4 @@
-"""What an open mouth shows."""
+"""Inside of an open mouth: teeth, dark, or one light tone."""
 
 from __future__ import annotations
 

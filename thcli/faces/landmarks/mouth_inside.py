@@ -1,4 +1,4 @@
-"""Whether an open mouth shows an inside: teeth, tongue in the shade, or its dark."""
+"""Inside of an open mouth, as far as a frame shows it: teeth, or its dark."""
 
 from __future__ import annotations
 
@@ -52,4 +52,4 @@ def _brightness(pixels: Pixels, places: Array) -> Array:
     part = to_uint8(pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
     maps = (places - (x0, y0)).astype(np.float32)
     seen = cv2.remap(part, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
-    return np.asarray(seen, np.float64).mean(-1)
+    return np.asarray(seen.mean(-1, dtype=np.float64))

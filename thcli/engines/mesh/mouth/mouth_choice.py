@@ -91,7 +91,7 @@ def driver_shows_inside(driving: MotionStore, timeline: Timeline, source_gap: fl
 
 def _chosen(rows: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
     """Return at most so many of some rows, evenly spread."""
-    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)])
 
 
 def driver_yaw(timeline: Timeline) -> float:
