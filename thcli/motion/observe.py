@@ -23,6 +23,7 @@ def observe(
     faces: Sequence[Face | None],
     cuts: Sequence[bool] | None = None,
     surroundings: tuple[Sequence[Similarity], Sequence[Similarity | None]] | None = None,
+    insides: Sequence[float] | None = None,
 ) -> Motion:
     """Return the motion of one window.
 
@@ -35,12 +36,13 @@ def observe(
             without it).
         surroundings: frame_from_scene of camera and torso in each frame, in pixels; None when they
             were not observed. A torso of None is not seen: its row is zero.
+        insides: what the open mouth shows, see `mouth_inside`; None when it was not measured.
 
     Returns:
         Motion (docs/motion-file.md) with the arrays pose (T, 7) float64, expression (T, 468, 3)
         float32, gaze (T, 2, 2) float32, logit (T,) float32, track (T,) int32, cut (T,) bool,
-        camera and torso (T, 4) float64 if they were observed, and the constants neutral (468, 3)
-        and size (width, height).
+        camera and torso (T, 4) float64 and inside (T,) float32 if they were observed, and the
+        constants neutral (468, 3) and size (width, height).
 
     Raises:
         ValueError: the window is empty, or the lists differ in length.
@@ -81,6 +83,8 @@ def observe(
             arrays[name] = np.stack(
                 [pack_camera(motion or Similarity(), size) for motion in motions]
             )
+    if insides is not None:
+        arrays["inside"] = np.array(insides, np.float32)
     constants = {"neutral": neutral(), "size": np.array(size, np.int64)}
     return Motion(KIND, pts, frames[0].time_base, valid, arrays, constants)
 

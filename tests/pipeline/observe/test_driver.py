@@ -12,6 +12,8 @@ import pytest
 
 from tests.motion import synthetic_motion as synthetic
 from thcli.core.types import Face, Frame
+from thcli.faces.landmarks.mouth_inside import CLOSED
+from thcli.faces.landmarks.topology import LIPS
 from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.head_motion import Similarity
 from thcli.faces.tracking.select import TrackStatistics
@@ -41,11 +43,16 @@ class _LeaningPerson(CameraMotionEstimator):
 
 
 @pytest.mark.parametrize(("track", "leans"), [(0, False), (1, True)])
-def test_the_torso_is_that_of_the_chosen_face(track: int, leans: bool, tmp_path: Path) -> None:
+def test_torso_and_mouth_are_those_of_the_chosen_face(
+    track: int, leans: bool, tmp_path: Path
+) -> None:
     mesh = np.asarray(synthetic.meshes(synthetic.driver(1))[0], np.float32)
     iris = np.zeros((2, 5, 2), np.float32)
     box = np.concatenate([mesh[:, :2].min(0), mesh[:, :2].max(0)])
-    faces = [Face(box, 1.0, None, mesh, iris, 20.0, number) for number in range(2)]
+    opened = mesh.copy()
+    opened[LIPS.lower, 1] += 0.2 * np.ptp(mesh[:, 1])
+    meshes = (mesh, opened)
+    faces = [Face(box, 1.0, None, meshes[k], iris, 20.0, k) for k in range(2)]
     pixels = np.zeros((480, 640, 3), np.uint8)
     clip = [(Frame(pixels, i, Fraction(1, 25), i, 1), faces, False) for i in range(FRAMES)]
     path = tmp_path / "driver.motion.safetensors"
@@ -53,5 +60,6 @@ def test_the_torso_is_that_of_the_chosen_face(track: int, leans: bool, tmp_path:
         record_faces(clip, log, TrackStatistics(), camera=_LeaningPerson())
         with MotionWriter(path) as writer:
             observe_mesh(log, track, writer, job, camera=True)
-    rows = MotionFile(path).window(0, FRAMES).arrays["torso"]
-    assert rows.any() == leans
+    arrays = MotionFile(path).window(0, FRAMES).arrays
+    assert arrays["torso"].any() == leans
+    assert list(arrays["inside"]) == [1.0 if leans else CLOSED] * FRAMES  # its mouth is dark

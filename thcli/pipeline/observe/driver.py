@@ -104,13 +104,16 @@ def observe_mesh(
         track: number of the face.
         writer: receives the motion.
         job: measures the time.
-        camera: the log has the motion of camera and torso.
+        camera: the log has the motion of camera and torso, and what open mouths show.
     """
     cuts = set(log.cuts)
     with job.clock("motion"):
+        insides = log.insides(track, WINDOW)
         for frames, faces in log.windows(track, WINDOW):
             start, count = frames[0].index, len(frames)
-            seen = None
+            seen = shown = None
             if camera:
                 seen = log.cameras(start, count), log.torsos(track, start, count)
-            writer.append(observe(frames, faces, [frame.index in cuts for frame in frames], seen))
+                shown = next(insides)
+            in_cuts = [frame.index in cuts for frame in frames]
+            writer.append(observe(frames, faces, in_cuts, seen, shown))

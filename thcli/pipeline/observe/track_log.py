@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from thcli.core.errors import MediaError
 from thcli.core.types import AnyArray, Array32, Face, Frame
+from thcli.faces.landmarks.mouth_inside import CLOSED
 from thcli.faces.landmarks.topology import POINTS
 from thcli.faces.tracking.head_motion import Similarity
 from thcli.pipeline.job.temp_storage import TemporaryFiles
@@ -25,6 +26,7 @@ _FACE_RECORD = np.dtype(
         ("mesh", "<f4", (POINTS, 3)),
         ("iris", "<f4", (2, 5, 2)),
         ("motion", "<c16", 2),
+        ("inside", "<f4"),
     ]
 )
 _STAMP_RECORD = np.dtype(
@@ -64,9 +66,9 @@ class TrackLog(TemporaryFiles):
         *,
         cut: bool = False,
         head_motions: Sequence[Similarity | None] = (),
+        insides: Sequence[float] = (),
         camera: Similarity | None = None,
-        torso: Similarity | None = None,
-        torso_track: int | None = None,
+        torso: tuple[Similarity, int] | None = None,
     ) -> None:
         """Add the next frame.
 
@@ -76,8 +78,9 @@ class TrackLog(TemporaryFiles):
             cut: the frame begins a new scene.
             head_motions: per face, the motion since the previous frame measured on the pixels of
                 the head; empty when it was not measured.
-            camera, torso: frame_from_scene in pixels, None when it was not measured.
-            torso_track: number of the face that the torso belongs to, with a torso.
+            insides: per face, what its open mouth shows, see `mouth_inside`; empty as above.
+            camera: frame_from_scene in pixels, None when it was not measured.
+            torso: the same of a torso, and the number of its face.
 
         Raises:
             MediaError: the frame has another size than the ones before.
@@ -90,12 +93,14 @@ class TrackLog(TemporaryFiles):
             )
         self.size, self.time_base = frame.size, frame.time_base
         self.last_duration = frame.duration
-        motions = ((seen.a, seen.b) for seen in (camera or Similarity(), torso or Similarity()))
-        track = -1 if torso is None or torso_track is None else torso_track
+        body, track = torso or (Similarity(), -1)
+        motions = ((seen.a, seen.b) for seen in (camera or Similarity(), body))
         stamp = (frame.pts, frame.duration, *motions, track)
         self._stamps.write(np.array(stamp, _STAMP_RECORD).tobytes())
         records = np.zeros(len(faces), _FACE_RECORD)
-        records["motion"] = np.nan
+        records["motion"], records["inside"] = np.nan, CLOSED
+        for record, inside in zip(records, insides, strict=False):
+            record["inside"] = inside
         for record, motion in zip(records, head_motions, strict=False):
             if motion is not None:
                 record["motion"] = motion.a, motion.b
@@ -169,6 +174,15 @@ class TrackLog(TemporaryFiles):
         records = self._by_frame(track)
         while window := list(islice(records, size)):
             yield [None if record is None else _head_motion(record) for record in window]
+
+    def insides(self, track: int, size: int) -> Iterator[list[float]]:
+        """Yield what the open mouth of a track shows, `size` frames at a time.
+
+        See `mouth_inside`: it is CLOSED where nothing was measured or the face was not detected.
+        """
+        records = self._by_frame(track)
+        while window := list(islice(records, size)):
+            yield [CLOSED if record is None else float(record["inside"]) for record in window]
 
     def _frame(self, index: int, stamp: np.void) -> Frame:
         width, height = self.size

@@ -9,6 +9,7 @@ from thcli.core.errors import NoFaceError
 from thcli.core.options import ReadOptions
 from thcli.core.stream import ordered_map
 from thcli.core.types import Face, Frame
+from thcli.faces.landmarks.mouth_inside import CLOSED, shown_inside
 from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.head_motion import HeadMotionEstimator, Similarity
 from thcli.faces.tracking.select import SPEAKING, TrackStatistics
@@ -21,7 +22,12 @@ from thcli.pipeline.observe.track_log import TrackLog
 
 TrackedFrame = tuple[Frame, list[Face], bool]
 """A frame, its faces with track numbers, and True when it begins a new scene."""
-_Motions = tuple[Sequence[Similarity | None], Similarity | None, Similarity | None, int | None]
+_Measured = tuple[
+    Sequence[Similarity | None],
+    Sequence[float],
+    Similarity | None,
+    tuple[Similarity, int] | None,
+]
 _AHEAD = 3  # frames that wait for their motion to be measured
 
 
@@ -111,31 +117,39 @@ def record_faces(
         log: receives all faces.
         statistics: of the tracks.
         head_motion: also measure the motion of each head on its pixels, to stabilise crops.
-        camera: also measures the motion of camera and torso.
+        camera: also measures the motion of camera and torso, and what open mouths show.
     """
     estimator = HeadMotionEstimator()
 
-    def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, _Motions]:
+    def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, _Measured]:
         frame, faces, cut = tracked
         motions = estimator.estimate(frame.pixels, faces, cut=cut) if head_motion else []
         if camera is None:
-            return tracked, (motions, None, None, None)
+            return tracked, (motions, [], None, None)
         seen = camera.estimate(frame.pixels, faces, cut=cut)
-        return tracked, (motions, seen, camera.torso, camera.torso_track)
+        insides = [_inside(frame, face) for face in faces]
+        torso = None
+        if camera.torso is not None and camera.torso_track is not None:
+            torso = camera.torso, camera.torso_track
+        return tracked, (motions, insides, seen, torso)
 
     # one thread beside the tracker's: it measures frame after frame
     for (frame, faces, cut), measured in ordered_map(measure, frames, 1, _AHEAD):
-        motions, seen, torso, torso_track = measured
+        motions, insides, seen, torso = measured
         log.add(
             frame,
             faces,
             cut=cut,
             head_motions=motions,
+            insides=insides,
             camera=seen,
             torso=torso,
-            torso_track=torso_track,
         )
         statistics.add(faces, frame.pixels)
+
+
+def _inside(frame: Frame, face: Face) -> float:
+    return CLOSED if face.mesh is None else shown_inside(frame.pixels, face.mesh)
 
 
 def track_video(

@@ -17,7 +17,9 @@ from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.engine import load, render_frame
 from thcli.engines.mesh.mouth import mouth_choice
 from thcli.engines.mesh.prepared_source import prepare
+from thcli.faces.landmarks.mouth_inside import CLOSED
 from thcli.motion.file.buffer import MotionBuffer
+from thcli.motion.observe import observe
 from thcli.motion.render_target import iterate_render_targets
 
 TEETH, CAVITY = (225, 215, 200), (50, 20, 20)
@@ -35,9 +37,17 @@ def smiling(
 
 
 def drawn_frames(
-    option: Mouth, image: Image, mesh: Array, side: int, drivers: Sequence[Array] = ()
+    option: Mouth,
+    image: Image,
+    mesh: Array,
+    side: int,
+    drivers: Sequence[Array] = (),
+    insides: Sequence[float] = (),
 ) -> list[bool]:
-    """Return which frames are drawn with a driver of a size; without meshes, five at rest."""
+    """Return which frames are drawn with a driver of a size; without meshes, five at rest.
+
+    insides: what its open mouth shows, if measured.
+    """
     engine = load(
         RunOptions(), ReenactOptions(mouth=option, mesh=MeshOptions(matte="off", patches="off"))
     )
@@ -47,7 +57,7 @@ def drawn_frames(
         for i, driver in enumerate(drivers)
     ]
     observed = [faces.make_face(driver, faces.iris_points(driver)) for driver in drivers]
-    motion = MotionBuffer(engine.observe(frames, observed))
+    motion = MotionBuffer(observe(frames, observed, insides=insides or None))
     source = engine.encode_source(image, faces.make_face(mesh, faces.iris_points(mesh)))
     moved = engine.retarget(source, motion, MotionOptions())
     windows = [moved.window(0, 2), moved.window(2, len(moved))]
@@ -93,6 +103,22 @@ def test_a_driver_that_is_mostly_seen_from_the_side_lends_no_mouth(
     base = faces.make_source()
     drivers = [faces.make_target(base, turn=(0, side * yaw, 0)).points for yaw in yaws]
     assert drawn_frames("auto", *smiling(CAVITY), 256, drivers) == [is_drawn] * len(yaws)
+
+
+@pytest.mark.parametrize(
+    ("insides", "mouth", "is_drawn"),
+    [
+        ([0.1, 1.0, CLOSED, 0.0, 0.2], 0.3, True),  # a tongue that is stuck out, most of the time
+        ([0.1, 1.0, CLOSED, 0.9, 1.0], 0.3, False),
+        ([CLOSED] * 5, 0.3, True),  # nothing but lips, which would be stretched
+        ([CLOSED] * 5, 0.0, False),
+    ],
+)
+def test_a_driver_that_shows_no_inside_lends_no_mouth(
+    insides: list[float], mouth: float, *, is_drawn: bool
+) -> None:
+    image, mesh = smiling(CAVITY, mouth=mouth)
+    assert drawn_frames("auto", image, mesh, 256, (), insides) == [is_drawn] * 5
 
 
 def test_a_mouth_that_is_chosen_to_be_drawn_is_the_synthetic_one() -> None:

@@ -102,8 +102,21 @@ def test_teeth_turn_neither_blue_nor_green_between_skins_of_unlike_warmth() -> N
     out = colours.match_tone(teeth, np.array([190.0, 172, 168]), np.array([190.0, 140, 110]), 1.0)
     red, green, blue = out[0, 0]
     assert green <= red and blue <= (red + green) / 2
+    assert blue < 0.99 * (red + green) / 2  # a share of the warmth around them
     cold = np.array([120.0, 140, 170])  # where the skin itself is cool, teeth may be
     assert colours.warm_up(teeth * cold / 170, cold)[0, 0, 2] >= 180
+
+
+def test_the_dark_of_a_mouth_is_as_warm_as_the_skin() -> None:
+    """That of a driver in a film toned teal was green in a face of natural colours."""
+    skin = np.array([200.0, 140, 110])
+    dark = colours.match_tone(
+        np.full((1, 1, 3), (20, 34, 36), np.float32), skin, np.array([70.0, 115, 125]), 1.0
+    )
+    red, green, blue = dark[0, 0]
+    assert green < 0.75 * red and blue < 0.75 * red
+    pale = np.full(3, 180.0)  # a picture in grey
+    assert np.ptp(colours.warm_up(np.full((1, 1, 3), 40, np.float32), pale)) < 1e-3
 
 
 @given(st.floats(5, 250), st.floats(5, 250), st.floats(5, 250))

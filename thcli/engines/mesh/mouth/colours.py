@@ -24,6 +24,9 @@ SHOULDER = 230.0  # brightness above which highlights are compressed
 # that stays as it is where they are too bright
 MOST_OVER_ENAMEL, DARK_SHARE = 1.2, 0.5
 TEETH_PERCENTILE = 99  # of the levels of a mouth: its brightest teeth
+# Brightness over the skin's, from the dark of a mouth to teeth, and the share of the skin's warmth
+# (exponent of its ratios of channels) that teeth have at least
+DARK_TO_TEETH, TOOTH_WARMTH = (0.35, 0.8), 0.2
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
@@ -96,15 +99,22 @@ def tone_gain(wanted: Array, present: Array) -> Array:
 
 
 def warm_up(colour: Array32, tone: Array) -> Array32:
-    """Return colours (h, w, 3) that are no cooler than grey, or than the skin where that is cool.
+    """Return colours (h, w, 3) that are no cooler than a mouth beside a skin tone (3,).
 
-    Between skins of unlike warmth, white teeth would turn blue or green.
+    Between skins of unlike warmth, white teeth would turn blue or green, and the dark of a mouth
+    grey. Teeth have a share of the skin's warmth, the dark all of it. Cool skin is its own limit.
     """
     red, green, blue = np.maximum(tone, 1.0)
+    light = colour.mean(-1) / np.float32(max(float(tone.mean()), 1.0))
+    share = 1 - (1 - TOOTH_WARMTH) * smoothstep(*DARK_TO_TEETH, light)
     out = colour.copy()
-    np.minimum(out[..., 1], out[..., 0] * np.float32(max(1.0, green / red)), out=out[..., 1])
-    most = np.float32(max(1.0, 2 * blue / (red + green)) / 2)
-    np.minimum(out[..., 2], (out[..., 0] + out[..., 1]) * most, out=out[..., 2])
+    for channel, ratio, beside in (
+        (1, green / red, out[..., 0]),
+        (2, 2 * blue / (red + green), None),
+    ):
+        most = np.float32(ratio) if ratio > 1 else np.asarray(ratio**share, np.float32)
+        others = (out[..., 0] + out[..., 1]) / 2 if beside is None else beside
+        np.minimum(out[..., channel], others * most, out=out[..., channel])
     return out
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.protocols import MotionStore
@@ -26,6 +27,8 @@ from thcli.motion.timeline import Timeline
 
 LEAST_WIDTH = 0.6  # of the driver's mouth over the source's, in pixels
 MEASURED = 48  # frames of the driver whose mouth is measured, at most
+MEASURED_INSIDES = 480  # the same, of those in which it may be open
+LEAST_INSIDE = 0.5  # median over its open frames of what is shown, from which it is an inside
 LEAST_GAP = 0.05  # gap / width of a source whose teeth are seen
 WIDE_GAP = 0.35  # gap / width from which a source's mouth is wide open: its motion is added to that
 LEAST_TEETH, LEAST_SHOWN = 0.3, 0.5  # share of the pixels between its lips; and of an inside at all
@@ -52,7 +55,7 @@ def suits_driver_mouth(
     yaw = abs(float(rotvec_from_matrix(canonical.decompose(source.mesh).rotation)[1]))
     if yaw > np.mean(PROFILE_RANGE) or lips.gap > WIDE_GAP or shows_teeth(source):
         return False
-    if driver_yaw(timeline) > LARGEST_YAW:
+    if driver_yaw(timeline) > LARGEST_YAW or not driver_shows_inside(driving, timeline, lips.gap):
         return False
     return driver_width(driving, timeline) >= LEAST_WIDTH * lips.width
 
@@ -62,9 +65,33 @@ def driver_width(driving: MotionStore, timeline: Timeline) -> float:
     seen = np.flatnonzero(timeline.unoccluded)
     if not len(seen):
         return 0.0
-    chosen = seen[np.linspace(0, len(seen) - 1, min(MEASURED, len(seen))).astype(int)]
-    meshes = (rebuild_driver_meshes(driving.window(int(i), int(i) + 1))[0] for i in chosen)
+    windows = (driving.window(int(i), int(i) + 1) for i in _chosen(seen, MEASURED))
+    meshes = (rebuild_driver_meshes(window)[0] for window in windows)
     return float(np.median([opening.fit_opening(mesh, LIPS).width for mesh in meshes]))
+
+
+def driver_shows_inside(driving: MotionStore, timeline: Timeline, source_gap: float) -> bool:
+    """Tell whether a driver's lips part and show more than one light tone, as far as measured.
+
+    A tongue that is stuck out, or a mouth that a filter smooths, would be a plain plate. Lips that
+    never part, stretched over the open mouth of a source, would be a striped one.
+
+    Args:
+        driving, timeline: see `suits_driver_mouth`.
+        source_gap: gap / width of the source's mouth.
+    """
+    seen = np.flatnonzero(timeline.unoccluded)
+    stores = (driving.window(int(i), int(i) + 1) for i in _chosen(seen, MEASURED_INSIDES))
+    rows = [float(store.arrays["inside"][0]) for store in stores if "inside" in store.arrays]
+    shown = [row for row in rows if row >= 0]
+    if not shown:
+        return not rows or source_gap < LEAST_GAP
+    return float(np.median(shown)) >= LEAST_INSIDE
+
+
+def _chosen(rows: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
+    """Return at most so many of some rows, evenly spread."""
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)])
 
 
 def driver_yaw(timeline: Timeline) -> float:

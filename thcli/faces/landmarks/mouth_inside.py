@@ -1,0 +1,55 @@
+"""Inside of an open mouth, as far as a frame shows it: teeth, or its dark."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import Pixels, smoothstep, to_uint8
+from thcli.core.types import AnyArray, Array
+from thcli.faces.landmarks.topology import LIPS, LIPS_INNER, MOUTH_SKIN
+
+CLOSED = -1.0  # what is said of a mouth that hardly opens
+LEAST_GAP = 0.12  # mean gap of its middle over its width, from which a mouth is open
+# Deviation of the brightness between the lips, and its median, over the skin's, of a plain inside
+# to one that shows something. A tongue that is stuck out and mouths that a filter smooths have
+# .05 to .11 and .85 or more in most frames, teeth .14 or more, a dark inside at most .7.
+VARIED_RANGE, LIGHT_RANGE = (0.11, 0.14), (0.7, 0.8)
+ACROSS = np.linspace(0.15, 0.85, 15)
+MIDDLE = slice(2, 7)  # of the nine facing points of the lips
+
+
+def shown_inside(pixels: Pixels, mesh: AnyArray) -> float:
+    """Return 0..1, whether the lips of a face show more than one light tone; CLOSED if shut.
+
+    Args:
+        pixels: (H, W, 3) frame, uint8 or uint16.
+        mesh: (468, 2+) pixels.
+    """
+    points = np.asarray(mesh, np.float64)[:, :2]
+    upper, lower = points[LIPS.upper][MIDDLE], points[LIPS.lower][MIDDLE]
+    width = float(np.linalg.norm(points[LIPS_INNER[0]] - points[LIPS_INNER[10]]))
+    gap = float(np.linalg.norm(lower - upper, axis=-1).mean())
+    if width < 1 or gap < LEAST_GAP * width:
+        return CLOSED
+    along = np.linspace(0, len(upper) - 1, 4 * len(upper))
+    left, part = np.minimum(along.astype(int), len(upper) - 2), along % 1
+    part = (along - left)[:, None]
+    top, bottom = (rim[left] + part * (rim[left + 1] - rim[left]) for rim in (upper, lower))
+    inside = _brightness(pixels, top + ACROSS[:, None, None] * (bottom - top))
+    skin = float(np.median(_brightness(pixels, points[None, MOUTH_SKIN])))
+    light = inside / max(skin, 1.0)
+    varied = float(smoothstep(*VARIED_RANGE, light.std()))
+    dark = 1 - float(smoothstep(*LIGHT_RANGE, np.median(light)))
+    return max(varied, dark)
+
+
+def _brightness(pixels: Pixels, places: Array) -> Array:
+    """Sample the mean of the channels, 0..255, at places (h, w, 2) of a frame."""
+    size = np.array([pixels.shape[1], pixels.shape[0]])
+    x0, y0 = np.clip(np.floor(places.min((0, 1))).astype(int) - 1, 0, size - 1)
+    x1, y1 = np.clip(np.ceil(places.max((0, 1))).astype(int) + 2, 1, size)
+    part = to_uint8(pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
+    maps = (places - (x0, y0)).astype(np.float32)
+    seen = cv2.remap(part, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
+    return np.asarray(seen.mean(-1, dtype=np.float64))
