@@ -261,6 +261,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
     beside = sides.render(out, source, shown, points, warp_map)
+    if alpha is not None and beside is not None:
+        beside.cover(alpha)  # before the glasses, which may lie beyond the mirror image
     if source.folds is not None:
         shape = canonical.decompose(placed.free).shape
         folds.render(out, source.folds, shape, points, warp_map)
@@ -287,7 +289,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
     glasses_layer.render(out, source.glasses, (source.mesh, points), alpha)
-    return picture.move_person(out, moving, target.body, beside)
+    return picture.move_person(out, moving, target.body)
 
 
 def _takes_driver_eyes(source: MeshSource) -> bool:

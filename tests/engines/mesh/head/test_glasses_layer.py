@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +66,13 @@ def source(image: Image, parsed: ParsedSource, mesh: Array = MESH) -> MeshSource
     return prepare(image, faces.make_face(mesh), None, parsed=parsed)
 
 
+def with_plate(image: Image, parsed: ParsedSource, mesh: Array) -> MeshSource:
+    """Prepare a wearer as `source` does, before a plate: only face and glasses are the person."""
+    person = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)
+    person |= parsed.face.mask({class_number("eye_g")}) > 0
+    return prepare(image, faces.make_face(mesh), person.astype(np.float32), parsed=parsed)
+
+
 def render(own: MeshSource, points: Array) -> Image:
     return render_frame(own, RenderTarget(points, np.zeros((2, 2)), np.ones(2)), None)
 
@@ -124,3 +133,17 @@ def test_turned_sources_keep_their_glasses_in_their_skin(degrees: float) -> None
     image, parsed = wearer(mesh)
     own = source(image, parsed, mesh)
     assert own.glasses == () and np.array_equal(own.image, image)
+
+
+@pytest.mark.parametrize("angle", [12, -15])
+def test_a_person_that_moves_takes_a_lens_beyond_the_far_outline_along(angle: float) -> None:
+    mesh = turned(MESH, angle)
+    image, parsed = wearer(mesh)
+    own = with_plate(image, parsed, mesh)
+    assert own.glasses and own.far_side is not None
+    target = RenderTarget(turned(mesh, -3 * angle), np.zeros((2, 2)), np.ones(2))
+    still = render_frame(own, target, None)
+    moved = render_frame(own, replace(target, body=np.array([0.0, 24.0])), None)
+    rows, columns = np.nonzero(still.max(-1) < 70)
+    assert len(rows) > 1000
+    assert moved[rows + 24, columns].max() < 90
