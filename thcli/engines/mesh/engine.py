@@ -255,7 +255,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     )
     if warp_map is None:
         out = source.image.copy()
-        glasses_layer.render(out, source.glasses, (source.mesh, source.mesh), None)
+        if source.glasses is not None:
+            glasses_layer.render(out, source.glasses, source.mesh, None, None)
         return out
     moving = picture.person_to_move(source.layers, target.body)
     alpha = None if moving is None else moving.alpha
@@ -288,7 +289,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     if source.painter is not None:
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
-    glasses_layer.render(out, source.glasses, (source.mesh, points), alpha)
+    if source.glasses is not None:
+        glasses_layer.render(out, source.glasses, points, alpha, warp_map)
     return picture.move_person(out, moving, target.body)
 
 
@@ -306,7 +308,7 @@ def _render_any(
     out = render_frame(source.first, target, driving)
     for other, own_target, share in targets_of_others(source, target):
         rendered = render_frame(other.source, own_target, driving)
-        out = blend_face(out, rendered, target.points, target.body, share)
+        out = blend_face(out, rendered, target.points, target.body, share, other.kept)
     return out
 
 
