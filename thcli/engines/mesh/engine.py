@@ -187,8 +187,8 @@ class MeshEngine:
         return meshes
 
     def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
-        """Collect the person's open mouths and the appearance of the face from a source video."""
-        return video.collect(own, frames)
+        """Collect open mouths, glasses and the appearance of the face from a source video."""
+        return video.collect(own, frames, self._networks.parse)
 
     def transfer_motion(
         self, own: MotionStore, driving: MotionStore, options: MotionOptions
