@@ -17,7 +17,7 @@ from thcli.faces.parsing.crops import Regions
 SIDE = 256
 MESH = faces.centred_mesh(SIDE, SIDE, 0.6)
 SIZE = anatomy.face_height(MESH)
-FRAME = (20, 30, 25)
+FRAME, STUB = (20, 30, 25), (90, 20, 60)
 
 
 def turned(mesh: Array, degrees: float) -> Array:
@@ -40,8 +40,12 @@ def wearer(
     dark: bool = False,
     frame: tuple[int, int, int] = FRAME,
     hair: tuple[int, int, int] | None = None,
+    stub: float = 0,
 ) -> tuple[Image, ParsedSource]:
-    """Draw a face with square glasses, and what a parser sees of it; hair: beside the face."""
+    """Draw a face with square glasses, and what a parser sees of it.
+
+    hair: beside the face.  stub: face heights of the temple that is seen on the left.
+    """
     image = np.full((SIDE, SIDE, 3), faces.GROUND, np.uint8)
     cv2.fillPoly(image, [np.rint(mesh[OVAL, :2]).astype(np.int32)], faces.SKIN)
     edge = np.abs(np.arange(SIDE) - mesh[168, 0]) > 0.37 * SIZE
@@ -56,6 +60,10 @@ def wearer(
     bridge = [int(v + s * 0.17 * SIZE) for v, s in ((left, 1), (right, -1))]
     for picture, colour in ((image, frame), (worn, 1)):
         cv2.line(picture, (bridge[0], middle), (bridge[1], middle), colour, 4)
+    if stub:
+        end = min(int(box[0, 0]) for box in lenses(mesh))
+        for picture, colour in ((image, STUB), (worn, 1)):
+            cv2.line(picture, (end - round(stub * SIZE), middle), (end - 2, middle), colour, 4)
     planes = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
     inside = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)
     planes[class_number("eye_g")] = worn

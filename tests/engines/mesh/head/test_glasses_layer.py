@@ -14,6 +14,7 @@ from tests.engines.mesh.synthetic_glasses import (
     MESH,
     SIDE,
     SIZE,
+    STUB,
     lenses,
     source,
     turned,
@@ -102,6 +103,17 @@ def test_long_hair_hides_the_temples() -> None:
     begin = begin[begin > points[4, 0]].min()
     assert found[1] < found[0] - 0.08 * SIZE
     assert found[1] < begin + 0.04 * SIZE
+
+
+def test_a_long_temple_alone_is_lent_to_the_other_side() -> None:
+    for stub, is_lent in ((0.05, False), (0.14, True)):
+        image, parsed = wearer(MESH, stub=stub)
+        glasses = source(image, parsed).glasses
+        assert glasses is not None
+        seen, made = (piece for piece in glasses.pieces if piece.outwards is not None)
+        assert np.array_equal(seen.texture, made.texture) is is_lent
+        opaque = made.texture[made.texture[..., 3] > 250]
+        assert np.abs(np.median(opaque[:, :3], 0) - STUB).max() < 30
 
 
 def test_glasses_that_hardly_differ_from_the_skin_stay_part_of_it() -> None:

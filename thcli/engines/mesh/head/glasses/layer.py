@@ -218,7 +218,9 @@ def _cut_out(
         if other is not None and stubs[-side] > LEAST_LENT:
             bar, corners = other.texture, other.corners
         elif frame is not None:
-            colour = frame.colour if other is None else temples.colour_of(other.texture)
+            colour = (
+                frame.colour if other is None else temples.colour_of(other.texture, other.corners)
+            )
             bar, corners = temples.bar(colour), temples.BAR_CORNERS
             points[2] = points[0] + (points[2] - points[0]) * (frame.thickness / 0.2)
         else:

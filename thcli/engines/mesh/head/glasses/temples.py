@@ -30,6 +30,7 @@ MEAN = np.full(3, 1 / 3)  # of samples along a temple
 # Around the point before the ear and the hinge's row, face heights outwards and down, and the areas
 # in squared face heights from which an ear and hair are seen there
 ACROSS, DOWN, LEAST_EAR, LEAST_HAIR = (-0.04, 0.2), (-0.03, 0.13), 0.003, 0.001
+BESIDE_LENS = 0.3  # of a temple's length, beyond which it has no part of the lens
 FADE = 0.1  # of a temple's length, over which it vanishes in hair
 
 
@@ -139,20 +140,28 @@ def hide(texture: Image, corners: Array32, share: float) -> Image:
 
     corners: (3, 2) pixels of its hinge, its end and a point below the hinge.
     """
-    along = (corners[1] - corners[0]).astype(np.float64)
-    along /= along @ along
-    y, x = np.mgrid[: texture.shape[0], : texture.shape[1]]
-    at = (x - corners[0, 0]) * along[0] + (y - corners[0, 1]) * along[1]
-    shown = 1 - smoothstep(share - FADE, share, at)
+    shown = 1 - smoothstep(share - FADE, share, _along(texture, corners))
     return np.asarray(texture * shown[..., None] + 0.5, np.uint8)
 
 
-def colour_of(texture: Image) -> Array32:
-    """Return the median colour (3,) of a temple's texture (h, w, 4) where it is opaque."""
-    alpha = texture[..., 3]
-    found = texture[alpha >= 0.9 * alpha.max()]
-    opacity = np.maximum(found[:, 3:], 1) / np.float32(255)
-    return np.asarray(np.median(found[:, :3] / opacity, 0), np.float32)
+def colour_of(texture: Image, corners: Array32) -> Array32:
+    """Return the median colour (3,) of a temple's texture (h, w, 4) beside the lens.
+
+    corners: as of `hide`.
+    """
+    alpha = texture[..., 3] * (_along(texture, corners) > BESIDE_LENS)
+    found = texture[alpha >= max(0.9 * float(alpha.max()), 1)].astype(np.float32)
+    if not len(found):
+        return np.zeros(3, np.float32)
+    return np.asarray(np.median(found[:, :3] * 255 / found[:, 3:], 0), np.float32)
+
+
+def _along(texture: Image, corners: Array32) -> Array:
+    """Return the share of a temple's length at the pixels of its texture, (h, w)."""
+    along = (corners[1] - corners[0]).astype(np.float64)
+    along /= along @ along
+    y, x = np.mgrid[: texture.shape[0], : texture.shape[1]]
+    return np.asarray((x - corners[0, 0]) * along[0] + (y - corners[0, 1]) * along[1])
 
 
 def bar(colour: Array32) -> Image:
