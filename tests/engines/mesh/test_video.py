@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -15,14 +15,17 @@ from tests.engines.mesh import synthetic_faces as faces
 from tests.motion import synthetic_motion
 from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
 from thcli.core.protocols import CropEngine, VideoSourceEngine
-from thcli.core.types import Array, Frame, Image, Motion
+from thcli.core.types import Array, Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh import eye_reading, video
-from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.engine import MeshEngine, load, render_frame
 from thcli.engines.mesh.head import folds
 from thcli.engines.mesh.mouth import lip_rims, seen_mouths
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
-from thcli.faces.landmarks.topology import LIPS_OUTER, OVAL
+from thcli.engines.mesh.prepared_source import ParsedSource
+from thcli.faces.landmarks.topology import BROWS, LIPS_OUTER, OVAL
+from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.crops import Regions
 from thcli.motion import canonical
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.motion.observe import observe
@@ -56,6 +59,40 @@ def images() -> list[Image]:
 def transferred(engine: MeshEngine, options: MotionOptions = LIPS_ONLY) -> Motion:
     driving = MotionBuffer(synthetic_motion.driver(COUNT))
     return engine.transfer_motion(own_clip()[1], driving, options).window(0, COUNT)
+
+
+def no_regions(image: Image, face: Face) -> ParsedSource | None:
+    return None
+
+
+def worn_in(count: int) -> Callable[[Image, Face], ParsedSource | None]:
+    """Return a parser that sees glasses from the brows to the nose in so many frames."""
+    seen = []
+
+    def parse(image: Image, face: Face) -> ParsedSource | None:
+        assert face.mesh is not None
+        planes = np.zeros((len(CLASSES), *image.shape[:2]), np.float32)
+        top, low = face.mesh[np.concatenate(BROWS), 1].min(), face.mesh[4, 1]
+        seen.append(face)
+        planes[class_number("eye_g"), int(top) : int(low)] = float(len(seen) <= count)
+        regions = Regions(Crop(np.eye(3), image.shape[1::-1]), planes)
+        return ParsedSource(regions, regions)
+
+    return parse
+
+
+def test_glasses_that_most_frames_show_keep_their_shape() -> None:
+    frames, own = own_clip()
+    assert video.collect(own, frames, worn_in(2)).worn is None
+    clip = video.collect(own, frames, worn_in(4))
+    assert clip.worn is not None and clip.worn.max() > 0.9
+    (image, mesh), bare = (images()[0], faces.astronaut(False).mesh), replace(clip, worn=None)
+    brow, target = np.concatenate(BROWS), mesh.copy()
+    target[brow, 1] -= 0.05 * face_height(mesh)
+    for found, moved in ((clip, 0.0), (bare, 1.0)):
+        prepared = video.prepare_frame(image, mesh, target, found, moves_eyes=True)
+        shift = (prepared.place(target).held - mesh)[brow, 1] / (target - mesh)[brow, 1]
+        assert np.median(shift) == pytest.approx(moved, abs=0.1)
 
 
 def test_it_is_an_engine_of_whole_frames() -> None:
@@ -133,7 +170,7 @@ def test_encoding_reads_no_frame_after_the_last_that_it_needs() -> None:
             read.append(frame.index)
             yield frame
 
-    found = video.collect(own, counted())
+    found = video.collect(own, counted(), no_regions)
     assert read == sorted(set(read)) and found.mouths is not None  # she smiles with open lips
     assert found.appearance is not None
 
@@ -257,7 +294,7 @@ def test_the_rim_of_a_lip_begins_beyond_teeth_that_the_landmarks_miss() -> None:
 
 def test_an_occluder_stays_where_the_landmarks_doubt() -> None:
     frames, own = own_clip()
-    found = video.collect(own, frames)
+    found = video.collect(own, frames, no_regions)
     image, mesh = images()[4], np.asarray(transferred(mesh_engine()).arrays["mesh"][4])
     mouth = mesh[13, :2].astype(int)
     covered = image.copy()
@@ -283,7 +320,7 @@ def test_the_mouth_opens_as_the_driver_opens_it() -> None:
 def test_a_frame_that_smiles_for_the_driver_gets_the_folds_of_a_smile() -> None:
     source = faces.astronaut(False)
     posed = canonical.decompose(source.mesh)
-    clip = video.collect(own_clip()[1], own_clip()[0])
+    clip = video.collect(own_clip()[1], own_clip()[0], no_regions)
     shown = []
     for amount in (0.0, 1.0):
         target = replace(posed, shape=posed.shape + amount * folds.load().smile).mesh()

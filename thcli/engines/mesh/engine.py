@@ -188,8 +188,8 @@ class MeshEngine:
         return meshes
 
     def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
-        """Collect the person's open mouths and the appearance of the face from a source video."""
-        return video.collect(own, frames)
+        """Collect open mouths, glasses and the appearance of the face from a source video."""
+        return video.collect(own, frames, self._networks.parse)
 
     def transfer_motion(
         self, own: MotionStore, driving: MotionStore, options: MotionOptions
@@ -256,12 +256,15 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     )
     if warp_map is None:
         out = source.image.copy()
-        glasses_layer.render(out, source.glasses, (source.mesh, source.mesh), None)
+        if source.glasses is not None:
+            glasses_layer.render(out, source.glasses, source.mesh, None, None)
         return out
     moving = picture.person_to_move(source.layers, target.body)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
     beside = sides.render(out, source, shown, points, warp_map)
+    if alpha is not None and beside is not None:
+        beside.cover(alpha)  # before the glasses, which may lie beyond the mirror image
     if source.folds is not None:
         shape = canonical.decompose(placed.free).shape
         folds.render(out, source.folds, shape, points, warp_map)
@@ -290,8 +293,9 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
     for skin in before_eyes:
         skin.cover(out)
-    glasses_layer.render(out, source.glasses, (source.mesh, points), alpha)
-    return picture.move_person(out, moving, target.body, beside)
+    if source.glasses is not None:
+        glasses_layer.render(out, source.glasses, points, alpha, warp_map)
+    return picture.move_person(out, moving, target.body)
 
 
 def _takes_driver_eyes(source: MeshSource) -> bool:
@@ -308,7 +312,7 @@ def _render_any(
     out = render_frame(source.first, target, driving)
     for other, own_target, share in targets_of_others(source, target):
         rendered = render_frame(other.source, own_target, driving)
-        out = blend_face(out, rendered, target.points, target.body, share)
+        out = blend_face(out, rendered, target.points, target.body, share, other.kept)
     return out
 
 

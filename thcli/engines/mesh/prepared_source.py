@@ -32,7 +32,7 @@ from thcli.engines.mesh.head.far_side import FarSide
 from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.glasses import held as held_glasses
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
-from thcli.engines.mesh.head.glasses.layer import Piece
+from thcli.engines.mesh.head.glasses.layer import Glasses
 from thcli.engines.mesh.head.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline
@@ -108,7 +108,7 @@ class MeshSource:
     grown_cheek: skin for the sides of the cheeks; None leaves them as they are stretched.
     rigid: (468,) how far a point is part of glasses, or of an object before the mouth; None without
     any.  mouth_hidden: there is such an object.
-    glasses: pieces of those that are laid over each frame, which `image` and `layers` do without.
+    glasses: that the person wears, or that are laid over each frame; None without any.
     far_side: mirror image of a turned source; None when both sides are seen, or without layers or
     regions.
     """
@@ -134,7 +134,7 @@ class MeshSource:
     rigid: Array | None = None
     far_side: FarSide | None = None
     mouth_hidden: bool = False
-    glasses: tuple[Piece, ...] = ()
+    glasses: Glasses | None = None
 
     @property
     def first(self) -> MeshSource:
@@ -252,11 +252,9 @@ def prepare(
     seen_eyes = eye_reading.read_eyes(image, mesh, tone)
     natural = colours.natural_colour(image, mesh, tone)
     worn = None if parsed is None else held_glasses.find(parsed.face, mesh)
-    pieces: tuple[Piece, ...] = ()
+    glasses: Glasses | None = None
     if worn is not None and parsed is not None:
-        taken = glasses_layer.take_off(image, mesh, parsed.face, worn, tone)
-        if taken is not None:
-            image, pieces = taken
+        image, glasses = glasses_layer.take_off(image, mesh, parsed.face, worn, tone)
     separated = None if person is None else matte.separate_person(image, person, mesh, body)
     interior = mouth_interior.prepare(mesh, tone, seen_eyes, natural)
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
@@ -309,12 +307,16 @@ def prepare(
         else None,
         border=border,
         grown_cheek=grown_cheek.prepare(
-            image, mesh, normals, None if pieces else worn, None if parsed is None else parsed.face
+            image,
+            mesh,
+            normals,
+            None if glasses is None or glasses.pieces else worn,
+            None if parsed is None else parsed.face,
         )
         if covered is None
         else None,
         rigid=np.max(rigid, 0) if rigid else None,
         far_side=far,
         mouth_hidden=covered is not None,
-        glasses=pieces,
+        glasses=glasses,
     )

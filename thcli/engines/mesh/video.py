@@ -6,7 +6,7 @@ front of the face looks like: both are collected once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +20,7 @@ from thcli.engines.mesh import eye_reading, eyes
 from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.eye_reading import EyeReading
 from thcli.engines.mesh.head import folds, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head.glasses import held
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth import (
     closed_lips,
@@ -33,7 +34,7 @@ from thcli.engines.mesh.mouth.lip_rims import PARTED_GAP
 from thcli.engines.mesh.mouth.mouth_corners import Smirks
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouth, SeenMouths
 from thcli.engines.mesh.opening import fit_opening
-from thcli.engines.mesh.prepared_source import MeshSource
+from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureSamples
@@ -48,6 +49,7 @@ from thcli.motion.timeline import read_timeline
 CLOSED_FRAMES = 12  # frames with closed lips whose line between the lips is measured, at least
 CLOSING_RANGE = (0.7, 0.97)  # target gap / own gap, below which lips close over the teeth
 FINE = 2  # times as many samples of the warp map as for an image: lips are small in a frame
+PARSED_FRAMES = 5  # frames in which glasses are looked for
 OCCLUSION_SIDE = 128  # pixels of the crop in which the mask of an occluder is computed
 OCCLUSION_SCALE = 1.15  # side of that crop over the face's
 OCCLUDED_RANGE = (0.35, 0.65)  # probability from which a pixel is the occluder's
@@ -62,7 +64,8 @@ class MeshVideo:
     the line between closed lips over that of the skin, None when they never close.  appearance:
     of the face without anything in front of it, None for a short clip.  seen_eyes: medians, None
     where no frame shows them.  natural: 0..1, median of `colours.natural_colour`.  smirks: None
-    where the landmarks of slanted mouths are right.
+    where the landmarks of slanted mouths are right.  worn: (468,) how far points are glasses, which
+    keep their shape; None where none are worn.
     """
 
     mouths: SeenMouths | None
@@ -71,17 +74,21 @@ class MeshVideo:
     seen_eyes: EyeReading | None
     natural: float
     smirks: Smirks | None
+    worn: Array | None = None
 
 
 _UV_MAP = UvMap(neutral())
 
 
-def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
-    """Collect open mouths, the light of the eyes and the appearance of the face.
+def collect(
+    own: MotionStore, frames: Iterable[Frame], parse: Callable[[Image, Face], ParsedSource | None]
+) -> MeshVideo:
+    """Collect open mouths, the light of the eyes, the appearance of the face and its glasses.
 
     Args:
         own: motion of kind "mesh" of the video.
         frames: its frames in order, read once at most.
+        parse: finds the regions of a frame's face, None without its network.
     """
     timeline = read_timeline(own)
     usable = np.flatnonzero(timeline.unoccluded)
@@ -98,7 +105,8 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
     corners: dict[int, tuple[bool, Array32]] = {}
     wanted = set(level_of) | closed | sampled | set(np.flatnonzero(smirks))
     candidates: list[list[SeenMouth]] = [[] for _ in groups]
-    seams, readings, natural, samples = [], [], [], TextureSamples()
+    parsed = sorted(sampled)[:: max(1, len(sampled) // PARSED_FRAMES)]
+    seams, readings, natural, samples, worn = [], [], [], TextureSamples(), []
     for index, frame in enumerate(frames if wanted else ()):
         if index in wanted:
             image = to_uint8(frame.pixels)
@@ -108,6 +116,8 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
                 tone = colours.skin_tone(image, mesh)
                 readings.append(eye_reading.read_eyes(image, mesh, tone))
                 natural.append(colours.natural_colour(image, mesh, tone))
+                if index in parsed and (regions := parse(image, _face_of(mesh))) is not None:
+                    worn.append(held.find(regions.face, mesh))
             if smirks[index]:
                 on_right = mouth_corners.slant(mesh) > 0
                 corners[index] = on_right, mouth_corners.measure(image, mesh)
@@ -129,7 +139,19 @@ def collect(own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
         _median_reading(readings),
         float(np.median(natural)) if natural else 1.0,
         mouth_corners.collect(pts, timeline.shot, corners),
+        _median_worn(worn),
     )
+
+
+def _median_worn(found: Sequence[Array | None]) -> Array | None:
+    """Return the median over frames of how far points are glasses; None where most show none."""
+    if 2 * sum(one is not None for one in found) <= len(found):
+        return None
+    return np.asarray(np.median([one for one in found if one is not None], 0))
+
+
+def _face_of(mesh: Array) -> Face:
+    return Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh.astype(np.float32))
 
 
 def _median_reading(readings: Sequence[EyeReading | None]) -> EyeReading | None:
@@ -162,7 +184,7 @@ def prepare_frame(
         mesh = mesh if share <= 0 else lip_rims.exclude_teeth(image, mesh, share)
     return MeshSource(
         image,
-        Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh.astype(np.float32)),
+        _face_of(mesh),
         mesh,
         steep_texture.normals(mesh),
         max(1, map_step(mesh) // FINE),
@@ -175,6 +197,7 @@ def prepare_frame(
         parted,
         video.mouths,
         folds=folds.prepare(image, mesh, None) if moves_eyes else None,
+        rigid=video.worn,
     )
 
 

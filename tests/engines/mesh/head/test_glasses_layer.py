@@ -2,66 +2,38 @@
 
 from __future__ import annotations
 
-import cv2
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from tests.engines.mesh.synthetic_glasses import (
+    FRAME,
+    MESH,
+    SIDE,
+    SIZE,
+    STUB,
+    lenses,
+    source,
+    turned,
+    wearer,
+)
 from thcli.core.geometry import matrix_from_rotvec
-from thcli.core.types import Array, Crop, Image
-from thcli.engines.mesh import anatomy
+from thcli.core.types import Array, Image
 from thcli.engines.mesh.engine import render_frame
 from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
 from thcli.faces.landmarks.topology import EYES, OVAL
-from thcli.faces.parsing.classes import CLASSES, class_number
-from thcli.faces.parsing.crops import Regions
+from thcli.faces.parsing.classes import class_number
 from thcli.motion.render_target import RenderTarget
 
-SIDE = 256
-MESH = faces.centred_mesh(SIDE, SIDE, 0.6)
-SIZE = anatomy.face_height(MESH)
-FRAME = (20, 30, 25)
 
-
-def turned(mesh: Array, degrees: float) -> Array:
-    """Turn a mesh about the neck."""
-    middle = MESH.mean(0) + np.array([0, 0, 0.3 * SIZE])
-    return np.asarray((mesh - middle) @ matrix_from_rotvec([0, np.radians(degrees), 0]).T + middle)
-
-
-def lenses(mesh: Array) -> list[Array]:
-    """Return the low and the high corner of both lenses, (2, 2) pixels each."""
-    half = np.array([0.17, 0.12]) * SIZE
-    return [
-        np.stack([mesh[ring, :2].mean(0) - half, mesh[ring, :2].mean(0) + half]) for ring in EYES
-    ]
-
-
-def wearer(mesh: Array, *, dark: bool = False) -> tuple[Image, ParsedSource]:
-    """Draw a face with square glasses, and what a parser sees of it."""
-    image = np.full((SIDE, SIDE, 3), faces.GROUND, np.uint8)
-    cv2.fillPoly(image, [np.rint(mesh[OVAL, :2]).astype(np.int32)], faces.SKIN)
-    worn = np.zeros((SIDE, SIDE), np.uint8)
-    middle = int(mesh[168, 1])
-    for low, high in (np.rint(box).astype(int) for box in lenses(mesh)):
-        cv2.rectangle(image, low, high, FRAME, -1 if dark else 4)
-        cv2.rectangle(worn, low - 2, high + 2, 1, -1)
-    left, right = sorted(int(mesh[ring, 0].mean()) for ring in EYES)
-    bridge = [int(v + s * 0.17 * SIZE) for v, s in ((left, 1), (right, -1))]
-    for picture, colour in ((image, FRAME), (worn, 1)):
-        cv2.line(picture, (bridge[0], middle), (bridge[1], middle), colour, 4)
-    planes = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
-    inside = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)
-    planes[class_number("eye_g")] = worn
-    planes[class_number("skin")] = inside & (worn == 0)
-    planes[0] = 1 - planes.sum(0)
-    regions = Regions(Crop(np.eye(3), (SIDE, SIDE)), planes)
-    return image, ParsedSource(regions, regions)
-
-
-def source(image: Image, parsed: ParsedSource, mesh: Array = MESH) -> MeshSource:
-    return prepare(image, faces.make_face(mesh), None, parsed=parsed)
+def with_plate(image: Image, parsed: ParsedSource, mesh: Array) -> MeshSource:
+    """Prepare a wearer as `source` does, before a plate: only face and glasses are the person."""
+    person = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)
+    person |= parsed.face.mask({class_number("eye_g")}) > 0
+    return prepare(image, faces.make_face(mesh), person.astype(np.float32), parsed=parsed)
 
 
 def render(own: MeshSource, points: Array) -> Image:
@@ -78,7 +50,7 @@ def frame_columns(image: Image, rows: slice) -> npt.NDArray[np.intp]:
 def test_at_rest_the_picture_is_the_source(dark: bool) -> None:
     image, parsed = wearer(MESH, dark=dark)
     own = source(image, parsed)
-    assert len(own.glasses) == 4
+    assert own.glasses is not None and len(own.glasses.pieces) == 4
     assert np.abs(render(own, MESH).astype(int) - image).max() <= 2
 
 
@@ -118,9 +90,58 @@ def test_the_near_temple_is_a_bar_to_the_ear_and_the_far_one_is_hidden() -> None
     assert (beyond - other[0]) * near > -0.2 * SIZE
 
 
+def test_long_hair_hides_the_temples() -> None:
+    hair, points = (240, 200, 90), turned(MESH, 35)
+    found = []
+    for colour in (None, hair):
+        image, parsed = wearer(MESH, hair=colour)
+        out = render(source(image, parsed), points)
+        rows = slice(int(MESH[168, 1] - 0.12 * SIZE), int(MESH[168, 1] + 0.05 * SIZE))
+        found.append(frame_columns(out, rows).max())
+        is_hair = np.abs(out[rows].astype(int) - hair).max(-1) < 30
+    begin = np.flatnonzero(is_hair.mean(0) > 0.5)
+    begin = begin[begin > points[4, 0]].min()
+    assert found[1] < found[0] - 0.08 * SIZE
+    assert found[1] < begin + 0.04 * SIZE
+
+
+def test_a_long_temple_alone_is_lent_to_the_other_side() -> None:
+    for stub, is_lent in ((0.05, False), (0.14, True)):
+        image, parsed = wearer(MESH, stub=stub)
+        glasses = source(image, parsed).glasses
+        assert glasses is not None
+        seen, made = (piece for piece in glasses.pieces if piece.outwards is not None)
+        assert np.array_equal(seen.texture, made.texture) is is_lent
+        opaque = made.texture[made.texture[..., 3] > 250]
+        assert np.abs(np.median(opaque[:, :3], 0) - STUB).max() < 30
+
+
+def test_glasses_that_hardly_differ_from_the_skin_stay_part_of_it() -> None:
+    for frame, is_layer in ((FRAME, True), ((180, 130, 110), False)):
+        image, parsed = wearer(MESH, frame=frame)
+        own = source(image, parsed)
+        assert own.rigid is not None and own.glasses is not None
+        assert bool(own.glasses.pieces) is is_layer
+
+
 @pytest.mark.parametrize("degrees", [25, 40])
 def test_turned_sources_keep_their_glasses_in_their_skin(degrees: float) -> None:
     mesh = turned(MESH, degrees)
     image, parsed = wearer(mesh)
     own = source(image, parsed, mesh)
-    assert own.glasses == () and np.array_equal(own.image, image)
+    assert own.glasses is not None and own.glasses.pieces == ()
+    assert np.array_equal(own.image, image)
+
+
+@pytest.mark.parametrize("angle", [12, -15])
+def test_a_person_that_moves_takes_a_lens_beyond_the_far_outline_along(angle: float) -> None:
+    mesh = turned(MESH, angle)
+    image, parsed = wearer(mesh)
+    own = with_plate(image, parsed, mesh)
+    assert own.glasses is not None and own.glasses.pieces and own.far_side is not None
+    target = RenderTarget(turned(mesh, -3 * angle), np.zeros((2, 2)), np.ones(2))
+    still = render_frame(own, target, None)
+    moved = render_frame(own, replace(target, body=np.array([0.0, 24.0])), None)
+    rows, columns = np.nonzero(still.max(-1) < 70)
+    assert len(rows) > 1000
+    assert moved[rows + 24, columns].max() < 90

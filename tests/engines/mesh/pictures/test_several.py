@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.engines.mesh import synthetic_faces as faces
+from tests.engines.mesh import synthetic_glasses as worn
 from tests.engines.mesh.synthetic_faces import astronaut
 from tests.pipeline.command_line import to_argv
 from thcli import media
@@ -21,6 +23,7 @@ from thcli.engines.mesh.head import folds
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,
+    find_kept,
     picture_shares,
     prepare_pictures,
     targets_of_others,
@@ -91,6 +94,47 @@ def test_the_face_is_blended_and_what_is_around_it_stays() -> None:
     nose, corner = np.round(mesh[1, :2]).astype(int), out[:20, :20]
     assert out[nose[1], nose[0]].max() < 5
     np.testing.assert_array_equal(corner, image[:20, :20])
+
+
+@pytest.mark.parametrize("in_skin", [False, True])
+def test_a_further_picture_shows_the_glasses_of_the_first_alone(in_skin: bool) -> None:
+    mesh = worn.MESH
+    tilted = worn.turned(mesh, 8)
+    image, parsed = worn.wearer(mesh)
+    first = worn.source(image, parsed)
+    frame = (90, 20, 160)
+    other, seen = worn.wearer(tilted, frame=(180, 130, 110) if in_skin else frame)
+    found = prepare_pictures(first, [(other, faces.make_face(tilted))], [seen])
+    (lent,) = found.others
+    assert (lent.kept is not None) is in_skin
+    assert first.glasses is not None and lent.source.glasses is not None
+    assert len(lent.source.glasses.pieces) == len(first.glasses.pieces)
+    points = lent.source.mesh
+    shown = render_frame(lent.source, target(points), None)
+    own = render_frame(first, target(points), None)
+    blended = blend_face(own, shown, points, None, 1.0, lent.kept).astype(int)
+    eyes = slice(int(points[168, 1] - 0.1 * worn.SIZE), int(points[168, 1] + 0.2 * worn.SIZE))
+    rims = own[eyes].max(-1) < 60
+    assert (blended[eyes].max(-1) < 90)[rims].mean() > 0.95
+    assert not (np.abs(blended - frame).max(-1) < 30).any()
+
+
+def test_around_dark_glasses_and_those_in_the_skin_a_further_picture_lends_nothing() -> None:
+    glasses = worn.source(*worn.wearer(worn.MESH)).glasses
+    assert glasses is not None
+    in_skin, dark = replace(glasses, pieces=()), replace(glasses, hides_eyes=True)
+    for own, others, lends in (
+        (None, None, True),
+        (glasses, glasses, True),
+        (dark, glasses, True),
+        (None, glasses, True),
+        (glasses, None, True),
+        (glasses, dark, False),
+        (None, in_skin, False),
+        (in_skin, glasses, False),
+        (in_skin, None, False),
+    ):
+        assert (find_kept(own, others) is None) is lends
 
 
 def test_the_engine_renders_the_first_picture_where_no_other_is_near() -> None:

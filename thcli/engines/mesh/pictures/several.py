@@ -1,8 +1,9 @@
 """Several pictures of one person: each pose and expression takes the nearest picture's texture.
 
 The first picture gives the size, the background, the hair and the shape that is animated. The
-others are brought to its place and rendered to the same target. Within the face they are blended
-by shares that change smoothly with pose and expression, so that nothing pops.
+others are brought to its place and rendered to the same target, with its glasses instead of their
+own. Within the face they are blended by shares that change smoothly with pose and expression, so
+that nothing pops.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from thcli.core.errors import NoFaceError
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Face, Image
+from thcli.engines.mesh.head.glasses import layer as glasses_layer
+from thcli.engines.mesh.head.glasses.layer import Glasses
 from thcli.engines.mesh.mouth import seen_mouths
 from thcli.engines.mesh.mouth.colours import skin_tone
 from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
 from thcli.faces.crops.crop import transform_face
-from thcli.faces.landmarks.topology import OVAL
+from thcli.faces.landmarks import topology
 from thcli.motion.canonical import (
     PosedShape,
     decompose,
@@ -36,6 +39,7 @@ ANGLE = np.radians(25.0)  # difference of pose that counts as 1
 SHAPE, MOUTH, EYES = 6.0, 3.0, 2.0  # weights of the differences of shape and openings
 SHARE_RANGE = (0.15, 0.8)  # of the way from one picture to another, in which its share rises
 LEAST_SHARE = 0.01  # below it a picture is not rendered
+WORN = 0.3  # how far a point is glasses from which it is kept
 SHRINK, FEATHER = 0.94, 0.07  # of the face's outline; standard deviation in its widths
 
 
@@ -43,12 +47,15 @@ SHRINK, FEATHER = 0.94, 0.07  # of the face's outline; standard deviation in its
 class OtherPicture:
     """A further picture, in the place, size and tone of the first.
 
-    source: prepared.  posed: its face.  gaze: (2, 2) of its eyes against those of the first.
+    source: prepared, with the glasses of the first.  posed: its face.  gaze: (2, 2) of its eyes
+    against those of the first.  kept: numbers of the points that outline what the first picture
+    alone shows, or None.
     """
 
     source: MeshSource
     posed: PosedShape
     gaze: Array
+    kept: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +148,25 @@ def _prepare_other(
     change = np.zeros((2, 2))
     if first.face.iris is not None and placed.iris is not None:
         change = gaze(first.mesh, first.face.iris) - gaze(source.mesh, placed.iris)
-    return OtherPicture(source, decompose(source.mesh), change)
+    kept = find_kept(first.glasses, source.glasses)
+    lent = None if first.glasses is None else glasses_layer.lend(first.glasses)
+    return OtherPicture(replace(source, glasses=lent), decompose(source.mesh), change, kept)
+
+
+def find_kept(own: Glasses | None, others: Glasses | None) -> Array | None:
+    """Return the points of the mesh around the eyes that a further picture does not lend.
+
+    Where glasses are part of its skin, or dark ones hid the eyes, or the first picture's are part
+    of its skin, two pairs would be blended. None where it lends all of the face.
+
+    Args:
+        own, others: glasses of the first and of the further picture.
+    """
+    is_free = others is None or (bool(others.pieces) and not others.hides_eyes)
+    if is_free and (own is None or own.pieces):
+        return None
+    worn = np.max([glasses.worn for glasses in (own, others) if glasses is not None], 0)
+    return np.union1d(np.flatnonzero(worn > WORN), np.concatenate(topology.EYES))
 
 
 def picture_shares(pictures: SeveralPictures, points: Array) -> Array:
@@ -183,7 +208,14 @@ def targets_of_others(
     return found
 
 
-def blend_face(out: Image, other: Image, points: Array, body: Array | None, share: float) -> Image:
+def blend_face(
+    out: Image,
+    other: Image,
+    points: Array,
+    body: Array | None,
+    share: float,
+    kept: Array | None = None,
+) -> Image:
     """Blend another rendering (H, W, 3) uint8 over the face of a frame, with a soft edge.
 
     Args:
@@ -191,12 +223,23 @@ def blend_face(out: Image, other: Image, points: Array, body: Array | None, shar
         points: (468, 3) the target.
         body: (2,) shift of the whole person, or None.
         share: weight 0..1 of the other one.
+        kept: numbers of the points that outline what stays, or None.
     """
-    outline = points[OVAL, :2] + (0 if body is None else body)
+    moved = points[:, :2] + (0 if body is None else body)
+    outline = moved[topology.OVAL]
     middle, width = outline.mean(0), float(np.ptp(outline[:, 0]))
-    hull = np.round(middle + SHRINK * (outline - middle)).astype(np.int32)
-    mask = np.zeros(out.shape[:2], np.float32)
-    cv2.fillConvexPoly(mask, cv2.convexHull(hull), 1.0)
-    soft: Array32 = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(FEATHER * width, 1.0)))
+    reach = max(FEATHER * width, 1.0)
+    mask = _fill_hull(middle + SHRINK * (outline - middle), out)
+    soft: Array32 = np.asarray(cv2.GaussianBlur(mask, (0, 0), reach))
     weight = np.asarray(share * soft * mask, np.float32)
+    if kept is not None:
+        stays = _fill_hull(moved[kept], out)
+        weight *= (1 - stays) * (1 - np.asarray(cv2.GaussianBlur(stays, (0, 0), reach), np.float32))
     return np.asarray(cv2.blendLinear(other, out, weight, 1 - weight), np.uint8)
+
+
+def _fill_hull(points: Array, image: Image) -> Array32:
+    """Fill the convex hull of points (N, 2) of an image: (H, W) float32, 0 or 1."""
+    mask = np.zeros(image.shape[:2], np.float32)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(points).astype(np.int32)), 1.0)
+    return mask

@@ -13,7 +13,7 @@ from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh.anatomy import face_height
 from thcli.engines.mesh.sampling import box_mean, mix, odd_size, polygon_mask, resize
 from thcli.faces.landmarks.topology import EYES, OVAL
-from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD
+from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD, class_number
 from thcli.faces.parsing.crops import Regions
 
 IS_GLASSES, IS_SKIN = 0.5, 0.5  # probabilities
@@ -24,11 +24,17 @@ DIFFERS = (12.0, 45.0)  # levels between a picture and its filled copy: skin, fr
 OPAQUE = (0.55, 0.7)  # share of the lenses' pixels that look like no skin: clear, dark lenses
 # logarithm of a colour over the skin's: mean below which, and range over which it is no skin's
 DARKER, TINTED = -0.5, 0.4
-DISTINCT = 70  # levels from the skin's colour
+# Levels between a frame's and the skin's colours: glasses with clear lenses are told from the face
+# from the first on, and beyond what the parser sees from the second on
+LEAST_DISTINCT, DISTINCT = 50, 70
+SOLID = 0.9  # opacity of what is glasses, whatever its colour
+EDGE = 0.012  # face heights beside it that its soft edges take
 SMOOTH = 0.02  # face heights over which a fill is averaged
 LEAST_PIXELS = 8  # of a frame
 GROWN = 0.03  # face heights beside what the parser sees in which its colour is frame, too
 LIKE_FRAME = (15.0, 45.0)  # levels between a pixel and the frame's colour: frame, not
+COVERING = HAIR | {class_number("hat")}
+EARS = frozenset({class_number("l_ear"), class_number("r_ear")})
 BAR = (0.014, 0.035)  # face heights, thickness of a temple that the source hides
 
 
@@ -36,14 +42,17 @@ BAR = (0.014, 0.035)  # face heights, thickness of a temple that the source hide
 class Wearer:
     """Crop of a face with glasses.
 
-    image: (h, w, 3) uint8.  size: of the face in pixels.  worn: (h, w) probability of glasses.
+    image: (h, w, 3) uint8.  mesh: (468, 3) pixels of it.  size: of the face in pixels.
+    worn, hair, ear: (h, w) probabilities of glasses, of hair or a hat, and of an ear.
     oval, eyes, skin: (h, w) within the face's oval, eyes with their lids, head without hair.
     """
 
     image: Image
+    mesh: Array
     size: float
     worn: Array32
-
+    hair: Array32
+    ear: Array32
     oval: npt.NDArray[np.bool_]
     eyes: npt.NDArray[np.bool_]
     skin: npt.NDArray[np.bool_]
@@ -62,12 +71,13 @@ def crop_wearer(
     """
     size = face_height(mesh)
     crop = Crop(np.array([[1, 0, -corner[0]], [0, 1, -corner[1]], [0, 0, 1.0]]), image.shape[1::-1])
-    points = mesh[:, :2] - corner
+    points = mesh - (*corner, 0)
     worn = regions.mask_in(crop, GLASSES)
-    oval = polygon_mask(points[OVAL], crop.size)
-    eyes = _around_eyes(points, crop.size, EYE_MARGIN * size)
+    oval = polygon_mask(points[OVAL, :2], crop.size)
+    eyes = _around_eyes(points[:, :2], crop.size, EYE_MARGIN * size)
     skin = regions.mask_in(crop, HEAD - HAIR) + worn > IS_SKIN
-    return Wearer(image, size, worn, oval, eyes, skin)
+    hair, ear = regions.mask_in(crop, COVERING), regions.mask_in(crop, EARS)
+    return Wearer(image, points, size, worn, hair, ear, oval, eyes, skin)
 
 
 def _around_eyes(points: Array, size: tuple[int, int], margin: float) -> npt.NDArray[np.bool_]:
@@ -90,16 +100,17 @@ class Separated:
     """Crop of a face without its glasses, and they.
 
     bare: (h, w, 3) uint8.  glasses: (h, w, 4) uint8 premultiplied; over `bare` they give the crop.
-    frame: None where none is told from the skin.
+    frame: None where none is told from the skin.  opaque: 0..1, of the lenses.
     """
 
     bare: Image
     glasses: Image
     frame: Frame | None
+    opaque: float
 
 
-def separate(wearer: Wearer, within: npt.NDArray[np.bool_], tone: Array) -> Separated:
-    """Separate a face and its glasses.
+def separate(wearer: Wearer, within: npt.NDArray[np.bool_], tone: Array) -> Separated | None:
+    """Separate a face and its glasses; None where nothing of them stands out from the skin.
 
     Args:
         wearer: the crop.
@@ -111,21 +122,26 @@ def separate(wearer: Wearer, within: npt.NDArray[np.bool_], tone: Array) -> Sepa
     interior = (_depth(worn) > FRAME_WIDTH * size) & within
     opaque = _find_opaque(part, interior & ~wearer.eyes, tone)
     clear = interior | wearer.eyes if opaque < 0.5 else np.zeros_like(interior)
-    bare = _bare(wearer, _hole(worn, wearer) & ~clear)
+    hole = _hole(worn, wearer) & ~clear
+    bare = _bare(wearer, hole)
     alpha = _differs(part, bare) * worn
     frame = _find_frame(part, bare, (alpha > 0.9) & ~clear, size)
+    distinct = 0.0 if frame is None else float(np.abs(frame.colour - tone).max())
+    if opaque < 0.5 and distinct < LEAST_DISTINCT:
+        return None
     if frame is not None:
-        distinct = float(np.abs(frame.colour - tone).max())
         # what has the frame's colour beside what the parser sees is frame, hair is not
-        away = largest_channel(np.abs(part - frame.colour))
-        like = 1 - smoothstep(*LIKE_FRAME, away)
+        like = 1 - smoothstep(*LIKE_FRAME, largest_channel(np.abs(part - frame.colour)))
         if distinct > DISTINCT:
             near = _widen(worn, GROWN * size) & wearer.skin & wearer.oval & ~clear
             worn |= (near & (like > 0.5)).astype(np.uint8)
             clear &= wearer.eyes | (like < 0.5)  # a bridge may lie deep inside
-        bare = _bare(wearer, _hole(worn, wearer) & ~clear)
-    hole = box_mean((_hole(worn, wearer) & ~clear).astype(np.float32), 3)
-    alpha = hole * _differs(part, bare)
+            # beside what the parser sees, the outline of the head is none
+            solid = (like > 0.5) | (_differs(part, bare) * worn > SOLID)
+            hole = _hole(worn, wearer) & ((worn > 0) | _widen(solid.astype(np.uint8), EDGE * size))
+        hole &= ~clear
+        bare = _bare(wearer, hole)
+    alpha = box_mean(hole.astype(np.float32), 3) * _differs(part, bare)
     if frame is not None:  # a rim before a brow is told by its own colour
         alpha = np.maximum(alpha, box_mean(np.asarray(like * worn * ~clear, np.float32), 3))
     alpha = np.maximum(alpha, opaque * box_mean(worn.astype(np.float32), 3))
@@ -133,7 +149,7 @@ def separate(wearer: Wearer, within: npt.NDArray[np.bool_], tone: Array) -> Sepa
     alpha = np.asarray(alpha, np.float32)[..., None]
     colour = part - (1 - alpha) * bare.astype(np.float32)
     texture = np.dstack([np.clip(colour, 0, 255 * alpha), 255 * alpha])
-    return Separated(bare, np.asarray(texture + 0.5, np.uint8), frame)
+    return Separated(bare, np.asarray(texture + 0.5, np.uint8), frame, opaque)
 
 
 def _find_frame(
