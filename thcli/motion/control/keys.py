@@ -121,8 +121,8 @@ class _Lines:
     @property
     def count(self) -> int:
         """Number of keys."""
-        every = (*self.tracks.values(), *self.expressions.values(), self.blinks)
-        return sum(len(points) for points in every)
+        every = (*self.tracks.values(), *self.expressions.values())
+        return sum(map(len, every)) + len(self.blinks)
 
     def read(self, words: Sequence[str]) -> None:
         """Add the keys of one line."""
