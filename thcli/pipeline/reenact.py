@@ -36,7 +36,11 @@ from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.render.render_job import RenderJob
 from thcli.pipeline.sources.framing import apply_framing
 from thcli.pipeline.sources.rest_driver import write_rest_driver
-from thcli.pipeline.sources.source_image import SourceImage, read_source_image
+from thcli.pipeline.sources.source_image import (
+    SourceImage,
+    read_source_image,
+    warn_of_strangers,
+)
 from thcli.pipeline.sources.source_video import is_video
 
 DEFAULTS = ReenactOptions()
@@ -124,11 +128,14 @@ def reenact_driven(
                 f"on a source video with the engine {options.engine}: one face can be reenacted"
             )
             refuse(options, ("driver",), reason, "Reenact one face after the other.")
+            reason = f"on a source video with the engine {options.engine}, which shows the person"
+            refuse(options, ("also",), reason, "Leave it out, or animate one frame: --source-time.")
             return reenact_video(engine, source, output, render_job)
         check_outputs(target, options.output, compare=options.compare, file=options.save_motion)
         source_image = read_source_image(source, options, face_finder, job)  # detect
         plain = replace(options, source_face="largest", source_time=None, driver=None)
         pictures = [read_source_image(path, plain, face_finder, job) for path in options.also or ()]
+        warn_of_strangers(source_image, pictures, face_finder, job)
         return animate(engine, source_image, target, replace(render_job, pictures=pictures))
 
 

@@ -224,6 +224,46 @@ def test_teeth_keep_their_size_in_a_wider_mouth() -> None:
     assert teeth.sum() / between.sum() == pytest.approx(0.25, abs=0.06)
 
 
+def test_a_much_wider_mouth_shows_the_tongue_between_the_seen_teeth() -> None:
+    mesh = mouth_mesh(0.2)
+    image = np.full((256, 256, 3), (180, 70, 75), np.uint8)
+    cv2.fillPoly(image, [mesh[LIPS, :2].round().astype(np.int32)], (30, 20, 20))
+    seen = seen_mouths.extract(image, mesh)
+    assert seen is not None
+    mouths = seen_mouths.SeenMouths((seen,))
+    assert not mouths.shows_cavity(0.22) and mouths.shows_cavity(0.4)
+    found = {}
+    for gap in (0.22, 0.4):
+        target = fit_opening(mouth_mesh(gap), LIPS)
+        u, v = local_coordinates(target, (slice(0, 256), slice(0, 256)))
+        rims = target.rims(u)
+        cavity = np.full((256, 256, 3), (140, 60, 60), np.float32)
+        shown = [
+            mouths.render((u, v), rims, target.gap, seen.tone, below) for below in (None, cavity)
+        ]
+        middle = (abs(v - (rims[0] + 3 * rims[1]) / 4) < 0.02) & (abs(u - 0.5) < 0.1)
+        found[gap] = [float(np.median(picture[middle][:, 0])) for picture in shown]
+    assert found[0.22][0] == pytest.approx(found[0.22][1], abs=2)
+    assert found[0.4][0] < 40 and found[0.4][1] > 90
+
+
+def test_mouths_beside_a_hidden_face_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, own = own_clip()
+    kept: list[Any] = []
+    original = seen_mouths.choose_frames
+
+    def record(gaps: Any, rotvecs: Any, usable: Any) -> Any:
+        kept.append(usable)
+        return original(gaps, rotvecs, usable)
+
+    monkeypatch.setattr(seen_mouths, "choose_frames", record)
+    window = own.window(0, COUNT)
+    valid = np.array(window.valid)
+    valid[0] = False
+    video.collect(MotionBuffer(replace(window, valid=valid)), frames)
+    assert not kept[0][:3].any() and kept[0][-3:].all()
+
+
 def test_a_mouth_that_is_all_lip_is_not_kept() -> None:
     mesh = mouth_mesh(0.2)
     image = np.full((256, 256, 3), (180, 70, 75), np.uint8)

@@ -28,14 +28,35 @@ def test_values_change_smoothly_between_keys_and_hold_after_the_last(tmp_path: P
 def test_an_expression_replaces_the_one_before_and_leaves_sliders(tmp_path: Path) -> None:
     text = "0 happy=0.8 jaw=0.2\n1 sad\n2 sad\n3 neutral\n"
     found = read_keys(write(tmp_path / "a.txt", text)).values(np.array([0.0, 1.0, 2.0, 3.0]))
-    np.testing.assert_allclose(found["happy"], [0.8, 0, 0, 0])
-    np.testing.assert_allclose(found["sad"], [0, 1, 1, 0])
+    np.testing.assert_allclose(found["squint"], [0.8 * 0.45, 0, 0, 0])
+    np.testing.assert_allclose(found["inner-brows"], [0, 0.9, 0.9, 0])
+    np.testing.assert_allclose(found["smile"], [0.8 * 0.7, -0.75, -0.75, 0])
     np.testing.assert_allclose(found["jaw"], [0.2, 0.2 - 0.2 * 7 / 27, 0.2 * 7 / 27, 0])
+
+
+def test_an_expression_rises_from_the_one_before_it(tmp_path: Path) -> None:
+    text = "1 happy\n2 surprised\n3 angry\n"
+    found = read_keys(write(tmp_path / "a.txt", text)).values(np.array([1.0, 2.0]))
+    np.testing.assert_allclose(found["jaw"], [0, 0.45])
+    np.testing.assert_allclose(found["brows"], [0.1, 1])
+
+
+def test_neutral_is_0_for_names_of_later_lines_too(tmp_path: Path) -> None:
+    text = "0 jaw=1\n1 neutral\n2 smile=1\n"
+    found = read_keys(write(tmp_path / "a.txt", text)).values(np.array([0.5, 1.0, 1.5, 2.0]))
+    np.testing.assert_allclose(found["smile"], [0, 0, 0.5, 1])
 
 
 def test_two_expressions_of_one_line_mix(tmp_path: Path) -> None:
     found = read_keys(write(tmp_path / "a.txt", "0 happy=0.5 surprised=0.5\n")).values(np.zeros(1))
-    assert found["happy"] == found["surprised"] == 0.5
+    assert found["brows"] == pytest.approx(0.5 * (0.1 + 1)) and found["jaw"] == 0.5 * 0.45
+
+
+def test_wink_is_an_expression_and_with_a_value_the_slider(tmp_path: Path) -> None:
+    text = "0 wink\n1 neutral wink=0\n2 happy wink=-0.5\n3 happy wink=0\n"
+    found = read_keys(write(tmp_path / "a.txt", text)).values(np.arange(4.0))
+    np.testing.assert_allclose(found["wink"], [1, 0, -0.5, 0], atol=1e-9)
+    np.testing.assert_allclose(found["smile"], [0.35, 0, 0.7, 0.7], atol=1e-9)
 
 
 def test_a_blink_closes_and_opens_by_itself(tmp_path: Path) -> None:

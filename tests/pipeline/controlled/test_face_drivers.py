@@ -140,3 +140,6 @@ def test_a_source_video_has_one_face(clip: Clip, tmp_path: Path, capsys: Any) ->
     argv = to_argv("reenact", drive, drive, "-o", tmp_path / "o.mp4", "--driver", f"0={drive}")
     assert run(argv) == 2
     assert "--driver has no effect on a source video" in capsys.readouterr().err
+    argv = to_argv("reenact", drive, drive, "-o", tmp_path / "o.mp4", "--also", drive)
+    assert run(argv) == 2
+    assert "--also has no effect on a source video" in capsys.readouterr().err

@@ -45,6 +45,7 @@ from thcli.motion.canonical import neutral
 from thcli.motion.file.windows import windows
 from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.timeline import read_timeline
+from thcli.motion.video_retarget import frame_visibility
 
 CLOSED_FRAMES = 12  # frames with closed lips whose line between the lips is measured, at least
 CLOSING_RANGE = (0.7, 0.97)  # target gap / own gap, below which lips close over the teeth
@@ -92,13 +93,14 @@ def collect(
     """
     timeline = read_timeline(own)
     usable = np.flatnonzero(timeline.unoccluded)
+    clear = frame_visibility(timeline) == 1  # beside a hidden face a hand may cover the mouth
     gaps, smirks = np.zeros(len(timeline)), np.zeros(len(timeline), bool)
     meshes = (mesh for window in windows(own) for mesh in rebuild_driver_meshes(window))
     for i, mesh in enumerate(meshes):
         if timeline.unoccluded[i]:
             gaps[i] = fit_opening(mesh, LIPS).gap
             smirks[i] = mouth_corners.seek_share(mesh) > 0
-    groups = seen_mouths.choose_frames(gaps, timeline.pose[:, :3], timeline.unoccluded)
+    groups = seen_mouths.choose_frames(gaps, timeline.pose[:, :3], clear)
     level_of = {int(index): level for level, group in enumerate(groups) for index in group}
     closed = set(usable[(gaps[usable] < PARTED_GAP)][:: max(1, len(usable) // CLOSED_FRAMES)])
     sampled = set(usable[np.linspace(0, len(usable) - 1, min(SAMPLES, len(usable))).astype(int)])

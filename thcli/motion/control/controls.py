@@ -98,8 +98,8 @@ class Controls:
         """Names of the sliders that are not 0 all the time."""
         names = {name for name, value in self.sliders.items() if value}
         if self.keys is not None:
-            for name in self.keys.tracks:
-                names |= set(EXPRESSIONS.get(name, (name,)))
+            names |= set(self.keys.tracks)
+            names |= {slider for name in self.keys.expressions for slider in EXPRESSIONS[name]}
             names |= {"lids"} if self.keys.blinks else set()
         return tuple(name for name in SLIDERS if name in names)
 
@@ -115,10 +115,8 @@ class Controls:
             keyed: see `key_values`.
         """
         totals = {name: np.full(len(seconds), self.sliders.get(name, 0.0)) for name in SLIDERS}
-        for name, values in keyed.items():
-            for slider, share in EXPRESSIONS.get(name, {name: 1.0}).items():
-                if slider in totals:
-                    totals[slider] = totals[slider] + share * values
+        for name in totals.keys() & keyed.keys():
+            totals[name] = totals[name] + keyed[name]
         if BLINK in keyed:
             totals["lids"] += keyed[BLINK] * (1 - totals["lids"])
         return {name: _clip(name, totals[name]) for name in self.moved_sliders}

@@ -6,15 +6,17 @@
     2.0  blink
     3.5  neutral yaw=0
 
-A name without a value has strength 1. Between two keys of a name its value changes smoothly; before
-its first key it is 0, and its last one holds. An expression takes the place of those that earlier
-lines name, so that they fade from their last key to this one; `neutral` does so for every name.
+An expression without a value has strength 1; `wink` is one, `wink=VALUE` is the slider. Between two
+keys of a name its value changes smoothly; before its first key it rises from 0, and its last one
+holds. An expression takes the place of those that earlier lines name, so that they fade from their
+last key to this one, while it rises from the last line that names one. `neutral` is such a line for
+every name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,22 +39,32 @@ Point = tuple[float, float]
 class Keys:
     """Keys by name.
 
-    tracks: name of a slider, an expression or an angle -> its points by rising time.
+    tracks: name of a slider or an angle -> its points by rising time.
+    expressions: name of an expression -> the same.
     blinks: start times of blinks in seconds.
     """
 
     tracks: Mapping[str, Sequence[Point]]
+    expressions: Mapping[str, Sequence[Point]]
     blinks: Sequence[float]
 
     @property
     def end(self) -> float:
         """Time of the last key in seconds."""
-        last = [points[-1][0] for points in self.tracks.values()]
+        every = (*self.tracks.values(), *self.expressions.values())
+        last = [points[-1][0] for points in every]
         return max([*last, *self.blinks], default=0.0)
 
     def values(self, seconds: Array) -> dict[str, Array]:
-        """Return the values (T,) of every name with keys, and of blinks under `BLINK`."""
+        """Return the values (T,) of every slider and angle with keys, and of blinks under `BLINK`.
+
+        Those of expressions are added to the sliders that they are made of.
+        """
         found = {name: _curve(seconds, points) for name, points in self.tracks.items()}
+        for name, points in self.expressions.items():
+            strength = _curve(seconds, points)
+            for slider, share in EXPRESSIONS[name].items():
+                found[slider] = found.get(slider, 0.0) + share * strength
         if self.blinks:
             found[BLINK] = blink_curve(seconds, self.blinks)
         return found
@@ -73,64 +85,101 @@ def read_keys(path: Path) -> Keys:
         raise MediaError(f"The file of keys {path} cannot be read: {exc}.", EXAMPLE) from exc
     if len(content) > MAX_BYTES:
         raise MediaError(f"The file of keys {path} is larger than 4 MiB.", EXAMPLE)
-    tracks: dict[str, list[Point]] = {}
-    blinks: list[float] = []
-    last = 0.0
+    lines = _Lines()
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words:
             continue
         try:
-            last = _read_line(words, last, tracks, blinks)
+            lines.read(words)
         except _LineError as exc:
             raise MediaError(f"Line {number} of {path}: {exc}.", EXAMPLE) from exc
-    if not tracks and not blinks:
+    if not lines.count:
         raise MediaError(f"The file of keys {path} has no key.", EXAMPLE)
-    return Keys(tracks, blinks)
+    return Keys(lines.tracks, lines.expressions, lines.blinks)
 
 
 class _LineError(Exception):
     """A line that is not understood; its text has no full stop."""
 
 
-def _read_line(
-    words: Sequence[str], last: float, tracks: dict[str, list[Point]], blinks: list[float]
-) -> float:
-    """Add the keys of one line; return its time in seconds."""
-    seconds = _number(words[0], "the time")
-    if not last <= seconds <= MAX_SECONDS:
-        raise _LineError(f"the time {seconds:g} must be at or after {last:g}, the one before it")
-    if len(words) == 1:
-        raise _LineError("the time is followed by no name")
-    values: dict[str, float] = {}
-    for word in words[1:]:
-        name, value = _read_value(word)
-        if name in values:
-            raise _LineError(f"{name} is named twice")
-        values[name] = value
-    if values.pop(BLINK, 0.0):
-        blinks.append(seconds)
-    ended = dict.fromkeys(tracks if NEUTRAL in values else (), 0.0)
-    if any(name in EXPRESSIONS for name in values):
-        ended |= {name: 0.0 for name in tracks if name in EXPRESSIONS}
-    for name, value in (ended | values).items():
-        if name == NEUTRAL:
-            continue
-        points = tracks.setdefault(name, [])
+@dataclass(slots=True)
+class _Lines:
+    """Keys of the lines so far, see `Keys`.
+
+    last: time of the line before.  rest, mood: of the last line with `neutral`, and of the last one
+    with an expression or `neutral`; what has no key yet is 0 until then.
+    """
+
+    tracks: dict[str, list[Point]] = field(default_factory=dict)
+    expressions: dict[str, list[Point]] = field(default_factory=dict)
+    blinks: list[float] = field(default_factory=list)
+    last: float = 0.0
+    rest: float = 0.0
+    mood: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """Number of keys."""
+        every = (*self.tracks.values(), *self.expressions.values())
+        return sum(map(len, every)) + len(self.blinks)
+
+    def read(self, words: Sequence[str]) -> None:
+        """Add the keys of one line."""
+        seconds = _number(words[0], "the time")
+        if not self.last <= seconds <= MAX_SECONDS:
+            before = f"{self.last:g}, the one before it"
+            raise _LineError(f"the time {seconds:g} must be at or after {before}")
+        if len(words) == 1:
+            raise _LineError("the time is followed by no name")
+        values: dict[str, float] = {}
+        strengths: dict[str, float] = {}
+        for word in words[1:]:
+            name, value = _read_value(word)
+            named = strengths if _is_expression(word) else values
+            if name in named:
+                raise _LineError(f"{name} is named twice")
+            named[name] = value
+        if values.pop(BLINK, 0.0):
+            self.blinks.append(seconds)
+        rests, moody = NEUTRAL in strengths, bool(strengths)
+        strengths.pop(NEUTRAL, None)
+        if rests:
+            values = dict.fromkeys(self.tracks, 0.0) | values
+        if moody:  # takes the place of the expressions before it
+            strengths = dict.fromkeys(self.expressions, 0.0) | strengths
+        _add_points(self.tracks, seconds, values, self.rest)
+        _add_points(self.expressions, seconds, strengths, self.mood)
+        self.last = seconds
+        self.rest = seconds if rests else self.rest
+        self.mood = seconds if moody else self.mood
+        if self.count > MAX_KEYS:
+            raise _LineError(f"there are more than {MAX_KEYS} keys")
+
+
+def _is_expression(word: str) -> bool:
+    """Return whether a word names an expression: wink does, wink=0.5 is the slider."""
+    name, equals, _ = word.partition("=")
+    return name in EXPRESSIONS and not (equals and name in SLIDERS)
+
+
+def _add_points(
+    tracks: dict[str, list[Point]], seconds: float, values: Mapping[str, float], zero: float
+) -> None:
+    """Add a point to each track; what has none yet is 0 until `zero` seconds."""
+    for name, value in values.items():
+        points = tracks.setdefault(name, [(zero, 0.0)] if 0 < zero < seconds else [])
         if points and points[-1][0] == seconds:
             points[-1] = seconds, value
         else:
             points.append((seconds, value))
-    if sum(len(points) for points in tracks.values()) + len(blinks) > MAX_KEYS:
-        raise _LineError(f"there are more than {MAX_KEYS} keys")
-    return seconds
 
 
 def _read_value(word: str) -> tuple[str, float]:
     """Return the name and the value of a word such as smile=0.5, happy or blink."""
     name, equals, text = word.partition("=")
     spec = SLIDERS.get(name) or TURNS.get(name)
-    if spec is not None:
+    if spec is not None and not _is_expression(word):
         if not equals:
             raise _LineError(f"{name} needs a value, such as {name}={spec.high:g}")
         value = _number(text, name)
@@ -142,7 +191,7 @@ def _read_value(word: str) -> tuple[str, float]:
             raise _LineError(f"{name} has no value")
         return name, 1.0
     if name not in EXPRESSIONS:
-        known = ", ".join([*SLIDERS, *TURNS, *EXPRESSIONS, BLINK])
+        known = ", ".join(dict.fromkeys([*SLIDERS, *TURNS, *EXPRESSIONS, BLINK]))
         raise _LineError(f"there is no {name!r}; there are {known}")
     try:
         return parse_strength(word)

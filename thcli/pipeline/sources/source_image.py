@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,6 +115,27 @@ def read_source_image(
                 f"{face.logit:.0f}, photos have 24 or more): check the result."
             )
     return SourceImage(info, image, tuple(chosen))
+
+
+def warn_of_strangers(
+    source: SourceImage, pictures: Sequence[SourceImage], face_finder: FaceFinder, job: Job
+) -> None:
+    """Warn of further pictures that seem to show another person than the source.
+
+    Nobody is compared without an identity encoder.
+    """
+    encoder = face_finder.identity
+    if encoder is None or not pictures:
+        return
+    own = encoder.identify(source.image, source.faces[0]).vector
+    for picture in pictures:
+        cosine = float(own @ encoder.identify(picture.image, picture.faces[0]).vector)
+        if cosine < encoder.same_person:
+            job.warn(
+                f"{picture.info.path} does not seem to show the person in {source.info.path} "
+                f"(cosine {cosine:.2f}, {encoder.same_person:.2f} is the same person): the face "
+                "would change between them. Leave that --also out."
+            )
 
 
 def _read_video_frame(

@@ -19,7 +19,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, LIPS
 from thcli.engines.mesh.eye_reading import EyeReading
-from thcli.engines.mesh.mouth import mouth_corners
+from thcli.engines.mesh.mouth import cavity, mouth_corners
 from thcli.engines.mesh.mouth.colours import keep_colour
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.mouth.teeth import (
@@ -43,8 +43,6 @@ MAX_LOWER = 3.4  # mm of the lower teeth that the lip uncovers at most
 PARTED, MOST_PARTED, BARED_SHARE = 2.0, 6.0, 0.5  # mm that lips part beyond the jaw; share bared
 SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
 # Colours over that of skin, and brightness of enamel over the skin's and over the eyes' white
-CAVITY = np.array([0.40, 0.21, 0.21], np.float32)
-TONGUE = np.array([0.88, 0.57, 0.58], np.float32)
 ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE, ENAMEL_OFFSET = 1.07, 0.9, 0.3
 ENAMEL_RANGE = (1.18, 1.8)  # over the skin's brightness
 ENAMEL_TINT = 0.6  # share of the skin's tint, as an exponent
@@ -217,7 +215,12 @@ def render(
         shade = np.ascontiguousarray(colour[kept])
         if seen is not None and known > 0:
             at, between = _parts(uv, kept), _parts(rims, kept)
-            clip_inside = seen.render(at, between, lips.gap, interior.tone)
+            behind = None
+            if seen.shows_cavity(lips.gap):
+                behind = _cavity(part, at, between, lips, drawn, interior)
+                behind *= cavity.light_from_corners(at[0])
+                behind = keep_colour(behind, interior.tone, interior.natural)
+            clip_inside = seen.render(at, between, lips.gap, interior.tone, behind)
             shade += np.float32(known) * (clip_inside - shade)
         if own > 0 and seen is None:
             texture, valid = _source_inside(image, interior, source, part, anchors)
@@ -262,16 +265,10 @@ def _render_synthetic(
     width_mm = np.float32(lips.width / pixels_per_mm)
     x, y = _millimetre_grid(region, anchors.upper, axes)
     jaw_x, jaw_y = _millimetre_grid(region, anchors.lower, axes)
-    under_lip, over_lip = (v - rims[0]) * width_mm, (rims[1] - v) * width_mm
+    under_lip = (v - rims[0]) * width_mm
     gap = np.float32(max(lips.gap, 0.0)) * width_mm
 
-    depth = np.clip(under_lip / np.maximum(under_lip + over_lip, 1e-3), 0, 1)
-    cavity = np.float32(0.5) + np.float32(0.5) * depth
-    colour = cavity[..., None] * interior.tone.astype(np.float32) * CAVITY
-
-    flesh, cover = _tongue(jaw_x, over_lip, gap)
-    flesh = flesh[..., None] * interior.tone.astype(np.float32) * TONGUE
-    colour += cover[..., None] * (flesh - colour)
+    colour = _cavity(region, uv, rims, lips, anchors, interior)
 
     soft = np.float32(max(0.35, 0.5 / pixels_per_mm))
     teeth = Teeth(interior.enamel.astype(np.float32), interior.tone.astype(np.float32), soft)
@@ -288,29 +285,22 @@ def _render_synthetic(
     shade *= (1 - np.float32(0.72) * smoothstep(8, 26, np.abs(x))).astype(np.float32)
     shade *= np.float32(NARROW_LIGHT + (1 - NARROW_LIGHT) * float(smoothstep(*NARROW_RANGE, gap)))
     colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
-    corner = smoothstep(0.0, 0.17, np.minimum(u, 1 - u)).astype(np.float32)
-    colour *= (np.float32(0.35) + np.float32(0.65) * corner)[..., None]
+    colour *= cavity.light_from_corners(u)
     return keep_colour(np.asarray(colour, np.float32), interior.tone, interior.natural)
 
 
-def _tongue(x: Array32, over_lip: Array32, gap: np.float32) -> tuple[Array32, Array32]:
-    """Shape the tongue, which lies low behind the lower lip of a wide mouth.
-
-    Args:
-        x: (h, w) mm from the jaw's midline.
-        over_lip: (h, w) mm above the lower lip.
-        gap: mm between the lips.
-
-    Returns:
-        Brightness and coverage, (h, w) float32 each.
-    """
-    low = np.float32(smoothstep(8, 18, gap))  # it fills a narrow mouth
-    height = np.float32(np.clip((1.0 - 0.3 * low) * gap, 1.0, 20.0))
-    distance = np.sqrt((x / 20) ** 2 + (over_lip / height) ** 2)
-    cover = (1 - smoothstep(0.55, 1.1, distance)) * smoothstep(1, 4, gap)
-    groove = 1 - np.float32(0.12) * np.exp(-((x / 2.5) ** 2))
-    light = (np.float32(1.0) - np.float32(0.5) * np.clip(distance, 0, 1)) * groove
-    return light.astype(np.float32), cover.astype(np.float32)
+def _cavity(
+    region: Region,
+    uv: tuple[Array32, Array32],
+    rims: Rims,
+    lips: Opening,
+    anchors: _Anchors,
+    interior: MouthInterior,
+) -> Array32:
+    """Render cavity and tongue over a region: (h, w, 3) float32 in 0..255."""
+    width_mm = lips.width / max(float(np.linalg.norm(anchors.axes[0])), 1e-6)
+    jaw_x, _ = _millimetre_grid(region, anchors.lower, anchors.axes)
+    return cavity.render(jaw_x, uv[1], rims, lips.gap, width_mm, interior.tone)
 
 
 def _millimetre_grid(region: Region, origin: Array, axes: Array) -> tuple[Array32, Array32]:

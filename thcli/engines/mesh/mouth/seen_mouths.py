@@ -30,6 +30,7 @@ CANDIDATES = 6  # frames that are compared for each of them
 LEAST_SHOWN = 0.5  # of `lip_rims.shows_inside`, from which a frame shows the inside
 RIM_REACH = 0.03  # widths to each side of a rim between which its contrast is measured
 DRAWN_RANGE = (3.0, 5.0)  # gap over the widest seen, between which the inside is drawn instead
+TONGUE_RANGE = (1.2, 1.8)  # the same, between which the dark between the teeth shows the tongue
 NARROW_RANGE = (0.3, 0.9)  # gap over LEAST_GAP or less that was seen, below which it is dark
 UPPER_RANGE = (0.8, 1.0)  # share of a seen gap below the upper lip over which its part ends
 LOWER_RANGE = (0.1, 0.35)  # the same above the lower lip
@@ -64,12 +65,17 @@ class SeenMouths:
         """Return how far a gap / width is within what was seen, 1 to 0 for a wider one."""
         return 1 - float(smoothstep(*DRAWN_RANGE, gap / self.mouths[-1].lips.gap))
 
+    def shows_cavity(self, gap: float) -> bool:
+        """Return whether a gap / width is so much wider than what was seen that it shows more."""
+        return gap > TONGUE_RANGE[0] * self.mouths[-1].lips.gap
+
     def render(
         self,
         uv: tuple[Array32, Array32],
         rims: Rims,
         gap: float,
         tone: Array,
+        cavity: Array32 | None = None,
     ) -> Array32:
         """Render the inside between the rims of a target mouth.
 
@@ -78,6 +84,7 @@ class SeenMouths:
             rims: of the target at u.
             gap: of the target in widths.
             tone: (3,) skin colour of the frame.
+            cavity: (h, w, 3) drawn mouth without teeth, see `shows_cavity`; None without.
 
         Returns:
             (h, w, 3) float32 in 0..255.
@@ -88,13 +95,13 @@ class SeenMouths:
         span = high.lips.gap - low.lips.gap
         part = float(np.clip((gap - low.lips.gap) / span, 0, 1)) if span > 0 else 0.0
         if part == 1:
-            return _sample(high, uv, rims, gap, tone)
-        colour = _sample(low, uv, rims, gap, tone)
+            return _sample(high, uv, rims, gap, tone, cavity)
+        colour = _sample(low, uv, rims, gap, tone, cavity)
         if part == 0:  # teeth squeezed into a slit would be a white line
             dark = (low.dark * tone_gain(tone, low.tone)).astype(np.float32)
             narrow = 1 - float(smoothstep(*NARROW_RANGE, gap / min(low.lips.gap, LEAST_GAP)))
             return colour + np.float32(narrow) * (dark - colour)
-        wider = _sample(high, uv, rims, gap, tone)
+        wider = _sample(high, uv, rims, gap, tone, cavity)
         return colour + np.float32(part) * (wider - colour)
 
 
@@ -104,6 +111,7 @@ def _sample(
     rims: Rims,
     gap: float,
     tone: Array,
+    cavity: Array32 | None,
 ) -> Array32:
     """Sample one mouth between the rims of a target, in the target's tone; see `SeenMouths`."""
     u, v = uv
@@ -121,7 +129,10 @@ def _sample(
     below = (v - rims[0]) / (rims[1] - rims[0] + thin) * stretch  # seen gaps below the upper lip
     above = (rims[1] - v) / (rims[1] - rims[0] + thin) * stretch
     height = own[1] - own[0]
-    colour = np.broadcast_to((mouth.dark * gain).astype(np.float32), (*v.shape, 3))
+    dark = (mouth.dark * gain).astype(np.float32)
+    colour = np.broadcast_to(dark, (*v.shape, 3))
+    if cavity is not None:
+        colour = dark + np.float32(smoothstep(*TONGUE_RANGE, stretch)) * (cavity - dark)
     for position, distance, limits in (
         (own[1] - np.clip(above, -1, 1) * height, above, LOWER_RANGE),
         (own[0] + np.clip(below, -1, 1) * height, below, UPPER_RANGE),
