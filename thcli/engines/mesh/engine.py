@@ -260,7 +260,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     moving = picture.person_to_move(source.layers, target.body)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
-    beside = sides.render(out, source, shown, points, warp_map)
+    sides.render(out, alpha, source, shown, points, warp_map)
     if source.folds is not None:
         shape = canonical.decompose(placed.free).shape
         folds.render(out, source.folds, shape, points, warp_map)
@@ -287,7 +287,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
         source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
     glasses_layer.render(out, source.glasses, (source.mesh, points), alpha)
-    return picture.move_person(out, moving, target.body, beside)
+    return picture.move_person(out, moving, target.body)
 
 
 def _takes_driver_eyes(source: MeshSource) -> bool:

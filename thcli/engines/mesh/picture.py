@@ -12,7 +12,6 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.background import shifting
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.head.mirror_blend import ShownMirror
 
 STILL = 0.05  # pixels of motion below which the picture is unchanged
 REDUCTION = 8  # of the picture whose edges are extended
@@ -46,8 +45,8 @@ def move_picture(image: Image, image_from_still: Array) -> Image:
 class MovingPerson:
     """Person of a rendered picture who moves over a plate.
 
-    plate: (H, W, 3) uint8 background.  alpha: (H, W) uint8 of the person in the picture; compose
-    and `move_person` write on it.
+    plate: (H, W, 3) uint8 background.  alpha: (H, W) uint8 of the person in the picture; what
+    renders the picture writes on it.
     """
 
     plate: Image
@@ -69,12 +68,7 @@ def _is_still(shift: Array) -> bool:
     return float(np.abs(shift).max()) < STILL
 
 
-def move_person(
-    image: Image,
-    person: MovingPerson | None,
-    shift: Array | None,
-    beside: ShownMirror | None = None,
-) -> Image:
+def move_person(image: Image, person: MovingPerson | None, shift: Array | None) -> Image:
     """Move the person of a rendered picture (H, W, 3) uint8 over the background plate.
 
     Where the picture's edges cut the person off, it is mirrored. Without a person the whole
@@ -82,16 +76,13 @@ def move_person(
 
     Args:
         image: the picture.
-        person: of the picture, from `person_to_move`; its alpha is changed.
+        person: of the picture, from `person_to_move`.
         shift: (2,) pixels, or None for a still one.
-        beside: what the picture shows of the source's mirror image.
     """
     if shift is None or _is_still(shift):
         return image
     if person is None:
         return move_picture(image, np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64))
-    if beside is not None:
-        beside.cover(person.alpha)
     return shifting.shift_person(image, person.plate, person.alpha, shift)
 
 
