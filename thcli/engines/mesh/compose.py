@@ -8,13 +8,12 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array32, Image
-from thcli.engines.mesh import opening
 from thcli.engines.mesh.background import blocks
 from thcli.engines.mesh.background.blocks import Block
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import REFLECT, remap, resize
+from thcli.engines.mesh.sampling import REFLECT, mix, remap, resize
 from thcli.engines.mesh.warp import WarpMap
 
 OPAQUE = {blocks.PLATE: 0, blocks.PERSON: 255}  # alpha of blocks that are not sampled for it
@@ -182,12 +181,28 @@ def _render_cut(out: Image, alpha: Image | None, image: Image, warp_map: WarpMap
         return
     size = out.shape[1], out.shape[0]
     for region, values in iterate_windows(cut.samples, cut.samples[..., 2], cut.grid, size):
-        x, y, opacity = cv2.split(values)
-        texture = remap(image, np.asarray(cv2.merge([x, y]), np.float32))
-        opening.blend(out, region, np.asarray(opacity, np.float32), texture)
+        x, y, opacity = (np.asarray(part, np.float32) for part in cv2.split(values))
+        texture = _sample_part(image, x, y)
+        opaque = np.asarray(cv2.convertScaleAbs(opacity, alpha=255), np.uint8)
+        out[region] = mix(out[region], texture, opaque)
         if alpha is not None:
-            opaque = np.asarray(cv2.convertScaleAbs(opacity, alpha=255), np.uint8)
             np.maximum(alpha[region], opaque, out=alpha[region])
+
+
+def _sample_part(image: Image, x: Array32, y: Array32) -> Image:
+    """Sample a picture (H, W, 3) at pixels x, y (h, w) of a small part of it.
+
+    Four channels are sampled faster than three, even after conversion.
+    """
+    box, positions = [], []
+    for line, side in zip((x, y), image.shape[1::-1], strict=True):
+        low, high = cv2.minMaxLoc(line)[:2]
+        first = min(max(int(low) - 1, 0), side - 1)
+        box.append(slice(first, max(min(int(high) + 2, side), first + 1)))
+        positions.append(line - np.float32(first))
+    padded = cv2.cvtColor(image[box[1], box[0]], cv2.COLOR_RGB2RGBA)
+    texture = remap(np.asarray(padded, np.uint8), _positions(*positions))
+    return np.asarray(cv2.cvtColor(texture, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def sample_person(
@@ -206,11 +221,22 @@ def sample_person(
     size = person.shape[1], person.shape[0]
     sampled = np.empty((*positions.shape[:2], 4), np.uint8)
     for first in range(0, len(positions), STRIP):
-        x, y = np.asarray(cv2.split(positions[first : first + STRIP]), np.float32)
-        # within the picture, which is sampled several times as fast as beyond its edges
-        folded = _positions(*(_fold(line, side) for line, side in zip((x, y), size, strict=True)))
+        part = positions[first : first + STRIP]
+        x, y = np.asarray(cv2.split(part), np.float32)
+        within = [cv2.inRange(line, 0, side - 1) for line, side in zip((x, y), size, strict=True)]
+        left, top, width, height = cv2.boundingRect(cv2.bitwise_not(cv2.bitwise_and(*within)))
         shown = sampled[first : first + STRIP]
+        if not width:
+            shown[:] = _sample_mirrored(person, part, interpolation)
+            continue
+        # within the picture, which is sampled several times as fast as beyond its edges
+        leaving = slice(top, top + height), slice(left, left + width)
+        folded = part.copy()
+        x, y = x[leaving], y[leaving]
+        inside = (_fold(line, side) for line, side in zip((x, y), size, strict=True))
+        folded[leaving] = _positions(*inside)
         shown[:] = _sample_mirrored(person, folded, interpolation)
+        shown = shown[leaving]
         for beyond in _leaves(x, y, size):
             left, top, width, height = cv2.boundingRect(beyond)
             block = slice(top, top + height), slice(left, left + width)

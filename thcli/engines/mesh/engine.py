@@ -262,9 +262,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     moving = picture.person_to_move(source.layers, target.body)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
-    beside = sides.render(out, source, shown, points, warp_map)
-    if alpha is not None and beside is not None:
-        beside.cover(alpha)  # before the glasses, which may lie beyond the mirror image
+    sides.render(out, alpha, source, shown, points, warp_map)
     if source.folds is not None:
         shape = canonical.decompose(placed.free).shape
         folds.render(out, source.folds, shape, points, warp_map)

@@ -45,8 +45,8 @@ def move_picture(image: Image, image_from_still: Array) -> Image:
 class MovingPerson:
     """Person of a rendered picture who moves over a plate.
 
-    plate: (H, W, 3) uint8 background.  alpha: (H, W) uint8 of the person in the picture, which
-    those who render it change.
+    plate: (H, W, 3) uint8 background.  alpha: (H, W) uint8 of the person in the picture; what
+    renders the picture writes on it.
     """
 
     plate: Image

@@ -38,7 +38,7 @@ from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth import closed_lips, colours, lip_rims, mouth_corners, mouth_interior
 from thcli.engines.mesh.mouth.closed_lips import PartedLips, ShutLips
-from thcli.engines.mesh.mouth.mouth_interior import MouthInterior
+from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.sampling import to_samples
 from thcli.engines.mesh.surroundings import Surroundings

@@ -80,8 +80,9 @@ def mix(first: Image, other: Image, share: Image) -> Image:
     """
     channels = first.shape[2] if first.ndim > 2 else 1
     weight = cv2.merge([share] * channels)
-    rest = cv2.multiply(first, 255 - weight, scale=1 / 255)
-    return np.asarray(cv2.add(cv2.multiply(other, weight, scale=1 / 255), rest), np.uint8)
+    rest = cv2.multiply(first, cv2.bitwise_not(weight), scale=1 / 255)
+    cv2.multiply(other, weight, weight, 1 / 255)
+    return np.asarray(cv2.add(weight, rest, rest), np.uint8)
 
 
 def to_samples(positions: Floats, step: float) -> Floats:

@@ -50,3 +50,16 @@ def test_whole_pixels_are_shifted_exactly() -> None:
     alpha[:] = 255
     shifted = shifting.shift_person(image, plate, alpha, np.array([7.0, -5.0]))
     assert np.array_equal(shifted[:-5, 7:], image[5:, :-7])
+
+
+def test_a_large_picture_is_shifted_by_whole_pixels() -> None:
+    width, height, shift = shifting.WHOLE_PIXELS + 1, 40, np.array([6.6, -4.3])
+    image = np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
+    plate, alpha = np.zeros_like(image), np.full((height, width), 255, np.uint8)
+    alpha[:, 300:600] = 128
+    shifted = shifting.shift_person(image, plate, alpha, shift)
+    assert np.array_equal(shifted[:-10, 700:], image[4:-6, 693:-7])
+    soft = image[4:-6, 300:600] * (128 / 255)
+    assert np.abs(shifted[:-10, 307:607] - soft).max() <= 1
+    part = shifting.shift_person(image[:, :900], plate[:, :900], alpha[:, :900], shift)
+    assert not np.array_equal(part[:-10, 700:], image[4:-6, 693:893])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -37,11 +39,12 @@ def samples() -> MirrorSamples:
     cut[20:50, 20:23, 2] = 0.7
     cut[20:50, 60:62, 2] = 1
     share = np.full((ROWS, COLUMNS), 0.5, np.float32)
-    gains = np.full((ROWS, COLUMNS, 3), (1.5, 1, 0.75), np.float32)
-    return MirrorSamples(grid, at + np.float32(3), share, gains, cut)
+    return MirrorSamples(grid, at + np.float32(3), share, cut)
 
 
-def blend_whole(out: Image, mirrored: MatteLayers, given: MirrorSamples) -> Image:
+def blend_whole(
+    out: Image, alpha: Image, mirrored: MatteLayers, given: MirrorSamples
+) -> tuple[Image, Image]:
     """Blend without any blocks."""
     size = WIDTH, HEIGHT
     assert given.cut is not None
@@ -51,21 +54,27 @@ def blend_whole(out: Image, mirrored: MatteLayers, given: MirrorSamples) -> Imag
     person = remap(mirrored.person, positions, cv2.BORDER_REFLECT_101)
     face = remap(mirrored.person, np.ascontiguousarray(values[..., :2]))
     person = mix(person, face, np.asarray(np.rint(values[..., 2] * 255), np.uint8))
-    tint = np.dstack([given.gains, np.ones_like(given.share)])
-    tinted = np.rint(person * cv2.resize(tint, size)).clip(0, 255).astype(np.uint8)
-    shown = compose.lay_over(np.minimum(tinted, person[..., 3:]), mirrored.plate)
-    return mix(out, shown, np.full((HEIGHT, WIDTH), 128, np.uint8))
+    share = np.full((HEIGHT, WIDTH), round(255 * float(given.share[0, 0])), np.uint8)
+    opaque = np.asarray(cv2.extractChannel(person, 3), np.uint8)
+    shown = compose.lay_over(person, mirrored.plate)
+    return mix(out, shown, share), mix(alpha, opaque, share)
 
 
 @pytest.mark.parametrize("least", [0, 100, 255])
-def test_blocks_blend_as_the_whole_picture(least: int) -> None:
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_blocks_blend_as_the_whole_picture(least: int, share: float) -> None:
     mirrored, given = layers(least), samples()
+    given = replace(given, share=np.full_like(given.share, share))
     out = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
-    expected = blend_whole(out, mirrored, given)
-    shown = mirror_blend.blend(out, mirrored, given)
-    difference = np.abs(out[INSIDE].astype(int) - expected[INSIDE])
-    assert difference.max() <= 2 and (difference > 1).mean() < 1e-3
-    assert shown is not None and shown.alpha[INSIDE].min() <= max(least, 1)
+    alpha = np.full((HEIGHT, WIDTH), 40, np.uint8)
+    expected = blend_whole(out, alpha, mirrored, given)
+    alone = out.copy()
+    mirror_blend.blend(alone, None, mirrored, given)
+    mirror_blend.blend(out, alpha, mirrored, given)
+    assert np.array_equal(out, alone)
+    for blended, whole in zip((out, alpha), expected, strict=True):
+        difference = np.abs(blended[INSIDE].astype(int) - whole[INSIDE])
+        assert difference.max() <= 2 and (difference > 1).mean() < 1e-3
 
 
 def test_a_cut_is_sampled_where_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +87,6 @@ def test_a_cut_is_sampled_where_it_shows(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(mirror_blend, "remap", count)
     given = samples()
     assert given.cut is not None
-    mirror_blend.blend(np.zeros((HEIGHT, WIDTH, 3), np.uint8), layers(255), given)
+    mirror_blend.blend(np.zeros((HEIGHT, WIDTH, 3), np.uint8), None, layers(255), given)
     covered = int((given.cut[..., 2] > 0).sum()) * STEP**2
     assert covered < sum(areas) < 2.2 * covered

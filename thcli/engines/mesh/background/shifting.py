@@ -14,14 +14,19 @@ import numpy as np
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background.blocks import SIDE
+from thcli.engines.mesh.sampling import mix
 
 REACH = 3  # pixels around a position that it is sampled from, and one to spare
 FRACTIONS = 32  # of a pixel, to which a shift is rounded, as positions are in cv2.remap
+WHOLE_PIXELS = 2560  # longer side of a picture, above which a shift is rounded to whole pixels
 SHARPNESS = -0.75  # of the cubic kernel, as in OpenCV (Keys 1981, a)
 
 
 def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Image:
     """Shift the person of a picture, mirrored where the picture's edges cut it off.
+
+    A large picture is shifted by whole pixels, which copies it: no pixel is sampled, and encoders
+    find it again as it was.
 
     Args:
         image, plate: (H, W, 3) uint8.
@@ -32,7 +37,8 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
         (H, W, 3) uint8.
     """
     out = np.empty_like(plate)
-    back = -np.round(np.asarray(shift, np.float64) * FRACTIONS) / FRACTIONS
+    fractions = 1 if max(alpha.shape) > WHOLE_PIXELS else FRACTIONS
+    back = -np.round(np.asarray(shift, np.float64) * fractions) / fractions
     whole = np.floor(back).astype(int)
     kernel = _cubic_kernel(back - whole)
     sides = (_divide(side, int(n)) for side, n in zip(alpha.shape, whole[::-1], strict=True))
@@ -52,6 +58,9 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
             start = np.array([columns[0] - x.start, rows[0] - y.start]) + back
             moved = _sample(_premultiply(image[y, x], shown), size, start)
             out[block] = compose.lay_over(moved, plate[block])
+        elif fractions == 1:
+            person, opaque = (one[y, x][REACH:-REACH, REACH:-REACH] for one in (image, alpha))
+            out[block] = person if least == 255 else mix(plate[block], person, opaque)
         elif least == 255:
             out[block] = _filter(image[y, x], kernel)
         else:

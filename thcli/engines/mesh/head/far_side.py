@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import anatomy, compose, raster, warp
+from thcli.engines.mesh import anatomy, compose, warp
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.head import mirror_blend, overlay
-from thcli.engines.mesh.head.mirror_blend import MirrorSamples, ShownMirror
+from thcli.engines.mesh.head import mirror_blend, mirror_tint
+from thcli.engines.mesh.head.mirror_blend import MirrorSamples
 from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline, sine_of_yaw
 from thcli.engines.mesh.raster import SampleGrid
@@ -31,7 +31,6 @@ from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD, class_number
 from thcli.faces.parsing.crops import Regions
 
 LEAST_SIDE = 0.15  # sine of a source's yaw from which it has a far side
-BESIDE_BLEND = 0.12  # face heights over which outline points share what lies beside them
 TURNED = (0.35, 0.75)  # share of the mirrored cheek by which what is beside it shows: none, all
 BELOW = (-0.7, -0.3)  # face heights above the middle of the face: the body, all of the head
 HAIR_BELOW = (-1.5, -0.8)  # the same of hair that hangs down
@@ -43,7 +42,7 @@ SOFTNESS = 0.03  # face heights, of their edges
 TURNED_BACK = (0.22, 0.32)
 UNCOVERED = 0.5  # face heights beside the face that show last as the mirror image comes up
 SOFT = 0.4  # of that way, over which it comes up
-LEAST = 0.02  # share of the mirror image below which nothing is rendered
+LEAST = 0.02  # share of the mirror image, and of the frame below it, that counts as none
 CLOTH_GAIN = 4.0  # of its mask: where its soft edge begins it is whole, so that no seam is left
 HAIR_CLASSES = HAIR | {class_number("hat")}
 PARTS = (
@@ -69,10 +68,10 @@ class Parts:
 class FarSide:
     """A turned source's mirror image.
 
-    person: (H, W, 4) uint8 premultiplied.  coverage: of the person.  mesh: (468, 3) in its pixels.
+    person: (H, W, 4) uint8 premultiplied, in the light of the source's other side.  coverage: of
+    the person.  mesh: (468, 3) in its pixels.
     shift: pixels to the right from the mirror image to the source.
-    side: sine of the source's yaw.
-    log_gains: (468, 3) of the colours.  parts: of the source.  mirrored_parts: of the mirror image.
+    side: sine of the source's yaw.  parts: of the source.  mirrored_parts: of the mirror image.
     """
 
     person: Image
@@ -81,7 +80,6 @@ class FarSide:
     surroundings: Surroundings
     shift: int
     side: float
-    log_gains: Array
     parts: Parts
     mirrored_parts: Parts
 
@@ -122,9 +120,14 @@ def prepare(
     flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
     other = _find_parts(regions, mesh, (width, height), flip)
     person = np.ascontiguousarray(layers.person[:, ::-1])
-    return FarSide(
-        person, Coverage.of(person), mirrored, beside, shift, side, np.log(cheek.gains), own, other
-    )
+    texture = warp.TexturePositions(mirrored[:, :2], mirrored[:, :2])
+    step = warp.map_step(mesh)
+    own_map = warp.build_map(mirrored, beside, mirrored, texture, (width, height), step)
+    if own_map is not None:
+        grid = mirror_tint.picture_grid(own_map, (width, height))
+        hair = other.sample(np.dstack(np.meshgrid(*grid.pixel_axes())))[..., 2]
+        mirror_tint.tint(person, mirrored, own_map, np.log(cheek.gains), hair)
+    return FarSide(person, Coverage.of(person), mirrored, beside, shift, side, own, other)
 
 
 def _flip(mask: Array32 | None) -> Array32 | None:
@@ -157,18 +160,18 @@ def _largest_share(weight: Array, back: float) -> float:
 
 
 def render(
-    out: Image,
+    frame: tuple[Image, Image | None],
     far: FarSide,
     plate: Image,
     weight: Array,
     back: float,
     target: Array,
     warp_map: WarpMap,
-) -> ShownMirror | None:
-    """Render the far side of a head over a frame, in place; None where nothing of it shows.
+) -> None:
+    """Render the far side of a head over a frame, in place.
 
     Args:
-        out: (H, W, 3) uint8 frame.
+        frame: (H, W, 3) uint8, and the alpha (H, W) uint8 of its person or None.
         far: the source's mirror image.
         plate: (H, W, 3) uint8 background.
         weight: (468,) share of the mirrored texture.
@@ -177,7 +180,8 @@ def render(
         warp_map: the frame's map.
     """
     if _largest_share(weight, back) <= LEAST:
-        return None
+        return
+    out, alpha = frame
     size = out.shape[1], out.shape[0]
     own = target - (far.shift, 0, 0)
     texture = warp.TexturePositions(far.mesh[:, :2], far.mesh[:, :2])
@@ -186,14 +190,13 @@ def render(
     moved = None if moved is None else moved.shift(-far.shift)
     found = warp.build_map(far.mesh, far.surroundings, own, texture, size, step, moved)
     if found is None:
-        return None
-    at_points = np.concatenate([weight[:, None], far.log_gains], 1)
-    values, solid = _spread(at_points, own, found, back)
+        return
+    shares, solid = _spread(weight, own, found, back)
     upper, hanging = _fades(own, found.grid, size)
-    values[..., 0] *= hanging
-    rows, columns = (np.flatnonzero((values[..., 0] > LEAST).any(axis)) for axis in (1, 0))
+    shares *= hanging
+    rows, columns = (np.flatnonzero((shares > LEAST).any(axis)) for axis in (1, 0))
     if not len(rows):
-        return None
+        return
     # with the samples around it, which are not rendered
     kept = (
         slice(max(rows[0] - 1, 0), min(rows[-1] + 2, found.grid.rows)),
@@ -209,11 +212,11 @@ def render(
     cloth = np.minimum(np.float32(CLOTH_GAIN) * cloth, np.float32(1))
     on_head = np.maximum(upper[kept], hair)
     body = np.maximum(cloth * (1 - first_head), (1 - head * on_head) * first_cloth)
-    share = values[kept][..., 0] * (1 - (1 - solid[kept]) * body)
+    share = shares[kept] * (1 - (1 - solid[kept]) * body)
     share *= _room(positions, size, target) * on_head
-    gains = np.exp(values[kept][..., 1:] * (1 - hair)[..., None])
+    share = ((share - LEAST) / np.float32(1 - 2 * LEAST)).clip(0, 1)
     layers = MatteLayers(far.person, plate, far.coverage)
-    return mirror_blend.blend(out, layers, MirrorSamples(grid, positions, share, gains, cut))
+    mirror_blend.blend(out, alpha, layers, MirrorSamples(grid, positions, share, cut))
 
 
 def _cut_on(grid: SampleGrid, cut: Cut | None) -> Array32 | None:
@@ -250,42 +253,23 @@ def _positions_on(grid: SampleGrid, warp_map: WarpMap) -> Array32:
 
 
 def _spread(
-    values: Array, target: Array, warp_map: WarpMap, back: float
+    weight: Array, target: Array, warp_map: WarpMap, back: float
 ) -> tuple[Array32, Array32]:
-    """Interpolate values (468, C) over the mesh, and continue those of its outline beside it.
+    """Interpolate the weights (468,) of a mesh, and continue those of its outline beside it.
 
-    The first one counts beside the mesh as TURNED says, and as far from it as the head has turned
-    back, 0..1.
+    They count beside the mesh as TURNED says, and as far from it as the head has turned back, 0..1.
 
     Returns:
-        (rows, columns, C) float32 on the map's grid, and how much is mesh (rows, columns).
+        (rows, columns) float32 on the map's grid, and how much is mesh (rows, columns).
     """
-    grid, face = warp_map.grid, warp_map.face
-    columns, rows = (-(-n // warp.COARSE) for n in (grid.columns, grid.rows))
-    coarse = SampleGrid(grid.x0, grid.y0, warp.COARSE * grid.step, columns, rows)
-    x, y = coarse.pixel_axes()
-    outline = find_outline(target).points.astype(np.float32)[..., None, None]
-    distance = np.hypot(x - outline[:, 0], y[:, None] - outline[:, 1])
-    nearest = distance.min(0)
-    face_size = anatomy.face_height(target)
-    scale = np.float32(BESIDE_BLEND * face_size)
-    shares = np.exp((nearest - distance) / scale)
-    beside = values[OVAL]
-    beside[:, 0] = smoothstep(*TURNED, beside[:, 0])
-    around = np.tensordot(shares / shares.sum(0), beside.astype(np.float32), (0, 0))
-    around[..., 0] *= _uncovered(back, nearest / np.float32(face_size))
-    out = resize(np.asarray(around, np.float32), (grid.columns, grid.rows))
-    values = np.concatenate([values[:, :1] * _uncovered(back, np.zeros(1)), values[:, 1:]], 1)
-    maps = raster.linear_maps(target, values, anatomy.TRIANGLES)
-    covered = box_mean((warp_map.ids >= 0).astype(np.float32), 3)
-    inside = box_mean(raster.sample_maps(warp_map.ids, maps, face), 3)
-    inside /= np.maximum(covered, np.float32(0.1))[..., None]
-    row, column = (face.y0 - grid.y0) // grid.step, (face.x0 - grid.x0) // grid.step
-    part = slice(row, row + face.rows), slice(column, column + face.columns)
-    solid = np.zeros(out.shape[:2], np.float32)
-    solid[part] = smoothstep(0, overlay.SOLID, warp_map.mesh_weight)
-    out[part] += solid[part][..., None] * (inside - out[part])
-    return out, solid
+    grid = warp_map.grid
+    beside = smoothstep(*TURNED, weight[OVAL])[:, None]
+    around, distance = mirror_tint.spread_beside(beside, target, grid)
+    around *= _uncovered(back, distance)[..., None]
+    out = resize(np.asarray(around, np.float32), (grid.columns, grid.rows))[..., None]
+    values = (weight * _uncovered(back, np.zeros(1)))[:, None]
+    solid = mirror_tint.lay_mesh_over(out, values, target, grid, warp_map)
+    return out[..., 0], solid
 
 
 def _uncovered(back: float, distance: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

@@ -24,68 +24,42 @@ class MirrorSamples:
     """A mirror image on a sample grid of a frame, (rows, columns, ...) float32.
 
     positions: (..., 2) pixels of the mirror image.  share: 0..1 of it in the frame.
-    gains: (..., 3) of its colours.  cut: (..., 3) as in `warp.Cut`, None without any.
+    cut: (..., 3) as in `warp.Cut`, None without any.
     """
 
     grid: SampleGrid
     positions: Array32
     share: Array32
-    gains: Array32
     cut: Array32 | None
 
 
-@dataclass(frozen=True, slots=True)
-class ShownMirror:
-    """Part of a frame that shows a mirror image: its alpha and share (h, w) uint8."""
-
-    region: Region
-    alpha: Image
-    share: Image
-
-    def cover(self, alpha: Image) -> None:
-        """Blend the person's alpha (H, W) uint8 with that of the mirror image, in place."""
-        alpha[self.region] = mix(alpha[self.region], self.alpha, self.share)
-
-
-def blend(out: Image, mirrored: MatteLayers, samples: MirrorSamples) -> ShownMirror | None:
-    """Blend a mirror image over its plate into a frame, in place; None where it lies outside.
+def blend(out: Image, alpha: Image | None, mirrored: MatteLayers, samples: MirrorSamples) -> None:
+    """Blend a mirror image over its plate into a frame, in place.
 
     Args:
         out: (H, W, 3) uint8 frame.
+        alpha: (H, W) uint8 of the frame's person, which is blended with the mirror image's; None
+            where it is not needed.
         mirrored: person of the mirror image, plate of the frame.
         samples: where they show.
     """
     size = out.shape[1], out.shape[0]
-    whole = compose.pixels_of(samples.grid, size)
-    if whole is None:
-        return None
-    height, width = (part.stop - part.start for part in whole)
-    alpha, shares = np.zeros((2, height, width), np.uint8)
-    gains = np.dstack([samples.gains, np.ones_like(samples.share)])
     for block in blocks.iterate_blocks(
         samples.share[..., None], samples.positions, samples.grid, mirrored.coverage, LEAST_SHARE
     ):
         region = compose.pixels_of(samples.grid.part(block.rows, block.columns), size)
         if region is None:
             continue
-        here = _within(region, whole)
         share = _levels(compose.upsample_block(samples.share, block, samples.grid, region))
-        shares[here] = share
-        shown = mirrored.plate[region]
+        shown, opaque = mirrored.plate[region], np.zeros_like(share)
         person = _sample(mirrored.person, samples, block, region, size)
         if person is not None:
-            tint = compose.upsample_block(gains, block, samples.grid, region)
-            tinted = cv2.multiply(person, tint, dtype=cv2.CV_8U)
-            alpha[here] = opaque = cv2.extractChannel(person, 3)
-            if cv2.minMaxLoc(opaque)[0] == 255:
-                shown = np.asarray(cv2.cvtColor(tinted, cv2.COLOR_RGBA2RGB), np.uint8)
-            else:
-                # premultiplied colours are no brighter than their alpha
-                dimmed = np.asarray(cv2.min(tinted, cv2.merge([opaque] * 4)), np.uint8)
-                shown = compose.lay_over(dimmed, shown)
+            opaque = np.asarray(cv2.extractChannel(person, 3), np.uint8)
+            shown = compose.lay_over(person, shown)
         is_whole = cv2.minMaxLoc(share)[0] == 255
         out[region] = shown if is_whole else mix(out[region], shown, share)
-    return ShownMirror(whole, alpha, shares)
+        if alpha is not None:
+            alpha[region] = opaque if is_whole else mix(alpha[region], opaque, share)
 
 
 def _sample(

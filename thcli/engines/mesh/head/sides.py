@@ -10,7 +10,6 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.head import far_side, grown_cheek, mirrored_cheek, steep_texture
-from thcli.engines.mesh.head.mirror_blend import ShownMirror
 from thcli.engines.mesh.warp import WarpMap
 
 if TYPE_CHECKING:
@@ -46,27 +45,31 @@ def find(source: MeshSource, points: Array) -> Sides:
 
 
 def render(
-    out: Image, source: MeshSource, sides: Sides, points: Array, warp_map: WarpMap
-) -> ShownMirror | None:
+    out: Image,
+    alpha: Image | None,
+    source: MeshSource,
+    sides: Sides,
+    points: Array,
+    warp_map: WarpMap,
+) -> None:
     """Render mirrored and made texture over a frame, in place.
 
     Args:
         out: (H, W, 3) uint8 frame.
+        alpha: (H, W) uint8 of its person, or None.
         source: prepared source.
         sides: from `find`.
         points: (468, 3) target mesh.
         warp_map: the frame's map.
-
-    Returns:
-        What shows of the source's mirror image, or None.
     """
-    cheek, mirrored, shown = source.hidden_cheek, sides.mirrored, None
+    cheek, mirrored = source.hidden_cheek, sides.mirrored
     if cheek is not None and mirrored is not None:
         if sides.back < 1:
             mirrored_cheek.render(out, source.image, cheek, mirrored, points, warp_map)
         if sides.back > 0 and source.far_side is not None and source.layers is not None:
             far, plate = source.far_side, source.layers.plate
-            shown = far_side.render(out, far, plate, mirrored, sides.back, points, warp_map)
+            frame = out, alpha
+            far_side.render(frame, far, plate, mirrored, sides.back, points, warp_map)
     if source.grown_cheek is not None:
         shares = grown_cheek.weights(source.grown_cheek, source.mesh, points)
         if shares is not None:
@@ -75,4 +78,3 @@ def render(
                 shares = shares * np.stack([1 - mirrored, unmoved], 1)
             texture = sides.texture
             grown_cheek.render(out, source.grown_cheek, shares, texture, points, warp_map)
-    return shown

@@ -8,9 +8,6 @@ eyes too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -19,17 +16,10 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, LIPS
 from thcli.engines.mesh.eye_reading import EyeReading
-from thcli.engines.mesh.mouth import cavity, mouth_corners
-from thcli.engines.mesh.mouth.colours import keep_colour
+from thcli.engines.mesh.mouth import drawn_inside, mouth_corners
+from thcli.engines.mesh.mouth.drawn_inside import Anchors, MouthInterior, millimetre_grid
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
-from thcli.engines.mesh.mouth.teeth import (
-    LOWER_TEETH,
-    LOWER_TOOTH_HEIGHT,
-    UPPER_TEETH,
-    UPPER_TOOTH_HEIGHT,
-    Teeth,
-)
-from thcli.engines.mesh.opening import Opening, Region, Rims
+from thcli.engines.mesh.opening import Opening, Region
 from thcli.engines.mesh.sampling import remap
 from thcli.motion import canonical
 
@@ -42,54 +32,16 @@ SHOWS_UPPER, SHOWS_LOWER = 2.8, 3.0  # mm of teeth beyond the closed lips
 MAX_LOWER = 3.4  # mm of the lower teeth that the lip uncovers at most
 PARTED, MOST_PARTED, BARED_SHARE = 2.0, 6.0, 0.5  # mm that lips part beyond the jaw; share bared
 SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
-# Colours over that of skin, and brightness of enamel over the skin's and over the eyes' white
+# Brightness of enamel over the skin's and over the eyes' white
 ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE, ENAMEL_OFFSET = 1.07, 0.9, 0.3
 ENAMEL_RANGE = (1.18, 1.8)  # over the skin's brightness
 ENAMEL_TINT = 0.6  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 232.0
-LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
-NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
 EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
-LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
 SIMILAR_RANGE = (0.05, 0.3)
-LEAST_SHARE = 1 / 512  # of the inside that changes a pixel
-BLUR_REACH = 4.0  # deviations from which OpenCV's blur takes samples
 OWN_RANGE = (0.03, 0.07)  # gap / width of a source between which its own inside is used
-
-
-@dataclass(frozen=True, slots=True)
-class MouthInterior:
-    """Geometry and tone of the source's mouth.
-
-    upper: (2,) mm from the nose's base to the middle of the upper teeth's edge.  lower: (2,) mm
-    from the chin to the middle of the lower teeth's edge.  lips: the source's own opening.  tone,
-    enamel: (3,) colours of the skin around the mouth and of teeth.  blur: see `EyeReading`, pixels.
-    bite: mm that the upper teeth reach below the edge of the lower ones.  gap: mm between the lips.
-    natural: 0..1, whether the picture has colours, see `colours.natural_colour`.  shows: 0..1,
-    whether it shows its own inside, or lips alone between the rims.
-    """
-
-    upper: Array
-    lower: Array
-    lips: Opening
-    tone: Array
-    enamel: Array
-    blur: float
-    bite: float
-    gap: float
-    natural: float
-    shows: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Anchors:
-    """Pixels of the upper and lower teeth's edge (2,) each, and the (3, 2) axes of a face."""
-
-    upper: Array
-    lower: Array
-    axes: Array
 
 
 def face_axes(mesh: Array) -> Array:
@@ -193,8 +145,8 @@ def render(
     bared = BARED_SHARE * float(np.clip(parted - PARTED, 0.0, MOST_PARTED)) * axes[1]
     uncovered = _to_millimetres(target[LOWER_LIP, :2] - BEHIND_LIPS * axes[2] - lower, axes)[1]
     lower = lower + max(uncovered - MAX_LOWER, 0.0) * axes[1]
-    anchors = _Anchors(upper, lower, axes)
-    drawn = _Anchors(upper + bared, lower, axes)
+    anchors = Anchors(upper, lower, axes)
+    drawn = Anchors(upper + bared, lower, axes)
     known = 0.0 if seen is None else seen.share(lips.gap)
     own *= interior.shows
     uv = opening.local_coordinates(lips, region)
@@ -204,22 +156,15 @@ def render(
     sigma = max(0.7, EDGE_BLUR * lips.width, blur)  # steep rims are soft too
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32)
     colour = np.zeros((*mask.shape, 3), np.float32)
-    strips = list(_iterate_shown(mask, region, blur))
     if known < 1:
-        for kept, part in strips:
-            at, between = _parts(uv, kept), _parts(rims, kept)
-            colour[kept] = _render_synthetic(part, at, between, lips, drawn, interior)
-        if blur > 0:
-            colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), blur), np.float32)
-    for kept, part in strips:
+        colour = drawn_inside.draw(mask, region, lips, drawn, interior)
+    for kept, part in drawn_inside.iterate_shown(mask, region, blur):
         shade = np.ascontiguousarray(colour[kept])
         if seen is not None and known > 0:
             at, between = _parts(uv, kept), _parts(rims, kept)
             behind = None
             if seen.shows_cavity(lips.gap):
-                behind = _cavity(part, at, between, lips, drawn, interior)
-                behind *= cavity.light_from_corners(at[0])
-                behind = keep_colour(behind, interior.tone, interior.natural)
+                behind = drawn_inside.draw_cavity(part, at, between, lips, drawn, interior)
             clip_inside = seen.render(at, between, lips.gap, interior.tone, behind)
             shade += np.float32(known) * (clip_inside - shade)
         if own > 0 and seen is None:
@@ -228,103 +173,19 @@ def render(
         opening.blend(out, part, shown * mask[kept], shade)
 
 
-def _iterate_shown(mask: Array32, region: Region, blur: float) -> Iterator[tuple[Region, Region]]:
-    """Yield the parts of a region that are drawn, in strips, within it and within the image.
-
-    Args:
-        mask: (h, w) of the region; nothing shows where it is below LEAST_SHARE.
-        region: rows and columns of the image.
-        blur: deviation in pixels of what is drawn.
-    """
-    reach = 2 * int(np.ceil(BLUR_REACH * blur)) + 1
-    near = cv2.dilate((mask >= LEAST_SHARE).view(np.uint8), np.ones((reach, reach), np.uint8))
-    left = region[1].start
-    for rows, strip in opening.iterate_strips(region):
-        columns = np.flatnonzero(near[rows].any(0))
-        if len(columns):
-            first, last = int(columns[0]), int(columns[-1]) + 1
-            yield (rows, slice(first, last)), (strip[0], slice(left + first, left + last))
-
-
 def _parts(values: tuple[Array32, Array32], kept: Region) -> tuple[Array32, Array32]:
     return np.ascontiguousarray(values[0][kept]), np.ascontiguousarray(values[1][kept])
 
 
-def _render_synthetic(
-    region: Region,
-    uv: tuple[Array32, Array32],
-    rims: Rims,
-    lips: Opening,
-    anchors: _Anchors,
-    interior: MouthInterior,
-) -> Array32:
-    """Render cavity, tongue and teeth over a region: (h, w, 3) float32 in 0..255."""
-    axes = anchors.axes
-    u, v = uv
-    pixels_per_mm = max(float(np.linalg.norm(axes[0])), 1e-6)
-    width_mm = np.float32(lips.width / pixels_per_mm)
-    x, y = _millimetre_grid(region, anchors.upper, axes)
-    jaw_x, jaw_y = _millimetre_grid(region, anchors.lower, axes)
-    under_lip = (v - rims[0]) * width_mm
-    gap = np.float32(max(lips.gap, 0.0)) * width_mm
-
-    colour = _cavity(region, uv, rims, lips, anchors, interior)
-
-    soft = np.float32(max(0.35, 0.5 / pixels_per_mm))
-    teeth = Teeth(interior.enamel.astype(np.float32), interior.tone.astype(np.float32), soft)
-    beyond = -(jaw_y + np.float32(0.012) * jaw_x**2)
-    tooth_colour, cover = teeth.render(jaw_x, beyond, LOWER_TEETH, LOWER_TOOTH_HEIGHT)
-    cover *= np.float32(smoothstep(*LOWER_RANGE, gap))
-    shade = np.float32(LOWER_SHADE) * (1 - np.float32(0.8) * smoothstep(7, 20, np.abs(jaw_x)))
-    colour += cover[..., None] * (tooth_colour * shade.astype(np.float32)[..., None] - colour)
-
-    beyond = y + np.float32(0.010) * x**2
-    tooth_colour, cover = teeth.render(x, beyond, UPPER_TEETH, UPPER_TOOTH_HEIGHT)
-    lit = smoothstep(0, LIP_SHADOW, under_lip).astype(np.float32)
-    shade = np.float32(LEAST_LIGHT) + np.float32(1 - LEAST_LIGHT) * lit
-    shade *= (1 - np.float32(0.72) * smoothstep(8, 26, np.abs(x))).astype(np.float32)
-    shade *= np.float32(NARROW_LIGHT + (1 - NARROW_LIGHT) * float(smoothstep(*NARROW_RANGE, gap)))
-    colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
-    colour *= cavity.light_from_corners(u)
-    return keep_colour(np.asarray(colour, np.float32), interior.tone, interior.natural)
-
-
-def _cavity(
-    region: Region,
-    uv: tuple[Array32, Array32],
-    rims: Rims,
-    lips: Opening,
-    anchors: _Anchors,
-    interior: MouthInterior,
-) -> Array32:
-    """Render cavity and tongue over a region: (h, w, 3) float32 in 0..255."""
-    width_mm = lips.width / max(float(np.linalg.norm(anchors.axes[0])), 1e-6)
-    jaw_x, _ = _millimetre_grid(region, anchors.lower, anchors.axes)
-    return cavity.render(jaw_x, uv[1], rims, lips.gap, width_mm, interior.tone)
-
-
-def _millimetre_grid(region: Region, origin: Array, axes: Array) -> tuple[Array32, Array32]:
-    """Compute mm right of and below an image point (2,) for every pixel of a region."""
-    rows, columns = region
-    plane = axes[:2]
-    area = plane[0, 0] * plane[1, 1] - plane[0, 1] * plane[1, 0]
-    area = area if abs(area) > 1e-6 else 1e-6
-    x = (np.arange(columns.start, columns.stop) - origin[0]).astype(np.float32)[None]
-    y = (np.arange(rows.start, rows.stop) - origin[1]).astype(np.float32)[:, None]
-    a, b = np.float32(plane[1, 1] / area), np.float32(-plane[1, 0] / area)
-    c, d = np.float32(-plane[0, 1] / area), np.float32(plane[0, 0] / area)
-    return a * x + b * y, c * x + d * y
-
-
 def _source_inside(
-    image: Image, interior: MouthInterior, source: Array, region: Region, anchors: _Anchors
+    image: Image, interior: MouthInterior, source: Array, region: Region, anchors: Anchors
 ) -> tuple[Image, Array32]:
     """Sample the inside of the source's own open mouth, which moves with the skull.
 
     Returns:
         Texture (h, w, 3) uint8 and a mask (h, w) in 0..1 of the pixels that the source shows.
     """
-    x, y = _millimetre_grid(region, anchors.upper, anchors.axes)
+    x, y = millimetre_grid(region, anchors.upper, anchors.axes)
     own_axes = face_axes(source)
     start = source[NOSE_BASE, :2] + interior.upper @ own_axes[:2] - BEHIND_LIPS * own_axes[2]
     (a, b), (c, d) = own_axes[:2].astype(np.float32)

@@ -13,7 +13,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, EYES, LIPS
-from thcli.engines.mesh.mouth import mouth_interior
+from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.mouth.mouth_interior import BEHIND_LIPS, NOSE_BASE, face_axes
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches.frames import PatchFrame, eye_frame, mouth_frame
@@ -78,7 +78,7 @@ def mouth_rasters(mesh: Array) -> tuple[Array32, Array32]:
     return np.stack([_clip(d) for d in (above, below, over, under)]), window
 
 
-def teeth_rasters(mesh: Array, interior: mouth_interior.MouthInterior) -> Array32:
+def teeth_rasters(mesh: Array, interior: MouthInterior) -> Array32:
     """Draw the distances from the teeth's edges: the upper in x and y, the lower in y, (3, h, w).
 
     Args:

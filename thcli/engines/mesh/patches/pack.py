@@ -11,7 +11,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
 from thcli.engines.mesh.eyes import CLOSED_GAP, is_round
-from thcli.engines.mesh.mouth.mouth_interior import MouthInterior
+from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches import inputs
 from thcli.engines.mesh.patches.frames import eye_frame, mouth_frame, sample_patch

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.engines.mesh.mouth.mouth_interior import MouthInterior
+from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.patches import pack
 from thcli.engines.mesh.patches.frames import (
     PatchFrame,

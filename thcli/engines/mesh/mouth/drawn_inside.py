@@ -1,0 +1,219 @@
+"""Drawing of the inside of a mouth: its cavity, tongue and teeth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32
+from thcli.engines.mesh import opening
+from thcli.engines.mesh.mouth import cavity
+from thcli.engines.mesh.mouth.colours import keep_colour
+from thcli.engines.mesh.mouth.teeth import (
+    LOWER_TEETH,
+    LOWER_TOOTH_HEIGHT,
+    UPPER_TEETH,
+    UPPER_TOOTH_HEIGHT,
+    Teeth,
+)
+from thcli.engines.mesh.opening import Opening, Region, Rims
+from thcli.engines.mesh.sampling import resize, to_samples
+
+LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
+NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
+LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
+LEAST_SHARE = 1 / 512  # of the inside that changes a pixel
+BLUR_REACH = 4.0  # deviations from which OpenCV's blur takes samples
+# Pixels per mm above which the inside is drawn at half the size, where teeth have edges of .35 mm;
+# and pixels of that size around what shows.
+FINEST, HALF_MARGIN = 6.0, 7
+
+
+@dataclass(frozen=True, slots=True)
+class MouthInterior:
+    """Geometry and tone of the source's mouth.
+
+    upper: (2,) mm from the nose's base to the middle of the upper teeth's edge.  lower: (2,) mm
+    from the chin to the middle of the lower teeth's edge.  lips: the source's own opening.  tone,
+    enamel: (3,) colours of the skin around the mouth and of teeth.  blur: see `EyeReading`, pixels.
+    bite: mm that the upper teeth reach below the edge of the lower ones.  gap: mm between the lips.
+    natural: 0..1, whether the picture has colours, see `colours.natural_colour`.  shows: 0..1,
+    whether it shows its own inside, or lips alone between the rims.
+    """
+
+    upper: Array
+    lower: Array
+    lips: Opening
+    tone: Array
+    enamel: Array
+    blur: float
+    bite: float
+    gap: float
+    natural: float
+    shows: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """Pixels of the upper and lower teeth's edge (2,) each, and the (3, 2) axes of a face."""
+
+    upper: Array
+    lower: Array
+    axes: Array
+
+
+def draw(
+    mask: Array32, region: Region, lips: Opening, anchors: Anchors, interior: MouthInterior
+) -> Array32:
+    """Draw the inside of a mouth, (h, w, 3) float32 in 0..255.
+
+    Args:
+        mask: (h, w) of the region; where it is below LEAST_SHARE nothing shows.
+        region: rows and columns of the image.
+        lips: opening of the target.
+        anchors: where the teeth are.
+        interior: the source's mouth.
+    """
+    is_large = float(np.linalg.norm(anchors.axes[0])) > FINEST
+    return (_draw_at_half_size if is_large else _draw)(mask, region, lips, anchors, interior)
+
+
+def _draw(
+    mask: Array32, region: Region, lips: Opening, anchors: Anchors, interior: MouthInterior
+) -> Array32:
+    """Draw the inside pixel by pixel; arguments as `draw`."""
+    colour = np.zeros((*mask.shape, 3), np.float32)
+    for kept, part in iterate_shown(mask, region, interior.blur):
+        uv = opening.local_coordinates(lips, part)
+        colour[kept] = _render_synthetic(part, uv, lips.rims(uv[0]), lips, anchors, interior)
+    if interior.blur > 0:
+        colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), interior.blur), np.float32)
+    return colour
+
+
+def _draw_at_half_size(
+    mask: Array32, region: Region, lips: Opening, anchors: Anchors, interior: MouthInterior
+) -> Array32:
+    """Draw the inside at half the size and enlarge it; arguments as `draw`."""
+    rows, columns = (slice(part.start // 2, -(-part.stop // 2)) for part in region)
+    size = columns.stop - columns.start, rows.stop - rows.start
+    reach = np.ones((HALF_MARGIN, HALF_MARGIN), np.uint8)
+    near = np.asarray(cv2.dilate(cv2.resize(mask, size), reach), np.float32)
+    small_lips = replace(lips, corner=to_samples(lips.corner, 2), axes=lips.axes / 2)
+    upper, lower = to_samples(anchors.upper, 2), to_samples(anchors.lower, 2)
+    small = Anchors(upper, lower, anchors.axes / 2)
+    halved = replace(interior, blur=interior.blur / 2)
+    colour = resize(
+        _draw(near, (rows, columns), small_lips, small, halved), (2 * size[0], 2 * size[1])
+    )
+    first = region[0].start - 2 * rows.start, region[1].start - 2 * columns.start
+    height, width = mask.shape
+    return colour[first[0] : first[0] + height, first[1] : first[1] + width]
+
+
+def iterate_shown(mask: Array32, region: Region, blur: float) -> Iterator[tuple[Region, Region]]:
+    """Yield the parts of a region that are drawn, in strips, within it and within the image.
+
+    Args:
+        mask: (h, w) of the region; nothing shows where it is below LEAST_SHARE.
+        region: rows and columns of the image.
+        blur: deviation in pixels of what is drawn.
+    """
+    reach = 2 * int(np.ceil(BLUR_REACH * blur)) + 1
+    near = cv2.dilate((mask >= LEAST_SHARE).view(np.uint8), np.ones((reach, reach), np.uint8))
+    left = region[1].start
+    for rows, strip in opening.iterate_strips(region):
+        columns = np.flatnonzero(near[rows].any(0))
+        if len(columns):
+            first, last = int(columns[0]), int(columns[-1]) + 1
+            yield (rows, slice(first, last)), (strip[0], slice(left + first, left + last))
+
+
+def _render_synthetic(
+    region: Region,
+    uv: tuple[Array32, Array32],
+    rims: Rims,
+    lips: Opening,
+    anchors: Anchors,
+    interior: MouthInterior,
+) -> Array32:
+    """Render cavity, tongue and teeth over a region: (h, w, 3) float32 in 0..255."""
+    axes = anchors.axes
+    u, v = uv
+    pixels_per_mm = max(float(np.linalg.norm(axes[0])), 1e-6)
+    width_mm = np.float32(lips.width / pixels_per_mm)
+    x, y = millimetre_grid(region, anchors.upper, axes)
+    jaw_x, jaw_y = millimetre_grid(region, anchors.lower, axes)
+    under_lip = (v - rims[0]) * width_mm
+    gap = np.float32(max(lips.gap, 0.0)) * width_mm
+
+    colour = _cavity(region, uv, rims, lips, anchors, interior)
+
+    soft = np.float32(max(0.35, 0.5 / pixels_per_mm))
+    teeth = Teeth(interior.enamel.astype(np.float32), interior.tone.astype(np.float32), soft)
+    beyond = -(jaw_y + np.float32(0.012) * jaw_x**2)
+    tooth_colour, cover = teeth.render(jaw_x, beyond, LOWER_TEETH, LOWER_TOOTH_HEIGHT)
+    cover *= np.float32(smoothstep(*LOWER_RANGE, gap))
+    shade = np.float32(LOWER_SHADE) * (1 - np.float32(0.8) * smoothstep(7, 20, np.abs(jaw_x)))
+    colour += cover[..., None] * (tooth_colour * shade.astype(np.float32)[..., None] - colour)
+
+    beyond = y + np.float32(0.010) * x**2
+    tooth_colour, cover = teeth.render(x, beyond, UPPER_TEETH, UPPER_TOOTH_HEIGHT)
+    lit = smoothstep(0, LIP_SHADOW, under_lip).astype(np.float32)
+    shade = np.float32(LEAST_LIGHT) + np.float32(1 - LEAST_LIGHT) * lit
+    shade *= (1 - np.float32(0.72) * smoothstep(8, 26, np.abs(x))).astype(np.float32)
+    shade *= np.float32(NARROW_LIGHT + (1 - NARROW_LIGHT) * float(smoothstep(*NARROW_RANGE, gap)))
+    colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
+    colour *= cavity.light_from_corners(u)
+    return keep_colour(np.asarray(colour, np.float32), interior.tone, interior.natural)
+
+
+def draw_cavity(
+    region: Region,
+    uv: tuple[Array32, Array32],
+    rims: Rims,
+    lips: Opening,
+    anchors: Anchors,
+    interior: MouthInterior,
+) -> Array32:
+    """Draw the inside of a mouth without its teeth, (h, w, 3) float32 in 0..255.
+
+    Args:
+        region: rows and columns of the image.
+        uv, rims: coordinates in the opening, and its rims there.
+        lips, anchors, interior: see `draw`.
+    """
+    colour = _cavity(region, uv, rims, lips, anchors, interior)
+    colour *= cavity.light_from_corners(uv[0])
+    return keep_colour(colour, interior.tone, interior.natural)
+
+
+def _cavity(
+    region: Region,
+    uv: tuple[Array32, Array32],
+    rims: Rims,
+    lips: Opening,
+    anchors: Anchors,
+    interior: MouthInterior,
+) -> Array32:
+    """Draw cavity and tongue by one light; arguments as `draw_cavity`."""
+    width_mm = lips.width / max(float(np.linalg.norm(anchors.axes[0])), 1e-6)
+    jaw_x, _ = millimetre_grid(region, anchors.lower, anchors.axes)
+    return cavity.render(jaw_x, uv[1], rims, lips.gap, width_mm, interior.tone)
+
+
+def millimetre_grid(region: Region, origin: Array, axes: Array) -> tuple[Array32, Array32]:
+    """Compute mm right of and below an image point (2,) for every pixel of a region."""
+    rows, columns = region
+    plane = axes[:2]
+    area = plane[0, 0] * plane[1, 1] - plane[0, 1] * plane[1, 0]
+    area = area if abs(area) > 1e-6 else 1e-6
+    x = (np.arange(columns.start, columns.stop) - origin[0]).astype(np.float32)[None]
+    y = (np.arange(rows.start, rows.stop) - origin[1]).astype(np.float32)[:, None]
+    a, b = np.float32(plane[1, 1] / area), np.float32(-plane[1, 0] / area)
+    c, d = np.float32(-plane[0, 1] / area), np.float32(plane[0, 0] / area)
+    return a * x + b * y, c * x + d * y
