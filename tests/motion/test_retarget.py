@@ -91,6 +91,20 @@ def test_a_blinking_source_is_found_in_the_clip() -> None:
     assert abs(RetargetedMotion(source, synthetic.buffer(motion), RAW).reference - frame) <= 1
 
 
+@pytest.mark.parametrize("blink", [0.35, -0.35])
+def test_a_source_with_half_shut_or_wide_eyes_is_a_frame_of_its_clip(blink: float) -> None:
+    """Such a frame is a bad reference for others, but no stranger to itself."""
+    plain, frame = synthetic.driver(60), 9
+    curves = replace(synthetic.slider_curves(60), blink=np.full(60, blink))
+    moved = sliders.motion_from_sliders(curves, np.arange(60), synthetic.TIME_BASE, synthetic.SIZE)
+    expression = rows(plain, "expression").copy()
+    expression[frame] = rows(moved, "expression")[frame] + synthetic.identity_shape(3)
+    motion = replace(plain, arrays={**plain.arrays, "expression": expression})
+    source = synthetic.face(synthetic.meshes(motion)[frame], motion.arrays["gaze"][frame])
+    found = RetargetedMotion(source, synthetic.buffer(motion), RAW)
+    assert found.is_own_clip and found.reference == frame
+
+
 def test_zero_strength_keeps_the_source_still() -> None:
     source = synthetic.source()
     out = retargeted(synthetic.driver(), MotionOptions(strength=0), source)

@@ -38,10 +38,11 @@ SOURCE_PARTED, PARTED, SHUT_COST = (0.04, 0.1), (0.01, 0.035), 0.45
 LID_NOISE, LID_MARGIN = 0.008, 0.008
 NOISE_GAIN = 2.5  # of the noise that a clip's own lids show
 LID_FADE = 2  # frames beside those without eyes over which measured lids fade out
-# Distance to the source, and canonical units by which the points of the shape differ, below which a
-# frame is the source picture itself. Other clips of a person in the same studio come as near as .14
-# in the one, and .004 in the other, frames of other persons .25 and .0125.
+# Difference from the source, and canonical units by which the points of the shape differ, below
+# which a frame is the source picture itself. Other clips of a person in the same studio come as
+# near as .14 in the one, and .004 in the other, frames of other persons .25 and .0125.
 SAME_FRAME, SAME_SHAPE = 0.12, 0.006
+EYES_DIFFER = 0.5  # of a frame from the source, for each median opening by which its eyes differ
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
 NEUTRAL_ANGLE = np.radians(20.0)
 
@@ -53,18 +54,21 @@ class FrameMeasurements:
     Attributes:
         eyes: (T, 2) lid gap over eye width.
         mouth: (T,) mouth opening.
-        distance: (T,) distance of each frame to the source, inf where the face was not detected.
+        distance: (T,) by how much each frame is worse as a reference, inf where the face was not
+            detected. Shut and wide eyes are worse, even if the source has them too.
+        difference: (T,) from the source, likewise: 0 for the same picture.
         shape_distance: (T,) canonical units between points of the shapes alone, likewise.
     """
 
     eyes: Array
     mouth: Array
     distance: Array
+    difference: Array
     shape_distance: Array
 
     def find_same(self) -> int | None:
         """Return the frame that the source shows itself, None if it is no frame of the clip."""
-        shapes = np.where(self.distance < SAME_FRAME, self.shape_distance, np.inf)
+        shapes = np.where(self.difference < SAME_FRAME, self.shape_distance, np.inf)
         if shapes.min(initial=np.inf) >= SAME_SHAPE:
             return None
         return int(np.argmin(shapes))
@@ -132,7 +136,8 @@ def measure_frames(
     median = max(float(np.median(opening[timeline.unoccluded])), 1e-6)
     # ordinary openings cost nothing; a blink costs more than widened eyes, unless the source blinks
     ratio = opening / median
-    awake = smoothstep(*SOURCE_AWAKE, float(eye_openings(source.shape).mean()) / median)
+    own_ratio = float(eye_openings(source.shape).mean()) / median
+    awake = smoothstep(*SOURCE_AWAKE, own_ratio)
     blink = 3 * awake * np.maximum(1 - EYE_OPENING_VARIATION - ratio, 0) + np.maximum(
         ratio - 1 - EYE_OPENING_VARIATION, 0
     )
@@ -142,10 +147,12 @@ def measure_frames(
     # from lips that are closed, those of an open source could never close
     own_mouth = float(mouth_opening(source.shape))
     shut = smoothstep(*SOURCE_PARTED, own_mouth) * (1 - smoothstep(*PARTED, mouth))
-    distance = pose_distance + blink + 3 * mouth_distance + 3 * gaze_distance + SHUT_COST * shut
+    alike = pose_distance + 3 * mouth_distance + 3 * gaze_distance
+    distance = alike + blink + SHUT_COST * shut
+    difference = alike + EYES_DIFFER * np.abs(ratio - own_ratio)
     seen = timeline.unoccluded
     return FrameMeasurements(
-        eyes, mouth, np.where(seen, distance, np.inf), np.where(seen, rms, np.inf)
+        eyes, mouth, *(np.where(seen, each, np.inf) for each in (distance, difference, rms))
     )
 
 
