@@ -14,6 +14,7 @@ from thcli.faces.tracking.head_motion import HeadMotionEstimator, Similarity
 from thcli.faces.tracking.select import SPEAKING, TrackStatistics
 from thcli.faces.tracking.track import Tracker
 from thcli.media.info import MediaInfo
+from thcli.motion.skin.follower import SkinFollower
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.active_speaker import score_speech
 from thcli.pipeline.observe.face_finder import FaceFinder
@@ -47,6 +48,7 @@ def track_faces(
     *,
     head_motion: bool = False,
     camera: CameraMotionEstimator | None = None,
+    skin: SkinFollower | None = None,
 ) -> TrackStatistics:
     """Track every face of a video into a log.
 
@@ -56,7 +58,7 @@ def track_faces(
         log: receives all faces.
         face_finder: detector and landmarker.
         job: reports progress.
-        head_motion, camera: see `record_faces`.
+        head_motion, camera, skin: see `record_faces`.
 
     Returns:
         Statistics of all tracks, from which the face is chosen.
@@ -67,7 +69,7 @@ def track_faces(
     """
     statistics = face_finder.statistics(video.select)
     frames = track_video(video.info, video.read, face_finder, job)
-    record_faces(frames, log, statistics, head_motion=head_motion, camera=camera)
+    record_faces(frames, log, statistics, head_motion=head_motion, camera=camera, skin=skin)
     compare_with_sound(statistics, log, video, face_finder, job)
     return statistics
 
@@ -103,6 +105,7 @@ def record_faces(
     *,
     head_motion: bool = False,
     camera: CameraMotionEstimator | None = None,
+    skin: SkinFollower | None = None,
 ) -> None:
     """Add tracked frames to a log and to statistics.
 
@@ -112,12 +115,15 @@ def record_faces(
         statistics: of the tracks.
         head_motion: also measure the motion of each head on its pixels, to stabilise crops.
         camera: also measures the motion of camera and torso.
+        skin: corrects the landmarks that the log receives.
     """
     estimator = HeadMotionEstimator()
 
     def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, _Motions]:
         frame, faces, cut = tracked
         motions = estimator.estimate(frame.pixels, faces, cut=cut) if head_motion else []
+        if skin is not None:
+            tracked = frame, skin.correct(frame.pixels, faces, cut=cut), cut
         if camera is None:
             return tracked, (motions, None, None, None)
         seen = camera.estimate(frame.pixels, faces, cut=cut)
