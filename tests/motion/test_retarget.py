@@ -16,7 +16,7 @@ from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.options import MotionOptions, Region
 from thcli.core.types import Motion
 from thcli.motion import anatomy, canonical, limits, sliders
-from thcli.motion.observe import rebuild_driver_meshes
+from thcli.motion.observe import observe, rebuild_driver_meshes
 from thcli.motion.render_target import iterate_render_targets
 from thcli.motion.retarget import RetargetedMotion, retarget
 
@@ -103,6 +103,25 @@ def test_a_source_with_half_shut_or_wide_eyes_is_a_frame_of_its_clip(blink: floa
     source = synthetic.face(synthetic.meshes(motion)[frame], motion.arrays["gaze"][frame])
     found = RetargetedMotion(source, synthetic.buffer(motion), RAW)
     assert found.is_own_clip and found.reference == frame
+
+
+def test_a_frame_is_recognised_by_the_mesh_before_it_was_moved_onto_its_skin() -> None:
+    plain, frame = synthetic.driver(40), 9
+    wave = 0.02 * np.sin(4 * canonical.neutral()[:, :2])  # more than persons differ
+    faces = [synthetic.face(mesh) for mesh in synthetic.meshes(plain)]
+    moved, shifts = [], []
+    for face in faces:
+        mesh = np.asarray(face.mesh, np.float64).copy()
+        shift = wave * np.linalg.norm(mesh[263] - mesh[33])
+        mesh[:, :2] += shift
+        moved.append(replace(face, mesh=mesh.astype(np.float32)))
+        shifts.append(shift.astype(np.float32))
+    for skin, known in ((shifts, True), (None, False)):
+        motion = observe(synthetic.frames(len(moved)), moved, skin=skin)
+        arrays = {**motion.arrays, "gaze": plain.arrays["gaze"]}
+        source = synthetic.face(np.asarray(faces[frame].mesh), plain.arrays["gaze"][frame])
+        found = RetargetedMotion(source, synthetic.buffer(replace(motion, arrays=arrays)), RAW)
+        assert found.is_own_clip == known
 
 
 def test_zero_strength_keeps_the_source_still() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from thcli.core.types import AnyArray, Array, Face, Frame, Motion
+from thcli.core.types import AnyArray, Array, Array32, Face, Frame, Motion
 from thcli.faces.landmarks.topology import POINTS
 from thcli.faces.tracking.head_motion import Similarity
 from thcli.motion.camera import pack_camera
@@ -23,6 +23,7 @@ def observe(
     faces: Sequence[Face | None],
     cuts: Sequence[bool] | None = None,
     surroundings: tuple[Sequence[Similarity], Sequence[Similarity | None]] | None = None,
+    skin: Sequence[Array32 | None] | None = None,
 ) -> Motion:
     """Return the motion of one window.
 
@@ -35,11 +36,14 @@ def observe(
             without it).
         surroundings: frame_from_scene of camera and torso in each frame, in pixels; None when they
             were not observed. A torso of None is not seen: its row is zero.
+        skin: (468, 2) pixels by which each mesh was moved onto the skin of earlier frames, None
+            where no face was detected; None when they were not moved.
 
     Returns:
         Motion (docs/motion-file.md) with the arrays pose (T, 7) float64, expression (T, 468, 3)
         float32, gaze (T, 2, 2) float32, logit (T,) float32, track (T,) int32, cut (T,) bool,
-        camera and torso (T, 4) float64 if they were observed, and the constants neutral (468, 3)
+        camera and torso (T, 4) float64 if they were observed, skin (T, 468, 2) float16 if the
+        meshes were moved, and the constants neutral (468, 3)
         and size (width, height).
 
     Raises:
@@ -81,6 +85,12 @@ def observe(
             arrays[name] = np.stack(
                 [pack_camera(motion or Similarity(), size) for motion in motions]
             )
+    if skin is not None:
+        unmoved = np.zeros((count, POINTS, 2), np.float16)
+        if indices:
+            mesh[..., :2] -= np.stack([np.asarray(skin[i], np.float64) for i in indices])
+            unmoved[indices] = (decompose(mesh).shape - posed.shape)[..., :2]
+        arrays["skin"] = unmoved
     constants = {"neutral": neutral(), "size": np.array(size, np.int64)}
     return Motion(KIND, pts, frames[0].time_base, valid, arrays, constants)
 

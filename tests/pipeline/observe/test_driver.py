@@ -73,8 +73,12 @@ def test_the_log_receives_landmarks_on_the_skin() -> None:
     with TrackLog() as log:
         record_faces(clip, log, TrackStatistics(), skin=SkinFollower())
         found = next(iter(log.windows(0, 2)))[1][1]
-    assert found is not None and found.mesh is not None
+        moved = next(iter(log.skin_shifts(0, 2)))[1]
+        none_of_it = next(iter(log.skin_shifts(1, 2)))
+    assert found is not None and found.mesh is not None and moved is not None
     assert np.abs((found.mesh - mesh)[:, :2]).mean() < 0.2
+    assert np.abs(found.mesh[:, :2] - moved - (mesh + shift)[:, :2]).max() < 1e-2
+    assert none_of_it == [None, None]
 
 
 @pytest.mark.parametrize("engine", ["mesh", "crops"])

@@ -86,8 +86,7 @@ def test_motions_of_camera_and_torso_are_read_back_by_frame() -> None:
                 frame(i),
                 [],
                 camera=seen if i != 2 else None,
-                torso=torso if i != 3 else None,
-                torso_track=6,
+                torso=(torso, 6) if i != 3 else None,
             )
         cameras, torsos, others = log.cameras(1, 3), log.torsos(6, 1, 3), log.torsos(0, 1, 3)
     assert cameras == [Similarity(1 + 0.25j, 1), Similarity(), Similarity(1 + 0.75j, 3)]

@@ -72,6 +72,7 @@ KINDS: dict[str, KindSpec] = {
             "cut": ArraySpec(type="b", optional=True),
             "camera": _bounded(MAX_POSE, 4, optional=True),
             "torso": _bounded(MAX_POSE, 4, optional=True),
+            "skin": ArraySpec((POINTS, 2), optional=True),
             "turn": _bounded(1e4, 3, optional=True),
             **{
                 f"slider_{name.replace('-', '_')}": _bounded(slider.high, optional=True)

@@ -42,7 +42,7 @@ LID_FADE = 2  # frames beside those without eyes over which measured lids fade o
 # which a frame is the source picture itself. Other clips of a person in the same studio come as
 # near as .14 in the one, and .004 in the other, frames of other persons .25 and .0125.
 SAME_FRAME, SAME_SHAPE = 0.12, 0.006
-EYES_DIFFER = 0.5  # of a frame from the source, for each median opening by which its eyes differ
+EYES_DIFFER = 0.3  # of a frame from the source, for each median opening by which its eyes differ
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
 NEUTRAL_ANGLE = np.radians(20.0)
 
@@ -168,8 +168,12 @@ def _measure_window(
     """
     shape = neutral() + np.asarray(window.arrays["expression"], np.float64)
     rotations = matrix_from_rotvec(poses[:, :3])
-    scale, shape_rotation, shift = fit_rigid_points(shape, source.shape)
-    fitted = scale[:, None, None] * shape @ np.swapaxes(shape_rotation, -1, -2) + shift[:, None]
+    _, shape_rotation, _ = fit_rigid_points(shape, source.shape)
+    found = shape.copy()  # by the network, as the source's
+    if "skin" in window.arrays:
+        found[..., :2] += np.asarray(window.arrays["skin"], np.float64)
+    scale, rotation, shift = fit_rigid_points(found, source.shape)
+    fitted = scale[:, None, None] * found @ np.swapaxes(rotation, -1, -2) + shift[:, None]
     rms = np.sqrt(((fitted - source.shape) ** 2)[..., :2].sum(-1).mean(-1))
     # from the axes of the driver's image to those of the source's
     relative = source.rotation @ shape_rotation @ np.swapaxes(rotations, -1, -2)

@@ -110,9 +110,11 @@ def observe_mesh(
     """
     cuts = set(log.cuts)
     with job.clock("motion"):
-        for frames, faces in log.windows(track, WINDOW):
+        shifts = log.skin_shifts(track, WINDOW)
+        for (frames, faces), skin in zip(log.windows(track, WINDOW), shifts, strict=True):
             start, count = frames[0].index, len(frames)
             seen = None
             if camera:
                 seen = log.cameras(start, count), log.torsos(track, start, count)
-            writer.append(observe(frames, faces, [frame.index in cuts for frame in frames], seen))
+            new = [frame.index in cuts for frame in frames]
+            writer.append(observe(frames, faces, new, seen, skin))

@@ -25,6 +25,7 @@ _FACE_RECORD = np.dtype(
         ("mesh", "<f4", (POINTS, 3)),
         ("iris", "<f4", (2, 5, 2)),
         ("motion", "<c16", 2),
+        ("skin", "<f2", (POINTS, 2)),
     ]
 )
 _STAMP_RECORD = np.dtype(
@@ -40,7 +41,7 @@ _CHUNK = 256  # records per read
 
 
 class TrackLog(TemporaryFiles):
-    """Faces by frame, about 6 kB each, on disk. A context manager.
+    """Faces by frame, about 8 kB each, on disk. A context manager.
 
     size: (width, height) of the frames in pixels.
     time_base: seconds per unit of their time stamps.
@@ -65,8 +66,8 @@ class TrackLog(TemporaryFiles):
         cut: bool = False,
         head_motions: Sequence[Similarity | None] = (),
         camera: Similarity | None = None,
-        torso: Similarity | None = None,
-        torso_track: int | None = None,
+        torso: tuple[Similarity, int] | None = None,
+        tracked: Sequence[Face] = (),
     ) -> None:
         """Add the next frame.
 
@@ -76,8 +77,9 @@ class TrackLog(TemporaryFiles):
             cut: the frame begins a new scene.
             head_motions: per face, the motion since the previous frame measured on the pixels of
                 the head; empty when it was not measured.
-            camera, torso: frame_from_scene in pixels, None when it was not measured.
-            torso_track: number of the face that the torso belongs to, with a torso.
+            camera: frame_from_scene in pixels, None when it was not measured.
+            torso: the same, and the number of the face that the torso belongs to.
+            tracked: the faces before they were moved onto their skin; empty when they were not.
 
         Raises:
             MediaError: the frame has another size than the ones before.
@@ -90,8 +92,8 @@ class TrackLog(TemporaryFiles):
             )
         self.size, self.time_base = frame.size, frame.time_base
         self.last_duration = frame.duration
-        motions = ((seen.a, seen.b) for seen in (camera or Similarity(), torso or Similarity()))
-        track = -1 if torso is None or torso_track is None else torso_track
+        leaning, track = torso or (Similarity(), -1)
+        motions = ((seen.a, seen.b) for seen in (camera or Similarity(), leaning))
         stamp = (frame.pts, frame.duration, *motions, track)
         self._stamps.write(np.array(stamp, _STAMP_RECORD).tobytes())
         records = np.zeros(len(faces), _FACE_RECORD)
@@ -104,6 +106,9 @@ class TrackLog(TemporaryFiles):
             record["score"], record["logit"], record["box"] = face.score, face.logit, face.box
             if face.mesh is not None and face.iris is not None:
                 record["mesh"], record["iris"] = face.mesh, face.iris
+        for record, face, found in zip(records, faces, tracked, strict=False):
+            if face.mesh is not None and found.mesh is not None:
+                record["skin"] = face.mesh[:, :2] - found.mesh[:, :2]
         self._faces.write(records.tobytes())
         if cut:
             self.cuts.append(self.frames)
@@ -169,6 +174,15 @@ class TrackLog(TemporaryFiles):
         records = self._by_frame(track)
         while window := list(islice(records, size)):
             yield [None if record is None else _head_motion(record) for record in window]
+
+    def skin_shifts(self, track: int, size: int) -> Iterator[list[Array32 | None]]:
+        """Yield by how much the mesh of a track was moved onto its skin, `size` frames at a time.
+
+        (468, 2) pixels, None where the face was not detected.
+        """
+        records = self._by_frame(track)
+        while window := list(islice(records, size)):
+            yield [None if row is None else row["skin"].astype(np.float32) for row in window]
 
     def _frame(self, index: int, stamp: np.void) -> Frame:
         width, height = self.size

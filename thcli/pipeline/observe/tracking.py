@@ -22,7 +22,7 @@ from thcli.pipeline.observe.track_log import TrackLog
 
 TrackedFrame = tuple[Frame, list[Face], bool]
 """A frame, its faces with track numbers, and True when it begins a new scene."""
-_Motions = tuple[Sequence[Similarity | None], Similarity | None, Similarity | None, int | None]
+_Motions = tuple[Sequence[Similarity | None], Similarity | None, tuple[Similarity, int] | None]
 _AHEAD = 3  # frames that wait for their motion to be measured
 
 
@@ -119,27 +119,28 @@ def record_faces(
     """
     estimator = HeadMotionEstimator()
 
-    def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, _Motions]:
+    def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, list[Face] | None, _Motions]:
         frame, faces, cut = tracked
         motions = estimator.estimate(frame.pixels, faces, cut=cut) if head_motion else []
-        if skin is not None:
-            tracked = frame, skin.correct(frame.pixels, faces, cut=cut), cut
+        moved = None if skin is None else skin.correct(frame.pixels, faces, cut=cut)
         if camera is None:
-            return tracked, (motions, None, None, None)
+            return tracked, moved, (motions, None, None)
         seen = camera.estimate(frame.pixels, faces, cut=cut)
-        return tracked, (motions, seen, camera.torso, camera.torso_track)
+        torso, track = camera.torso, camera.torso_track
+        leaning = None if torso is None or track is None else (torso, track)
+        return tracked, moved, (motions, seen, leaning)
 
     # one thread beside the tracker's: it measures frame after frame
-    for (frame, faces, cut), measured in ordered_map(measure, frames, 1, _AHEAD):
-        motions, seen, torso, torso_track = measured
+    for (frame, faces, cut), moved, measured in ordered_map(measure, frames, 1, _AHEAD):
+        motions, seen, torso = measured
         log.add(
             frame,
-            faces,
+            faces if moved is None else moved,
             cut=cut,
             head_motions=motions,
             camera=seen,
             torso=torso,
-            torso_track=torso_track,
+            tracked=() if moved is None else faces,
         )
         statistics.add(faces, frame.pixels)
 
