@@ -17,7 +17,7 @@ from thcli.core.options import MotionOptions, Region
 from thcli.core.types import Motion
 from thcli.faces.landmarks import topology
 from thcli.motion import anatomy, canonical, limits, sliders
-from thcli.motion.observe import rebuild_driver_meshes
+from thcli.motion.observe import observe, rebuild_driver_meshes
 from thcli.motion.render_target import iterate_render_targets
 from thcli.motion.retarget import RetargetedMotion, retarget
 
@@ -41,6 +41,17 @@ def test_smoothing_does_not_shift_a_source_that_is_a_driving_frame() -> None:
         out = retargeted(motion, MotionOptions(), source=source, rules=False)
         found.append(canonical_shapes(out)[30:, upper, 1])
     assert np.abs(found[1] - found[0]).max() < 0.1 * jump
+
+
+@pytest.mark.parametrize(("zoom", "shift", "own"), [(1.6, 0, True), (1, 30, False)])
+def test_a_driving_frame_is_told_by_its_place_in_the_picture(
+    zoom: float, shift: float, own: bool
+) -> None:
+    """Enlarged it is the same frame, shifted it is another picture."""
+    motion, frame = synthetic.driver(60), 9
+    mesh = (synthetic.meshes(motion)[frame] + 0.5) * zoom - 0.5 + (shift, 0, 0)
+    source = synthetic.face(mesh, motion.arrays["gaze"][frame])
+    assert RetargetedMotion(source, synthetic.buffer(motion), RAW).is_own_clip == own
 
 
 def test_another_person_is_no_driving_frame() -> None:
@@ -102,6 +113,39 @@ def test_a_blinking_source_is_found_in_the_clip() -> None:
     assert eyes[frame] < 0.3 * np.median(eyes)
     source = synthetic.face(synthetic.meshes(motion)[frame], motion.arrays["gaze"][frame])
     assert abs(RetargetedMotion(source, synthetic.buffer(motion), RAW).reference - frame) <= 1
+
+
+@pytest.mark.parametrize("blink", [0.35, -0.35])
+def test_a_source_with_half_shut_or_wide_eyes_is_a_frame_of_its_clip(blink: float) -> None:
+    """Such a frame is a bad reference for others, but no stranger to itself."""
+    plain, frame = synthetic.driver(60), 9
+    curves = replace(synthetic.slider_curves(60), blink=np.full(60, blink))
+    moved = sliders.motion_from_sliders(curves, np.arange(60), synthetic.TIME_BASE, synthetic.SIZE)
+    expression = rows(plain, "expression").copy()
+    expression[frame] = rows(moved, "expression")[frame] + synthetic.identity_shape(3)
+    motion = replace(plain, arrays={**plain.arrays, "expression": expression})
+    source = synthetic.face(synthetic.meshes(motion)[frame], motion.arrays["gaze"][frame])
+    found = RetargetedMotion(source, synthetic.buffer(motion), RAW)
+    assert found.is_own_clip and found.reference == frame
+
+
+def test_a_frame_is_recognised_by_the_mesh_before_it_was_moved_onto_its_skin() -> None:
+    plain, frame = synthetic.driver(40), 9
+    wave = 0.02 * np.sin(4 * canonical.neutral()[:, :2])  # more than persons differ
+    faces = [synthetic.face(mesh) for mesh in synthetic.meshes(plain)]
+    moved, shifts = [], []
+    for face in faces:
+        mesh = np.asarray(face.mesh, np.float64).copy()
+        shift = wave * np.linalg.norm(mesh[263] - mesh[33])
+        mesh[:, :2] += shift
+        moved.append(replace(face, mesh=mesh.astype(np.float32)))
+        shifts.append(shift.astype(np.float32))
+    for skin, known in ((shifts, True), (None, False)):
+        motion = observe(synthetic.frames(len(moved)), moved, skin=skin)
+        arrays = {**motion.arrays, "gaze": plain.arrays["gaze"]}
+        source = synthetic.face(np.asarray(faces[frame].mesh), plain.arrays["gaze"][frame])
+        found = RetargetedMotion(source, synthetic.buffer(replace(motion, arrays=arrays)), RAW)
+        assert found.is_own_clip == known
 
 
 def test_zero_strength_keeps_the_source_still() -> None:

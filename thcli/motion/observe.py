@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from thcli.core.types import AnyArray, Array, Face, Frame, Motion
+from thcli.core.types import AnyArray, Array, Array32, Face, Frame, Motion
 from thcli.faces.landmarks.topology import POINTS
 from thcli.faces.tracking.head_motion import Similarity
 from thcli.motion.camera import pack_camera
@@ -24,6 +24,7 @@ def observe(
     cuts: Sequence[bool] | None = None,
     surroundings: tuple[Sequence[Similarity], Sequence[Similarity | None]] | None = None,
     insides: Sequence[float] | None = None,
+    skin: Sequence[Array32 | None] | None = None,
 ) -> Motion:
     """Return the motion of one window.
 
@@ -37,12 +38,15 @@ def observe(
         surroundings: frame_from_scene of camera and torso in each frame, in pixels; None when they
             were not observed. A torso of None is not seen: its row is zero.
         insides: what the open mouth shows, see `mouth_inside`; None when it was not measured.
+        skin: (468, 2) pixels by which each mesh was moved onto the skin of earlier frames, None
+            where no face was detected; None when they were not moved.
 
     Returns:
         Motion (docs/motion-file.md) with the arrays pose (T, 7) float64, expression (T, 468, 3)
         float32, gaze (T, 2, 2) float32, logit (T,) float32, track (T,) int32, cut (T,) bool,
-        camera and torso (T, 4) float64 and inside (T,) float32 if they were observed, and the
-        constants neutral (468, 3) and size (width, height).
+        camera and torso (T, 4) float64 and inside (T,) float32 if they were observed, skin
+        (T, 468, 2) float16 in image heights if the meshes were moved, and the constants neutral
+        (468, 3) and size (width, height).
 
     Raises:
         ValueError: the window is empty, or the lists differ in length.
@@ -85,6 +89,10 @@ def observe(
             )
     if insides is not None:
         arrays["inside"] = np.array(insides, np.float32)
+    if skin is not None:
+        arrays["skin"] = np.zeros((count, POINTS, 2), np.float16)
+        for i in indices:
+            arrays["skin"][i] = np.asarray(skin[i], np.float64) / size[1]
     constants = {"neutral": neutral(), "size": np.array(size, np.int64)}
     return Motion(KIND, pts, frames[0].time_base, valid, arrays, constants)
 

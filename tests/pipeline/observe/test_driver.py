@@ -1,11 +1,13 @@
-"""Motion of one of a driver's faces: the torso is that of its own person."""
+"""Motion of one of a driver's faces: its own person's torso, landmarks on its skin."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -19,7 +21,9 @@ from thcli.faces.tracking.head_motion import Similarity
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.motion.file.reader import MotionFile
 from thcli.motion.file.writer import MotionWriter
+from thcli.motion.skin.follower import SkinFollower
 from thcli.pipeline.job.job import Job
+from thcli.pipeline.observe import driver
 from thcli.pipeline.observe.driver import observe_mesh
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import record_faces
@@ -63,3 +67,46 @@ def test_torso_and_mouth_are_those_of_the_chosen_face(
     arrays = MotionFile(path).window(0, FRAMES).arrays
     assert arrays["torso"].any() == leans
     assert list(arrays["inside"]) == [1.0 if leans else CLOSED] * FRAMES  # its mouth is dark
+
+
+def test_the_log_receives_landmarks_on_the_skin() -> None:
+    mesh = np.asarray(synthetic.meshes(synthetic.driver(1))[0], np.float32)
+    noise = np.random.default_rng(0).normal(0, 400, (480, 640)).astype(np.float32)
+    grey = np.clip(128 + cv2.GaussianBlur(noise, (0, 0), 4), 0, 255).astype(np.uint8)
+    pixels, shift = np.repeat(grey[..., None], 3, 2), np.array([2, -1, 0], np.float32)
+    clip, iris = [], np.zeros((2, 5, 2), np.float32)
+    for i, off in enumerate((0 * shift, shift)):
+        face = Face(np.zeros(4, np.float32), 1.0, None, mesh + off, iris, 20.0, 0)
+        clip.append((Frame(pixels, i, Fraction(1, 25), i, 1), [face], i == 0))
+    with TrackLog() as log:
+        record_faces(clip, log, TrackStatistics(), skin=SkinFollower())
+        found = next(iter(log.windows(0, 2)))[1][1]
+        moved = next(iter(log.skin_shifts(0, 2)))[1]
+        none_of_it = next(iter(log.skin_shifts(1, 2)))
+    assert found is not None and found.mesh is not None and moved is not None
+    assert np.abs((found.mesh - mesh)[:, :2]).mean() < 0.2
+    assert np.abs(found.mesh[:, :2] - moved - (mesh + shift)[:, :2]).max() < 1e-2
+    assert none_of_it == [None, None]
+
+
+@pytest.mark.parametrize("engine", ["mesh", "crops"])
+def test_drivers_of_the_mesh_engine_are_followed(
+    engine: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {}
+
+    class Stop(Exception):
+        pass
+
+    def track(*_: Any, **options: Any) -> None:
+        given.update(options)
+        raise Stop
+
+    monkeypatch.setattr(driver, "track_faces", track)
+    monkeypatch.setattr(driver, "CropEngine", str)
+    selected: Any = SimpleNamespace(info=SimpleNamespace(kind="video", path=tmp_path))
+    finder: Any = SimpleNamespace(camera_estimator=lambda: None)
+    loaded: Any = "crops" if engine == "crops" else object()
+    with pytest.raises(Stop), Job("reenact", lambda _: None) as job:
+        driver.observe_driver(selected, tmp_path / "out", loaded, finder, job)
+    assert (given["skin"] is not None) == (engine == "mesh")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from thcli.core.errors import MediaError
 from thcli.core.types import Face, Frame
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.pipeline.observe.track_log import TrackLog
+from thcli.pipeline.observe.track_log import FrameReadings, TrackLog
 
 
 def frame(index: int, width: int = 8) -> Frame:
@@ -63,7 +63,8 @@ def test_head_motions_stay_with_their_face(seen: list[set[int]], size: int, trac
     with TrackLog() as log:
         for i, tracks in enumerate(seen):
             motions = [Similarity(1 + t * 1j, 7j * i) if i % 3 else None for t in sorted(tracks)]
-            log.add(frame(i), [face(t, i) for t in sorted(tracks)], head_motions=motions)
+            faces = [face(t, i) for t in sorted(tracks)]
+            log.add(frame(i), faces, measured=FrameReadings(motions))
         found = [motion for window in log.head_motions(track, size) for motion in window]
     assert found == [
         Similarity(1 + track * 1j, 7j * i) if track in tracks and i % 3 else None
@@ -85,8 +86,9 @@ def test_motions_of_camera_and_torso_are_read_back_by_frame() -> None:
             log.add(
                 frame(i),
                 [],
-                camera=seen if i != 2 else None,
-                torso=(torso, 6) if i != 3 else None,
+                measured=FrameReadings(
+                    camera=seen if i != 2 else None, torso=(torso, 6) if i != 3 else None
+                ),
             )
         cameras, torsos, others = log.cameras(1, 3), log.torsos(6, 1, 3), log.torsos(0, 1, 3)
     assert cameras == [Similarity(1 + 0.25j, 1), Similarity(), Similarity(1 + 0.75j, 3)]

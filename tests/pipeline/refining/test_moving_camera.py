@@ -10,7 +10,7 @@ import pytest
 from thcli.core.options import RunOptions
 from thcli.core.types import Frame
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.pipeline.observe.track_log import TrackLog
+from thcli.pipeline.observe.track_log import FrameReadings, TrackLog
 from thcli.pipeline.refining.moving_camera import logged_camera_moves, wants_still_camera
 from thcli.refiners.detail.backend import load as load_detail
 from thcli.refiners.fadm.small import load as load_fadm_s
@@ -29,7 +29,8 @@ def test_one_frame_of_a_long_clip_is_enough(camera: Similarity, moves: bool) -> 
     frame = Frame(np.zeros((240, 320, 3), np.uint8), 0, Fraction(1, 25), 0)
     with TrackLog() as log:
         for number in range(600):
-            log.add(frame, [], camera=camera if number == 550 else None)
+            seen = FrameReadings(camera=camera if number == 550 else None)
+            log.add(frame, [], measured=seen)
         assert logged_camera_moves(log) == moves
 
 

@@ -22,6 +22,7 @@ from thcli.motion.canonical import (
     neutral,
 )
 from thcli.motion.file.windows import windows
+from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.timeline import Bools, Timeline
 
 SHUT_OPENING = 0.05  # lid gap / eye width of a shut eye
@@ -38,11 +39,10 @@ SOURCE_PARTED, PARTED, SHUT_COST = (0.04, 0.1), (0.01, 0.035), 0.45
 LID_NOISE, LID_MARGIN = 0.008, 0.008
 NOISE_GAIN = 2.5  # of the noise that a clip's own lids show
 LID_FADE = 2  # frames beside those without eyes over which measured lids fade out
-# Distance to the source, and canonical units by which the points of the shape differ, below which a
-# frame is the source picture itself. Other clips of a person in the same studio come as near as .14
-# in the one, and .004 in the other, frames of other persons .25 and .0125. Points nearer than the
-# last of the three are the frame's own, however its blink or wide eyes count in the distance.
-SAME_FRAME, SAME_SHAPE, EQUAL_SHAPE = 0.12, 0.006, 0.001
+# Share of a face's radius by which the source's points are off a frame's, in their picture, below
+# which the frame is the source picture itself. Of its own frames a twentieth are further off; other
+# clips of a person in the same studio come as near as .008, other persons .033.
+SAME_PLACE = 0.012
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
 NEUTRAL_ANGLE = np.radians(20.0)
 
@@ -54,22 +54,23 @@ class FrameMeasurements:
     Attributes:
         eyes: (T, 2) lid gap over eye width.
         mouth: (T,) mouth opening.
-        distance: (T,) distance of each frame to the source, inf where the face was not detected.
-        shape_distance: (T,) canonical units between points of the shapes alone, likewise.
+        distance: (T,) by how much each frame is worse as a reference, inf where the face was not
+            detected. Shut and wide eyes are worse, even if the source has them too.
+        offset: (T,) share of the face's radius by which the source's points are off the frame's
+            where they lie in their pictures, whatever the size of these, likewise.
     """
 
     eyes: Array
     mouth: Array
     distance: Array
-    shape_distance: Array
+    offset: Array
 
     def find_same(self) -> int | None:
-        """Return the frame that the source shows itself, None if it is no frame of the clip."""
-        equal = self.shape_distance < EQUAL_SHAPE
-        shapes = np.where((self.distance < SAME_FRAME) | equal, self.shape_distance, np.inf)
-        if shapes.min(initial=np.inf) >= SAME_SHAPE:
-            return None
-        return int(np.argmin(shapes))
+        """Return the frame that the source shows itself, None if it is no frame of the clip.
+
+        Eyes, gaze or a mouth that make a frame a bad reference do not count here.
+        """
+        return int(np.argmin(self.offset)) if self.offset.min() < SAME_PLACE else None
 
     def median_eye_opening(self, unoccluded: Bools) -> float:
         """Return the median opening of both eyes."""
@@ -128,7 +129,7 @@ def measure_frames(
         poses = timeline.pose[start : start + len(window)]
         parts.append(_measure_window(window, poses, source))
         start += len(window)
-    eyes, mouth, turn, rms = (np.concatenate([part[k] for part in parts]) for k in range(4))
+    eyes, mouth, turn, rms, offset = (np.concatenate([part[k] for part in parts]) for k in range(5))
     pose_distance = turn / np.radians(30) + 4 * rms
     opening = eyes.mean(-1)
     median = max(float(np.median(opening[timeline.unoccluded])), 1e-6)
@@ -147,14 +148,14 @@ def measure_frames(
     distance = pose_distance + blink + 3 * mouth_distance + 3 * gaze_distance + SHUT_COST * shut
     seen = timeline.unoccluded
     return FrameMeasurements(
-        eyes, mouth, np.where(seen, distance, np.inf), np.where(seen, rms, np.inf)
+        eyes, mouth, np.where(seen, distance, np.inf), np.where(seen, offset, np.inf)
     )
 
 
 def _measure_window(
     window: Motion, poses: Array, source: PosedShape
-) -> tuple[Array, Array, Array, Array]:
-    """Return eye and mouth openings, and the angle and distance of pose and shape of one window.
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Return eye and mouth openings, differences of pose and shape, and offsets of one window.
 
     Args:
         window: frames of the driving motion.
@@ -169,7 +170,20 @@ def _measure_window(
     # from the axes of the driver's image to those of the source's
     relative = source.rotation @ shape_rotation @ np.swapaxes(rotations, -1, -2)
     angle = np.linalg.norm(rotvec_from_matrix(relative), axis=-1)
-    return eye_openings(shape), mouth_opening(shape), angle, rms
+    points = rebuild_driver_meshes(window)[..., :2]
+    if "skin" in window.arrays:  # as the network finds them, the source's too
+        points -= np.asarray(window.arrays["skin"], np.float64) * window.constants["size"][1]
+    offset = _offset(points, source.mesh()[:, :2])
+    return eye_openings(shape), mouth_opening(shape), angle, rms, offset
+
+
+def _offset(points: Array, source: Array) -> Array:
+    """Return `FrameMeasurements.offset` of points (T, 468, 2), source (468, 2), in pixels."""
+    frames, own = points + 0.5, source + 0.5
+    scale = (frames * own).sum((1, 2)) / (frames**2).sum((1, 2))
+    apart = own - scale[:, None, None] * frames
+    radius = np.linalg.norm(own - own.mean(0))
+    return np.asarray(np.linalg.norm(apart, axis=(1, 2)) / radius)
 
 
 def fade_lids(unoccluded: Bools) -> Array:

@@ -14,6 +14,7 @@ from thcli.motion.file.span import LAST_DURATION, MotionSpan, select_span
 from thcli.motion.file.windows import WINDOW
 from thcli.motion.file.writer import MotionWriter
 from thcli.motion.observe import observe
+from thcli.motion.skin.follower import SkinFollower
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_motion import observe_fixed_crop
 from thcli.pipeline.observe.face_finder import FaceFinder
@@ -76,7 +77,8 @@ def _observe_faces(
     with TrackLog() as log:
         crops = isinstance(engine, CropEngine)
         camera = None if crops else face_finder.camera_estimator()
-        statistics = track_faces(driver, log, face_finder, job, camera=camera)
+        skin = None if crops else SkinFollower()
+        statistics = track_faces(driver, log, face_finder, job, camera=camera, skin=skin)
         chosen = face_finder.choose(statistics, driver.select, str(info.path), job)
         if driver.select == "all" and len(chosen) > 1:
             raise UsageError(
@@ -109,11 +111,12 @@ def observe_mesh(
     cuts = set(log.cuts)
     with job.clock("motion"):
         insides = log.insides(track, WINDOW)
-        for frames, faces in log.windows(track, WINDOW):
+        shifts = log.skin_shifts(track, WINDOW)
+        for (frames, faces), skin in zip(log.windows(track, WINDOW), shifts, strict=True):
             start, count = frames[0].index, len(frames)
             seen = shown = None
             if camera:
                 seen = log.cameras(start, count), log.torsos(track, start, count)
                 shown = next(insides)
             in_cuts = [frame.index in cuts for frame in frames]
-            writer.append(observe(frames, faces, in_cuts, seen, shown))
+            writer.append(observe(frames, faces, in_cuts, seen, shown, skin))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 
@@ -27,6 +28,7 @@ _FACE_RECORD = np.dtype(
         ("iris", "<f4", (2, 5, 2)),
         ("motion", "<c16", 2),
         ("inside", "<f4"),
+        ("skin", "<f2", (POINTS, 2)),
     ]
 )
 _STAMP_RECORD = np.dtype(
@@ -41,8 +43,28 @@ _STAMP_RECORD = np.dtype(
 _CHUNK = 256  # records per read
 
 
+@dataclass(frozen=True, slots=True)
+class FrameReadings:
+    """What the pixels of a frame show beside its faces; empty or None what was not measured.
+
+    Attributes:
+        head_motions: of each face, the motion since the previous frame measured on the pixels of
+            the head.
+        insides: of each face, what its open mouth shows, see `mouth_inside`.
+        tracked: the faces before they were moved onto their skin.
+        camera: frame_from_scene in pixels.
+        torso: the same of a torso, and the number of its face.
+    """
+
+    head_motions: Sequence[Similarity | None] = ()
+    insides: Sequence[float] = ()
+    tracked: Sequence[Face] = ()
+    camera: Similarity | None = None
+    torso: tuple[Similarity, int] | None = None
+
+
 class TrackLog(TemporaryFiles):
-    """Faces by frame, about 6 kB each, on disk. A context manager.
+    """Faces by frame, about 8 kB each, on disk. A context manager.
 
     size: (width, height) of the frames in pixels.
     time_base: seconds per unit of their time stamps.
@@ -65,10 +87,7 @@ class TrackLog(TemporaryFiles):
         faces: Sequence[Face],
         *,
         cut: bool = False,
-        head_motions: Sequence[Similarity | None] = (),
-        insides: Sequence[float] = (),
-        camera: Similarity | None = None,
-        torso: tuple[Similarity, int] | None = None,
+        measured: FrameReadings | None = None,
     ) -> None:
         """Add the next frame.
 
@@ -76,11 +95,7 @@ class TrackLog(TemporaryFiles):
             frame: its pixels are not kept.
             faces: its faces, each with track number and mesh.
             cut: the frame begins a new scene.
-            head_motions: per face, the motion since the previous frame measured on the pixels of
-                the head; empty when it was not measured.
-            insides: per face, what its open mouth shows, see `mouth_inside`; empty as above.
-            camera: frame_from_scene in pixels, None when it was not measured.
-            torso: the same of a torso, and the number of its face.
+            measured: what its pixels showed beside them; None for nothing.
 
         Raises:
             MediaError: the frame has another size than the ones before.
@@ -93,15 +108,16 @@ class TrackLog(TemporaryFiles):
             )
         self.size, self.time_base = frame.size, frame.time_base
         self.last_duration = frame.duration
-        body, track = torso or (Similarity(), -1)
-        motions = ((seen.a, seen.b) for seen in (camera or Similarity(), body))
+        measured = measured or FrameReadings()
+        body, track = measured.torso or (Similarity(), -1)
+        motions = ((seen.a, seen.b) for seen in (measured.camera or Similarity(), body))
         stamp = (frame.pts, frame.duration, *motions, track)
         self._stamps.write(np.array(stamp, _STAMP_RECORD).tobytes())
         records = np.zeros(len(faces), _FACE_RECORD)
         records["motion"], records["inside"] = np.nan, CLOSED
-        for record, inside in zip(records, insides, strict=False):
+        for record, inside in zip(records, measured.insides, strict=False):
             record["inside"] = inside
-        for record, motion in zip(records, head_motions, strict=False):
+        for record, motion in zip(records, measured.head_motions, strict=False):
             if motion is not None:
                 record["motion"] = motion.a, motion.b
         for record, face in zip(records, faces, strict=True):
@@ -109,6 +125,9 @@ class TrackLog(TemporaryFiles):
             record["score"], record["logit"], record["box"] = face.score, face.logit, face.box
             if face.mesh is not None and face.iris is not None:
                 record["mesh"], record["iris"] = face.mesh, face.iris
+        for record, face, found in zip(records, faces, measured.tracked, strict=False):
+            if face.mesh is not None and found.mesh is not None:
+                record["skin"] = face.mesh[:, :2] - found.mesh[:, :2]
         self._faces.write(records.tobytes())
         if cut:
             self.cuts.append(self.frames)
@@ -183,6 +202,15 @@ class TrackLog(TemporaryFiles):
         records = self._by_frame(track)
         while window := list(islice(records, size)):
             yield [CLOSED if record is None else float(record["inside"]) for record in window]
+
+    def skin_shifts(self, track: int, size: int) -> Iterator[list[Array32 | None]]:
+        """Yield by how much the mesh of a track was moved onto its skin, `size` frames at a time.
+
+        (468, 2) pixels, None where the face was not detected.
+        """
+        records = self._by_frame(track)
+        while window := list(islice(records, size)):
+            yield [None if row is None else row["skin"].astype(np.float32) for row in window]
 
     def _frame(self, index: int, stamp: np.void) -> Frame:
         width, height = self.size

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from thcli.core.errors import NoFaceError
 from thcli.core.options import ReadOptions
@@ -11,23 +11,18 @@ from thcli.core.stream import ordered_map
 from thcli.core.types import Face, Frame
 from thcli.faces.landmarks.mouth_inside import CLOSED, shown_inside
 from thcli.faces.tracking.camera_motion import CameraMotionEstimator
-from thcli.faces.tracking.head_motion import HeadMotionEstimator, Similarity
+from thcli.faces.tracking.head_motion import HeadMotionEstimator
 from thcli.faces.tracking.select import SPEAKING, TrackStatistics
 from thcli.faces.tracking.track import Tracker
 from thcli.media.info import MediaInfo
+from thcli.motion.skin.follower import SkinFollower
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.active_speaker import score_speech
 from thcli.pipeline.observe.face_finder import FaceFinder
-from thcli.pipeline.observe.track_log import TrackLog
+from thcli.pipeline.observe.track_log import FrameReadings, TrackLog
 
 TrackedFrame = tuple[Frame, list[Face], bool]
 """A frame, its faces with track numbers, and True when it begins a new scene."""
-_Measured = tuple[
-    Sequence[Similarity | None],
-    Sequence[float],
-    Similarity | None,
-    tuple[Similarity, int] | None,
-]
 _AHEAD = 3  # frames that wait for their motion to be measured
 
 
@@ -53,6 +48,7 @@ def track_faces(
     *,
     head_motion: bool = False,
     camera: CameraMotionEstimator | None = None,
+    skin: SkinFollower | None = None,
 ) -> TrackStatistics:
     """Track every face of a video into a log.
 
@@ -62,7 +58,7 @@ def track_faces(
         log: receives all faces.
         face_finder: detector and landmarker.
         job: reports progress.
-        head_motion, camera: see `record_faces`.
+        head_motion, camera, skin: see `record_faces`.
 
     Returns:
         Statistics of all tracks, from which the face is chosen.
@@ -73,7 +69,7 @@ def track_faces(
     """
     statistics = face_finder.statistics(video.select)
     frames = track_video(video.info, video.read, face_finder, job)
-    record_faces(frames, log, statistics, head_motion=head_motion, camera=camera)
+    record_faces(frames, log, statistics, head_motion=head_motion, camera=camera, skin=skin)
     compare_with_sound(statistics, log, video, face_finder, job)
     return statistics
 
@@ -109,6 +105,7 @@ def record_faces(
     *,
     head_motion: bool = False,
     camera: CameraMotionEstimator | None = None,
+    skin: SkinFollower | None = None,
 ) -> None:
     """Add tracked frames to a log and to statistics.
 
@@ -118,33 +115,27 @@ def record_faces(
         statistics: of the tracks.
         head_motion: also measure the motion of each head on its pixels, to stabilise crops.
         camera: also measures the motion of camera and torso, and what open mouths show.
+        skin: corrects the landmarks that the log receives.
     """
     estimator = HeadMotionEstimator()
 
-    def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, _Measured]:
+    def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, list[Face], FrameReadings]:
         frame, faces, cut = tracked
         motions = estimator.estimate(frame.pixels, faces, cut=cut) if head_motion else []
+        placed = faces if skin is None else skin.correct(frame.pixels, faces, cut=cut)
+        measured = FrameReadings(motions, tracked=() if skin is None else faces)
         if camera is None:
-            return tracked, (motions, [], None, None)
+            return tracked, placed, measured
         seen = camera.estimate(frame.pixels, faces, cut=cut)
         insides = [_inside(frame, face) for face in faces]
         torso = None
         if camera.torso is not None and camera.torso_track is not None:
             torso = camera.torso, camera.torso_track
-        return tracked, (motions, insides, seen, torso)
+        return tracked, placed, replace(measured, insides=insides, camera=seen, torso=torso)
 
     # one thread beside the tracker's: it measures frame after frame
-    for (frame, faces, cut), measured in ordered_map(measure, frames, 1, _AHEAD):
-        motions, insides, seen, torso = measured
-        log.add(
-            frame,
-            faces,
-            cut=cut,
-            head_motions=motions,
-            insides=insides,
-            camera=seen,
-            torso=torso,
-        )
+    for (frame, faces, cut), placed, measured in ordered_map(measure, frames, 1, _AHEAD):
+        log.add(frame, placed, cut=cut, measured=measured)
         statistics.add(faces, frame.pixels)
 
 

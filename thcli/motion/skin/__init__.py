@@ -1,0 +1,1 @@
+"""Faces of a video, followed by the pixels of their skin."""
