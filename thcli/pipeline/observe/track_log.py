@@ -45,7 +45,7 @@ _CHUNK = 256  # records per read
 
 @dataclass(frozen=True, slots=True)
 class FrameReadings:
-    """What the pixels of a frame show beside its faces; empty or None what was not measured.
+    """Readings of a frame beside its faces; empty or None where nothing was measured.
 
     Attributes:
         head_motions: of each face, the motion since the previous frame measured on the pixels of
