@@ -242,7 +242,9 @@ def test_eyes_that_stay_wide_are_wide_against_the_rest_pose(widened: float) -> N
 
 def lid_limits(eyes: Array, smoothing: float = 1.0) -> tuple[float, float]:
     zeros = np.zeros(len(eyes))
-    return frames.FrameMeasurements(eyes, zeros, zeros, zeros).lid_limits(zeros == 0, smoothing)
+    return frames.FrameMeasurements(eyes, zeros, zeros, zeros, zeros).lid_limits(
+        zeros == 0, smoothing
+    )
 
 
 def test_blinks_are_followed_as_measured_and_noise_is_not() -> None:

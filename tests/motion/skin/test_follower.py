@@ -187,3 +187,39 @@ def test_each_face_has_templates_of_its_own() -> None:
     follower.correct(image, [_face(_mesh())], cut=True)
     other = replace(_face(_mesh() + _noise(2.0)), track=1)
     assert follower.correct(image, [other], cut=False) == [other]
+
+
+def test_a_head_that_turns_finds_the_template_of_its_pose() -> None:
+    """Each pose shows another picture here: the template of the other one would lead astray."""
+    follower, poses = SkinFollower(), [(_skin(), 0.0), (_skin(5), 0.3)]
+    for image, turn in poses:
+        follower.correct(image, [_face(_mesh(turn))], cut=False)
+    settled = follower.correct(poses[1][0], [_face(_mesh(0.3))], cut=False)[0]
+    for (image, turn), truth in zip(poses, (_face(_mesh()), settled), strict=True):
+        found = follower.correct(image, [_face(_mesh(turn) + _noise(2.0))], cut=False)[0]
+        assert truth.mesh is not None
+        assert _error(found, truth.mesh) < 0.4
+
+
+def test_the_template_that_was_not_used_for_longest_goes_first() -> None:
+    """With eight further poses the first one is gone, and becomes a template as tracked."""
+    image, tracked = _skin(), _face(_mesh() + _noise(2.0))
+    for turns, kept in ((6, True), (8, False)):
+        follower = SkinFollower()
+        follower.correct(image, [_face(_mesh())], cut=True)
+        for step in range(1, turns + 1):
+            other = _face(_mesh(zoom=1.45**step / (1.45**9)))
+            follower.correct(np.zeros_like(image), [other], cut=False)
+        found = follower.correct(image, [tracked], cut=False)[0]
+        assert (_error(found, _mesh()) < 0.3) == kept
+
+
+def test_many_faces_are_followed_and_those_that_left_are_forgotten() -> None:
+    follower, image = SkinFollower(), _skin()
+    tracks = range(20)
+    follower.correct(image, [replace(_face(_mesh()), track=n) for n in tracks], cut=True)
+    noisy = [replace(_face(_mesh() + _noise(2.0)), track=n) for n in tracks]
+    assert max(_error(face, _mesh()) for face in follower.correct(image, noisy, cut=False)) < 0.3
+    for n in range(20, 60):
+        follower.correct(image, [replace(_face(_mesh()), track=n)], cut=False)
+    assert follower.correct(image, noisy[:1], cut=False) == noisy[:1]

@@ -73,7 +73,7 @@ KINDS: dict[str, KindSpec] = {
             "camera": _bounded(MAX_POSE, 4, optional=True),
             "torso": _bounded(MAX_POSE, 4, optional=True),
             "inside": _bounded(1, optional=True),
-            "skin": ArraySpec((POINTS, 2), optional=True),
+            "skin": _bounded(1, POINTS, 2, optional=True),
             "turn": _bounded(1e4, 3, optional=True),
             **{
                 f"slider_{name.replace('-', '_')}": _bounded(slider.high, optional=True)

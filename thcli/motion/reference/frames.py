@@ -43,6 +43,9 @@ LID_FADE = 2  # frames beside those without eyes over which measured lids fade o
 # which the frame is the source picture itself. Of its own frames a twentieth are further off; other
 # clips of a person in the same studio come as near as .008, other persons .033.
 SAME_PLACE = 0.012
+# The same without regard to where the face lies, for a picture that was cut out of the frame: of
+# other clips in a studio a hundredth is as near, other persons are .018 off.
+SAME_CROP = 0.008
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
 NEUTRAL_ANGLE = np.radians(20.0)
 
@@ -58,19 +61,24 @@ class FrameMeasurements:
             detected. Shut and wide eyes are worse, even if the source has them too.
         offset: (T,) share of the face's radius by which the source's points are off the frame's
             where they lie in their pictures, whatever the size of these, likewise.
+        crop_offset: (T,) the same, wherever the face lies.
     """
 
     eyes: Array
     mouth: Array
     distance: Array
     offset: Array
+    crop_offset: Array
 
     def find_same(self) -> int | None:
         """Return the frame that the source shows itself, None if it is no frame of the clip.
 
         Eyes, gaze or a mouth that make a frame a bad reference do not count here.
         """
-        return int(np.argmin(self.offset)) if self.offset.min() < SAME_PLACE else None
+        for offset, most in ((self.offset, SAME_PLACE), (self.crop_offset, SAME_CROP)):
+            if offset.min() < most:
+                return int(np.argmin(offset))
+        return None
 
     def median_eye_opening(self, unoccluded: Bools) -> float:
         """Return the median opening of both eyes."""
@@ -129,7 +137,7 @@ def measure_frames(
         poses = timeline.pose[start : start + len(window)]
         parts.append(_measure_window(window, poses, source))
         start += len(window)
-    eyes, mouth, turn, rms, offset = (np.concatenate([part[k] for part in parts]) for k in range(5))
+    eyes, mouth, turn, rms, *offsets = (np.concatenate(part) for part in zip(*parts, strict=True))
     pose_distance = turn / np.radians(30) + 4 * rms
     opening = eyes.mean(-1)
     median = max(float(np.median(opening[timeline.unoccluded])), 1e-6)
@@ -148,14 +156,12 @@ def measure_frames(
     distance = pose_distance + blink + 3 * mouth_distance + 3 * gaze_distance + SHUT_COST * shut
     seen = timeline.unoccluded
     return FrameMeasurements(
-        eyes, mouth, np.where(seen, distance, np.inf), np.where(seen, offset, np.inf)
+        eyes, mouth, *(np.where(seen, each, np.inf) for each in (distance, *offsets))
     )
 
 
-def _measure_window(
-    window: Motion, poses: Array, source: PosedShape
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Return eye and mouth openings, differences of pose and shape, and offsets of one window.
+def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[Array, ...]:
+    """Return eye and mouth openings, differences of pose and shape, and both offsets of one window.
 
     Args:
         window: frames of the driving motion.
@@ -173,16 +179,18 @@ def _measure_window(
     points = rebuild_driver_meshes(window)[..., :2]
     if "skin" in window.arrays:  # as the network finds them, the source's too
         points -= np.asarray(window.arrays["skin"], np.float64) * window.constants["size"][1]
-    offset = _offset(points, source.mesh()[:, :2])
-    return eye_openings(shape), mouth_opening(shape), angle, rms, offset
+    source_points = source.mesh()[:, :2]
+    offset = _offset(points + 0.5, source_points + 0.5)
+    centred = points - points.mean(1, keepdims=True)
+    crop_offset = _offset(centred, source_points - source_points.mean(0))
+    return eye_openings(shape), mouth_opening(shape), angle, rms, offset, crop_offset
 
 
 def _offset(points: Array, source: Array) -> Array:
-    """Return `FrameMeasurements.offset` of points (T, 468, 2), source (468, 2), in pixels."""
-    frames, own = points + 0.5, source + 0.5
-    scale = (frames * own).sum((1, 2)) / (frames**2).sum((1, 2))
-    apart = own - scale[:, None, None] * frames
-    radius = np.linalg.norm(own - own.mean(0))
+    """Return `FrameMeasurements.offset` of points (T, 468, 2) to those of the source (468, 2)."""
+    scale = (points * source).sum((1, 2)) / (points**2).sum((1, 2))
+    apart = source - scale[:, None, None] * points
+    radius = np.linalg.norm(source - source.mean(0))
     return np.asarray(np.linalg.norm(apart, axis=(1, 2)) / radius)
 
 

@@ -19,7 +19,7 @@ from thcli.motion.skin.patches import FaceView, Pixels, SkinPatches
 # Turn in radians, and log of the size, beyond which a template no longer serves
 NEAR_TURN, NEAR_ZOOM = np.radians(12.0), 0.3
 MOST_TEMPLATES = 8  # of a face; the one that was not used for longest goes first
-MOST_TRACKS = 16
+MOST_TRACKS = 16  # beyond those that a frame shows
 CONFIDENT_LOGIT = 18.0  # of the mesh network, from which a face may be a template
 
 
@@ -60,6 +60,11 @@ class SkinFollower:
         """
         if cut:
             self._tracks.clear()
+        present = {face.track for face in faces}
+        for track in [track for track in self._tracks if track not in present]:
+            if len(self._tracks) <= MOST_TRACKS:
+                break
+            del self._tracks[track]
         return [self._correct_face(image, face) for face in faces]
 
     def _correct_face(self, image: Pixels, face: Face) -> Face:
@@ -67,8 +72,6 @@ class SkinFollower:
             return face
         templates = self._tracks.pop(face.track, [])
         self._tracks[face.track] = templates  # the latest one last
-        if len(self._tracks) > MOST_TRACKS:
-            del self._tracks[next(iter(self._tracks))]
         posed = decompose(face.mesh)
         log_scale = float(posed.log_scale)
         distances = [each.distance(posed.rotation, log_scale) for each in templates]

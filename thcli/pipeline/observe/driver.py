@@ -92,12 +92,18 @@ def _observe_faces(
             if isinstance(engine, CropEngine):
                 observe_fixed_crop(engine, driver, log, chosen[0], writer, job)
             else:
-                observe_mesh(log, chosen[0], writer, job, camera=camera is not None)
+                observe_mesh(log, chosen[0], writer, job, camera=camera is not None, skin=not crops)
     return statistics.tracks
 
 
 def observe_mesh(
-    log: TrackLog, track: int, writer: MotionWriter, job: Job, *, camera: bool
+    log: TrackLog,
+    track: int,
+    writer: MotionWriter,
+    job: Job,
+    *,
+    camera: bool = False,
+    skin: bool = False,
 ) -> None:
     """Extract mesh motion from the log: the landmarks are enough, no frame is read again.
 
@@ -107,16 +113,18 @@ def observe_mesh(
         writer: receives the motion.
         job: measures the time.
         camera: the log has the motion of camera and torso, and what open mouths show.
+        skin: its meshes were moved onto their skin.
     """
     cuts = set(log.cuts)
     with job.clock("motion"):
         insides = log.insides(track, WINDOW)
         shifts = log.skin_shifts(track, WINDOW)
-        for (frames, faces), skin in zip(log.windows(track, WINDOW), shifts, strict=True):
+        for frames, faces in log.windows(track, WINDOW):
             start, count = frames[0].index, len(frames)
             seen = shown = None
+            moved = next(shifts) if skin else None
             if camera:
                 seen = log.cameras(start, count), log.torsos(track, start, count)
                 shown = next(insides)
             in_cuts = [frame.index in cuts for frame in frames]
-            writer.append(observe(frames, faces, in_cuts, seen, shown, skin))
+            writer.append(observe(frames, faces, in_cuts, seen, shown, moved))

@@ -100,7 +100,7 @@ class DriverCorrection:
             tracks = select(statistics, log)
             source = self._choose(statistics, tracks, reference, footage.name, face_finder, job)
             with MotionWriter(path, {"source": footage.name}) as writer:
-                observe_mesh(log, source[0], writer, job, camera=False)
+                observe_mesh(log, source[0], writer, job, skin=True)
         own = MotionFile(path)
         self._check_length(own, footage.name)
         motion = CorrectedMotion(own, self.motion, source[1], self.options)

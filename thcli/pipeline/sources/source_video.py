@@ -99,7 +99,7 @@ def observe_source_video(
                 placements = (tracked_crop.placement for tracked_crop in crop_track)
                 observe_placements(engine, video, log, track, placements, writer, job)
             else:
-                observe_mesh(log, track, writer, job, camera=False)
+                observe_mesh(log, track, writer, job)
     motion = MotionFile(motion_path)
     with closing(_frames(video, job)) as frames:
         encoded = engine.encode_video(motion, frames)
