@@ -24,7 +24,8 @@ from thcli.core.options import (
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.engines.mesh import compose, eyes, picture, video, warp
-from thcli.engines.mesh.head import folds, hidden_eyes, sides
+from thcli.engines.mesh.head import folds, hidden_eyes
+from thcli.engines.mesh.head.cheeks import sides
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.mouth import (
