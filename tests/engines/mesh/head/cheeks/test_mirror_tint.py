@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.engines.mesh.head.cheeks.test_far_side import source
 
 from tests.engines.mesh import synthetic_faces as faces
+from tests.engines.mesh.head.cheeks.test_far_side import source
 from thcli.core.types import Image
 from thcli.engines.mesh import warp
 from thcli.engines.mesh.background.matte import MatteLayers
