@@ -17,7 +17,8 @@ from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh import eye_reading, video
 from thcli.engines.mesh.anatomy import face_height
-from thcli.engines.mesh.engine import MeshEngine, load, render_frame
+from thcli.engines.mesh.engine import MeshEngine, load
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import folds
 from thcli.engines.mesh.mouth import seen_mouths
 from thcli.engines.mesh.prepared_source import ParsedSource
