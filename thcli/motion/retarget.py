@@ -23,16 +23,17 @@ from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
-from thcli.motion import anatomy, brows, camera, canonical, closure, limits, openings, smooth
+from thcli.motion import anatomy, brows, canonical, closure, limits, openings, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points, neutral
 from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
 from thcli.motion.observe import KIND, rebuild_driver_meshes
+from thcli.motion.picture import camera
+from thcli.motion.picture.torso import PictureMotion
 from thcli.motion.reference.frames import FastLids, measure_frames
 from thcli.motion.reference.search import ReferenceSearch
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline, read_timeline
-from thcli.motion.torso import PictureMotion
 
 TARGET_KIND = "mesh-target"
 
