@@ -12,8 +12,8 @@ import numpy as np
 from thcli.core.types import AnyArray, Array, Array32, Face, Frame, Motion
 from thcli.faces.landmarks.topology import POINTS
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.motion.camera import pack_camera
 from thcli.motion.canonical import decompose, gaze, neutral, pack_pose, unpack_pose
+from thcli.motion.picture.camera import pack_camera
 
 KIND = "mesh"
 

@@ -19,20 +19,21 @@ from __future__ import annotations
 import numpy as np
 
 from thcli.core.errors import MediaError, NoFaceError, UsageError
-from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
-from thcli.motion import anatomy, brows, camera, canonical, closure, limits, openings, smooth
-from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points, neutral
+from thcli.motion import brows, canonical, closure, limits, openings, smooth
+from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
 from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
+from thcli.motion.head_transfer import HeadTransfer
 from thcli.motion.observe import KIND, rebuild_driver_meshes
+from thcli.motion.picture import camera
+from thcli.motion.picture.torso import PictureMotion
 from thcli.motion.reference.frames import FastLids, measure_frames
 from thcli.motion.reference.search import ReferenceSearch
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline, read_timeline
-from thcli.motion.torso import PictureMotion
 
 TARGET_KIND = "mesh-target"
 
@@ -178,15 +179,10 @@ class RetargetedMotion:
         """Compute the quantities that are the same in every frame."""
         reference, source = self._reference, self._source
         scale, self._source_from_reference, _ = fit_rigid_points(reference.shape, source.shape)
-        self._source_yaw = float(rotvec_from_matrix(source.rotation)[1])
         self._shape_ratio = float(scale)  # of the canonical shapes
-        # source pixels per driver pixel
-        self._pixel_ratio = float(np.exp(source.log_scale - reference.log_scale) * scale)
-        self._pivot = RIGID_WEIGHTS @ self._source_mesh[RIGID]
-        pivot = np.exp(reference.log_scale) * (RIGID_WEIGHTS @ reference.shape[RIGID])
-        self._reference_pivot = pivot @ reference.rotation.T + reference.centre
-        forehead, chin = self._source_mesh[anatomy.FOREHEAD], self._source_mesh[anatomy.CHIN]
-        self._height = float(np.linalg.norm((forehead - chin)[:2]))
+        self._head = HeadTransfer(
+            source, self._source_mesh, reference, self._shape_ratio, self._room
+        )
         self._mask = closure.region_mask(self._options.region)
         frame = self._reference.frame
         same = None if frame < 0 else self._same
@@ -197,7 +193,7 @@ class RetargetedMotion:
             camera.find_base(rows, shot, frame if frame == same else None),
             torsos,
             camera.find_base(torsos, shot, frame if frame >= 0 else None),
-            self._picture_place(),
+            self._head.picture_place(self._size),
         )
         exact_lids = self._rest_pose is not None  # of generated motion: 0 is shut
         unoccluded = self._timeline.unoccluded
@@ -239,7 +235,7 @@ class RetargetedMotion:
         shape, opening = self._retarget_shape(start, stop, weight)
         change = self._head_change(start, stop, weight)
         moved, shoulders = self._picture.window(start, self._pose_gain * weight, change[1])
-        points, body = self._place_points(shape, *change, shoulders)
+        points, body = self._place_points(shape, change, shoulders)
         arrays = {
             "points": points,
             "gaze": self._controls.add_gaze(self._gaze_shift(start, stop, weight), start, stop),
@@ -272,7 +268,7 @@ class RetargetedMotion:
         if self._rules:
             change = brows.strengthen(change)
             added = self._face_gain * canonical.lip_gaps(change).mean(-1)
-            lips_gain = limits.mouth_share(added, self._source_yaw)
+            lips_gain = limits.mouth_share(added, self._head.source_yaw)
             change *= 1 - (1 - lips_gain[:, None, None]) * closure.region_mask("lips")
         share = gain[:, None, None] * self._mask
         change *= share
@@ -299,57 +295,26 @@ class RetargetedMotion:
         return retargeted, openings.lid_gap_ratios(retargeted, source)
 
     def _place_points(
-        self, shape: Array, relative: Array, zoom: Array, shift: Array, shoulders: Array
+        self, shape: Array, change: tuple[Array, Array, Array], shoulders: Array
     ) -> tuple[Array, Array]:
         """Return the source's canonical shapes, moved as `_head_change` says, in source pixels.
 
         (T, 468, 3), and the shift (T, 2) beyond what a head moves on its shoulders, which are
         (T, 2, 3) image_from_still, with the whole person.
         """
-        source = self._source
-        unmoved = np.exp(source.log_scale) * shape @ source.rotation.T + source.centre
-        body = np.zeros((len(shift), 2))
-        if self._rules:
-            relative = limits.limit_rotation(relative, self._source_yaw)
-            zoom = limits.soft_limit(zoom, limits.MAX_LOG_ZOOM)
-            carried = np.zeros_like(shift)
-            carried[:, :2] = shoulders @ [*self._pivot[:2], 1] - self._pivot[:2]
-            whole = shift - carried
-            alone = limits.limit_translation(whole, self._height)
-            body = limits.limit_length((whole - alone)[:, :2], limits.MAX_BODY_SHIFT * self._height)
-            shift = carried + alone
-            if self._room is not None:
-                body = limits.limit_to_room(body, self._room)
-        moved = (unmoved - self._pivot) @ np.swapaxes(matrix_from_rotvec(relative), -1, -2)
-        points = np.exp(zoom)[:, None, None] * moved + (self._pivot + shift)[:, None]
-        return np.asarray(points), body
+        if not self._rules:
+            return self._head.place(shape, *change), np.zeros((len(shape), 2))
+        relative, zoom, shift, body = self._head.limit(*change, shoulders)
+        return self._head.place(shape, relative, zoom, shift), body
 
     def _head_change(self, start: int, stop: int, weight: Array) -> tuple[Array, Array, Array]:
         """Return rotation vectors (T, 3), log zoom (T,) and shift (T, 3) since the reference."""
-        reference, gain = self._reference, self._pose_gain * weight
         driver = self._driver_faces(start, stop)
-        scale, rotation, _ = fit_rigid_points(reference.shape, driver.shape)
-        relative = (
-            rotvec_from_matrix(driver.rotation @ rotation @ reference.rotation.T) * gain[:, None]
-        )
-        zoom = (driver.log_scale + np.log(scale) - reference.log_scale) * gain
-        pivot = np.einsum("tij,tj->ti", driver.rotation, RIGID_WEIGHTS @ driver.shape[:, RIGID])
-        pivot = np.exp(driver.log_scale)[:, None] * pivot + driver.centre
-        shift = (pivot - self._reference_pivot) * (self._pixel_ratio * gain)[:, None]
+        relative, zoom, shift = self._head.change(driver, self._pose_gain * weight)
         if self._controls.turns:
             relative, swing = self._controls.turn_heads(relative, start, stop, self._source)
             shift = shift + swing
         return relative, zoom, shift
-
-    def _picture_place(self) -> camera.PicturePlace:
-        """Return the place of the source in the driver's scene."""
-        height = self._size[1]
-        return camera.PicturePlace(
-            (self._reference_pivot[:2] - (np.array(self._size) - 1) / 2) / height,
-            self._pivot[:2],
-            self._pixel_ratio * height,
-            self._height,
-        )
 
     def _gaze_shift(self, start: int, stop: int, weight: Array) -> Array:
         """Return the displacement of the irises in eye widths, (T, 2, 2), equal for both eyes."""

@@ -14,10 +14,10 @@ from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
-from thcli.motion.camera import discard_unlikely, remove_camera
 from thcli.motion.file.windows import windows
 from thcli.motion.observe import rebuild_driver_meshes
-from thcli.motion.torso import in_scene
+from thcli.motion.picture.camera import discard_unlikely, remove_camera
+from thcli.motion.picture.torso import in_scene
 
 SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
 FADE = 0.6  # seconds of the fade out in a long gap, and of the fade in before its end
@@ -73,7 +73,7 @@ class Timeline:
         unseen_gaps: fills frames that are not valid.
         occluded_gaps: fills frames that are not unoccluded.
         weight: (T,) 1 where the motion counts fully, fading to 0 inside long gaps.
-        camera: (T, 4) rows of `motion.camera`, removed from `pose`; zeros when not observed.
+        camera: (T, 4) rows of `camera`, removed from `pose`; zeros when not observed.
         shot: (T,) number of the shot, which begins at a cut of the tracker.
         torso: (T, 4) rows of `torso.in_scene`, interpolated where it is not seen; zeros in shots
             that do not show it.

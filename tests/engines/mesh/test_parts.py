@@ -17,8 +17,9 @@ from thcli.core.types import Frame
 from thcli.engines.mesh import anatomy, eyes, opening, raster, unfold, warp
 from thcli.engines.mesh.background import matte
 from thcli.engines.mesh.background.plate import push_pull
-from thcli.engines.mesh.engine import load, render_frame
-from thcli.engines.mesh.head import mirrored_cheek
+from thcli.engines.mesh.engine import load
+from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.raster import SampleGrid

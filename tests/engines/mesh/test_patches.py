@@ -17,7 +17,8 @@ from thcli.core.options import MeshOptions, Patches, ReenactOptions, RunOptions
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
-from thcli.engines.mesh.engine import MeshEngine, load, render_frame
+from thcli.engines.mesh.engine import MeshEngine, load
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import mouth_interior
 from thcli.engines.mesh.patches import frames, inputs, pack
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS, MOUTH_CHANNELS, EyeShape

@@ -7,6 +7,7 @@ import pytest
 
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose, picture
+from thcli.engines.mesh.background import edges
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.warp import WarpMap
@@ -88,14 +89,14 @@ def test_beyond_an_edge_a_person_goes_on_only_where_the_edge_cuts_it_off() -> No
     person = cut_off_layers().person
     x, y = np.meshgrid(np.arange(-15, 10), np.arange(SIZE))
     positions = np.stack([x, y], -1).astype(np.float32)
-    sampled = compose.sample_person(person, positions)
+    sampled = edges.sample_person(person, positions)
     assert np.array_equal(sampled[:, 15:], person[:, :10])
     assert np.array_equal(sampled[45:, :15], person[45:, 15:0:-1])
     assert (sampled[:40] == 0).all()
     right = positions + np.array([SIZE, 0], np.float32)
-    assert (compose.sample_person(person, right)[:, 15:] == 0).all()
+    assert (edges.sample_person(person, right)[:, 15:] == 0).all()
     above = positions[:, 20:] - np.array([0, 60], np.float32)
-    assert (compose.sample_person(person, above)[above[..., 1] < 0] == 0).all()
+    assert (edges.sample_person(person, above)[above[..., 1] < 0] == 0).all()
 
 
 def test_beyond_an_edge_a_persons_alpha_is_that_of_the_edge() -> None:
@@ -105,7 +106,7 @@ def test_beyond_an_edge_a_persons_alpha_is_that_of_the_edge() -> None:
     person = np.dstack([colour.astype(np.uint8), alpha])
     x, y = np.meshgrid(np.arange(-20, SIZE + 20), np.arange(-20, SIZE))
     positions = np.stack([x, y], -1).astype(np.float32)
-    sampled = compose.sample_person(person, positions)
+    sampled = edges.sample_person(person, positions)
     assert np.array_equal(sampled[20:, 20:-20], person)
     assert np.array_equal(sampled[20:, :20, 3], np.repeat(alpha[:, :1], 20, 1))
     assert (sampled[..., :3] <= sampled[..., 3:].astype(int) + 1).all()
@@ -115,7 +116,7 @@ def test_a_moved_person_is_sampled_as_a_warped_one() -> None:
     layers = cut_off_layers()
     moved = picture.move_person(layers.plate, person_of(layers), np.array([20.0, 7.0]))
     x, y = np.meshgrid(np.arange(SIZE) - 20.0, np.arange(SIZE) - 7.0)
-    alpha = compose.sample_person(layers.person, np.stack([x, y], -1).astype(np.float32))[..., 3]
+    alpha = edges.sample_person(layers.person, np.stack([x, y], -1).astype(np.float32))[..., 3]
     assert (moved[alpha == 255] == (0, 0, 120)).all() and (alpha == 255).any()
     shown = picture.move_person(noise(4), person_of(layers), np.array([20.0, 7.0]))
     assert np.array_equal((shown != (0, 0, 120)).any(-1), alpha == 255)
@@ -130,8 +131,8 @@ def test_a_close_up_at_rest_is_not_sampled_beyond_its_edges(
         calls.append(positions)
         return sample_person(person, positions)
 
-    sample_person = compose.sample_person
-    monkeypatch.setattr(compose, "sample_person", sample)
+    sample_person = edges.sample_person
+    monkeypatch.setattr(edges, "sample_person", sample)
     grid = SampleGrid(-22, -22, 4, 36, 36)
     zero = np.zeros((36, 36, 2), np.float32)
     still = WarpMap(grid, zero, grid, np.full((36, 36), -1, np.int32), zero[..., 0])

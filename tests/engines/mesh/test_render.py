@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import EYES, LIPS, face_height
-from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
 from thcli.engines.mesh.patches.frames import composite, eye_frame

@@ -13,7 +13,8 @@ from thcli.core.options import RunOptions
 from thcli.core.types import Array, Crop
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.engine import MeshEngine
-from thcli.engines.mesh.head import mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import steep_texture
+from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.surroundings import surrounding_displacement

@@ -9,8 +9,9 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, warp
-from thcli.engines.mesh.engine import render_frame
-from thcli.engines.mesh.head import grown_cheek, steep_texture
+from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.head import steep_texture
+from thcli.engines.mesh.head.cheeks import grown_cheek
 from thcli.engines.mesh.head.outline import (
     LEFT_EAR,
     RIGHT_EAR,

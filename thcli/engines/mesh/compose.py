@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,14 +10,15 @@ import numpy as np
 from thcli.core.types import Array32, Image
 from thcli.engines.mesh.background import blocks
 from thcli.engines.mesh.background.blocks import Block
+from thcli.engines.mesh.background.edges import sample_block, sample_mirrored
 from thcli.engines.mesh.background.matte import MatteLayers
+from thcli.engines.mesh.background.windows import iterate_windows, pixels_of, upsample_block
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import REFLECT, mix, remap, resize
+from thcli.engines.mesh.sampling import merge_positions, mix, remap
 from thcli.engines.mesh.warp import WarpMap
 
 OPAQUE = {blocks.PLATE: 0, blocks.PERSON: 255}  # alpha of blocks that are not sampled for it
-STRIP = 128  # rows at a time: fits the cache, and bounds the memory at 4K
 
 
 def render(
@@ -107,12 +108,6 @@ def _end_above(
     return True
 
 
-def sample_block(person: Image, positions: Array32, kind: int) -> Image:
-    """Sample a person's pixels at positions (h, w, 2) of a block of a kind."""
-    sample = sample_person if kind == blocks.LEAVES else _sample_mirrored
-    return sample(person, positions)
-
-
 def lay_over(person: Image, plate: Image) -> Image:
     """Return a person (h, w, 4) uint8 premultiplied over its plate (h, w, 3)."""
     alpha = np.asarray(cv2.extractChannel(person, 3), np.uint8)
@@ -141,24 +136,7 @@ def _render_whole(
     shifted = positions - offset
     for block, region in shown:
         coordinates = upsample_block(shifted, block, grid, region)
-        out[region] = cv2.cvtColor(_sample_mirrored(padded, coordinates), cv2.COLOR_RGBA2RGB)
-
-
-def pixels_of(grid: SampleGrid, size: tuple[int, int]) -> Region | None:
-    """Return the pixels of a grid within a picture of a size; None without any."""
-    x0, x1 = max(grid.x0, 0), min(grid.x0 + grid.columns * grid.step, size[0])
-    y0, y1 = max(grid.y0, 0), min(grid.y0 + grid.rows * grid.step, size[1])
-    return (slice(y0, y1), slice(x0, x1)) if y1 > y0 and x1 > x0 else None
-
-
-def upsample_block(samples: Array32, block: Block, grid: SampleGrid, region: Region) -> Array32:
-    """Upsample a block of samples (rows, columns, C) to the pixels of its region."""
-    low, high = max(block.columns.start - 1, 0), block.columns.stop + 1
-    rows = upsample(samples[:, low:high], block.rows.start, block.rows.stop, grid.step)
-    top = region[0].start - grid.y0 - block.rows.start * grid.step
-    left = region[1].start - grid.x0 - low * grid.step
-    height, width = (part.stop - part.start for part in region)
-    return rows[top : top + height, left : left + width]
+        out[region] = cv2.cvtColor(sample_mirrored(padded, coordinates), cv2.COLOR_RGBA2RGB)
 
 
 def _box_of_positions(image: Image, positions: Array32) -> tuple[Region, Array32]:
@@ -201,109 +179,8 @@ def _sample_part(image: Image, x: Array32, y: Array32) -> Image:
         box.append(slice(first, max(min(int(high) + 2, side), first + 1)))
         positions.append(line - np.float32(first))
     padded = cv2.cvtColor(image[box[1], box[0]], cv2.COLOR_RGB2RGBA)
-    texture = remap(np.asarray(padded, np.uint8), _positions(*positions))
+    texture = remap(np.asarray(padded, np.uint8), merge_positions(*positions))
     return np.asarray(cv2.cvtColor(texture, cv2.COLOR_RGBA2RGB), np.uint8)
-
-
-def sample_person(
-    person: Image, positions: Array32, interpolation: int = cv2.INTER_LINEAR
-) -> Image:
-    """Sample a person's pixels, and mirrored ones beyond the picture's edges.
-
-    The person goes on only where the edge cuts it off. Beside and above, what is mirrored lies over
-    the edge's repeated pixels and takes their alpha, so that the person keeps its width.
-
-    Args:
-        person: (H, W, 4) uint8, premultiplied colour and alpha.
-        positions: (h, w, 2) float32 pixels.
-        interpolation: OpenCV interpolation.
-    """
-    size = person.shape[1], person.shape[0]
-    sampled = np.empty((*positions.shape[:2], 4), np.uint8)
-    for first in range(0, len(positions), STRIP):
-        part = positions[first : first + STRIP]
-        x, y = np.asarray(cv2.split(part), np.float32)
-        within = [cv2.inRange(line, 0, side - 1) for line, side in zip((x, y), size, strict=True)]
-        left, top, width, height = cv2.boundingRect(cv2.bitwise_not(cv2.bitwise_and(*within)))
-        shown = sampled[first : first + STRIP]
-        if not width:
-            shown[:] = _sample_mirrored(person, part, interpolation)
-            continue
-        # within the picture, which is sampled several times as fast as beyond its edges
-        leaving = slice(top, top + height), slice(left, left + width)
-        folded = part.copy()
-        x, y = x[leaving], y[leaving]
-        inside = (_fold(line, side) for line, side in zip((x, y), size, strict=True))
-        folded[leaving] = _positions(*inside)
-        shown[:] = _sample_mirrored(person, folded, interpolation)
-        shown = shown[leaving]
-        for beyond in _leaves(x, y, size):
-            left, top, width, height = cv2.boundingRect(beyond)
-            block = slice(top, top + height), slice(left, left + width)
-            at_edge = _positions(
-                *(line[block].clip(0, side - 1) for line, side in zip((x, y), size, strict=True))
-            )
-            here = remap(person, at_edge, interpolation=interpolation)
-            over = _over_edge(shown[block], here).view(np.uint32)
-            np.copyto(shown[block].view(np.uint32), over, where=beyond[block][..., None] > 0)
-    return sampled
-
-
-def _positions(x: Array32, y: Array32) -> Array32:
-    return np.asarray(cv2.merge([x, y]), np.float32)
-
-
-def _fold(line: Array32, side: int) -> Array32:
-    """Mirror positions along one axis into a picture at its first and last pixel."""
-    inside = np.abs(line)
-    return np.minimum(inside, np.float32(2 * side - 2) - inside, out=inside)
-
-
-def _over_edge(mirrored: Image, edge: Image) -> Image:
-    """Lay mirrored pixels (h, w, 4) over those of the edge, with the alpha of the edge."""
-    alphas = [cv2.extractChannel(picture, 3) for picture in (mirrored, edge)]
-    covers = np.asarray(
-        cv2.threshold(cv2.bitwise_and(*alphas), 254, 255, cv2.THRESH_BINARY)[1], np.uint8
-    )
-    out = np.asarray(cv2.bitwise_and(mirrored, cv2.merge([covers] * 4)), np.uint8)
-    partly = cv2.subtract(alphas[1], covers)
-    if cv2.countNonZero(partly):
-        soft = np.nonzero(partly)
-        above, below = mirrored[soft], edge[soft]
-        through = below * (255 - above[:, 3:]).astype(np.float32) / np.float32(255)
-        over = np.minimum(above + np.rint(through), np.float32(255))
-        share = below[:, 3:] / np.maximum(over[:, 3:], 1)
-        out[soft] = np.minimum(over * share + np.float32(0.5), 255).astype(np.uint8)
-        out[..., 3][soft] = below[:, 3]
-    return out
-
-
-def _sample_mirrored(
-    person: Image, positions: Array32, interpolation: int = cv2.INTER_LINEAR
-) -> Image:
-    """Sample a person's pixels, mirrored beyond every edge."""
-    return remap(person, positions, REFLECT, interpolation)
-
-
-def _leaves(x: Array32, y: Array32, size: tuple[int, int]) -> Iterator[Image]:
-    """Yield which positions (h, w) lie left of, right of or else above a picture of a size.
-
-    Each (h, w) uint8, 0 or 1, and none without any.
-    """
-    beside = np.zeros(x.shape, np.uint8)
-    least, most = cv2.minMaxLoc(x)[:2]
-    if least < -blocks.SLACK:
-        left = (x < -blocks.SLACK).view(np.uint8)
-        beside |= left
-        yield left
-    if most > size[0] - 1 + blocks.SLACK:
-        right = (x > size[0] - 1 + blocks.SLACK).view(np.uint8)
-        beside |= right
-        yield right
-    if cv2.minMaxLoc(y)[0] < -blocks.SLACK:
-        above = (y < -blocks.SLACK).view(np.uint8) & (1 - beside)
-        if above.any():
-            yield above
 
 
 def source_positions(warp_map: WarpMap) -> Array32:
@@ -313,66 +190,3 @@ def source_positions(warp_map: WarpMap) -> Array32:
     positions[..., 0] += x
     positions[..., 1] += y[:, None]
     return positions
-
-
-def upsample(samples: Array32, first: int, last: int, step: int) -> Array32:
-    """Upsample the rows first..last to `step` times their density, bilinearly.
-
-    The rows before and after them are used for interpolation.
-    """
-    low, high = max(first - 1, 0), min(last + 1, len(samples))
-    part = samples[low:high]
-    if step > 1:
-        part = resize(part, (part.shape[1] * step, part.shape[0] * step))
-    return np.asarray(part[(first - low) * step : (last - low) * step])
-
-
-def iterate_windows(
-    samples: Array32,
-    share: Array32,
-    grid: SampleGrid,
-    size: tuple[int, int],
-    within: Block | None = None,
-) -> Iterator[tuple[Region, Array32]]:
-    """Upsample the samples of a grid to the pixels of an image, in windows where they show.
-
-    A large grid is divided, so that a window fits the cache.
-
-    Args:
-        samples: (rows, columns, C) float32.
-        share: (rows, columns) of them in the image; where it is 0 around a window nothing shows.
-        grid: their grid.
-        size: (width, height) of the image.
-        within: block of the grid that the windows lie in; None for the whole grid.
-
-    Yields:
-        A region of the image and its values (h, w, C).
-    """
-    is_large = grid.rows * grid.columns * grid.step**2 >= blocks.LEAST_AREA
-    count = max(1, blocks.SIDE // grid.step) if is_large else max(grid.rows, grid.columns)
-    width = 2 * count
-    top, bottom, left, right = 0, grid.rows, 0, grid.columns
-    if within is not None:
-        top, bottom = within.rows.start, within.rows.stop
-        left, right = within.columns.start, within.columns.stop
-    low = max(top - 1, 0), max(left - 1, 0)  # with the samples around it
-    part = share[low[0] : bottom + 1, low[1] : right + 1]
-    near = cv2.dilate((part != 0).astype(np.uint8), np.ones((3, 3), np.uint8))
-    shown = near[top - low[0] : bottom - low[0], left - low[1] : right - low[1]]
-    for row in range(top, bottom, count):
-        for column in range(left, right, width):
-            rows = slice(row, min(row + count, bottom))
-            columns = slice(column, min(column + width, right))
-            x, y, wide, high = cv2.boundingRect(
-                shown[row - top : rows.stop - top, column - left : columns.stop - left]
-            )
-            if not wide:
-                continue
-            block = Block(
-                slice(row + y, row + y + high),
-                slice(column + x, column + x + wide),
-                blocks.MIXED,
-            )
-            region = pixels_of(grid.part(block.rows, block.columns), size)
-            if region is not None:
-                yield region, upsample_block(samples, block, grid, region)

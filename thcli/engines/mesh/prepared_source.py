@@ -18,23 +18,15 @@ from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.eyes import EyeTexture
-from thcli.engines.mesh.head import (
-    brow_lines,
-    covering,
-    crown,
-    far_side,
-    folds,
-    grown_cheek,
-    mirrored_cheek,
-    steep_texture,
-)
-from thcli.engines.mesh.head.far_side import FarSide
+from thcli.engines.mesh.head import brow_lines, covering, crown, folds, steep_texture
+from thcli.engines.mesh.head.cheeks import far_side, grown_cheek, mirrored_cheek
+from thcli.engines.mesh.head.cheeks.far_side import FarSide
+from thcli.engines.mesh.head.cheeks.grown_cheek import GrownCheek
+from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.glasses import held as held_glasses
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.glasses.layer import Glasses
-from thcli.engines.mesh.head.grown_cheek import GrownCheek
-from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth import closed_lips, colours, lip_rims, mouth_corners, mouth_interior
 from thcli.engines.mesh.mouth.closed_lips import PartedLips, ShutLips

@@ -47,6 +47,11 @@ def pair(values: Array32, first: int = 0) -> Array32:
     return np.asarray(cv2.merge(both), np.float32)
 
 
+def merge_positions(x: Array32, y: Array32) -> Array32:
+    """Return positions (h, w, 2) of their x and y, (h, w) each."""
+    return np.asarray(cv2.merge([x, y]), np.float32)
+
+
 def box_mean(values: Pixels, size: int) -> Pixels:
     """Average over size x size samples; the border is replicated."""
     # The stub loses the array's type.

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_height
+from thcli.engines.mesh.field_folds import unfold_field, widen_weight
 from thcli.engines.mesh.head.crown import Crown
 from thcli.engines.mesh.head.neck import NeckMotion, find_motion, hidden_by_jaw
 from thcli.engines.mesh.head.outline import (
@@ -32,7 +31,7 @@ from thcli.engines.mesh.head.outline import (
 )
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import box_mean, polygon_mask, remap, to_samples
+from thcli.engines.mesh.sampling import polygon_mask, remap, to_samples
 from thcli.faces.landmarks.topology import CHIN as JAW
 from thcli.faces.landmarks.topology import OVAL
 
@@ -49,10 +48,6 @@ MAX_HAIR_MOTION = 0.35  # face heights of motion up to which hair may part from 
 FALLOFF_STRETCH = 1.2  # by which the falloff grows, as a multiple of the motion
 LOW_FALLOFF = 8.0  # least length where the lower edge is near, as a multiple of the head's rise
 RISE_SHARE = 0.25  # of the motion that is a rise, from which the lower edge limits all of it
-STEEPEST = 0.5  # slope of the displacement that the fading of the head's motion may add
-# source area over its image: a sample is smoothed at the first, and not at the second
-LEAST_AREA = (0.15, 0.4)
-UNFOLDING_PASSES = 12
 UNFOLDED_MOTION = (0.03, 0.06)  # face heights of motion from which folds are smoothed
 STILL_HEAD = 0.004  # face heights of motion up to which the head counts as being at rest
 HIDDEN_RANGE = (0.03, 0.12)  # face heights of push from which an outline point is behind the face
@@ -223,7 +218,7 @@ def surrounding_displacement(
     rise = float(rigid_oval[1].mean()) / face_size, float(rigid_oval[1].max()) / face_size
     weight = _follow_weight(surroundings, target, motion, rise, points, rigid)
     size = grid.rows, grid.columns
-    weight = _widen(weight.reshape(size), np.hypot(*rigid).reshape(size) / grid.step)
+    weight = widen_weight(weight.reshape(size), np.hypot(*rigid).reshape(size) / grid.step)
     middle = ((target[FOREHEAD, :2] + target[CHIN, :2]) / 2).astype(np.float32)
     end = motion_reach(source, target) - EDGE
     left = (end - np.hypot(*(points - middle[:, None])) / face_size) / (end - FADING_FROM)
@@ -249,56 +244,7 @@ def surrounding_displacement(
     flow = np.ascontiguousarray(field.T).reshape(grid.rows, grid.columns, 2)
     if motion < UNFOLDED_MOTION[0] or min(flow.shape[:2]) < 2:
         return flow
-    return _unfold(flow, inside, grid.step, float(smoothstep(*UNFOLDED_MOTION, motion)))
-
-
-def _widen(weight: Array32, motion: Array32) -> Array32:
-    """Raise weights where they fall so fast that the map would fold or stretch far.
-
-    Each sample takes the largest weight that comes down to it from the others, by STEEPEST over
-    the motion for each sample on the way.
-
-    Args:
-        weight: (rows, columns) of the head's motion.
-        motion: (rows, columns) of the head in samples.
-    """
-    fall = STEEPEST / np.maximum(motion, np.float32(STEEPEST))
-    for axis in (0, 1):
-        down = np.cumsum(fall, axis, dtype=np.float32)
-        forwards = np.maximum.accumulate(weight + down, axis) - down
-        backwards = np.flip(np.maximum.accumulate(np.flip(forwards - down, axis), axis), axis)
-        weight = backwards + down
-    return weight
-
-
-def _unfold(field: Array32, inside: npt.NDArray[np.bool_], step: int, strength: float) -> Array32:
-    """Smooth a displacement where it folds or nearly does.
-
-    Beside the outline of the face, what the mesh leaves of the head's motion may be steep.
-
-    Args:
-        field: (rows, columns, 2) pixels.
-        inside: (rows, columns) samples of the face, whose own displacement is the mesh's.
-        step: pixels per sample.
-        strength: of the smoothing, 0..1.
-    """
-    for _ in range(UNFOLDING_PASSES):
-        (xx, xy), (yx, yy) = (
-            (
-                np.diff(field[..., k], axis=1)[:-1] / step,
-                np.diff(field[..., k], axis=0)[:, :-1] / step,
-            )
-            for k in range(2)
-        )
-        area = (1 + xx) * (1 + yy) - xy * yx
-        area[inside[:-1, :-1]] = 1
-        if area.min() >= LEAST_AREA[1]:
-            break
-        share = np.zeros(inside.shape, np.float32)
-        share[:-1, :-1] = np.float32(strength) * (1 - smoothstep(*LEAST_AREA, area))
-        spread = box_mean(np.asarray(cv2.dilate(share, np.ones((3, 3))), np.float32), 3)
-        field = field + spread[..., None] * (box_mean(field, 3) - field)
-    return field
+    return unfold_field(flow, inside, grid.step, float(smoothstep(*UNFOLDED_MOTION, motion)))
 
 
 def _follow_weight(

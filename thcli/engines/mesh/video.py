@@ -19,7 +19,8 @@ from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh import eye_reading, eyes
 from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.eye_reading import EyeReading
-from thcli.engines.mesh.head import folds, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import folds, steep_texture
+from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.head.glasses import held
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth import (

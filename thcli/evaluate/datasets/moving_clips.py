@@ -13,7 +13,7 @@ import numpy as np
 from thcli.core.geometry import bounding_box, matrix_from_rotvec, transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Crop, Face, Image
-from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop, transform_face

@@ -1,4 +1,4 @@
-"""Optical flow of corners from one reduced frame to another (Bouguet 2001)."""
+"""Corners of a reduced frame, and their optical flow to another one (Bouguet 2001)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,29 @@ from thcli.core.types import Array32
 from thcli.faces.tracking.head_motion import Similarity
 
 EDGE = 4  # reduced pixels; a corner that comes nearer to the frame's edge is lost
+MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise has less
 _WINDOW = 15
+
+
+def find_strong(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Find pixels (h, w) of a frame whose corners are stronger than noise."""
+    return np.asarray(cv2.cornerMinEigenVal(grey, 3) > MIN_STRENGTH)
+
+
+def find_corners(
+    grey: npt.NDArray[np.uint8], region: npt.NDArray[np.bool_], most: int, apart: int
+) -> Array32:
+    """Find corners (N, 1, 2) of a frame in a region (h, w).
+
+    Args:
+        grey: (h, w).
+        region: where they may be.
+        most: number of corners.
+        apart: least distance between two in pixels.
+    """
+    mask = np.where(region, 255, 0).astype(np.uint8)
+    found = cv2.goodFeaturesToTrack(grey, most, 1e-3, apart, mask=mask)
+    return np.asarray(np.zeros((0, 1, 2)) if found is None else found, np.float32)
 
 
 def follow_corners(

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
-from thcli.faces.tracking.corner_flow import follow_corners
+from thcli.faces.tracking.corner_flow import find_corners, find_strong, follow_corners
 from thcli.faces.tracking.head_motion import Similarity
 from thcli.faces.tracking.torso_pixels import Grey, TorsoPixels
 
@@ -36,7 +36,6 @@ REACH, BELOW = 1.7, (0.35, 2.0)
 FACE_SIDE = 0.6  # widths beside the middle within which there may be hair down to HAIR_BELOW
 HAIR_BELOW = 0.6
 MAX_STEP = 0.5  # widths of the face's box between two frames, above which the flow is wrong
-MIN_STRENGTH = 5e-5  # least eigenvalue of a corner's structure tensor; noise has less
 INSIDE = 0.02  # of the long side, from a person's edge to its corners
 LEVELS = 3  # of the pyramid
 TRUST_FRAMES = 6.0  # over which trust fades
@@ -201,12 +200,11 @@ def _find_key(small: Pixels, people: Grey, box: Array, from_scene: Similarity) -
     within = (below > BELOW[0]) & (below < BELOW[1]) & (beside < REACH)
     within &= (beside > FACE_SIDE) | (below > HAIR_BELOW)
     within &= ~_skin(small, box)
-    strong = cv2.cornerMinEigenVal(grey, 3) > MIN_STRENGTH
-    mask = np.where(within & strong & (region > 0), 255, 0).astype(np.uint8)
-    found = cv2.goodFeaturesToTrack(grey, MAX_CORNERS, 1e-3, 5, mask=mask)
-    if found is None or len(found) < MIN_CORNERS:
+    within &= find_strong(grey) & (region > 0)
+    corners = find_corners(grey, within, MAX_CORNERS, 5)
+    if len(corners) < MIN_CORNERS:
         return None
-    return _KeyFrame(grey, np.asarray(found, np.float32), box, people, from_scene)
+    return _KeyFrame(grey, corners, box, people, from_scene)
 
 
 def _follow_corners(key: _KeyFrame, grey: Grey, guess: Similarity) -> Similarity | None:

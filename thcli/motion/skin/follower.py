@@ -14,7 +14,7 @@ import numpy as np
 from thcli.core.types import Array, Face
 from thcli.faces.landmarks.topology import EYE_CORNERS
 from thcli.motion.canonical import decompose
-from thcli.motion.skin.patches import FaceView, Pixels, SkinPatches
+from thcli.motion.skin.patches import Pixels, SkinPatches, SkinView
 
 # Turn in radians, and log of the size, beyond which a template no longer serves
 NEAR_TURN, NEAR_ZOOM = np.radians(12.0), 0.3
@@ -75,7 +75,7 @@ class SkinFollower:
         posed = decompose(face.mesh)
         log_scale = float(posed.log_scale)
         distances = [each.distance(posed.rotation, log_scale) for each in templates]
-        view = FaceView.of(image, face.mesh)
+        view = SkinView.of(image, face.mesh)
         near = np.inf
         if distances:
             nearest = int(np.argmin(distances))
@@ -84,7 +84,7 @@ class SkinFollower:
             face = _shift(face, templates[-1].patches.find(view))
         if near > 1 and face.logit >= CONFIDENT_LOGIT:
             assert face.mesh is not None
-            view = FaceView.of(image, face.mesh)
+            view = SkinView.of(image, face.mesh)
             templates.append(_Template(SkinPatches(view), posed.rotation, log_scale))
             del templates[:-MOST_TEMPLATES]
         return face

@@ -89,7 +89,7 @@ def _keep_openings() -> Array32:
 
 
 @dataclass(frozen=True, slots=True)
-class FaceView:
+class SkinView:
     """Crop of a frame, in which a face has the same size and place in the picture plane.
 
     Attributes:
@@ -105,7 +105,7 @@ class FaceView:
     inside: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, image: Pixels, mesh: npt.ArrayLike) -> FaceView:
+    def of(cls, image: Pixels, mesh: npt.ArrayLike) -> SkinView:
         """Return the view of a face (468, 3) in an image (H, W, 3) uint8 or uint16."""
         points, flat = np.asarray(mesh, np.float64)[:, :2], neutral()[:, :2]
         scale, rotation, shift = fit_similarity(flat[RIGID], points[RIGID], RIGID_WEIGHTS)
@@ -127,7 +127,7 @@ class FaceView:
 class SkinPatches:
     """Patches of one view of a face, its template."""
 
-    def __init__(self, view: FaceView) -> None:
+    def __init__(self, view: SkinView) -> None:
         centres, inside = view.points[_layout().points], view.inside
         grey = view.grey
         slopes = [cv2.Scharr(grey, cv2.CV_32F, dx, dy, scale=1 / 32) for dx, dy in ((1, 0), (0, 1))]
@@ -138,7 +138,7 @@ class SkinPatches:
         self._contrast = max(float((self._grey[inside] ** 2).sum()), 1e-6)
         self._inside = inside
 
-    def find(self, view: FaceView) -> Array:
+    def find(self, view: SkinView) -> Array:
         """Return by how much the points of a view are off the template's skin, (468, 2) pixels.
 
         Pixels are those of the frame; it is 0 where no patch tells it.

@@ -9,9 +9,6 @@ from itertools import islice
 from operator import call
 from typing import Any
 
-import numpy as np
-
-from thcli.core.batches import require_finite
 from thcli.core.errors import NotFiniteError
 from thcli.core.options import EditOptions, TemplateOptions
 from thcli.core.protocols import Parser
@@ -27,7 +24,8 @@ from thcli.pipeline.editing.monochrome import MonochromeMeter
 from thcli.pipeline.editing.repeated_frames import RepeatedFrames
 from thcli.pipeline.editing.skin_motion import SkinMotion, move_mesh
 from thcli.pipeline.editing.smoothed_meshes import SmoothedMeshes
-from thcli.pipeline.editing.steps import EditStep, FaceFeatures, FaceView, Rendered
+from thcli.pipeline.editing.step_batches import extract_each, render_alone, render_each
+from thcli.pipeline.editing.steps import EditStep, FaceView, Rendered
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, write_crop_track
 from thcli.pipeline.observe.mask_log import MaskLog
@@ -168,11 +166,7 @@ class EditedFace:
             ]
             measured = [view for view in views if view is not None]
             with self._job.clock("learn", frames=len(measured)):
-                rows = iter(
-                    self._job.batches("edit").run_each(
-                        len(measured), partial(_extract_features, step, measured)
-                    )
-                )
+                rows = iter(extract_each(self._job.batches("edit"), step, measured))
             for view in views:
                 if view is None:
                     log.repeat()
@@ -320,28 +314,11 @@ class EditedFace:
         first: number of the first frame with the face.
         measured: views of the unedited frames when each is edited by its own appearance.
         """
-        step, log = self._steps[index], self._features[index]
+        step, log, batches = self._steps[index], self._features[index], self._job.batches("edit")
         features = log.rows(first, len(views))
-        shared, per_frame = features.shared, features.per_frame
-
-        def render(part: slice) -> list[Rendered]:
-            require_finite(shared[part], per_frame[part])
-            if measured is None:
-                parameters = self._parameters[index]
-                return list(step.render(views[part], per_frame[part], log.mean, parameters))
-            out: list[Rendered] = []
-            for view, unedited, kept, own in zip(
-                views[part], measured[part], shared[part], per_frame[part], strict=True
-            ):
-                whole = kept
-                if not step.each_frame:
-                    features = step.extract_features([unedited])
-                    whole = np.concatenate([features.shared[0], features.averaged[0]])
-                    require_finite(whole)
-                out += step.render([view], own[None], whole, step.finalize(whole, view, own))
-            return out
-
-        return self._job.batches("edit").run_each(len(views), render)
+        if measured is not None:
+            return render_alone(batches, step, views, features, measured)
+        return render_each(batches, step, views, features, log.mean, self._parameters[index])
 
 
 def zip_in_frames(
@@ -349,11 +326,3 @@ def zip_in_frames(
 ) -> Iterator[tuple[FaceInFrame | None, ...]]:
     """Yield all faces of every frame from number `skip` on."""
     return islice(zip(*(face.in_frames() for face in edited_faces), strict=True), skip, None)
-
-
-def _extract_features(step: EditStep, views: Sequence[FaceView], part: slice) -> list[FaceFeatures]:
-    """Return the features of some views, each by itself. Raises NotFiniteError."""
-    features = step.extract_features(views[part])
-    rows = features.shared, features.per_frame, features.averaged
-    require_finite(*rows)
-    return [FaceFeatures(*(row[None] for row in item)) for item in zip(*rows, strict=True)]

@@ -19,7 +19,7 @@ from thcli.core.errors import NoFaceError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import MotionOptions, RunOptions
 from thcli.core.types import Array, Image
-from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.patches.frames import eye_frame, mouth_frame, sample_patch
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.motion import canonical, closure

@@ -8,7 +8,9 @@ from thcli.core.types import Array32, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background import blocks
 from thcli.engines.mesh.background.blocks import Coverage
+from thcli.engines.mesh.background.edges import sample_person
 from thcli.engines.mesh.background.matte import MatteLayers
+from thcli.engines.mesh.background.windows import upsample
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import REFLECT, remap
 from thcli.engines.mesh.warp import WarpMap
@@ -54,14 +56,14 @@ def all_positions(warp_map: WarpMap) -> Array32:
     """Return the source position of each pixel of the picture."""
     whole = slice(0, SIZE[1]), slice(0, SIZE[0])
     samples = compose.source_positions(warp_map)
-    return compose.upsample(samples, 0, len(samples), STEP)[2 * STEP :, 2 * STEP :][whole]
+    return upsample(samples, 0, len(samples), STEP)[2 * STEP :, 2 * STEP :][whole]
 
 
 @pytest.mark.parametrize("shift", [0.3, 25.0, -40.0])
 def test_blocks_show_what_sampling_every_pixel_does(shift: float) -> None:
     image, layers = picture()
     warp_map = waves(shift)
-    person = compose.sample_person(layers.person, all_positions(warp_map))
+    person = sample_person(layers.person, all_positions(warp_map))
     behind = cv2.multiply(layers.plate, 255 - cv2.merge([person[..., 3]] * 3), scale=1 / 255)
     expected = cv2.add(behind, person[..., :3])
     difference = cv2.absdiff(compose.render(image, layers, warp_map), np.asarray(expected))

@@ -9,6 +9,7 @@ import pytest
 from thcli.core.types import Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background import shifting
+from thcli.engines.mesh.background.edges import sample_person
 
 HEIGHT, WIDTH = 330, 420  # pixels: blocks of every kind
 
@@ -30,7 +31,7 @@ def sample_whole(image: Image, plate: Image, alpha: Image, x: float, y: float) -
     person = np.dstack([colour, alpha])
     positions = np.empty((HEIGHT, WIDTH, 2), np.float32)
     positions[..., 0], positions[..., 1] = np.arange(WIDTH) - x, (np.arange(HEIGHT) - y)[:, None]
-    return compose.lay_over(compose.sample_person(person, positions, cv2.INTER_CUBIC), plate)
+    return compose.lay_over(sample_person(person, positions, cv2.INTER_CUBIC), plate)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Windows of a sample grid, and samples from beyond a picture's edges."""
+"""Windows of a sample grid."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from thcli.engines.mesh import compose
 from thcli.engines.mesh.background.blocks import LEAST_AREA, MIXED, Block
+from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import pair
 
@@ -27,7 +27,7 @@ def test_windows_hold_what_the_whole_grid_shows() -> None:
     expected[3 * STEP :] = whole
     found = np.zeros_like(expected)
     area = 0
-    for region, values in compose.iterate_windows(samples, share, grid, size):
+    for region, values in iterate_windows(samples, share, grid, size):
         assert not found[region].any()
         found[region] = values
         area += values.shape[0] * values.shape[1]
@@ -39,10 +39,10 @@ def test_windows_hold_what_the_whole_grid_shows() -> None:
 def test_a_small_grid_is_one_window() -> None:
     grid = SampleGrid(0, 0, 4, 30, 20)
     samples = np.random.default_rng(3).random((20, 30, 2)).astype(np.float32)
-    ((region, values),) = compose.iterate_windows(samples, samples[..., 0], grid, (120, 80))
+    ((region, values),) = iterate_windows(samples, samples[..., 0], grid, (120, 80))
     assert region == (slice(0, 80), slice(0, 120))
     assert np.array_equal(values, cv2.resize(samples, (120, 80)))
-    assert not list(compose.iterate_windows(samples, np.zeros((20, 30), np.float32), grid, (9, 9)))
+    assert not list(iterate_windows(samples, np.zeros((20, 30), np.float32), grid, (9, 9)))
 
 
 @pytest.mark.parametrize("step", [4, STEP])  # one window, and several
@@ -58,7 +58,7 @@ def test_windows_lie_in_a_block_and_hold_what_the_whole_grid_shows_there(step: i
     inside = slice(25 * step, 41 * step), slice(31 * step, 70 * step)
     found = np.zeros_like(whole)
     block = Block(rows, columns, MIXED)
-    for region, values in compose.iterate_windows(samples, share, grid, size, block):
+    for region, values in iterate_windows(samples, share, grid, size, block):
         assert all(
             part.start >= most.start and part.stop <= most.stop
             for part, most in zip(region, inside, strict=True)
@@ -67,22 +67,10 @@ def test_windows_lie_in_a_block_and_hold_what_the_whole_grid_shows_there(step: i
     shown = whole[inside][..., 1] > 0
     np.testing.assert_allclose(found[inside][shown], whole[inside][shown], atol=1e-4)
     outside = Block(slice(60, 70), columns, MIXED)
-    assert not list(compose.iterate_windows(samples, share, grid, size, outside))
+    assert not list(iterate_windows(samples, share, grid, size, outside))
 
 
 def test_a_pair_of_channels_is_contiguous() -> None:
     values = np.random.default_rng(6).random((5, 7, 4)).astype(np.float32)
     found = pair(values, 2)
     assert np.array_equal(found, values[..., 2:]) and found.flags.c_contiguous
-
-
-@pytest.mark.parametrize("shift", [(0, -70), (-60.3, 0), (64.7, 8.1), (-31.4, -45.2), (150, 170)])
-def test_samples_beyond_a_solid_persons_edges_are_mirrored(shift: tuple[float, float]) -> None:
-    person = np.random.default_rng(4).integers(0, 256, (90, 100, 4), np.uint8)
-    person[..., 3] = 255
-    x, y = np.meshgrid(np.arange(100) * 0.97 + shift[0], np.arange(90) * 1.03 + shift[1])
-    positions = np.dstack([x, y]).astype(np.float32)
-    expected = cv2.remap(
-        person, positions[..., 0], positions[..., 1], 1, borderMode=cv2.BORDER_REFLECT_101
-    )
-    assert np.array_equal(compose.sample_person(person, positions), expected)

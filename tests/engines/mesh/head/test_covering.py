@@ -11,7 +11,8 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.options import RunOptions
 from thcli.core.types import Crop
-from thcli.engines.mesh.engine import MeshEngine, render_frame
+from thcli.engines.mesh.engine import MeshEngine
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import covering, folds
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
 from thcli.engines.mesh.patches.network import PatchNet

@@ -10,7 +10,7 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Image
-from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import crown
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.faces.landmarks.topology import OVAL

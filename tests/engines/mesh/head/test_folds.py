@@ -10,7 +10,8 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.options import MeshOptions, ReenactOptions, RunOptions
 from thcli.core.types import Array
-from thcli.engines.mesh.engine import load, render_frame
+from thcli.engines.mesh.engine import load
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import folds
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.motion import canonical

@@ -14,7 +14,8 @@ from thcli.core.errors import NoFaceError, WeightsError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Crop, Face, Image, Motion
 from thcli.engines.mesh import anatomy, warp
-from thcli.engines.mesh.engine import MeshEngine, render_frame
+from thcli.engines.mesh.engine import MeshEngine
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.glasses import held as held_glasses
 from thcli.engines.mesh.prepared_source import MeshSource, parse_source, prepare
 from thcli.faces.crops.crop import transform_face

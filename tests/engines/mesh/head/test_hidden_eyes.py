@@ -9,7 +9,8 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array
-from thcli.engines.mesh import anatomy, engine, raster, warp
+from thcli.engines.mesh import anatomy, raster, warp
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import hidden_eyes
 from thcli.engines.mesh.raster import SampleGrid
 
@@ -39,7 +40,7 @@ def test_the_nose_covers_the_far_eye(angle: float, monkeypatch: pytest.MonkeyPat
     assert inner.sum() > 20
 
     def unlike_skin() -> float:
-        out = engine.render_frame(source, target, None)[inner].astype(int)
+        out = render_frame(source, target, None)[inner].astype(int)
         return float((np.abs(out - faces.SKIN).max(-1) > 60).mean())
 
     assert unlike_skin() < 0.25

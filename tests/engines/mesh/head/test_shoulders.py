@@ -8,7 +8,7 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy, warp
-from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.motion.render_target import RenderTarget

@@ -13,8 +13,8 @@ from tests.engines.mesh.synthetic_faces import centred_mesh, make_face
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import eye_reading, opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
-from thcli.engines.mesh.engine import render_frame
 from thcli.engines.mesh.eye_reading import EyeReading
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import colours, lip_rims, mouth_interior
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.sampling import remap

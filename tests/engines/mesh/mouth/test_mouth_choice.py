@@ -14,7 +14,8 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.options import MeshOptions, MotionOptions, Mouth, ReenactOptions, RunOptions
 from thcli.core.types import Array, Frame, Image
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.engine import load, render_frame
+from thcli.engines.mesh.engine import load
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import mouth_choice
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks.mouth_inside import CLOSED

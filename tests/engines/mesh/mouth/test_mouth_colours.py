@@ -14,7 +14,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.tones import fit_tones
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.engine import render_frame
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import colours, mouth_interior
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks.topology import LIPS_OUTER

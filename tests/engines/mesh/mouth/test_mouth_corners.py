@@ -141,7 +141,8 @@ def test_frames_of_a_video_are_smoothed_in_its_first_pass() -> None:
     for shown, kept in ((range(20), True), (range(9, 11), False)):
         pictures = [image if i in shown else plain for i in range(20)]
         frames = [Frame(one, i, TIME_BASE, i, 1) for i, one in enumerate(pictures)]
-        video = collect(MotionBuffer(observe(frames, [face] * 20)), frames)
+        own = MotionBuffer(observe(frames, [face] * 20))
+        video = collect(own, frames, lambda *_: None)
         assert (video.smirks is not None) == kept
 
 

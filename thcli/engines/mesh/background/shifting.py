@@ -14,6 +14,7 @@ import numpy as np
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background.blocks import SIDE
+from thcli.engines.mesh.background.edges import sample_person
 from thcli.engines.mesh.sampling import mix
 
 REACH = 3  # pixels around a position that it is sampled from, and one to spare
@@ -123,4 +124,4 @@ def _sample(person: Image, size: tuple[int, int], start: Array) -> Image:
     positions = np.empty((*size, 2), np.float32)
     positions[..., 0] = np.arange(size[1]) + start[0]
     positions[..., 1] = (np.arange(size[0]) + start[1])[:, None]
-    return compose.sample_person(person, positions, cv2.INTER_CUBIC)
+    return sample_person(person, positions, cv2.INTER_CUBIC)

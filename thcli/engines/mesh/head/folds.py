@@ -18,8 +18,9 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import compose, raster
+from thcli.engines.mesh import raster
 from thcli.engines.mesh.anatomy import TRIANGLES
+from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.head import lines_of_skin
 from thcli.engines.mesh.head.brow_lines import BrowLines
 from thcli.engines.mesh.sampling import box_mean, remap
@@ -124,7 +125,7 @@ def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_ma
         lines = remap(brows, np.ascontiguousarray(samples[..., 3:]))
         gain += lines * warp_map.mesh_weight
     size = out.shape[1], out.shape[0]
-    for region, factor in compose.iterate_windows(np.exp(gain), gain, warp_map.face, size):
+    for region, factor in iterate_windows(np.exp(gain), gain, warp_map.face, size):
         shown = out[region]
         levels = cv2.convertScaleAbs(factor, alpha=GAIN_UNIT)
         shown[:] = cv2.multiply(shown, cv2.merge([levels] * 3), scale=1 / GAIN_UNIT)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import anatomy, compose, opening
+from thcli.engines.mesh import anatomy, opening
+from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.head.outline import sine_of_yaw
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.sampling import box_mean, polygon_mask
@@ -88,7 +89,5 @@ def _find_before(
     share = box_mean(np.asarray(near * skin, np.float32), EDGE)
     share *= np.float32(covered)
     share[[0, -1]] = share[:, [0, -1]] = 0
-    windows = compose.iterate_windows(
-        share, share, face.part(rows, columns), (out.shape[1], out.shape[0])
-    )
+    windows = iterate_windows(share, share, face.part(rows, columns), (out.shape[1], out.shape[0]))
     return [Skin(region, out[region].copy(), values) for region, values in windows]

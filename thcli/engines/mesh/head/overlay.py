@@ -8,7 +8,8 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
-from thcli.engines.mesh import anatomy, compose, raster
+from thcli.engines.mesh import anatomy, raster
+from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean
@@ -18,7 +19,7 @@ SOLID = 0.4  # blend weight of the mesh from which the overlay is opaque
 MARGIN = 3  # samples around the triangles that are rendered
 
 
-def iterate_windows(
+def iterate_values(
     positions: Array,
     weight: Array,
     values: Array,
@@ -58,7 +59,7 @@ def iterate_windows(
     x, y = face.pixel_axes()
     samples[..., 0] += x
     samples[..., 1] += y[:, None]
-    yield from compose.iterate_windows(samples, samples[..., 2], face, size)
+    yield from iterate_windows(samples, samples[..., 2], face, size)
 
 
 def _grid_around(

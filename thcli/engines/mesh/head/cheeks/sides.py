@@ -9,7 +9,8 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
-from thcli.engines.mesh.head import far_side, grown_cheek, mirrored_cheek, steep_texture
+from thcli.engines.mesh.head import steep_texture
+from thcli.engines.mesh.head.cheeks import far_side, grown_cheek, mirrored_cheek
 from thcli.engines.mesh.warp import WarpMap
 
 if TYPE_CHECKING:

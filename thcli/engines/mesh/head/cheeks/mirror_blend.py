@@ -11,7 +11,9 @@ from thcli.core.types import Array32, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background import blocks
 from thcli.engines.mesh.background.blocks import Block
+from thcli.engines.mesh.background.edges import sample_block
 from thcli.engines.mesh.background.matte import MatteLayers
+from thcli.engines.mesh.background.windows import iterate_windows, pixels_of, upsample_block
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import mix, pair, remap
@@ -47,10 +49,10 @@ def blend(out: Image, alpha: Image | None, mirrored: MatteLayers, samples: Mirro
     for block in blocks.iterate_blocks(
         samples.share[..., None], samples.positions, samples.grid, mirrored.coverage, LEAST_SHARE
     ):
-        region = compose.pixels_of(samples.grid.part(block.rows, block.columns), size)
+        region = pixels_of(samples.grid.part(block.rows, block.columns), size)
         if region is None:
             continue
-        share = _levels(compose.upsample_block(samples.share, block, samples.grid, region))
+        share = _levels(upsample_block(samples.share, block, samples.grid, region))
         shown, opaque = mirrored.plate[region], np.zeros_like(share)
         person = _sample(mirrored.person, samples, block, region, size)
         if person is not None:
@@ -77,10 +79,10 @@ def _sample(
     is_cut = cut is not None and bool((cut[around][..., 2] > 0).any())
     if block.kind == blocks.PLATE and not is_cut:
         return None
-    positions = compose.upsample_block(samples.positions, block, samples.grid, region)
-    shown = compose.sample_block(person, positions, block.kind)
+    positions = upsample_block(samples.positions, block, samples.grid, region)
+    shown = sample_block(person, positions, block.kind)
     if cut is not None and is_cut:
-        windows = compose.iterate_windows(cut, cut[..., 2], samples.grid, size, block)
+        windows = iterate_windows(cut, cut[..., 2], samples.grid, size, block)
         for window, values in windows:
             face = remap(person, pair(values))
             opacity = np.asarray(cv2.extractChannel(values, 2), np.float32)

@@ -10,7 +10,8 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import anatomy, compose, raster, warp
+from thcli.engines.mesh import anatomy, raster, warp
+from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.head import overlay
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.raster import SampleGrid
@@ -39,7 +40,7 @@ def tint(person: Image, mesh: Array, own_map: WarpMap, log_gains: Array, hair: A
     gains = np.exp(logs * (1 - hair)[..., None])
     opaque = np.ones((grid.rows, grid.columns), np.float32)
     samples = np.dstack([gains, opaque])
-    for region, values in compose.iterate_windows(samples, opaque, grid, size):
+    for region, values in iterate_windows(samples, opaque, grid, size):
         tinted = cv2.multiply(person[region], values, dtype=cv2.CV_8U)
         alpha = cv2.extractChannel(person[region], 3)
         person[region] = cv2.min(tinted, cv2.merge([alpha] * 4))

@@ -13,8 +13,9 @@ from tests.motion.retargeting import RAW
 from thcli.core.options import MotionOptions, Region
 from thcli.core.types import Array, Motion
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.motion import camera, limits, torso
+from thcli.motion import limits
 from thcli.motion.observe import observe
+from thcli.motion.picture import camera, torso
 from thcli.motion.retarget import RetargetedMotion
 from thcli.motion.smooth import GapFilledMotion, create_filter
 from thcli.motion.timeline import read_timeline

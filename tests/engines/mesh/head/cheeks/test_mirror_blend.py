@@ -11,8 +11,8 @@ import pytest
 from thcli.core.types import Array32, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.head import mirror_blend
-from thcli.engines.mesh.head.mirror_blend import MirrorSamples
+from thcli.engines.mesh.head.cheeks import mirror_blend
+from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import mix, remap
 

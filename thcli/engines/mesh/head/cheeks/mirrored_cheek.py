@@ -27,7 +27,7 @@ from thcli.engines.mesh.head.steep_texture import (
     sum_at_points,
     turned_cosines,
 )
-from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, remap
+from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, pair, remap
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
 from thcli.faces.parsing.classes import FACE, SKIN
@@ -186,12 +186,12 @@ def render(
         target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
-    windows = overlay.iterate_windows(
+    windows = overlay.iterate_values(
         cheek.positions, weight, cheek.gains, target, warp_map, (out.shape[1], out.shape[0])
     )
     for region, values in windows:
-        x, y, share, *gains = cv2.split(values)
-        texture = remap(image, np.asarray(cv2.merge([x, y]), np.float32))
+        _, _, share, *gains = cv2.split(values)
+        texture = remap(image, pair(values))
         tinted = np.asarray(cv2.multiply(texture, cv2.merge(gains), dtype=cv2.CV_32F), np.float32)
         np.minimum(tinted, np.float32(255), out=tinted)
         opening.blend(out, region, np.asarray(share, np.float32), tinted)

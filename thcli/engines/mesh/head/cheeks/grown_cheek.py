@@ -232,7 +232,7 @@ def render(
     calmed = shares[:, 1:] / np.maximum(weight, LEAST)[:, None]
     offsets = texture - cheek.corner - target[:, :2]
     points = np.concatenate([cheek.tone, offsets, calmed], 1)
-    for region, values in overlay.iterate_windows(
+    for region, values in overlay.iterate_values(
         cheek.positions, weight, points, target, warp_map, size
     ):
         rows, columns = region

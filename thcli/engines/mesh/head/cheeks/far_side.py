@@ -18,9 +18,9 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, compose, warp
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.head import mirror_blend, mirror_tint
-from thcli.engines.mesh.head.mirror_blend import MirrorSamples
-from thcli.engines.mesh.head.mirrored_cheek import MirroredCheek
+from thcli.engines.mesh.head.cheeks import mirror_blend, mirror_tint
+from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
+from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline, sine_of_yaw
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize, sample_crop, to_samples

@@ -12,7 +12,7 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.motion import limits
-from thcli.motion.camera import PicturePlace, picture_motion
+from thcli.motion.picture.camera import PicturePlace, picture_motion
 
 MAX_LOG_ZOOM = np.log(1.2)
 MAX_ROLL = np.radians(12.0)
@@ -28,7 +28,7 @@ def in_scene(torso: Array, camera: Array) -> Array:
     """Return a torso's motion without the camera's.
 
     Args:
-        torso, camera: (T, 4) rows of `motion.camera`.
+        torso, camera: (T, 4) rows of `camera`.
     """
     zoom, roll = (torso - camera)[:, :2].T
     shift = _complex(torso[:, 2:] - camera[:, 2:]) * np.exp(-camera[:, 0] - 1j * camera[:, 1])

@@ -13,8 +13,8 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array32, Crop, Image
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.engine import render_frame
-from thcli.engines.mesh.head import far_side
+from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.head.cheeks import far_side
 from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number

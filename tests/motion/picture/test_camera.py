@@ -14,7 +14,8 @@ from tests.motion import synthetic_motion as synthetic
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.motion import camera, canonical, limits
+from thcli.motion import canonical, limits
+from thcli.motion.picture import camera
 from thcli.motion.retarget import RetargetedMotion
 
 small = st.floats(-0.4, 0.4)

@@ -1,0 +1,90 @@
+"""One frame of the mesh engine, layer upon layer. See docs/mesh-engine.md."""
+
+from __future__ import annotations
+
+from thcli.core.types import Image
+from thcli.engines.mesh import compose, eyes, picture, warp
+from thcli.engines.mesh.head import folds, hidden_eyes
+from thcli.engines.mesh.head.cheeks import sides
+from thcli.engines.mesh.head.glasses import layer as glasses_layer
+from thcli.engines.mesh.head.shoulders import Shoulders
+from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior
+from thcli.engines.mesh.prepared_source import MeshSource
+from thcli.motion import canonical
+from thcli.motion.render_target import RenderTarget
+
+
+def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
+    """Render one frame.
+
+    Args:
+        source: prepared source.
+        target: geometry of the frame.
+        driving: (h, w, 3) uint8 driving frame, or None for a synthetic inside of the mouth.
+
+    Returns:
+        (H, W, 3) uint8 of the source's size.
+    """
+    out = _render_inside(source, target, driving)
+    if source.border is not None:
+        source.border.render(out)
+    return out
+
+
+def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
+    """Render one frame as `render_frame` does, without the picture's border."""
+    placed = source.place(target.points)
+    points = placed.held
+    visible = eyes.visibilities(source.eyes, points) if source.eyes else []
+    shown = sides.find(source, points)
+    strips = eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2]
+    texture = warp.TexturePositions(shown.texture, strips)
+    shoulders = None if source.layers is None else Shoulders.of(target.torso, points)
+    warp_map = warp.build_map(
+        source.mesh, source.surroundings, points, texture, source.size, source.step, shoulders
+    )
+    if warp_map is None:
+        out = source.image.copy()
+        if source.glasses is not None:
+            glasses_layer.render(out, source.glasses, source.mesh, None, None)
+        return out
+    moving = picture.person_to_move(source.layers, target.body)
+    alpha = None if moving is None else moving.alpha
+    out = compose.render(source.image, source.layers, warp_map, alpha)
+    sides.render(out, alpha, source, shown, points, warp_map)
+    if source.folds is not None:
+        shape = canonical.decompose(placed.free).shape
+        folds.render(out, source.folds, shape, points, warp_map)
+    textures = source.eyes
+    driver = target.driver if driving is not None else None
+    if driving is not None and driver is not None and takes_driver_eyes(source):
+        textures = eyes.substitute_from_driver(textures, driving, driver, source.tone)
+    before_eyes = hidden_eyes.find(out, points, warp_map) if textures else []
+    if textures:
+        eyes.render_lash_lines(out, textures, visible, points, source.step)
+        eyes.render_eyes(out, textures, visible, points, target.gaze)
+    if source.parted_lips is not None:
+        closed_lips.render(out, source.image, source.parted_lips, points)
+    if source.shut_lips is not None:
+        closed_lips.render_parting(out, source.image, source.shut_lips, points)
+    inside, interior = None if target.drawn_mouth else driver, source.interior
+    if not source.mouth_hidden and driving is not None and inside is not None:
+        colours = interior.tone, interior.enamel
+        blur, natural = interior.blur, interior.natural
+        driver_mouth.render(out, colours, natural, points, inside, driving, blur)
+    elif not source.mouth_hidden:
+        own, seen = source.mesh, source.seen_mouths
+        mouth_interior.render(out, source.image, interior, own, target.points, seen)
+    if source.painter is not None:
+        with_mouth = not source.mouth_hidden and (driving is None or inside is None)
+        source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
+    for skin in before_eyes:
+        skin.cover(out)
+    if source.glasses is not None:
+        glasses_layer.render(out, source.glasses, points, alpha, warp_map)
+    return picture.move_person(out, moving, target.body)
+
+
+def takes_driver_eyes(source: MeshSource) -> bool:
+    """Return whether eyes that are shut in the source open as a driving frame's."""
+    return source.painter is None and not any(eye.blur for eye in source.eyes)
