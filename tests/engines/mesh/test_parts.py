@@ -21,6 +21,7 @@ from thcli.engines.mesh.engine import load
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.mouth import colours
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.surroundings import (
