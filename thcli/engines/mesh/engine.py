@@ -32,6 +32,7 @@ from thcli.engines.mesh.mouth import (
     driver_mouth,
     mouth_choice,
     mouth_interior,
+    wide_jaw,
 )
 from thcli.engines.mesh.patches.loading import load_painter
 from thcli.engines.mesh.pictures.several import (
@@ -332,7 +333,8 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
     if source.smirks is not None:
         mesh, points = source.smirks.correct(int(motion.pts[row]), mesh, points, doubt)
     moves_eyes = bool(motion.arrays["moves_eyes"][row])
-    prepared = video.prepare_frame(image, mesh, points, source, moves_eyes=moves_eyes)
+    own, points = wide_jaw.lower_skin(mesh), wide_jaw.lower_skin(points)
+    prepared = video.prepare_frame(image, own, points, source, moves_eyes=moves_eyes)
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
     return video.keep_occluders(image, out, mesh, source, doubt)
 
