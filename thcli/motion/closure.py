@@ -1,4 +1,4 @@
-"""Exact closing of lids and lips after an additive expression, limits of puckers, region masks."""
+"""Exact closing of lids, lips and jaw after an additive expression, limits of puckers, regions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thcli.core.types import Array
 from thcli.faces.landmarks import topology
 from thcli.motion import anatomy
 from thcli.motion.anatomy import RimPairs
-from thcli.motion.canonical import lip_gaps, neutral
+from thcli.motion.canonical import lip_gaps, mouth_opening, neutral
 
 UPPER_LID = 0.8  # share of a lid correction that moves the upper lid
 LID_RINGS = ((0.9, 0.4), (0.7, 0.25))  # shares of the rim's motion for upper and lower skin rings
@@ -24,6 +24,11 @@ LIPS_REACH, JAW_REACH, BELOW_LIPS = (0.15, 0.75), (0.5, 1.0), 0.2
 # height of a lip above which it grows by less, and the most
 FREE_WIDTH, LEAST_WIDTH = 0.75, 0.62
 FREE_HEIGHT, MOST_HEIGHT = 1.6, 2.0
+LIPS_CLOSE = 0.04  # canonical units by which lips close alone
+WIDE_RANGE = (0.2, 0.35)  # opening of a mouth between which it counts as wide open
+MOST_CHIN = 1.15  # of the chin below a lip that closes, over the source's
+BESIDE_CHIN = 0.15  # canonical units above the chin's edge, where the jaw moves as much as the chin
+_LOWER_LIP = int(anatomy.LIPS.lower_rings[-1][anatomy.LIPS.lower_rings.shape[1] // 2])
 MAX_OPENING_RATIO = 1.7  # largest opening of an eye over its opening in the source
 
 
@@ -85,6 +90,57 @@ def set_lips(shape: Array, gaps: Array) -> None:
         lip_gaps(shape) - gaps
     )  # y is down: a wider gap moves the upper lip to smaller y
     open_rims(shape, anatomy.LIPS, delta, UPPER_LIP, LIP_RINGS)
+
+
+@cache
+def chin_shares() -> Array:
+    """Return how far points move with the chin, (468,) in 0..1; lips and what is above do not."""
+    points = neutral()
+    top = float(points[list(topology.MOUTH_CORNERS), 1].mean())
+    shares = smoothstep(top, points[anatomy.CHIN, 1] - BESIDE_CHIN, points[:, 1])
+    for rim, rings in (
+        (anatomy.LIPS.upper, anatomy.LIPS.upper_rings),
+        (anatomy.LIPS.lower, anatomy.LIPS.lower_rings),
+    ):
+        shares[np.r_[rim, rings.ravel()]] = 0
+    return np.asarray(shares)
+
+
+def chin_height(shapes: Array) -> Array:
+    """Return the height of the chin below the lower lip of shapes (..., 468, 3)."""
+    return np.asarray(shapes[..., anatomy.CHIN, 1] - shapes[..., _LOWER_LIP, 1])
+
+
+def close_jaw(shapes: Array, gaps: Array, share: Array, opened: Array) -> None:
+    """Close shapes (T, 468, 3) by the jaw as far as lips would have to be drawn out, in place.
+
+    Args:
+        shapes: canonical shapes.
+        gaps: (T, 9) that the inner lips are to have.
+        share: (468, 1) of the motion that each point takes.
+        opened: (468, 3) displacement of an opening jaw.
+    """
+    closing = np.maximum((lip_gaps(shapes) - gaps).mean(-1) - LIPS_CLOSE, 0)
+    if closing.any():
+        by_jaw = lip_gaps(neutral() + opened).mean() - lip_gaps(neutral()).mean()
+        shapes -= (closing / by_jaw)[:, None, None] * opened * share
+
+
+def raise_chin(shapes: Array, source_shape: Array, share: Array) -> None:
+    """Move the chin after the lower lip of a source whose mouth is wide open, in place.
+
+    Landmarks of the chin follow an opening jaw by about half. With the driver's motion alone a lip
+    that closes is drawn out from the chin as a block that hangs.
+
+    Args:
+        shapes: (T, 468, 3) canonical shapes.
+        source_shape: (468, 3).
+        share: (468, 1) of the motion that each point takes.
+    """
+    wide = float(smoothstep(*WIDE_RANGE, mouth_opening(source_shape)))
+    beyond = np.maximum(chin_height(shapes) - MOST_CHIN * chin_height(source_shape), 0)
+    if wide > 0 and beyond.any():
+        shapes[..., 1] -= wide * beyond[:, None] * chin_shares() * share[:, 0]
 
 
 def limit_pucker(

@@ -285,7 +285,10 @@ class RetargetedMotion:
                     scale,
                     self._timeline.unoccluded[start:stop],
                 )
-                closure.set_lips(retargeted, self._openings.lip_gaps(gaps, gain * lips_gain))
+                asked = self._openings.lip_gaps(gaps, gain * lips_gain)
+                closure.close_jaw(retargeted, asked, self._mask, load_slider_shapes().jaw)
+                closure.set_lips(retargeted, asked)
+                closure.raise_chin(retargeted, source, self._mask)
             if region in ("all", "expression", "eyes"):
                 eyes = self._lids.openings(shape, start)
                 opening, added_opening = self._openings.eye_openings(eyes, gain)

@@ -25,7 +25,7 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.engines.mesh import picture, video
 from thcli.engines.mesh.frame import render_frame, takes_driver_eyes
-from thcli.engines.mesh.mouth import mouth_choice
+from thcli.engines.mesh.mouth import mouth_choice, wide_jaw
 from thcli.engines.mesh.patches.loading import load_painter
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
@@ -249,7 +249,8 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
     if source.smirks is not None:
         mesh, points = source.smirks.correct(int(motion.pts[row]), mesh, points, doubt)
     moves_eyes = bool(motion.arrays["moves_eyes"][row])
-    prepared = video.prepare_frame(image, mesh, points, source, moves_eyes=moves_eyes)
+    own, points = wide_jaw.lower_skin(mesh), wide_jaw.lower_skin(points)
+    prepared = video.prepare_frame(image, own, points, source, moves_eyes=moves_eyes)
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
     return video.keep_occluders(image, out, mesh, source, doubt)
 

@@ -28,7 +28,14 @@ from thcli.engines.mesh.head.glasses import held as held_glasses
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.glasses.layer import Glasses
 from thcli.engines.mesh.head.outline import find_outline
-from thcli.engines.mesh.mouth import closed_lips, colours, lip_rims, mouth_corners, mouth_interior
+from thcli.engines.mesh.mouth import (
+    closed_lips,
+    colours,
+    lip_rims,
+    mouth_corners,
+    mouth_interior,
+    wide_jaw,
+)
 from thcli.engines.mesh.mouth.closed_lips import PartedLips, ShutLips
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
@@ -231,7 +238,7 @@ def prepare(
         raise NoFaceError(
             "The source's face has no mesh.", "Choose another image or another landmarker."
         )
-    face = lip_rims.refine(image, face)
+    face = wide_jaw.refine(lip_rims.refine(image, face))
     mesh = np.asarray(face.mesh, np.float64)
     covered = None if parsed is None else covering.find(image, parsed.face, mesh)
     if covered is None:
@@ -248,7 +255,10 @@ def prepare(
     if worn is not None and parsed is not None:
         image, glasses = glasses_layer.take_off(image, mesh, parsed.face, worn, tone)
     separated = None if person is None else matte.separate_person(image, person, mesh, body)
-    interior = mouth_interior.prepare(mesh, tone, seen_eyes, natural)
+    interior = replace(
+        mouth_interior.prepare(mesh, tone, seen_eyes, natural),
+        darkest=colours.darkest_level(image, mesh, tone),
+    )
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
         interior = replace(interior, shows=lip_rims.shows_inside(image, mesh))

@@ -9,7 +9,8 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array32
-from thcli.engines.mesh.mouth import drawn_inside
+from thcli.engines.mesh import opening
+from thcli.engines.mesh.mouth import colours, drawn_inside
 from thcli.engines.mesh.mouth.drawn_inside import Anchors
 from thcli.engines.mesh.opening import COLUMNS, Opening, Region
 
@@ -48,3 +49,37 @@ def test_a_small_mouth_is_drawn_pixel_by_pixel() -> None:
     lips, anchors = geometry(drawn_inside.FINEST - 1)
     drawn = drawn_inside.draw(mask, REGION, lips, anchors, interior)
     assert np.array_equal(drawn, drawn_inside._draw(mask, REGION, lips, anchors, interior))
+
+
+@pytest.mark.parametrize("with_teeth", [True, False])
+def test_a_faded_picture_has_no_dark_that_is_blacker_than_its_face(with_teeth: bool) -> None:
+    image = np.asarray(60 + 0.7 * faces.astronaut().image, np.uint8)
+    darkest = colours.darkest_level(image, faces.astronaut().mesh, np.full(3, 170.0))
+    assert 60 <= darkest < 90
+    lips, anchors = geometry(drawn_inside.FINEST - 1)
+    mask: Array32 = np.ones((201, 407), np.float32)
+    uv = opening.local_coordinates(lips, REGION)
+    rims = lips.rims(uv[0])
+    levels = []
+    for level in (0.0, 5.0, darkest):
+        interior = replace(faces.astronaut().interior, tone=np.full(3, 170.0), darkest=level)
+        drawn = drawn_inside.draw_cavity(REGION, uv, rims, lips, anchors, interior)
+        if with_teeth:
+            drawn = drawn_inside.draw(mask, REGION, lips, anchors, interior)
+        levels.append(drawn.mean(-1))
+    black, dark, faded = levels
+    assert np.array_equal(black, dark)  # the cavity is no darker than that
+    assert black.min() < 12
+    assert faded.min() > 0.6 * darkest  # in the corners
+    np.testing.assert_allclose(faded[black > 170], black[black > 170])
+
+
+def test_a_source_knows_its_darkest_tone() -> None:
+    source = faces.astronaut()
+    assert source.interior.darkest == colours.darkest_level(source.image, source.mesh, source.tone)
+
+
+def test_a_face_without_any_dark_does_not_tell_it() -> None:
+    plain = np.full((256, 256, 3), 150, np.uint8)
+    mesh = faces.centred_mesh(256, 256)
+    assert colours.darkest_level(plain, mesh, np.full(3, 150.0)) == 0

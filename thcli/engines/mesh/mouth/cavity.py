@@ -9,6 +9,7 @@ from thcli.core.types import Array, Array32
 from thcli.engines.mesh.opening import Rims
 
 CAVITY = np.array([0.40, 0.21, 0.21], np.float32)
+LEAST_LIGHT = 0.5  # on the cavity below the upper lip
 TONGUE = np.array([0.88, 0.57, 0.58], np.float32)
 
 
@@ -29,11 +30,29 @@ def render(x: Array32, v: Array32, rims: Rims, gap: float, width_mm: float, tone
     wide, skin = np.float32(width_mm), tone.astype(np.float32)
     under_lip, over_lip = (v - rims[0]) * wide, (rims[1] - v) * wide
     depth = np.clip(under_lip / np.maximum(under_lip + over_lip, 1e-3), 0, 1)
-    light = np.float32(0.5) + np.float32(0.5) * depth
+    light = np.float32(LEAST_LIGHT) + np.float32(1 - LEAST_LIGHT) * depth
     colour = light[..., None] * skin * CAVITY
     shade, cover = _tongue(x, over_lip, np.float32(max(gap, 0.0)) * wide)
     flesh = shade[..., None] * skin * TONGUE
     return np.asarray(colour + cover[..., None] * (flesh - colour), np.float32)
+
+
+def lift(colour: Array32, tone: Array, darkest: float) -> Array32:
+    """Return an inside (h, w, 3) whose dark is no darker than the darkest of its picture.
+
+    Faded photographs have no black: the dark of a mouth would be blacker than all else.
+
+    Args:
+        colour: 0..255.
+        tone: (3,) skin colour.
+        darkest: level of the picture's darkest tone, 0..255, the mean of the channels.
+    """
+    skin = max(float(tone.mean()), 1.0)
+    lacking = darkest - LEAST_LIGHT * skin * float(CAVITY.mean())
+    if lacking <= 0:
+        return colour
+    room = np.clip(1 - colour.mean(-1, keepdims=True) / np.float32(skin), 0, 1)
+    return np.asarray(colour + lacking * room * (tone / skin).astype(np.float32), np.float32)
 
 
 def light_from_corners(u: Array32) -> Array32:

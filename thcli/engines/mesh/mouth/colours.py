@@ -27,6 +27,8 @@ TEETH_PERCENTILE = 99  # of the levels of a mouth: its brightest teeth
 # Brightness over the skin's, from the dark of a mouth to teeth, and the share of the skin's warmth
 # (exponent of its ratios of channels) that teeth have at least
 DARK_TO_TEETH, TOOTH_WARMTH = (0.35, 0.8), 0.2
+DARKEST_PERCENTILE = 0.2  # of the levels of a face: its darkest tone
+DARK_RANGE = (0.4, 0.6)  # of that over the skin's, from which it is no dark
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
@@ -58,11 +60,31 @@ def natural_colour(image: Image, mesh: Array, tone: Array) -> float:
     redder = redness(lips) / np.maximum(redness(tone), 1e-3)
     warm = float(smoothstep(*WARM_RANGE, warmth(tone)))
     natural = max(warm, float(smoothstep(*REDDER_RANGE, redder)))
+    tones = fit_tones(_face_box(image, mesh))
+    return natural * float(smoothstep(*FACE_DEPARTS, tones.departs / max(tones.brightness, 1.0)))
+
+
+def darkest_level(image: Image, mesh: Array, tone: Array) -> float:
+    """Return the darkest tone of the face in an image: pupils, nostrils, brows.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        tone: (3,) skin colour.
+
+    Returns:
+        Mean of the channels, 0..255; 0 where nothing is much darker than the skin.
+    """
+    level = float(np.percentile(_face_box(image, mesh).mean(-1), DARKEST_PERCENTILE))
+    return level * (1 - float(smoothstep(*DARK_RANGE, level / max(float(tone.mean()), 1.0))))
+
+
+def _face_box(image: Image, mesh: Array) -> Image:
+    """Return the part of an image that holds a mesh (468, 3), at least one pixel."""
     size = np.array([image.shape[1], image.shape[0]])
     left, top = np.clip(mesh[:, :2].min(0), 0, size - 1).astype(int)
     right, bottom = np.clip(np.ceil(mesh[:, :2].max(0)), 1, size).astype(int)
-    tones = fit_tones(image[top : max(bottom, top + 1), left : max(right, left + 1)])
-    return natural * float(smoothstep(*FACE_DEPARTS, tones.departs / max(tones.brightness, 1.0)))
+    return image[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
 def warmth(tone: Array) -> float:

@@ -42,7 +42,8 @@ class MouthInterior:
     enamel: (3,) colours of the skin around the mouth and of teeth.  blur: see `EyeReading`, pixels.
     bite: mm that the upper teeth reach below the edge of the lower ones.  gap: mm between the lips.
     natural: 0..1, whether the picture has colours, see `colours.natural_colour`.  shows: 0..1,
-    whether it shows its own inside, or lips alone between the rims.
+    whether it shows its own inside, or lips alone between the rims.  darkest: level of the face's
+    darkest tone, 0..255; 0 for black.
     """
 
     upper: Array
@@ -55,6 +56,7 @@ class MouthInterior:
     gap: float
     natural: float
     shows: float = 1.0
+    darkest: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,8 @@ def _render_synthetic(
     shade *= np.float32(NARROW_LIGHT + (1 - NARROW_LIGHT) * float(smoothstep(*NARROW_RANGE, gap)))
     colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
     colour *= cavity.light_from_corners(u)
-    return keep_colour(np.asarray(colour, np.float32), interior.tone, interior.natural)
+    colour = keep_colour(np.asarray(colour, np.float32), interior.tone, interior.natural)
+    return cavity.lift(colour, interior.tone, interior.darkest)
 
 
 def draw_cavity(
@@ -189,7 +192,8 @@ def draw_cavity(
     """
     colour = _cavity(region, uv, rims, lips, anchors, interior)
     colour *= cavity.light_from_corners(uv[0])
-    return keep_colour(colour, interior.tone, interior.natural)
+    colour = keep_colour(colour, interior.tone, interior.natural)
+    return cavity.lift(colour, interior.tone, interior.darkest)
 
 
 def _cavity(
