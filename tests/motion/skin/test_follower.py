@@ -198,7 +198,7 @@ def test_a_head_that_turns_finds_the_template_of_its_pose() -> None:
     for (image, turn), truth in zip(poses, (_face(_mesh()), settled), strict=True):
         found = follower.correct(image, [_face(_mesh(turn) + _noise(2.0))], cut=False)[0]
         assert truth.mesh is not None
-        assert _error(found, truth.mesh) < 0.4
+        assert _error(found, truth.mesh.astype(np.float64)) < 0.4
 
 
 def test_the_template_that_was_not_used_for_longest_goes_first() -> None:
