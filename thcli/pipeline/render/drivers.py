@@ -125,10 +125,20 @@ def encode_faces(
     if isinstance(engine, WarningEngine):
         for warning in filter(None, (engine.find_warning(face.source) for face in encoded)):
             warn(warning)
+    if options.mode == "relative" and any(driven) and _rests(drivers.first):
+        warn(
+            "The driver is one picture, which relative motion takes as its rest, so that nothing "
+            "moves: --motion absolute takes its pose, mouth and gaze."
+        )
     if len(source.faces) < 2:
         return encoded
     shares = face_shares(source.faces, driven, source.size)
     return [replace(face, share=share) for face, share in zip(encoded, shares, strict=True)]
+
+
+def _rests(motion: MotionStore) -> bool:
+    """Return whether a tracked motion has one frame alone."""
+    return len(motion) == 1 and "rest" not in motion.window(0, 0).constants
 
 
 def place_face(
