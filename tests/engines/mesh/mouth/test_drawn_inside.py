@@ -63,7 +63,7 @@ def test_a_faded_picture_has_no_dark_that_is_blacker_than_its_face(with_teeth: b
     levels = []
     for level in (0.0, 5.0, darkest):
         interior = replace(faces.astronaut().interior, tone=np.full(3, 170.0), darkest=level)
-        drawn = drawn_inside.draw_cavity(REGION, uv, rims, lips, anchors, interior)
+        drawn = drawn_inside.draw_part(REGION, uv, rims, lips, anchors, interior, teeth=False)
         if with_teeth:
             drawn = drawn_inside.draw(mask, REGION, lips, anchors, interior)
         levels.append(drawn.mean(-1))

@@ -91,7 +91,8 @@ def _draw(
     colour = np.zeros((*mask.shape, 3), np.float32)
     for kept, part in iterate_shown(mask, region, interior.blur):
         uv = opening.local_coordinates(lips, part)
-        colour[kept] = _render_synthetic(part, uv, lips.rims(uv[0]), lips, anchors, interior)
+        rims = lips.rims(uv[0])
+        colour[kept] = draw_part(part, uv, rims, lips, anchors, interior, teeth=True)
     if interior.blur > 0:
         colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), interior.blur), np.float32)
     return colour
@@ -135,25 +136,50 @@ def iterate_shown(mask: Array32, region: Region, blur: float) -> Iterator[tuple[
             yield (rows, slice(first, last)), (strip[0], slice(left + first, left + last))
 
 
-def _render_synthetic(
+def draw_part(
     region: Region,
     uv: tuple[Array32, Array32],
     rims: Rims,
     lips: Opening,
     anchors: Anchors,
     interior: MouthInterior,
+    *,
+    teeth: bool,
 ) -> Array32:
-    """Render cavity, tongue and teeth over a region: (h, w, 3) float32 in 0..255."""
+    """Draw cavity and tongue, and the teeth if wanted, pixel by pixel, (h, w, 3) in 0..255.
+
+    Args:
+        region: rows and columns of the image.
+        uv, rims: coordinates in the opening, and its rims there.
+        lips, anchors, interior: see `draw`.
+        teeth: draw them.
+    """
+    width_mm = lips.width / max(float(np.linalg.norm(anchors.axes[0])), 1e-6)
+    jaw_x, _ = millimetre_grid(region, anchors.lower, anchors.axes)
+    colour = cavity.render(jaw_x, uv[1], rims, lips.gap, width_mm, interior.tone)
+    if teeth:
+        _lay_teeth(colour, region, uv[1] - rims[0], lips, anchors, interior)
+    colour *= cavity.light_from_corners(uv[0])
+    colour = keep_colour(colour, interior.tone, interior.natural)
+    return cavity.lift(colour, interior.tone, interior.darkest)
+
+
+def _lay_teeth(
+    colour: Array32,
+    region: Region,
+    below: Array32,
+    lips: Opening,
+    anchors: Anchors,
+    interior: MouthInterior,
+) -> None:
+    """Lay both rows of teeth over the cavity, in place; below: the upper rim, (h, w) widths."""
     axes = anchors.axes
-    u, v = uv
     pixels_per_mm = max(float(np.linalg.norm(axes[0])), 1e-6)
     width_mm = np.float32(lips.width / pixels_per_mm)
     x, y = millimetre_grid(region, anchors.upper, axes)
     jaw_x, jaw_y = millimetre_grid(region, anchors.lower, axes)
-    under_lip = (v - rims[0]) * width_mm
+    under_lip = below * width_mm
     gap = np.float32(max(lips.gap, 0.0)) * width_mm
-
-    colour = _cavity(region, uv, rims, lips, anchors, interior)
 
     soft = np.float32(max(0.35, 0.5 / pixels_per_mm))
     teeth = Teeth(interior.enamel.astype(np.float32), interior.tone.astype(np.float32), soft)
@@ -170,44 +196,6 @@ def _render_synthetic(
     shade *= (1 - np.float32(0.72) * smoothstep(8, 26, np.abs(x))).astype(np.float32)
     shade *= np.float32(NARROW_LIGHT + (1 - NARROW_LIGHT) * float(smoothstep(*NARROW_RANGE, gap)))
     colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
-    colour *= cavity.light_from_corners(u)
-    colour = keep_colour(np.asarray(colour, np.float32), interior.tone, interior.natural)
-    return cavity.lift(colour, interior.tone, interior.darkest)
-
-
-def draw_cavity(
-    region: Region,
-    uv: tuple[Array32, Array32],
-    rims: Rims,
-    lips: Opening,
-    anchors: Anchors,
-    interior: MouthInterior,
-) -> Array32:
-    """Draw the inside of a mouth without its teeth, (h, w, 3) float32 in 0..255.
-
-    Args:
-        region: rows and columns of the image.
-        uv, rims: coordinates in the opening, and its rims there.
-        lips, anchors, interior: see `draw`.
-    """
-    colour = _cavity(region, uv, rims, lips, anchors, interior)
-    colour *= cavity.light_from_corners(uv[0])
-    colour = keep_colour(colour, interior.tone, interior.natural)
-    return cavity.lift(colour, interior.tone, interior.darkest)
-
-
-def _cavity(
-    region: Region,
-    uv: tuple[Array32, Array32],
-    rims: Rims,
-    lips: Opening,
-    anchors: Anchors,
-    interior: MouthInterior,
-) -> Array32:
-    """Draw cavity and tongue by one light; arguments as `draw_cavity`."""
-    width_mm = lips.width / max(float(np.linalg.norm(anchors.axes[0])), 1e-6)
-    jaw_x, _ = millimetre_grid(region, anchors.lower, anchors.axes)
-    return cavity.render(jaw_x, uv[1], rims, lips.gap, width_mm, interior.tone)
 
 
 def millimetre_grid(region: Region, origin: Array, axes: Array) -> tuple[Array32, Array32]:

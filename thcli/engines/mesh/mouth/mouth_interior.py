@@ -164,7 +164,9 @@ def render(
             at, between = _parts(uv, kept), _parts(rims, kept)
             behind = None
             if seen.shows_cavity(lips.gap):
-                behind = drawn_inside.draw_cavity(part, at, between, lips, drawn, interior)
+                behind = drawn_inside.draw_part(
+                    part, at, between, lips, drawn, interior, teeth=False
+                )
             clip_inside = seen.render(at, between, lips.gap, interior.tone, behind)
             shade += np.float32(known) * (clip_inside - shade)
         if own > 0 and seen is None:
