@@ -77,6 +77,7 @@ class Timeline:
         shot: (T,) number of the shot, which begins at a cut of the tracker.
         torso: (T, 4) rows of `torso.in_scene`, interpolated where it is not seen; zeros in shots
             that do not show it.
+        inside: (T,) what the open mouth shows, see `mouth_inside`; NaN when it was not measured.
     """
 
     seconds: Array
@@ -92,6 +93,7 @@ class Timeline:
     camera: Array
     shot: Ints
     torso: Array
+    inside: Array
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -108,8 +110,8 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
     parts = [_read_scalars(window, drives) for window in windows(store)]
     if not parts:
         parts = [_read_scalars(store.window(0, 0), drives)]
-    seconds, valid, pose, gaze, track, logit, cut, camera, beyond, torso = (
-        np.concatenate([p[i] for p in parts]) for i in range(10)
+    seconds, valid, pose, gaze, track, logit, cut, camera, beyond, torso, inside = (
+        np.concatenate([p[i] for p in parts]) for i in range(11)
     )
     shot = np.cumsum(cut).astype(np.intp)
     if drives:
@@ -138,12 +140,13 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
         camera,
         shot,
         _torso_in_scene(torso, camera, seconds, shot),
+        inside,
     )
 
 
 def _read_scalars(
     motion: Motion, drives: bool
-) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools, Array, Array, Array]:
+) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools, Array, Array, Array, Array]:
     """Return the scalars of one window; what lies beyond the edges is measured for a driver."""
     seconds = motion.pts.astype(np.float64) * float(motion.time_base)
     arrays, zeros, unmoved = motion.arrays, np.zeros(len(motion)), np.zeros((len(motion), 4))
@@ -158,6 +161,7 @@ def _read_scalars(
         np.asarray(arrays.get("camera", unmoved), np.float64),
         _share_beyond_edges(motion) if drives else zeros,
         np.asarray(arrays.get("torso", unmoved), np.float64),
+        np.asarray(arrays.get("inside", zeros + np.nan), np.float64),
     )
 
 

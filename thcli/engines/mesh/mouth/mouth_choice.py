@@ -55,7 +55,7 @@ def suits_driver_mouth(
     yaw = abs(float(rotvec_from_matrix(canonical.decompose(source.mesh).rotation)[1]))
     if yaw > np.mean(PROFILE_RANGE) or lips.gap > WIDE_GAP or shows_teeth(source):
         return False
-    if driver_yaw(timeline) > LARGEST_YAW or not driver_shows_inside(driving, timeline, lips.gap):
+    if driver_yaw(timeline) > LARGEST_YAW or not driver_shows_inside(timeline, lips.gap):
         return False
     return driver_width(driving, timeline) >= LEAST_WIDTH * lips.width
 
@@ -70,22 +70,21 @@ def driver_width(driving: MotionStore, timeline: Timeline) -> float:
     return float(np.median([opening.fit_opening(mesh, LIPS).width for mesh in meshes]))
 
 
-def driver_shows_inside(driving: MotionStore, timeline: Timeline, source_gap: float) -> bool:
+def driver_shows_inside(timeline: Timeline, source_gap: float) -> bool:
     """Tell whether a driver's lips part and show more than one light tone, as far as measured.
 
     A tongue that is stuck out, or a mouth that a filter smooths, would be a plain plate. Lips that
     never part, stretched over the open mouth of a source, would be a striped one.
 
     Args:
-        driving, timeline: see `suits_driver_mouth`.
+        timeline: of the driver.
         source_gap: gap / width of the source's mouth.
     """
     seen = np.flatnonzero(timeline.unoccluded)
-    stores = (driving.window(int(i), int(i) + 1) for i in _chosen(seen, MEASURED_INSIDES))
-    rows = [float(store.arrays["inside"][0]) for store in stores if "inside" in store.arrays]
-    shown = [row for row in rows if row >= 0]
-    if not shown:
-        return not rows or source_gap < LEAST_GAP
+    rows = timeline.inside[_chosen(seen, MEASURED_INSIDES)]
+    shown = rows[rows >= 0]
+    if not len(shown):
+        return bool(np.isnan(rows).all()) or source_gap < LEAST_GAP
     return float(np.median(shown)) >= LEAST_INSIDE
 
 
