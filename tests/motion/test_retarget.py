@@ -15,7 +15,6 @@ from tests.motion.retargeting import RAW, canonical_shapes, retargeted, rows
 from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.options import MotionOptions, Region
 from thcli.core.types import Motion
-from thcli.faces.landmarks import topology
 from thcli.motion import anatomy, canonical, limits, sliders
 from thcli.motion.observe import observe, rebuild_driver_meshes
 from thcli.motion.render_target import iterate_render_targets
@@ -62,18 +61,6 @@ def test_a_driving_frame_is_told_by_its_place_in_the_picture(
 def test_another_person_is_no_driving_frame() -> None:
     motion = synthetic.driver(60)
     assert not RetargetedMotion(synthetic.source(), synthetic.buffer(motion), RAW).is_own_clip
-
-
-def test_a_source_of_wide_open_eyes_is_found_as_a_driving_frame() -> None:
-    """Wide eyes are no good reference for other pictures; for the frame itself they are."""
-    plain, frame = synthetic.driver(60), 9
-    expression = rows(plain, "expression").copy()
-    for lid in topology.LIDS:
-        expression[frame, list(lid.upper), 1] -= 0.1
-    motion = replace(plain, arrays={**plain.arrays, "expression": expression})
-    source = synthetic.face(synthetic.meshes(motion)[frame], motion.arrays["gaze"][frame])
-    found = RetargetedMotion(source, synthetic.buffer(motion), RAW)
-    assert found.is_own_clip and found.reference == frame
 
 
 def test_the_rules_change_a_driving_frame_as_source_little() -> None:

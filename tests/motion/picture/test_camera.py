@@ -29,10 +29,13 @@ def similarities(draw: st.DrawFn) -> Similarity:
 
 
 @given(similarities(), st.integers(16, 4000), st.integers(16, 4000))
-def test_packing_is_inverted(seen: Similarity, width: int, height: int) -> None:
-    row = camera.pack_camera(seen, (width, height))
-    back = camera.unpack_camera(row, (width, height))
-    assert abs(back.a - seen.a) < 1e-9 and abs(back.b - seen.b) < 1e-6
+def test_a_row_moves_points_about_the_middle_of_the_frame(
+    seen: Similarity, width: int, height: int
+) -> None:
+    zoom, roll, x, y = camera.pack_camera(seen, (width, height))
+    middle = complex((width - 1) / 2, (height - 1) / 2)
+    moved = cmath.exp(complex(zoom, roll)) * -middle + middle + complex(x, y) * height
+    assert abs(moved - seen.b) < 1e-6
 
 
 def move(meshes: Array, cameras: list[Similarity]) -> Array:

@@ -30,13 +30,6 @@ def pack_camera(frame_from_scene: Similarity, size: tuple[int, int]) -> Array:
     return np.array([np.log(abs(a)), np.angle(a), shift.real, shift.imag])
 
 
-def unpack_camera(camera: npt.ArrayLike, size: tuple[int, int]) -> Similarity:
-    """Invert `pack_camera`."""
-    zoom, roll, x, y = (float(value) for value in np.asarray(camera))
-    a = np.exp(zoom + 1j * roll)
-    return Similarity(complex(a), complex((x + 1j * y) * size[1] - (a - 1) * _middle(size)))
-
-
 def remove_camera(pose: Array, camera: Array) -> Array:
     """Return poses (T, 7) of `canonical.pack_pose` as the scene's first frame would show them.
 
