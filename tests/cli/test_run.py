@@ -119,6 +119,21 @@ def test_progress_as_json_lines(monkeypatch: Any, capsys: Any) -> None:
     assert report["output"] == "both.mp4" and report["warnings"] == ["Check the result."]
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["reenact", "a.png", "b.png", "c.mp4"], "(c.mp4). Further pictures of the person are "),
+        (["refine", "a.mp4", "b.mp4"], "(b.mp4). Try 'thcli refine --help'.\n"),
+        (["reenact", "a.png", "--smile", "much"], "as a number. Try 'thcli reenact --help'.\n"),
+    ],
+)
+def test_usage_errors_are_a_sentence_with_its_remedy(
+    argv: list[str], said: str, capsys: Any
+) -> None:
+    assert run(argv) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_the_list_of_attributes_names_the_shapes_of_frames(capsys: Any) -> None:
     assert run(["list", "attributes"]) == 0
     (line,) = [row for row in capsys.readouterr().out.splitlines() if row.startswith("eyeglasses")]

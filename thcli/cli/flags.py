@@ -24,7 +24,7 @@ import typer
 
 from thcli.core.errors import UsageError
 from thcli.core.options import flag_names
-from thcli.core.text_files import parser_reason, read_text
+from thcli.core.text_files import parser_reason, read_text, reading_reason
 
 WIDEST_CHOICES = 20  # characters: longer lists of choices stand in the help text, unbroken
 _only_options: ContextVar[bool] = ContextVar("_only_options", default=False)
@@ -90,7 +90,9 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
     try:
         table = tomllib.loads(read_text(file))
     except OSError as exc:
-        raise UsageError(f"The configuration file {file} cannot be read: {exc}.") from exc
+        raise UsageError(
+            f"The configuration file {file} cannot be read: {reading_reason(exc)}."
+        ) from exc
     except ValueError as exc:
         reason = parser_reason(exc)
         raise UsageError(f"The configuration file {file} cannot be read: {reason}.") from exc

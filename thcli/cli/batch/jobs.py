@@ -23,7 +23,7 @@ import typer
 from thcli.cli.flags import read_options
 from thcli.core.errors import MediaError, UsageError
 from thcli.core.options.base import PathRole, named_paths
-from thcli.core.text_files import parser_reason, read_text
+from thcli.core.text_files import parser_reason, read_text, reading_reason
 
 CLIPS = {"reenact": 1, "edit": 0, "refine": 0}  # command -> argument that is the clip
 # With these, segments depend on what comes before them, or the output is not a whole clip.
@@ -83,7 +83,7 @@ def read_jobs(commands: Mapping[str, Any], file: Path) -> list[Job]:
     try:
         text = read_text(file)
     except (OSError, ValueError) as exc:
-        raise MediaError(f"The jobs {file} cannot be read: {exc}.") from exc
+        raise MediaError(f"The jobs {file} cannot be read: {reading_reason(exc)}.") from exc
     try:
         rows = list(_rows(file.suffix.lower(), text))
     except (ValueError, csv.Error, RecursionError) as exc:

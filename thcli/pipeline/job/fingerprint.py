@@ -15,7 +15,6 @@ from typing import Any
 
 from thcli import __version__
 from thcli.core.errors import MediaError
-from thcli.core.options import walk_options
 from thcli.core.options.base import named_paths, path_role
 from thcli.core.temp_folders import is_temporary
 from thcli.media.reading.image import list_images
