@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import thcli
+from thcli.__main__ import main
 from thcli.cli.app import run
 from thcli.core import errors, events
 from thcli.pipeline.job.job import Report
@@ -165,6 +166,18 @@ def test_an_interruption_is_130(monkeypatch: Any, capsys: Any) -> None:
 
     monkeypatch.setattr("thcli.pipeline.compare.compare", interrupted)
     assert run(["compare", "a", "b"]) == 130
+    assert capsys.readouterr().err == "thcli: interrupted.\n"
+
+
+def test_an_interruption_while_modules_are_loaded_is_130(monkeypatch: Any, capsys: Any) -> None:
+    class Loading:
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "thcli.cli.app", Loading())
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
     assert capsys.readouterr().err == "thcli: interrupted.\n"
 
 
