@@ -53,7 +53,11 @@ def fix_rounding() -> None:
 def main() -> None:
     """Run the command line and exit with its code."""
     fix_rounding()
-    from thcli.cli.app import run
+    try:
+        from thcli.cli.app import run
+    except KeyboardInterrupt:  # within the second that modules are loaded
+        sys.stderr.write("thcli: interrupted.\n")
+        raise SystemExit(130) from None
 
     silence_libraries()
     sys.excepthook = _report_bug

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import thcli
+from thcli.__main__ import main
 from thcli.cli.app import run
 from thcli.core import errors, events
 from thcli.pipeline.job.job import Report
@@ -119,6 +120,21 @@ def test_progress_as_json_lines(monkeypatch: Any, capsys: Any) -> None:
     assert report["output"] == "both.mp4" and report["warnings"] == ["Check the result."]
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["reenact", "a.png", "b.png", "c.mp4"], "(c.mp4). Further pictures of the person are "),
+        (["refine", "a.mp4", "b.mp4"], "(b.mp4). Try 'thcli refine --help'.\n"),
+        (["reenact", "a.png", "--smile", "much"], "as a number. Try 'thcli reenact --help'.\n"),
+    ],
+)
+def test_usage_errors_are_a_sentence_with_its_remedy(
+    argv: list[str], said: str, capsys: Any
+) -> None:
+    assert run(argv) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_the_list_of_attributes_names_the_shapes_of_frames(capsys: Any) -> None:
     assert run(["list", "attributes"]) == 0
     (line,) = [row for row in capsys.readouterr().out.splitlines() if row.startswith("eyeglasses")]
@@ -150,6 +166,18 @@ def test_an_interruption_is_130(monkeypatch: Any, capsys: Any) -> None:
 
     monkeypatch.setattr("thcli.pipeline.compare.compare", interrupted)
     assert run(["compare", "a", "b"]) == 130
+    assert capsys.readouterr().err == "thcli: interrupted.\n"
+
+
+def test_an_interruption_while_modules_are_loaded_is_130(monkeypatch: Any, capsys: Any) -> None:
+    class Loading:
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "thcli.cli.app", Loading())
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
     assert capsys.readouterr().err == "thcli: interrupted.\n"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from thcli.core import text_files
-from thcli.core.text_files import read_csv, read_text
+from thcli.core.text_files import read_csv, read_text, reading_reason
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
@@ -41,6 +41,17 @@ def test_other_encodings_are_refused(content: bytes, tmp_path: Path) -> None:
     file.write_bytes(content)
     with pytest.raises(ValueError, match="utf-8"):
         read_text(file)
+
+
+def test_why_a_file_is_not_read_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\x80")
+    reasons = []
+    for name in ("absent", "", "binary"):
+        try:
+            read_text(tmp_path / name)
+        except (OSError, ValueError) as error:
+            reasons.append(reading_reason(error))
+    assert reasons == ["No such file or directory", "Is a directory", "it is no text in UTF-8"]
 
 
 def test_rows_of_a_csv_have_the_names_after_a_byte_order_mark(tmp_path: Path) -> None:

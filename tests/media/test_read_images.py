@@ -79,6 +79,14 @@ def test_the_first_frame_of_a_video_is_an_image_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(media.read_image(tmp_path / "in.mp4"), to_uint8(first))
 
 
+def test_pictures_that_pillow_does_not_recognise_are_images(tmp_path: Path) -> None:
+    pixels = clips.draw_patches()
+    for suffix in (".tga", ".pcx", ".pbm", ".j2k"):
+        Image.fromarray(pixels).save(tmp_path / f"a{suffix}", "PPM" if suffix == ".pbm" else None)
+        assert media.probe(tmp_path / f"a{suffix}").kind == "image"
+        assert np.abs(media.read_image(tmp_path / f"a{suffix}").astype(int) - pixels).mean() < 9
+
+
 def test_huge_images_are_halved(tmp_path: Path) -> None:
     Image.new("L", (10000, 5000), 90).save(tmp_path / "a.jpg")
     assert media.probe(tmp_path / "a.jpg").size == (5000, 2500)
@@ -86,6 +94,13 @@ def test_huge_images_are_halved(tmp_path: Path) -> None:
     Image.new("1", (20001, 10000)).save(tmp_path / "b.png")
     with pytest.raises(MediaError, match=r"limit is 200 megapixels.*--max-pixels 201"):
         media.read_image(tmp_path / "b.png")
+
+
+def test_folders_with_the_names_of_images_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").mkdir()
+    Image.fromarray(clips.draw_patches()).save(tmp_path / "b.png")
+    assert media.probe(tmp_path).frames == 1
+    assert len(list(media.read(tmp_path))) == 1
 
 
 def test_a_folder_of_images_comes_in_natural_order(tmp_path: Path) -> None:

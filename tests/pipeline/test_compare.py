@@ -81,6 +81,10 @@ def test_a_label_has_at_most_the_given_width(max_width: int) -> None:
     assert canvas.any()
 
 
+def test_a_label_is_one_line() -> None:
+    np.testing.assert_array_equal(render_label("a\n b\t", 90), render_label("a b", 90))
+
+
 def test_a_label_has_letters_and_changes_only_its_corner() -> None:
     canvas = np.full((60, 120, 3), 200, np.uint8)
     put_label(canvas, "truth", (3, 3))

@@ -67,7 +67,7 @@ def test_pipes_and_devices_are_refused(
         AtomicFile(tmp_path / "pipe.mp4", True)
 
 
-@pytest.mark.parametrize("place", [".", "/"])
+@pytest.mark.parametrize("place", [".", "..", "/"])
 def test_a_place_without_a_name_is_refused(
     place: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

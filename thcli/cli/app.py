@@ -48,6 +48,10 @@ from thcli.cli.wording import to_markup
 from thcli.core.errors import INTERRUPTED, DeviceMemoryError, ThcliError, UsageError
 
 GROUPS = ("eval", "train", "weights")  # commands that need one more word
+SURPLUS_HINTS = {  # command -> remedy of an argument too many
+    "reenact": "Further pictures of the person are given by --also FILE, drivers of further faces "
+    "by --driver N=FILE.",
+}
 
 
 def _examples(*lines: str) -> str:
@@ -246,7 +250,11 @@ def run(argv: Sequence[str]) -> int:
             return UsageError.exit_code
         context = getattr(error, "ctx", None)
         hint = f"Try '{context.command_path} --help'." if context else ""
-        complain(UsageError(error.format_message(), hint), named, as_json=as_json)
+        message = error.format_message()
+        if message.startswith("Got unexpected extra"):
+            hint = SURPLUS_HINTS.get(named, hint)
+        sentence = message if message.endswith((".", "?", "!")) else f"{message}."
+        complain(UsageError(sentence, hint), named, as_json=as_json)
         return UsageError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED

@@ -15,6 +15,7 @@ import inspect
 import keyword
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -23,9 +24,10 @@ import typer
 
 from thcli.core.errors import UsageError
 from thcli.core.options import flag_names
-from thcli.core.text_files import parser_reason, read_text
+from thcli.core.text_files import parser_reason, read_text, reading_reason
 
 WIDEST_CHOICES = 20  # characters: longer lists of choices stand in the help text, unbroken
+_only_options: ContextVar[bool] = ContextVar("_only_options", default=False)
 
 
 def _leaves(options: type, hide: Sequence[str] = ()) -> Iterator[tuple[type, Field[Any], Any]]:
@@ -88,7 +90,9 @@ def _configure(context: typer.Context, file: Path | None) -> Path | None:
     try:
         table = tomllib.loads(read_text(file))
     except OSError as exc:
-        raise UsageError(f"The configuration file {file} cannot be read: {exc}.") from exc
+        raise UsageError(
+            f"The configuration file {file} cannot be read: {reading_reason(exc)}."
+        ) from exc
     except ValueError as exc:
         reason = parser_reason(exc)
         raise UsageError(f"The configuration file {file} cannot be read: {reason}.") from exc
@@ -193,8 +197,27 @@ def flags(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapper(*args: Any, config: Path | None = None, **given: Any) -> Any:
         built = {name: _build(group, given) for name, group in groups.items()}
+        if _only_options.get():
+            return list(built.values())
         return command(*args, **given, **built)
 
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect reads it
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
+
+
+def read_options(command: Any, context: Any) -> list[Any]:
+    """Return the option objects of a command line without running it.
+
+    Args:
+        command: made by `flags`, as Typer holds it.
+        context: of the parsed command line.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+    token = _only_options.set(True)
+    try:
+        return list(command.invoke(context))
+    finally:
+        _only_options.reset(token)

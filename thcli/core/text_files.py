@@ -28,6 +28,14 @@ def read_csv(path: Path) -> csv.DictReader[str]:
     return csv.DictReader(io.StringIO(read_text(path), newline=""))
 
 
+def reading_reason(error: OSError | ValueError | csv.Error) -> str:
+    """Return why a text file could not be read, without Python's numbers of errors and bytes."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    reason = error.strerror if isinstance(error, OSError) else None
+    return reason or str(error)
+
+
 def parser_reason(error: ValueError) -> str:
     """Return what a parser of TOML or JSON says, without Python's advice on long numbers."""
     return "a number is too long" if "int_max_str_digits" in str(error) else str(error)

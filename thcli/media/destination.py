@@ -45,7 +45,7 @@ def resolve_destination(path: Path) -> Path:
 
     Raises:
         OutputError: the path is a pipe, a device or a socket, which a renamed file would replace;
-            or its name cannot be that of a file, as of `.` and `/`.
+            or its name cannot be that of a file, as of `.`, `..` and `/`.
         UsageError: it is an input of the run (`kept_inputs`).
     """
     try:
@@ -60,7 +60,7 @@ def resolve_destination(path: Path) -> Path:
             f"{path} is a pipe or a device, not a file.",
             "Write to standard output, where the command can: -o - > NAME.",
         )
-    if not final.name:
+    if final.name in ("", ".."):
         raise OutputError(f"{path} names no file or folder to make.", "Give one: -o NAME.")
     kept = next((kept for kept in _inputs.get() if _replaces(final, kept)), None)
     if kept is not None:

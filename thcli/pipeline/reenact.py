@@ -103,6 +103,8 @@ def reenact_driven(
         return rehearse_reenact(reenact_driven, (source, driving), output, options, on)
     with Job("reenact", on, options, (source, driving)) as job:
         driver = probe_driver(driving, options, job)
+        for file in options.drivers.values():
+            media.probe(file, options.read)
         stem = f"{Path(source).stem}_{Path(driving).stem}"
         named = preview_stem(stem, options)
         target = output_path(

@@ -93,6 +93,27 @@ def test_dry_run_prints_command_lines(key: str, room: Path, tmp_path: Path, caps
     assert [path.name for path in tmp_path.iterdir()] == ["jobs.jsonl"]
 
 
+def test_dry_run_names_inputs_that_are_missing(room: Path, tmp_path: Path, capsys: Any) -> None:
+    jobs, clip, motion = tmp_path / "j.jsonl", str(room / "a.mp4"), str(tmp_path / "m.safetensors")
+    made = {"command": "reenact", "source": clip, "driving": clip, "save-motion": motion}
+    rows = [
+        {**made, "source": "none.jpg", "output": "1.mp4"},
+        {**made, "output": "2.mp4", "driver": ["1=none.mp4"]},
+        {**made, "output": "3.mp4", "background": "#00ff00", "source-face": "all"},
+        {"command": "warp", "source": clip, "driving": motion, "output": "4.mp4"},
+    ]
+    jobs.write_text("\n".join(json.dumps(row) for row in rows))
+    assert batch(jobs, "--dry-run", "--json") == 12
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["job"], one["message"]) for one in found["failures"]] == [
+        ("1 reenact", "none.jpg does not exist."),
+        ("2 reenact", "none.mp4 does not exist."),
+    ]
+    assert batch(jobs, "--dry-run") == 12
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 4 and "1 reenact would fail: none.jpg does not" in said.err
+
+
 @pytest.mark.parametrize("jobs", ["clips", "jobs.txt", "none.toml"])
 def test_jobs_that_cannot_be_read(jobs: str, tmp_path: Path, capsys: Any) -> None:
     assert batch(tmp_path / jobs) in (2, 3)

@@ -89,6 +89,7 @@ def test_an_argument_has_the_name_that_the_help_shows(
         ({"command": "crop", "video": "a", "output": "b", "colour": "red"}, "'colour'"),
         ({"command": "crop", "video": "a", "output": "b", "size": "wide"}, "wide"),
         ({"command": "crop", "video": "a", "output": "b", "overwrite": "maybe"}, "true or false"),
+        ({"command": "reenact", "source": "a", "smile": 4}, "--smile must be within -1..1"),
         ({"command": "crop", "video": "a", "output": {"to": "b"}}, "no text or number"),
         ({"command": "crop", "video": "-", "output": "b.mp4"}, "standard stream"),
         ({"command": "crop", "video": "a", "output": "b", "json": True}, "--json"),

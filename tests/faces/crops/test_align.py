@@ -188,6 +188,31 @@ def test_square_and_resize() -> None:
     np.testing.assert_allclose(corners(align.resize(placement, 33)), corners(placement), atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("box", "edges"),
+    [
+        ([100, 60, 140, 100], (80, 40, 160, 120)),  # twice the box
+        ([100, 5, 140, 45], (80, 0, 160, 80)),  # moved down into the image
+        ([250, 120, 290, 160], (220, 80, 300, 160)),  # and up and to the left
+        ([100, 20, 200, 120], (70, 0, 230, 160)),  # reduced to the image's height
+        ([50, 0, 250, 160], (50, 0, 250, 160)),  # the part of a larger face's square
+    ],
+)
+def test_a_square_stays_within_the_image(box: list[float], edges: tuple[int, ...]) -> None:
+    placement = align.square_within(box, (300, 160), 2.0)
+    left, top, right, bottom = edges
+    assert placement.size == (right - left, bottom - top)
+    np.testing.assert_allclose(
+        corners(placement)[[0, 2]], [[left - 0.5, top - 0.5], [right - 0.5, bottom - 0.5]]
+    )
+
+
+def test_a_square_within_the_image_of_a_tiny_face_is_enlarged() -> None:
+    placement = align.square_within([5, 5, 15, 15], (90, 90), 2.0)
+    assert placement.size == (64, 64)
+    np.testing.assert_allclose(corners(placement)[[0, 2]], [[-0.5, -0.5], [19.5, 19.5]], atol=1e-9)
+
+
 def test_corners_are_the_outer_edges() -> None:
     placement = Crop(square_crop_matrix([49.5, 49.5], 100, 0.0, 10), (10, 10))
     np.testing.assert_allclose(

@@ -151,6 +151,15 @@ def test_small_and_large_faces(
     expect_one(detector, image, (x + 110 * k, y + 97 * k), width)
 
 
+@pytest.mark.parametrize("upright", [False, True])
+def test_small_faces_of_a_panorama(detector: BlazeFace, astronaut: Pixels, upright: bool) -> None:
+    size = (400, 9000) if upright else (9000, 400)
+    image = np.full((size[1], size[0], 3), 128, np.uint8)
+    x, y = (90, 5000) if upright else (5000, 90)
+    image[y : y + 220, x : x + 220] = astronaut[30:250, 115:335]
+    expect_one(detector, image, (x + 110, y + 97), 94)
+
+
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_rotated_images(detector: BlazeFace, astronaut: Pixels, quarters: int) -> None:
     image = np.ascontiguousarray(np.rot90(astronaut, quarters))

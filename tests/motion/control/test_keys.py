@@ -71,6 +71,7 @@ def test_a_blink_closes_and_opens_by_itself(tmp_path: Path) -> None:
         ("0 smile=1\nsoon smile=1\n", "Line 2 of .*: the time is 'soon', which is no number"),
         ("1 smile=1\n0.5 smile=0\n", "Line 2 .* 0.5 must be at or after 1"),
         ("-1 smile=1\n", "Line 1 .* at or after 0"),
+        ("1e12 smile=1\n", "Line 1 .* beyond 1000000 seconds"),
         ("\n2\n", "Line 2 .* followed by no name"),
         ("0 grin=1\n", "Line 1 .* no 'grin'; there are brows, .*blink"),
         ("0 smile\n", "Line 1 .* smile needs a value, such as smile=1"),

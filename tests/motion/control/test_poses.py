@@ -9,6 +9,7 @@ import pytest
 
 from thcli.core.errors import MediaError
 from thcli.core.options import ViewOptions
+from thcli.motion.control import poses
 from thcli.motion.control.poses import PoseCurve, added_angles
 
 
@@ -41,6 +42,24 @@ def test_a_bad_pose_file_is_named(tmp_path: Path, text: str, message: str) -> No
     with pytest.raises(MediaError, match=message) as caught:
         PoseCurve.read(write(tmp_path / "bad.csv", text))
     assert "thcli fit" in caught.value.hint and caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_other_separators_than_commas_are_named(tmp_path: Path, mark: str) -> None:
+    text = "seconds,pitch,yaw,roll\n0,0,0,0\n".replace(",", mark)
+    with pytest.raises(MediaError, match="semicolons or tabs") as caught:
+        PoseCurve.read(write(tmp_path / "a.csv", text))
+    assert "commas" in caught.value.hint
+
+
+def test_spaces_after_commas_and_too_many_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.csv", "seconds, pitch, yaw, roll\n0, 1, 2, 3\n1, 1, 2, 3\n")
+    np.testing.assert_allclose(PoseCurve.read(path).degrees, [[1, 2, 3]] * 2)
+    monkeypatch.setattr(poses, "MAX_ROWS", 1)
+    with pytest.raises(MediaError, match="more than 1 poses"):
+        PoseCurve.read(path)
 
 
 def test_an_unreadable_pose_file_is_named(tmp_path: Path) -> None:

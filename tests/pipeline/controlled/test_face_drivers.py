@@ -57,6 +57,12 @@ def test_a_face_without_a_driver_stays_still(pair: Path, clip: Clip, tmp_path: P
         assert found[number] > 2 and found[1 - number] < 0.2
 
 
+def test_a_missing_driver_is_named_before_any_work(pair: Path, clip: Clip, capsys: Any) -> None:
+    argv = to_argv("reenact", pair, clip("plain.mp4", 24), "--driver 1=none.mp4")
+    assert run(argv) == 3
+    assert capsys.readouterr().err == "thcli: none.mp4 does not exist. Check the path.\n"
+
+
 def test_each_face_follows_its_own_driver(pair: Path, clip: Clip, tmp_path: Path) -> None:
     drive = clip("plain.mp4", 24)
     still = tmp_path / "still.png"

@@ -51,6 +51,22 @@ def test_a_slider_moves_a_picture_without_a_driver(portrait: Path, tmp_path: Pat
     assert moved[110:160, 90:160].mean() > 2 and moved[:20].mean() < 0.5
 
 
+@pytest.mark.parametrize("words", ["--expression happy", "--yaw -8"])
+def test_a_picture_that_sliders_move_is_not_said_to_be_still(
+    words: str, portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(to_argv("reenact", portrait, "-o", tmp_path / "out.png", words)) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("engine", "hint"), [("mesh", "--pose-file"), ("fomm", "x2face")])
+def test_a_table_of_poses_is_no_driver(
+    engine: str, hint: str, portrait: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(to_argv("reenact", portrait, "poses.csv --engine", engine)) == 2
+    assert hint in capsys.readouterr().err
+
+
 def test_a_face_at_rest_has_the_exact_rate_of_ntsc(portrait: Path, tmp_path: Path) -> None:
     options = ReenactOptions(output=OutputOptions(fps=29.97), read=ReadOptions(end=1.0))
     controls = Controls.read(ViewOptions(orbit=10.0), ExpressionOptions())

@@ -20,6 +20,7 @@ from thcli.core.options import RunOptions, ShowOptions, option, require
 from thcli.core.options.base import comma_words
 
 if TYPE_CHECKING:
+    from thcli.cli.batch.jobs import Job
     from thcli.cli.batch.pool import JobEnded, Pool
 
 FAILURES_CODE, MOST_FAILURES = 10, 90  # exit code 11: one job failed; 100: 90 or more
@@ -133,9 +134,7 @@ def batch(
         )
     console = Console(show)
     if options.dry_run:
-        lines = [job.line() for job in found]
-        planned = {"command": "batch", "dry_run": True, "jobs": len(found), "lines": lines}
-        console.table(("job",), [(line,) for line in lines], planned)
+        _rehearse(found, console, elsewhere=options.ray is not None)
         return
     began, ended = time.monotonic(), list[JobEnded]()
     path = output or _beside(jobs, is_pattern=bool(template))
@@ -158,7 +157,7 @@ def batch(
     report = _report(ended, len(found), path, time.monotonic() - began)
     console.result(report, _summary(report))
     if report["failed"]:
-        raise typer.Exit(FAILURES_CODE + min(report["failed"], MOST_FAILURES))
+        raise typer.Exit(_failures_code(report["failed"]))
 
 
 @contextmanager
@@ -182,6 +181,38 @@ def _pool(options: BatchOptions) -> Iterator[Pool]:
         ) as pool,
     ):
         yield pool
+
+
+def _rehearse(jobs: list[Job], console: Console, *, elsewhere: bool) -> None:
+    """Print the command lines, and which jobs would fail for want of an input.
+
+    Args:
+        jobs: all of them.
+        console: prints.
+        elsewhere: the jobs run on other machines, so that inputs are not looked for on this one.
+
+    Raises:
+        typer.Exit: a job would fail; the code is that of the batch.
+    """
+    from thcli.cli.batch.missing_inputs import find_missing_inputs
+
+    lines, missing = [job.line() for job in jobs], {}
+    if not elsewhere:
+        missing = find_missing_inputs(jobs)
+    failures = [
+        {"job": job.name, **missing[job.number].as_json()} for job in jobs if job.number in missing
+    ]
+    planned = {"command": "batch", "dry_run": True, "jobs": len(jobs), "lines": lines}
+    planned |= {"failed": len(failures), "failures": failures}
+    console.table(("job",), [(line,) for line in lines], planned)
+    for failure in failures:
+        console.say(f"{failure['job']} would fail: {failure['message']} {failure['hint']}")
+    if failures:
+        raise typer.Exit(_failures_code(len(failures)))
+
+
+def _failures_code(failed: int) -> int:
+    return FAILURES_CODE + min(failed, MOST_FAILURES)
 
 
 def _make_folders(outputs: Iterable[str]) -> None:

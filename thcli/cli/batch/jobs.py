@@ -20,8 +20,10 @@ from typing import Any
 
 import typer
 
+from thcli.cli.flags import read_options
 from thcli.core.errors import MediaError, UsageError
-from thcli.core.text_files import parser_reason, read_text
+from thcli.core.options.base import PathRole, named_paths
+from thcli.core.text_files import parser_reason, read_text, reading_reason
 
 CLIPS = {"reenact": 1, "edit": 0, "refine": 0}  # command -> argument that is the clip
 # With these, segments depend on what comes before them, or the output is not a whole clip.
@@ -40,7 +42,8 @@ class Job:
     name: of the user, else made from number and command.
     command: such as "reenact".
     argv: arguments and options after the command.
-    inputs: positional arguments, which may be files.
+    inputs: positional arguments, and the files and folders that options name.
+    made: files and folders that options name as outputs.
     output: value of its --output, if it has one.
     flags: those of "--resume" and "--overwrite" that the command has, and "--device" where it has
         that and the job does not give it.
@@ -52,6 +55,7 @@ class Job:
     command: str
     argv: tuple[str, ...]
     inputs: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
     output: str | None = None
     flags: frozenset[str] = frozenset()
     clip: str | None = None
@@ -79,7 +83,7 @@ def read_jobs(commands: Mapping[str, Any], file: Path) -> list[Job]:
     try:
         text = read_text(file)
     except (OSError, ValueError) as exc:
-        raise MediaError(f"The jobs {file} cannot be read: {exc}.") from exc
+        raise MediaError(f"The jobs {file} cannot be read: {reading_reason(exc)}.") from exc
     try:
         rows = list(_rows(file.suffix.lower(), text))
     except (ValueError, csv.Error, RecursionError) as exc:
@@ -263,16 +267,20 @@ def _parse(commands: Mapping[str, Any], job: Job) -> Job:
     """Return a job with what its command line says, after the command's own checks of it."""
     command = commands[job.command]
     try:
-        given = command.make_context(job.command, list(job.argv)).params
+        context = command.make_context(job.command, list(job.argv))
+        options = read_options(command, context)
     except (typer.TyperException, typer.Exit) as error:
         message = getattr(error, "format_message", lambda: "it only asks for help")()
         raise UsageError(f"Job {job.number} ({job.line()}): {message}") from error
+    except UsageError as error:
+        raise UsageError(f"Job {job.number} ({job.line()}): {error.message}", error.hint) from error
+    given = context.params
     for parameter in command.params:
         if parameter.name in OWN_OPTIONS and given[parameter.name] != parameter.default:
             raise UsageError(
                 f"Job {job.number} gives {_longest(parameter.opts)}, which the batch itself sets."
             )
-    inputs = [
+    arguments = [
         str(item)
         for parameter in command.params
         if parameter.param_type_name == "argument"
@@ -281,17 +289,22 @@ def _parse(commands: Mapping[str, Any], job: Job) -> Job:
     output = given["output"]
     is_plain = not any(given.get(name) for name in WHOLE_OPTIONS)
     place = CLIPS.get(job.command) if is_plain else None
-    if STANDARD_STREAM in (*inputs, str(output)):
+    if STANDARD_STREAM in (*arguments, str(output)):
         raise UsageError(f"Job {job.number} uses a standard stream (-), which a batch cannot.")
     known = {flag for parameter in command.params for flag in parameter.opts}
     is_free = given.get("device") == "auto"
     return replace(
         job,
-        inputs=tuple(inputs),
+        inputs=(*arguments, *_named(options, "input", "numbered input")),
+        made=tuple(_named(options, "output")),
         output=None if output is None else str(output),
         flags=frozenset(known & {"--resume", "--overwrite", *(["--device"] if is_free else [])}),
-        clip=None if place is None or place >= len(inputs) else inputs[place],
+        clip=None if place is None or place >= len(arguments) else arguments[place],
     )
+
+
+def _named(options: Iterable[Any], *roles: PathRole) -> Iterator[str]:
+    return (name for one in options for name in named_paths(one, *roles))
 
 
 def _as_list(value: Any) -> Iterable[Any]:

@@ -95,6 +95,22 @@ def walk_options(options: Any, prefix: str = "") -> Iterator[tuple[str, Field[An
             yield f"{prefix}{item.name}", item, value
 
 
+def named_paths(options: Any, *roles: PathRole) -> Iterator[str]:
+    """Yield the files and folders that options name in these roles; they need not exist.
+
+    Words such as "largest" or "keep" name none, even beside a folder of that name.
+
+    Args:
+        options: an instance of an option class.
+        roles: see `path_role`.
+    """
+    for _, item, value in walk_options(options):
+        for name in value if isinstance(value, list | tuple) else [value]:
+            role = path_role(item, name)
+            if role in roles:
+                yield str(name).partition("=")[2] if role == "numbered input" else str(name)
+
+
 def changed_options(options: Any) -> Iterator[tuple[str, str]]:
     """Yield (dotted name, flag) of each option that differs from its default.
 

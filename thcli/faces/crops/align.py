@@ -165,6 +165,37 @@ def square(box: npt.ArrayLike, size: int, scale: float = 1.0, angle: float = 0.0
     )
 
 
+def square_within(
+    box: npt.ArrayLike, image_size: tuple[int, int], scale: float, least: int = 64
+) -> Crop:
+    """Place the square around a box (4,), without rotation, in the resolution of the image.
+
+    A square that would leave the image is moved into it, and reduced to the image's shorter side,
+    but not below the box: a longer box gets the part of its square that the image shows.
+
+    Args:
+        box: box of the face, in pixels.
+        image_size: (width, height) in pixels.
+        scale: side of the square over the longer side of the box.
+        least: pixels of the crop's shorter side; smaller ones are enlarged.
+
+    Raises:
+        NoFaceError: the box has no area.
+    """
+    around = square(box, least, scale)
+    corners = np.asarray(box, np.float64)
+    middle = (corners[:2] + corners[2:]) / 2
+    whole = least / float(np.hypot(*around.crop_from_frame[0, :2]))
+    side = 2 * max(int(min(whole, max(min(image_size), whole / scale)) / 2), 1)
+    size = np.minimum(side, image_size)
+    begin = np.clip(np.rint(middle - size / 2 + 0.5), 0, np.asarray(image_size) - size)
+    factor = max(least / int(size.min()), 1.0)
+    matrix = np.diag([factor, factor, 1.0])
+    matrix[:2, 2] = (factor - 1) / 2 - factor * begin
+    width, height = (max(round(factor * int(one)), 1) for one in size)
+    return Crop(matrix, (width, height))
+
+
 def resize(placement: Crop, size: int) -> Crop:
     """Return the same region of the frame at `size` pixels of width, height in proportion."""
     width, height = placement.size

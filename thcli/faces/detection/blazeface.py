@@ -162,10 +162,12 @@ class BlazeFace:
         return drop_overlapping(self._short.detect(image) + self._full.detect(image))
 
     def _detect_in_tiles(self, image: Pixels) -> list[Face]:
-        """Detect upright faces down to 2 % of the image's longer side."""
+        """Detect upright faces down to 2 % of the longer side, of a panorama 7 % of the shorter."""
         height, width = image.shape[:2]
-        for share in (0.6, 0.3):
-            side = round(share * max(height, width))
+        sides = [round(share * max(height, width)) for share in (0.6, 0.3)]
+        if min(height, width) < sides[-1]:  # a panorama
+            sides.append(min(height, width))
+        for side in sides:
             if side < SMALLEST_TILE:
                 break
             found: list[Face] = []

@@ -190,8 +190,8 @@ def is_reference_image(select: str) -> bool:
         return False
     if not Path(select).is_file():
         raise UsageError(
-            f"--face {select!r} is neither largest, first, all, speaking, a number nor an existing "
-            "image.",
+            f"The face {select!r} is neither largest, first, all, speaking, a number nor an "
+            "existing image.",
             "Give one of these, or the path of an image of the person.",
         )
     return True

@@ -156,7 +156,9 @@ def list_images(folder: Path) -> list[Path]:
         found = [
             item
             for item in folder.iterdir()
-            if item.suffix.lower() in SUFFIXES and not item.name.startswith(".")
+            if item.suffix.lower() in SUFFIXES
+            and not item.name.startswith(".")
+            and not item.is_dir()
         ]
     except OSError as exc:
         raise MediaError(

@@ -9,7 +9,13 @@ from thcli.core.errors import MediaError
 from thcli.core.options.media import FRAME_MEGAPIXELS, STILL_MEGAPIXELS, ReadOptions
 
 ANIMATION_FRAMES = 100  # of the largest size, which Pillow decodes in half a minute
-HEIF_SUFFIXES = (".heic", ".heif", ".hif")  # photographs that FFmpeg decodes as a video
+# Pictures that Pillow does not read, or not by their first bytes: FFmpeg decodes them as a video.
+STILL_SUFFIXES = frozenset(
+    [
+        *(".heic", ".heif", ".hif", ".jxl", ".j2k", ".j2c", ".jpc"),
+        *(".tga", ".hdr", ".exr", ".dpx", ".psd", ".qoi", ".pcx", ".ico", ".pbm", ".pam", ".pfm"),
+    ]
+)
 _MILLION = 1_000_000
 
 
@@ -31,7 +37,7 @@ class PixelLimit:
 
     def most(self, path: Path) -> int:
         """Return the most pixels of a frame of a video or an animation."""
-        return self.still if path.suffix.lower() in HEIF_SUFFIXES else self.frame
+        return self.still if path.suffix.lower() in STILL_SUFFIXES else self.frame
 
     def check_frame(self, path: Path, width: int, height: int) -> None:
         """Raise MediaError when a frame of a video or an animation has too many pixels."""

@@ -21,7 +21,7 @@ from thcli.media.info import Colour, MediaInfo, StreamInfo
 from thcli.media.orientation import orientation_from_display_matrix, swaps_sides
 from thcli.media.reading.container import find_video_stream, open_input, require_video_stream
 from thcli.media.reading.image import is_image, probe_folder, probe_image
-from thcli.media.reading.pixel_limit import HEIF_SUFFIXES, PixelLimit
+from thcli.media.reading.pixel_limit import STILL_SUFFIXES, PixelLimit
 from thcli.media.tone_mapping import SDR, is_mapped
 
 _MICROSECOND = Fraction(1, av.time_base)
@@ -116,7 +116,7 @@ def _video_info(
     context = stream.codec_context
     return MediaInfo(
         path,
-        "image" if path.suffix.lower() in HEIF_SUFFIXES else "video",
+        "image" if path.suffix.lower() in STILL_SUFFIXES else "video",
         container=container.format.name,
         size=(height, width) if swaps_sides(orientation) else (width, height),
         orientation=orientation,

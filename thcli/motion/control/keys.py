@@ -23,6 +23,7 @@ import numpy as np
 
 from thcli.core.errors import MediaError, UsageError
 from thcli.core.expressions import EXPRESSIONS, NEUTRAL, SLIDERS, TURNS, parse_strength
+from thcli.core.text_files import reading_reason
 from thcli.core.types import Array
 from thcli.motion.sliders import blink_curve, keyframe_curve
 
@@ -82,7 +83,9 @@ def read_keys(path: Path) -> Keys:
             content = file.read(MAX_BYTES + 1)
         text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
-        raise MediaError(f"The file of keys {path} cannot be read: {exc}.", EXAMPLE) from exc
+        raise MediaError(
+            f"The file of keys {path} cannot be read: {reading_reason(exc)}.", EXAMPLE
+        ) from exc
     if len(content) > MAX_BYTES:
         raise MediaError(f"The file of keys {path} is larger than 4 MiB.", EXAMPLE)
     lines = _Lines()
@@ -127,7 +130,9 @@ class _Lines:
     def read(self, words: Sequence[str]) -> None:
         """Add the keys of one line."""
         seconds = _number(words[0], "the time")
-        if not self.last <= seconds <= MAX_SECONDS:
+        if seconds > MAX_SECONDS:
+            raise _LineError(f"the time {seconds:g} is beyond {MAX_SECONDS:.0f} seconds")
+        if seconds < self.last:
             before = f"{self.last:g}, the one before it"
             raise _LineError(f"the time {seconds:g} must be at or after {before}")
         if len(words) == 1:

@@ -7,6 +7,9 @@ positive yaw turns the nose to the image's left, positive roll tilts clockwise.
 from __future__ import annotations
 
 import csv
+import math
+import re
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import numpy as np
 
 from thcli.core.errors import MediaError
 from thcli.core.options import ViewOptions
-from thcli.core.text_files import read_csv
+from thcli.core.text_files import read_csv, reading_reason
 from thcli.core.types import Array
 
 ANGLES = ("pitch", "yaw", "roll")
@@ -43,12 +46,13 @@ class PoseCurve:
                 times that do not increase, or no pose.
         """
         try:
-            rows = _read_rows(read_csv(path), path)
+            values = _read_rows(read_csv(path), path)
         except (OSError, ValueError, csv.Error) as exc:
-            raise MediaError(f"The pose file {path} cannot be read: {exc}.", _HINT) from exc
-        if not rows:
+            raise MediaError(
+                f"The pose file {path} cannot be read: {reading_reason(exc)}.", _HINT
+            ) from exc
+        if not len(values):
             raise MediaError(f"The pose file {path} has no pose.", _HINT)
-        values = np.array(rows, np.float64)
         if (np.diff(values[:, 0]) <= 0).any():
             raise MediaError(f"The times of the pose file {path} do not increase.", _HINT)
         return cls(values[:, 0], values[:, 1:])
@@ -62,11 +66,18 @@ class PoseCurve:
         return np.stack([np.interp(seconds, times, column) for column in self.degrees.T], 1)
 
 
-def _read_rows(table: csv.DictReader[str], path: Path) -> list[list[float]]:
-    missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
+def _read_rows(table: csv.DictReader[str], path: Path) -> Array:
+    """Return seconds, pitch, yaw and roll of each row, (N, 4)."""
+    table.fieldnames = [name.strip() for name in table.fieldnames or ()]
+    missing = [name for name in COLUMNS if name not in table.fieldnames]
     if missing:
+        if re.search("[;\t]", "".join(table.fieldnames)):
+            raise MediaError(
+                f"The columns of the pose file {path} are separated by semicolons or tabs.",
+                "Separate them by commas, and write numbers with a point: 0.5",
+            )
         raise MediaError(f"The pose file {path} has no column {', '.join(missing)}.", _HINT)
-    rows: list[list[float]] = []
+    rows = array("d")
     for line in table:
         texts = [line[name] for name in COLUMNS]
         if not any(texts[1:]):
@@ -76,13 +87,15 @@ def _read_rows(table: csv.DictReader[str], path: Path) -> list[list[float]]:
         except (TypeError, ValueError) as exc:
             where = f"line {table.line_num} of the pose file {path}"
             raise MediaError(f"A value in {where} is not a number.", _HINT) from exc
-        if not np.isfinite(numbers).all() or len(rows) >= MAX_ROWS:
+        if not all(map(math.isfinite, numbers)):
+            raise MediaError(f"Line {table.line_num} of the pose file {path} is not finite.", _HINT)
+        if len(rows) >= MAX_ROWS * len(COLUMNS):
             raise MediaError(
-                f"Line {table.line_num} of the pose file {path} is not finite or one too many.",
-                _HINT,
+                f"The pose file {path} has more than {MAX_ROWS} poses.",
+                "Shorten it: between its rows poses are linear.",
             )
-        rows.append(numbers)
-    return rows
+        rows.extend(numbers)
+    return np.array(rows, np.float64).reshape(-1, len(COLUMNS))
 
 
 def added_angles(view: ViewOptions, seconds: Array, length: float) -> Array:

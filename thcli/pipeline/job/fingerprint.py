@@ -15,8 +15,7 @@ from typing import Any
 
 from thcli import __version__
 from thcli.core.errors import MediaError
-from thcli.core.options import walk_options
-from thcli.core.options.base import path_role
+from thcli.core.options.base import named_paths, path_role
 from thcli.core.temp_folders import is_temporary
 from thcli.media.reading.image import list_images
 
@@ -69,18 +68,8 @@ def describe(value: Any, role: str | None = None) -> Any:
 
 
 def named_inputs(options: object) -> Iterator[str]:
-    """Yield the files and folders that the options name; they need not exist.
-
-    Words such as "largest" or "keep" name none, even beside a folder of that name.
-
-    Args:
-        options: an option class.
-    """
-    for _, item, value in walk_options(options):
-        for name in value if isinstance(value, list | tuple) else [value]:
-            role = path_role(item, name)
-            if role in ("input", "numbered input"):
-                yield str(name).partition("=")[2] if role == "numbered input" else str(name)
+    """Yield the files and folders that the options name as inputs; they need not exist."""
+    return named_paths(options, "input", "numbered input")
 
 
 def identify(path: str | Path) -> list[Any]:

@@ -38,9 +38,10 @@ def check_pose_driver(options: ReenactOptions) -> None:
     """
     readers = [name for name, row in ENGINES.all().items() if row.reads_option("x2face.pose_code")]
     if options.engine not in readers:
+        turns = ENGINES.backend(options.engine).reads_option("view.pose_file")
         raise UsageError(
             f"The engine {options.engine} cannot be driven by a table of head poses.",
-            f"It works with: {', '.join(readers)}.",
+            "Give it as --pose-file." if turns else f"It works with: {', '.join(readers)}.",
         )
     if options.x2face.pose_code:
         raise UsageError(

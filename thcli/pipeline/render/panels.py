@@ -56,7 +56,7 @@ def render_label(text: str, max_width: int, size: int = 15) -> Image:
     """
     font = ImageFont.load_default(size)
     pen = ImageDraw.Draw(Pillow.new("RGB", (1, 1)))
-    label = text or " "
+    label = " ".join(text.split()) or " "  # of a file name that has line breaks
     while len(label) > 1 and pen.textlength(label, font) + 6 > max_width:
         label = label.removesuffix("…")[:-1] + "…"
     _, top, right, bottom = (round(v) for v in pen.textbbox((0, 0), label, font))

@@ -46,12 +46,11 @@ class SourceImage:
         return self.image.shape[1], self.image.shape[0]
 
     def crop_square(self) -> SourceImage:
-        """Crop an upright square around the faces, in the resolution of the image."""
+        """Crop an upright square around the faces, in the resolution of the image and inside it."""
         boxes = np.stack([face.box for face in self.faces])
         box = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
-        side = CROP_SCALE * float(max(box[2] - box[0], box[3] - box[1]))
-        placement = align.square(box, 2 * max(round(side / 2), 32), CROP_SCALE)
-        image = np.asarray(crop(self.image, placement, border="reflect"), np.uint8)
+        placement = align.square_within(box, self.size, CROP_SCALE)
+        image = np.asarray(crop(self.image, placement), np.uint8)
         faces = tuple(transform_face(face, placement.crop_from_frame) for face in self.faces)
         return replace(self, image=image, faces=faces)
 

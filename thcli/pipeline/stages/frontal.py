@@ -27,8 +27,6 @@ from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.sources.source_image import CROP_SCALE
 from thcli.pipeline.stages.embedded_face import embed_face, read_frames
 
-LEAST_SCALE = 1.5  # side of the square over the face's box where the picture's edge is near
-
 
 def check_frontal(options: EncodeOptions) -> None:
     """Check --frontal before any work.
@@ -97,13 +95,9 @@ def write_frontal(
 
 
 def _crop_square(image: Image, box: Array32) -> Image:
-    """Crop a square around a face's box (4,), within the image where that leaves a border."""
-    height, width = image.shape[:2]
-    middle, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
-    room = min(*middle, width - 1 - middle[0], height - 1 - middle[1])
-    half = max(min(CROP_SCALE * side / 2, float(room)), LEAST_SCALE * side / 2)
-    placement = align.square(box, 2 * max(round(half), 32), 2 * half / side)
-    return np.asarray(crop(image, placement, border="reflect"), np.uint8)
+    """Crop a square around a face's box (4,)."""
+    placement = align.square_within(box, (image.shape[1], image.shape[0]), CROP_SCALE)
+    return np.asarray(crop(image, placement), np.uint8)
 
 
 def _write(picture: Image, info: MediaInfo, target: Path, options: EncodeOptions, job: Job) -> None:
