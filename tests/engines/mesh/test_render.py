@@ -186,6 +186,23 @@ def test_lips_that_close_show_no_blurred_edge_of_teeth() -> None:
     assert out[beside & (u > 0.2) & (u < 0.8)][:, 1].max() < 75
 
 
+def test_lips_of_a_small_mouth_that_close_keep_the_colour_of_their_inner_halves() -> None:
+    """The outer halves of lips are paler; drawn up to the line they would bleach the mouth."""
+    base = faces.make_source(128, 128)
+    mesh = faces.make_target(base, mouth=0.25).points
+    image = np.full((128, 128, 3), (200, 160, 140), np.uint8)
+    inner, outer = mesh[LIPS, :2], mesh[topology.LIPS_OUTER, :2]
+    image[faces.polygon_mask(inner + 0.4 * (outer - inner), 128, 128)] = (150, 60, 60)
+    lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap)
+    target = faces.make_target(base, mouth=0.0).points
+    out = image.copy()
+    closed_lips.render(out, image, lips, target)
+    middle = [2, 3, 4, 5, 6, 7, 8]  # of the lower lip
+    places = target[LIPS, :2] + 0.2 * (target[topology.LIPS_OUTER, :2] - target[LIPS, :2])
+    x, y = places[middle].round().astype(int).T
+    assert np.median(out[y, x, 1]) < 80
+
+
 def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lips, the mouth's inside and painted patches are the same in strips of any height."""
     source = faces.make_source(512, 512)

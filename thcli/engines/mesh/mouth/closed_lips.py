@@ -28,7 +28,7 @@ HEIGHT_RANGE = (0.45, 0.9)  # share of a lip's height, from its inner rim, in wh
 LEAST_HEIGHT = 0.02  # of a lip, widths
 CORNER_FADE = 0.12  # widths beside each corner; landmarks of turned faces miss the far corner
 # of a lip beside its inner rim, where the picture mixes it with teeth: share of its height, pixels
-MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.12, 1.5, 0.4
+MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.05, 0.5, 0.4
 LINE_DARKNESS = 0.5  # brightness of the line between closed lips over that of the lips
 # Half of its width, in mouth widths and in pixels at least; its share of the colour
 LINE_WIDTH, LEAST_LINE, LINE_SHARE = 0.008, 0.5, 0.85
