@@ -13,6 +13,7 @@ from thcli.core.options import RunOptions
 from thcli.core.types import Array, Crop
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.engine import MeshEngine
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
@@ -51,6 +52,23 @@ def test_beside_the_mirrored_cheek_the_source_shows_what_is_beside_its_face(angl
 
     assert outside(moved) > 0.02 * anatomy.face_height(mesh) > outside(mesh[:, :2])
     assert np.array_equal(moved[weight == 0], texture[weight == 0])
+
+
+@pytest.mark.parametrize("angle", [25.0, -25.0])
+def test_a_person_that_moves_takes_its_mirrored_cheek_along(angle: float) -> None:
+    """Beside the source's face lies its background, which the plate is not shown for."""
+    mesh = faces.make_target(faces.make_source(512, 512), turn=(0, angle, 0)).points
+    image = faces.render_face(mesh, 512, 512)
+    image[(image == (200, 200, 60)).all(-1)] = faces.GROUND
+    person = faces.polygon_mask(mesh[OVAL, :2], 512, 512).astype(np.float32)
+    face = faces.make_face(mesh, faces.iris_points(mesh))
+    source = prepare(image, face, person)
+    target = faces.make_target(source, turn=(0, -0.9 * angle, 0))
+    assert source.hidden_cheek is not None and source.far_side is None
+    still = render_frame(source, target, None).astype(int)
+    moved = render_frame(source, replace(target, body=np.array([0.0, -24.0])), None).astype(int)
+    inside = faces.polygon_mask(target.points[OVAL, :2], 512, 512, grow=-6)[24:]
+    assert (np.abs(moved[:-24] - still[24:]).max(-1)[inside] > 40).mean() < 1e-3
 
 
 def test_mirrored_texture_meets_the_tone_of_its_surroundings() -> None:

@@ -150,6 +150,18 @@ def test_a_head_at_rest_is_merged_without_a_cut(monkeypatch: pytest.MonkeyPatch)
     assert cuts == [False, False, True]
 
 
+@pytest.mark.parametrize("height", [45, 60])
+def test_the_outline_of_a_small_face_has_no_stairs(height: int) -> None:
+    source = faces.make_source(160, 160, share=height / 160)
+    target = faces.make_target(source, turn=(0, 20, 0)).points
+    shown = warp.TexturePositions(source.mesh[:, :2], source.mesh[:, :2])
+    made = warp.build_map(source.mesh, source.surroundings, target, shown, (160, 160), 1)
+    assert made is not None
+    weight = made.mesh_weight
+    steps = max(float(np.abs(np.diff(weight, axis=axis)).max()) for axis in (0, 1))
+    assert weight.max() == 1 and steps < 0.7
+
+
 def test_skin_that_comes_into_view_has_the_tone_of_the_cheek() -> None:
     """A dark rim on the outermost pixels of the face is not stretched over the cheek."""
     image, mesh, person = with_hair()

@@ -51,6 +51,8 @@ RISE_SHARE = 0.25  # of the motion that is a rise, from which the lower edge lim
 UNFOLDED_MOTION = (0.03, 0.06)  # face heights of motion from which folds are smoothed
 STILL_HEAD = 0.004  # face heights of motion up to which the head counts as being at rest
 HIDDEN_RANGE = (0.03, 0.12)  # face heights of push from which an outline point is behind the face
+# how far outline points are the chin's; the oval starts at the forehead
+_CHIN = smoothstep(0.6, 0.9, -np.cos(2 * np.pi * np.arange(len(OVAL)) / len(OVAL)))
 _UPPER_OVAL = np.flatnonzero(~np.isin(OVAL, JAW))
 
 
@@ -236,9 +238,11 @@ def surrounding_displacement(
     length = np.float32(FADE_LENGTH * face_size)
     length = length + np.float32(FADE_PER_PIXEL) * np.hypot(residual_flow[0], residual_flow[1])
     field += (1 - smoothstep(0, 1, nearest / length)) * residual_flow
-    if parting is not None and parting.parted.any():
-        jaw = source_oval.T.astype(np.float32)
-        field += hidden_by_jaw(source, jaw, points + field, parting.parted)
+    if parting is not None and (parting.raised > 0 or parting.parted.any()):
+        jaw, below = source_oval.T.astype(np.float32), _CHIN.astype(np.float32) @ weights / total
+        worn = surroundings.cloth
+        cloth = None if worn is None else (worn, surroundings.hair_step)
+        field += hidden_by_jaw(source, jaw, points + field, parting, below, cloth)
     if carried is not None:
         field += carried
     flow = np.ascontiguousarray(field.T).reshape(grid.rows, grid.columns, 2)

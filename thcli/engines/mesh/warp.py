@@ -27,6 +27,7 @@ from thcli.engines.mesh.surroundings import (
 SAMPLES_PER_FACE = 96  # samples of the map per face height
 COARSE = 8  # samples of the map per sample of the surrounding displacement
 MERGE_WIDTH = 0.027  # face heights over which mesh and surroundings are blended
+LEAST_MERGE = 2  # samples of that: with fewer the outline of a small face has stairs
 TEAR = 0.6  # steps between neighbouring samples above which the mesh counts as torn
 # Face heights by which mesh and surroundings are apart: merged, and too far to be. A range, so that
 # no cut comes and goes at once.
@@ -142,7 +143,8 @@ def build_map(
     maps = raster.linear_maps(target, texture.face - target[:, :2], anatomy.TRIANGLES)
     eyes = anatomy.TRIANGLES[: anatomy.EYE_TRIANGLE_COUNT]
     maps[: len(eyes)] = raster.linear_maps(target, texture.eyes - target[:, :2], eyes)
-    merge_samples = max(1, round(MERGE_WIDTH * anatomy.face_height(target) / step))
+    merge_samples = round(MERGE_WIDTH * anatomy.face_height(target) / step)
+    merge_samples = max(LEAST_MERGE, merge_samples)
     mesh_displacement, mesh_weight = _fill_and_feather(
         raster.sample_maps(ids, maps, face), ids, merge_samples, TEAR * step
     )

@@ -11,7 +11,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.head.neck import JAW, hidden_by_jaw
+from thcli.engines.mesh.head.neck import JAW, NeckMotion, hidden_by_jaw
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.raster import SampleGrid
@@ -61,6 +61,34 @@ def test_a_turn_moves_the_neck_less_than_the_chin_and_shows_no_chin_in_it(angle:
     assert (own[:, 1] > line - 0.01 * size).all()
 
 
+@pytest.mark.parametrize("pitch", [-25.0, -30.0])
+@pytest.mark.parametrize("yaw", [-40.0, 40.0])
+def test_a_chin_that_a_turned_head_raises_is_shown_once(yaw: float, pitch: float) -> None:
+    """The source's chin hid what comes into view below it, which is no part of a neck."""
+    source, around = frontal()
+    mesh = source.mesh
+    target = faces.make_target(source, turn=(pitch, yaw, 0)).points
+    shown = shown_below_chin(mesh, around, target)
+    jaw = mesh[OVAL[JAW]]
+    order = np.argsort(jaw[:, 0])
+    assert (shown[:, 1] > np.interp(shown[:, 0], jaw[order, 0], jaw[order, 1])).all()
+
+
+def test_the_underside_of_a_chin_shows_no_cloth() -> None:
+    source, around = frontal()
+    mesh = source.mesh
+    size, chin = anatomy.face_height(mesh), mesh[anatomy.CHIN, :2]
+    positions = np.array([[chin[0]], [chin[1] - 0.1 * size]], np.float32)
+    one = np.ones(1, np.float32)
+    raised = NeckMotion(np.zeros_like(positions), 0 * one, 1.0)
+    cloth = np.zeros((SIDE, SIDE), np.float32)
+    cloth[int(chin[1] + 0.1 * size) :] = 1
+    oval = around.outline.points.T.astype(np.float32)
+    assert hidden_by_jaw(mesh, oval, positions, raised, one, None)[1, 0] > 0.1 * size
+    assert hidden_by_jaw(mesh, oval, positions, raised, one, (cloth, 1))[1, 0] < 0.01 * size
+    assert hidden_by_jaw(mesh, oval, positions, raised, 0 * one, None)[1, 0] == 0
+
+
 def test_a_small_turn_and_a_nod_leave_the_neck_with_the_jaw() -> None:
     source, around = frontal()
     mesh = source.mesh
@@ -94,7 +122,9 @@ def test_what_the_jaw_of_a_profile_hides_ends_at_its_outer_line(yaw: float) -> N
     x = np.linspace(jaw[0].min() + 0.06 * size, jaw[0].max() - 0.06 * size, 2000)
     y = np.full_like(x, turned[anatomy.CHIN, 1] - 0.03 * size)
     positions = np.stack([x, y]).astype(np.float32)
-    moved = hidden_by_jaw(turned, oval, positions, np.ones(len(x), np.float32))[1] / size
+    parted = NeckMotion(np.zeros_like(positions), np.ones(len(x), np.float32), 0.0)
+    below = np.ones(len(x), np.float32)
+    moved = hidden_by_jaw(turned, oval, positions, parted, below, None)[1] / size
     top = int(moved.argmax())
     assert moved[top] > 0.1
     assert np.diff(moved[: top + 1]).min() > -1e-3 and np.diff(moved[top:]).max() < 1e-3

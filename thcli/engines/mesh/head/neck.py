@@ -22,6 +22,12 @@ MARGIN = 0.05  # face heights below the source's jaw line that are the face's, n
 MOST_HIDDEN = 0.3  # face heights above that line that show a mirror image
 PARTED = (0.02, 0.06)  # face heights by which the neck parts from the chin: no layer, a layer
 LOWER_FACE = (0.0, 0.1)  # face heights below the middle of the face from which there is a neck
+# Sine of the turn upwards by which the underside of the chin comes into view: none, all. It shows
+# the source's neck, stretched, by less than the first below the jaw line, half of it where the
+# position lies as far above the line as the second, face heights.
+RAISED, UNDER_CHIN = (0.15, 0.35), (0.2, 0.3)
+CHIN_RIM = (0.03, 0.12)  # face heights above that line: the jaw goes on there, a second chin
+BENEATH = 0.06  # face heights below what is shown in which no cloth may be
 JAW_ENDS = 0.05  # face heights over which the mirror image ends towards the ears
 
 
@@ -30,10 +36,12 @@ class NeckMotion:
     """Motion of a neck apart from its head at the N samples of a map.
 
     shift: (2, N) pixels of the source.  parted: (N,) 0..1, how far it is a layer of its own.
+    raised: 0..1, how far the underside of a turned chin comes into view.
     """
 
     shift: Array32
     parted: Array32
+    raised: float
 
 
 def find_motion(
@@ -56,8 +64,8 @@ def find_motion(
     shown, depth = head
     size = face_height(target)
     plane = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + DEPTH * size)
-    across, _ = _axes(source)
-    sideways = float(matrix[:2, 2] @ across)
+    across, down = _axes(source)
+    sideways, lift = float(matrix[:2, 2] @ across), float(matrix[:2, 2] @ down)
     further = sideways * np.maximum(plane - depth, 0)
     share = _sample(neck, shown, step)
     for _ in range(PASSES):
@@ -65,18 +73,28 @@ def find_motion(
         share = np.maximum(share, _sample(neck, shown + shift, step))
     shift = across[:, None] * (further * share)
     chin = abs(sideways) * max(float(plane - target[CHIN, 2]), 0.0) / size
-    parted = share * smoothstep(*PARTED, chin)
-    return NeckMotion(np.asarray(shift, np.float32), np.asarray(parted, np.float32))
+    turned = float(smoothstep(*PARTED, chin))
+    raised = turned * float(smoothstep(*RAISED, -lift))
+    return NeckMotion(np.asarray(shift, np.float32), share * np.float32(turned), raised)
 
 
-def hidden_by_jaw(source: Array, oval: Array32, positions: Array32, parted: Array32) -> Array32:
+def hidden_by_jaw(
+    source: Array,
+    oval: Array32,
+    positions: Array32,
+    motion: NeckMotion,
+    below_chin: Array32,
+    cloth: tuple[Array32, int] | None,
+) -> Array32:
     """Return how far positions within the source's face move down to the neck.
 
     Args:
         source: (468, 3) source mesh.
         oval: (2, 36) outline of its face.
         positions: (2, N) source pixels.
-        parted: (N,) see `NeckMotion`.
+        motion: of the neck.
+        below_chin: (N,) how far a sample lies below the target's chin, 0..1.
+        cloth: mask of it (h, w) and its source pixels per sample; None without any.
 
     Returns:
         (2, N) float32 pixels.
@@ -88,10 +106,19 @@ def hidden_by_jaw(source: Array, oval: Array32, positions: Array32, parted: Arra
     beside, below = across @ (positions - middle[:, None]), down @ (positions - middle[:, None])
     jaw_beside, jaw_below = across @ jaw, down @ jaw
     line = np.interp(beside, *_outer_line(jaw_beside, jaw_below)) + MARGIN * size
-    inside = np.clip(line - below, 0, MOST_HIDDEN * size) * parted
+    inside = np.maximum(line - below, 0)
     room = np.minimum(beside - jaw_beside.min(), jaw_beside.max() - beside)
-    inside *= smoothstep(*LOWER_FACE, below / size) * smoothstep(0, JAW_ENDS, room / size)
-    return np.asarray(2 * down[:, None] * inside, np.float32)
+    ends = smoothstep(*LOWER_FACE, below / size) * smoothstep(0, JAW_ENDS, room / size)
+    moved = 2 * np.minimum(inside, MOST_HIDDEN * size) * ends * motion.parted
+    if motion.raised > 0:
+        lowest, half = np.float32(UNDER_CHIN[0] * size), np.float32(UNDER_CHIN[1] * size)
+        pushed = (inside + lowest * inside / (inside + half)) * ends
+        share = np.float32(motion.raised) * below_chin * smoothstep(*CHIN_RIM, inside / size)
+        if cloth is not None:
+            lower = down[:, None] * (pushed + BENEATH * size)
+            share *= 1 - _sample(cloth[0], positions + lower, cloth[1])
+        moved += share * (pushed - moved)
+    return np.asarray(down[:, None] * moved, np.float32)
 
 
 def _outer_line(beside: Array32, below: Array32) -> tuple[Array32, Array32]:

@@ -45,6 +45,8 @@ GAIN_RANGE = (0.4, 2.0)  # of the colour gains
 PULL = 0.12  # face heights by which texture moves inwards where the other side is steep, too
 STEEP_MIRROR = (0.2, 0.7)  # cosines of the other side: full pull, none
 OPAQUE = (0.7, 1.0)  # shares that hide what is below them: not, and well enough
+HIDING = (0.7, 0.85)  # shares that grow to 1, since what is below them is moved away
+PERSON = 0.5  # share from which the pixels are the person's alone
 # Sine of a source's yaw up to which what it mirrors has to be skin, from which it may be hair: hair
 # before one cheek of a frontal source is no texture of the other one. Share of skin: none, enough
 FRONTAL, SKIN_SHARE = (0.12, 0.25), (0.4, 0.8)
@@ -169,7 +171,7 @@ def move_beside(texture: Array, cheek: MirroredCheek, mesh: Array, weight: Array
 
 
 def render(
-    out: Image,
+    frame: tuple[Image, Image | None],
     image: Image,
     cheek: MirroredCheek,
     weight: Array,
@@ -178,23 +180,30 @@ def render(
 ) -> None:
     """Render the mirrored texture where the target shows a hidden part of the source, in place.
 
+    What it hides may be beside the source's person (`move_beside`): the cheek is the person's.
+
     Args:
-        out: (H, W, 3) uint8 frame.
+        frame: (H, W, 3) uint8, and the alpha (H, W) uint8 of its person or None.
         image: (H, W, 3) uint8 source image.
         cheek: hidden points of the source.
         weight: (468,) from `shown_weights`.
         target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
+    out, alpha = frame
     windows = overlay.iterate_values(
         cheek.positions, weight, cheek.gains, target, warp_map, (out.shape[1], out.shape[0])
     )
     for region, values in windows:
         _, _, share, *gains = cv2.split(values)
         texture = remap(image, pair(values))
+        share = share + (1 - share) * smoothstep(*HIDING, share)
         tinted = np.asarray(cv2.multiply(texture, cv2.merge(gains), dtype=cv2.CV_32F), np.float32)
         np.minimum(tinted, np.float32(255), out=tinted)
         opening.blend(out, region, np.asarray(share, np.float32), tinted)
+        if alpha is not None:  # not blended with the plate a second time where it is no rim
+            opaque = np.asarray(cv2.convertScaleAbs(share, alpha=255 / PERSON), np.uint8)
+            np.maximum(alpha[region], opaque, out=alpha[region])
 
 
 def _spread(weight: npt.NDArray[np.floating]) -> Array:

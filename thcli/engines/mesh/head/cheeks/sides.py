@@ -63,13 +63,12 @@ def render(
         points: (468, 3) target mesh.
         warp_map: the frame's map.
     """
-    cheek, mirrored = source.hidden_cheek, sides.mirrored
+    frame, cheek, mirrored = (out, alpha), source.hidden_cheek, sides.mirrored
     if cheek is not None and mirrored is not None:
         if sides.back < 1:
-            mirrored_cheek.render(out, source.image, cheek, mirrored, points, warp_map)
+            mirrored_cheek.render(frame, source.image, cheek, mirrored, points, warp_map)
         if sides.back > 0 and source.far_side is not None and source.layers is not None:
             far, plate = source.far_side, source.layers.plate
-            frame = out, alpha
             far_side.render(frame, far, plate, mirrored, sides.back, points, warp_map)
     if source.grown_cheek is not None:
         shares = grown_cheek.weights(source.grown_cheek, source.mesh, points)
