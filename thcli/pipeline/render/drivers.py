@@ -19,6 +19,7 @@ from thcli.core.protocols import (
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.media.info import MediaInfo
 from thcli.motion.file.windows import windows
+from thcli.motion.observe import KIND as MESH_KIND
 from thcli.motion.timeline import Ints, read_timeline
 from thcli.pipeline.observe.inputs import probe
 from thcli.pipeline.observe.tracking import VideoSelection
@@ -137,8 +138,13 @@ def encode_faces(
 
 
 def _rests(motion: MotionStore) -> bool:
-    """Return whether a tracked motion has one frame alone."""
-    return len(motion) == 1 and "rest" not in motion.window(0, 0).constants
+    """Return whether a tracked motion has one frame alone, which is its own rest.
+
+    That of the mesh engine is transferred against an ordinary face at rest.
+    """
+    if motion.kind == MESH_KIND or len(motion) > 1:
+        return False
+    return "rest" not in motion.window(0, 0).constants
 
 
 def place_face(
