@@ -26,7 +26,7 @@ REST = {"jaw": 0.08, "smile": 0.25, "wide": 0.4, "brow_left": 0.22, "brow_right"
 REST_SHAPE = 0.05  # of each further shape
 # By how much the reference of a video smiles more than the source, and opens its mouth further:
 # chance, and a laugh
-SMILE_RANGE, MOUTH_RANGE = (0.35, 0.7), (0.08, 0.16)
+SMILE_RANGE, MOUTH_RANGE = (0.5, 0.95), (0.08, 0.16)
 ORDINARY_EYES = (0.15, 0.25)  # openings of eyes that are neither narrowed nor wide
 LAUGHING_EYES = 0.2  # most that the eyes of a driver count as open that laughs in its reference
 SEEN_IRIS = (0.09, 0.13)  # opening of the eyes from which on their gaze is seen
