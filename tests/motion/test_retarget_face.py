@@ -18,7 +18,7 @@ from thcli.faces.landmarks import topology
 from thcli.motion import anatomy, canonical, closure, limits, openings, sliders
 from thcli.motion.canonical import neutral
 from thcli.motion.reference import frames
-from thcli.motion.reference.search import DriverReference
+from thcli.motion.reference.frames import DriverReference
 from thcli.motion.retarget import RetargetedMotion
 
 
