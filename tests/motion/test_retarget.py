@@ -152,7 +152,9 @@ def test_zero_strength_keeps_the_source_still() -> None:
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("mode", ["relative", "absolute"])
 def test_a_still_driver_gives_a_still_result(mode: str, causal: bool) -> None:
-    one = synthetic.driver(1)
+    one = sliders.motion_from_sliders(
+        sliders.SliderCurves(yaw=5.0, x=0.1), [0], synthetic.TIME_BASE, synthetic.SIZE
+    )
     still = Motion(
         one.kind,
         np.arange(20),

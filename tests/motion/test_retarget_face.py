@@ -18,7 +18,7 @@ from thcli.faces.landmarks import topology
 from thcli.motion import anatomy, canonical, closure, limits, openings, sliders
 from thcli.motion.canonical import neutral
 from thcli.motion.reference import frames
-from thcli.motion.reference.search import DriverReference
+from thcli.motion.reference.frames import DriverReference
 from thcli.motion.retarget import RetargetedMotion
 
 
@@ -294,11 +294,9 @@ def test_squints_deepen_in_order_and_shut_and_open_eyes_stay() -> None:
 
 def test_wide_eyes_of_a_sleepy_clip_open_a_source_no_further_than_wide_eyes() -> None:
     reference = DriverReference(
-        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.13)
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.13), 0.13
     )
-    rules = openings.OpeningRules(
-        neutral(), reference, 1.0, median_eyes=0.13, shut_eyes=0.05, absolute=False
-    )
+    rules = openings.OpeningRules(neutral(), reference, 1.0, shut_eyes=0.05, absolute=False)
     own = canonical.eye_openings(neutral())
     for driver, highest in ((0.2, 0.3), (0.34, 0.37)):
         opening, _ = rules.eye_openings(np.full((1, 2), driver), np.ones(1))
@@ -314,11 +312,9 @@ def test_wide_eyes_of_a_source_open_further_when_a_drivers_do() -> None:
             shape[rim] = middle + scale * (shape[rim] - middle)
     assert canonical.eye_openings(shape).mean() > 0.3
     reference = DriverReference(
-        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.2)
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.2), 0.2
     )
-    rules = openings.OpeningRules(
-        shape, reference, 1.0, median_eyes=0.2, shut_eyes=0.05, absolute=False
-    )
+    rules = openings.OpeningRules(shape, reference, 1.0, shut_eyes=0.05, absolute=False)
     opening, _ = rules.eye_openings(np.full((1, 2), 0.3), np.ones(1))
     assert (opening > 1.2).all() and (opening < 1.35).all()
 

@@ -126,19 +126,12 @@ def test_a_motion_file_gives_the_result_of_its_video(
         assert np.array_equal(a, b)
 
 
-@pytest.mark.parametrize(("motion", "warned"), [("relative", True), ("absolute", False)])
-def test_an_image_drives_an_image(
-    motion: str, warned: bool, portrait: Path, clip: Clip, tmp_path: Path, capsys: Any
-) -> None:
-    """Relative to itself it has no motion, which is said."""
+def test_an_image_drives_an_image(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:
+    """Its expression is taken, so that nothing is to be warned of."""
     pose, out = tmp_path / "pose.png", tmp_path / "out.png"
     save_image(pose, read_images(clip("plain.mp4", 24))[20].astype(np.uint8))
-    assert (
-        run(["reenact", str(portrait), str(pose), "-o", str(out), "--json", "--motion", motion])
-        == 0
-    )
-    warnings = json.loads(capsys.readouterr().out)["warnings"]
-    assert any("--motion absolute" in warning for warning in warnings) == warned
+    assert run(["reenact", str(portrait), str(pose), "-o", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []
     assert media.probe(out).size == (256, 256)
 
 

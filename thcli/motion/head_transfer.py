@@ -9,7 +9,7 @@ from thcli.core.types import Array
 from thcli.motion import anatomy, limits
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points
 from thcli.motion.picture.camera import PicturePlace
-from thcli.motion.reference.search import DriverReference
+from thcli.motion.reference.frames import DriverReference
 
 
 class HeadTransfer:

@@ -8,8 +8,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.motion import anatomy, canonical, closure
 from thcli.motion.canonical import neutral
-from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE
-from thcli.motion.reference.search import DriverReference
+from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE, DriverReference
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Bools
 
@@ -36,7 +35,6 @@ class OpeningRules:
         reference: DriverReference,
         shape_ratio: float,
         *,
-        median_eyes: float,
         shut_eyes: float | None,
         absolute: bool,
     ) -> None:
@@ -46,7 +44,6 @@ class OpeningRules:
             source_shape: canonical shape of the source, (468, 3).
             reference: the driver's reference.
             shape_ratio: scale of the source's shape over that of the reference.
-            median_eyes: median eye opening of the driver.
             shut_eyes: eye opening of the driver's shut eyes; None for lids that are exact, in which
                 0 is shut.
             absolute: the lips open as far as the driver's, instead of by as much.
@@ -57,10 +54,11 @@ class OpeningRules:
         self._reference_gaps = canonical.lip_gaps(reference.shape)
         self._reference_mouth = float(canonical.mouth_opening(reference.shape))
         # an open eye has the reference's opening, but not a blink's unless the source blinks too
-        least = 0.9 * median_eyes * np.minimum(self._source_eyes.mean() / AWAKE_OPENING, 1)
+        usual = reference.usual_eyes
+        least = 0.9 * usual * np.minimum(self._source_eyes.mean() / AWAKE_OPENING, 1)
         awake = reference.eyes
         if shut_eyes is not None:
-            awake = np.clip(awake, least, max(1.2 * median_eyes, least))
+            awake = np.clip(awake, least, max(1.2 * usual, least))
         self._shut_threshold, self._exact_lids = shut_eyes or 0.0, shut_eyes is None
         self._awake_opening = np.maximum(awake, self._shut_threshold + MIN_BLINK_AMPLITUDE * 0.5)
 

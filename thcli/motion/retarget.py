@@ -201,7 +201,6 @@ class RetargetedMotion:
             source.shape,
             reference,
             self._shape_ratio,
-            median_eyes=self._measurements.median_eye_opening(unoccluded),
             shut_eyes=None if exact_lids else self._measurements.shut_threshold(unoccluded),
             absolute=exact_lids or self._options.mode == "absolute",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -152,6 +153,15 @@ def test_a_crop_has_the_size_of_its_engine(portrait: Path, clip: Clip, tmp_path:
     options = replace(LOSSLESS, framing="crop", mesh=MeshOptions(long_side=100))
     with pytest.raises(UsageError, match="--long-side has no effect with --framing crop"):
         reenact(portrait, clip("plain.mp4", 24), tmp_path / "out.mkv", options)
+
+
+def test_a_picture_that_is_its_own_rest_is_warned_of(
+    portrait: Path, tmp_path: Path, capsys: Any
+) -> None:
+    argv = ["reenact", str(portrait), str(portrait), "-o", str(tmp_path / "out.png"), "--json"]
+    for mode, count in (("relative", 1), ("absolute", 0)):
+        assert run([*argv, "--engine", "tint", "--motion", mode, "--overwrite"]) == 0
+        assert len(json.loads(capsys.readouterr().out)["warnings"]) == count
 
 
 def test_encode_then_warp(portrait: Path, clip: Clip, tmp_path: Path, capsys: Any) -> None:

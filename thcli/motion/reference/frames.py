@@ -51,6 +51,29 @@ NEUTRAL_ANGLE = np.radians(20.0)
 
 
 @dataclass(frozen=True, slots=True)
+class DriverReference:
+    """Face of the driver that corresponds to the source.
+
+    Attributes:
+        shape: (468, 3) canonical.
+        rotation, log_scale, centre: pose that corresponds to the source's own pose.
+        gaze: (2, 2).
+        frame: reference frame, -1 without one.
+        eyes: (2,) openings of its eyes, which a blink beside it does not change.
+        usual_eyes: opening of the driver's open eyes.
+    """
+
+    shape: Array
+    rotation: Array
+    log_scale: float
+    centre: Array
+    gaze: Array
+    frame: int
+    eyes: Array
+    usual_eyes: float
+
+
+@dataclass(frozen=True, slots=True)
 class FrameMeasurements:
     """Measurements of the frames of a clip.
 
@@ -88,8 +111,10 @@ class FrameMeasurements:
         """Return the opening below which an eye is shut in this clip.
 
         Glasses keep the lids of the mesh apart, up to SHUT_OPENING_GLASSES. A clip whose eyes stay
-        further open has no blink.
+        further open has no blink, nor has one frame.
         """
+        if unoccluded.sum() == 1:
+            return SHUT_OPENING
         low = float(np.quantile(self.eyes[unoccluded].mean(-1), 0.02))
         least = float(np.clip(low - SHUT_MARGIN, SHUT_OPENING, SHUT_OPENING_GLASSES))
         blinks = 1 - float(smoothstep(*NO_BLINK_RANGE, low))

@@ -11,7 +11,9 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array
 from thcli.motion import canonical, smooth
 from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
+from thcli.motion.reference import excess
 from thcli.motion.reference.frames import (
+    DriverReference,
     FastLids,
     FrameMeasurements,
     select_neutral_frames,
@@ -19,26 +21,7 @@ from thcli.motion.reference.frames import (
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline
 
-
-@dataclass(frozen=True, slots=True)
-class DriverReference:
-    """Face of the driver that corresponds to the source.
-
-    Attributes:
-        shape: (468, 3) canonical.
-        rotation, log_scale, centre: pose that corresponds to the source's own pose.
-        gaze: (2, 2).
-        frame: reference frame, -1 without one.
-        eyes: (2,) openings of its eyes, which a blink beside it does not change.
-    """
-
-    shape: Array
-    rotation: Array
-    log_scale: float
-    centre: Array
-    gaze: Array
-    frame: int
-    eyes: Array
+WIDE_QUANTILE = 0.95  # of the openings of a clip's eyes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +64,7 @@ class ReferenceSearch:
         if options.mode == "absolute":
             return self._neutral_reference(source_gaze)
         same = None if options.causal else self.same
+        given = frame is not None
         if frame is None:
             frame = (
                 int(np.argmin(self.measurements.distance))
@@ -97,7 +81,8 @@ class ReferenceSearch:
             shape = neutral() + np.asarray(tracked, np.float64)
             pose, gaze = self.timeline.pose[frame : frame + 1], self.timeline.gaze[frame]
         posed = canonical.unpack_pose(pose, shape, self.size)
-        return DriverReference(
+        unoccluded = self.timeline.unoccluded
+        reference = DriverReference(
             posed.shape[0],
             posed.rotation[0],
             float(posed.log_scale[0]),
@@ -105,13 +90,25 @@ class ReferenceSearch:
             gaze,
             frame,
             eyes,
+            self.measurements.median_eye_opening(unoccluded),
         )
+        if given or frame == same:
+            return reference
+        if len(self.store) == 1:
+            return excess.add_picture(reference, self.source, source_gaze)
+        if options.causal:
+            return reference
+        wide = float(np.quantile(self.measurements.eyes[unoccluded].mean(-1), WIDE_QUANTILE))
+        return excess.add_laugh(reference, self.source, wide)
 
     def _rest_reference(self, rest_pose: Array) -> DriverReference:
         posed = canonical.unpack_pose(rest_pose, neutral(), self.size)
         gaze, eyes = load_slider_shapes().gaze, canonical.eye_openings(neutral())
         log_scale = float(posed.log_scale)
-        return DriverReference(neutral(), posed.rotation, log_scale, posed.centre, gaze, -1, eyes)
+        usual = self.measurements.median_eye_opening(self.timeline.unoccluded)
+        return DriverReference(
+            neutral(), posed.rotation, log_scale, posed.centre, gaze, -1, eyes, usual
+        )
 
     def _neutral_reference(self, source_gaze: Array) -> DriverReference:
         """Return the driver's neutral face in the source's direction and the median framing."""
@@ -130,4 +127,5 @@ class ReferenceSearch:
             source_gaze,
             -1,
             canonical.eye_openings(shape),
+            self.measurements.median_eye_opening(self.timeline.unoccluded),
         )

@@ -18,8 +18,8 @@ from thcli.core.protocols import (
 )
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.media.info import MediaInfo
-from thcli.motion.control.controls import PREFIX, TURN
 from thcli.motion.file.windows import windows
+from thcli.motion.observe import KIND as MESH_KIND
 from thcli.motion.timeline import Ints, read_timeline
 from thcli.pipeline.observe.inputs import probe
 from thcli.pipeline.observe.tracking import VideoSelection
@@ -126,7 +126,7 @@ def encode_faces(
     if isinstance(engine, WarningEngine):
         for warning in filter(None, (engine.find_warning(face.source) for face in encoded)):
             warn(warning)
-    if options.mode == "relative" and any(driven) and _is_one_pose(drivers.first):
+    if options.mode == "relative" and any(driven) and _rests(drivers.first):
         warn(
             "The driver is one picture, which relative motion takes as its rest, so that nothing "
             "moves: --motion absolute takes its pose, mouth and gaze."
@@ -137,11 +137,14 @@ def encode_faces(
     return [replace(face, share=share) for face, share in zip(encoded, shares, strict=True)]
 
 
-def _is_one_pose(motion: MotionStore) -> bool:
-    """Return whether a motion is one tracked frame, without sliders and turns."""
-    row = motion.window(0, 0)
-    controlled = any(name == TURN or name.startswith(PREFIX) for name in row.arrays)
-    return len(motion) == 1 and not controlled and "rest" not in row.constants
+def _rests(motion: MotionStore) -> bool:
+    """Return whether a tracked motion has one frame alone, which is its own rest.
+
+    That of the mesh engine is transferred against an ordinary face at rest.
+    """
+    if motion.kind == MESH_KIND or len(motion) > 1:
+        return False
+    return "rest" not in motion.window(0, 0).constants
 
 
 def place_face(

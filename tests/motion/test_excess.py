@@ -1,0 +1,122 @@
+"""Expression that is given back: drivers of one picture, and those that laugh throughout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.motion import synthetic_motion as synthetic
+from tests.motion.retargeting import canonical_shapes, retargeted, rows
+from thcli.core.options import MotionOptions
+from thcli.core.types import Array, Face, Motion
+from thcli.motion import canonical, sliders
+from thcli.motion.model3d import EXPRESSION_NAMES
+from thcli.motion.reference import excess
+from thcli.motion.retarget import RetargetedMotion
+
+SMILE = EXPRESSION_NAMES.index("smile")
+
+
+def picture(seed: int = 3, count: int = 1, **values: Any) -> Motion:
+    """Return equal frames of another person, with a pose of its own."""
+    curves = replace(sliders.SliderCurves(yaw=6.0, pitch=-4.0, x=0.2), **values)
+    motion = sliders.motion_from_sliders(
+        curves, np.arange(count), synthetic.TIME_BASE, synthetic.SIZE
+    )
+    expression = motion.arrays["expression"].astype(np.float64) + synthetic.identity_shape(seed)
+    return replace(motion, arrays={**motion.arrays, "expression": expression})
+
+
+def smile_of(shape: Array) -> float:
+    return float(excess.expression_coefficients(shape)[SMILE])
+
+
+def shape_of(face: Face) -> Array:
+    return canonical.decompose(np.asarray(face.mesh)).shape
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_expression_of_one_picture_is_taken_and_its_pose_is_not(causal: bool) -> None:
+    source = synthetic.source()
+    driver = picture(smile=0.8, jaw=0.5, brow=1.0)
+    out = retargeted(driver, MotionOptions(causal=causal), source)
+    shape = canonical_shapes(out)[0]
+    assert smile_of(shape) - smile_of(shape_of(source)) > 0.5
+    assert canonical.mouth_opening(shape) == pytest.approx(
+        canonical.mouth_opening(canonical.neutral() + driver.arrays["expression"][0]), abs=0.03
+    )
+    brows = [105, 334]
+    assert (shape_of(source) - shape)[brows, 1].min() > 0.03
+    scale, rotation, _ = canonical.fit_rigid_points(np.asarray(source.mesh), rows(out, "points")[0])
+    assert abs(scale - 1) < 0.005 and np.trace(rotation) > 3 - 1e-4
+
+
+def test_a_picture_at_rest_moves_nothing() -> None:
+    source = synthetic.source()
+    out = retargeted(picture(), MotionOptions(), source)
+    height = np.ptp(np.asarray(source.mesh)[:, 1])
+    assert np.abs(rows(out, "points")[0] - np.asarray(source.mesh)).max() < 0.005 * height
+    assert not rows(out, "gaze").any()
+
+
+def test_a_smiling_source_does_not_smile_twice() -> None:
+    source = synthetic.source(smile=0.8)
+    shape = canonical_shapes(retargeted(picture(smile=0.8), MotionOptions(), source))[0]
+    assert smile_of(shape) == pytest.approx(smile_of(shape_of(source)), abs=0.1)
+
+
+def test_the_shut_mouth_of_a_picture_shuts_that_of_the_source() -> None:
+    source = synthetic.source(jaw=0.5)
+    shape = canonical_shapes(retargeted(picture(), MotionOptions(), source))[0]
+    assert canonical.mouth_opening(shape_of(source)) > 0.1
+    assert canonical.mouth_opening(shape) < 0.01
+
+
+@pytest.mark.parametrize(("blink", "low", "high"), [(0.5, 0.2, 0.6), (-0.5, 1.1, 1.5)])
+def test_narrow_and_wide_eyes_of_a_picture_are_taken(blink: float, low: float, high: float) -> None:
+    out = retargeted(picture(blink=blink), MotionOptions())
+    assert low < rows(out, "opening").min() <= rows(out, "opening").max() < high
+    narrow = synthetic.source(blink=0.4)
+    ratio = rows(retargeted(picture(blink=0.4), MotionOptions(), narrow), "opening")
+    assert ratio.min() > 0.75
+
+
+def test_the_gaze_of_a_picture_is_taken_unless_its_head_is_turned_or_its_eyes_are_shut() -> None:
+    aside = retargeted(picture(gaze_x=0.15), MotionOptions())
+    assert rows(aside, "gaze")[0, :, 0].min() > 0.1
+    for hidden in (picture(gaze_x=0.15, yaw=30.0), picture(gaze_x=0.15, blink=0.9)):
+        assert np.abs(rows(retargeted(hidden, MotionOptions()), "gaze")).max() < 0.01
+
+
+def test_a_driver_that_laughs_throughout_makes_the_source_laugh() -> None:
+    t = np.arange(20)
+    driver = picture(count=20, smile=0.9, jaw=0.5 + 0.1 * np.sin(t))
+    source = synthetic.source()
+    out = canonical_shapes(retargeted(driver, MotionOptions(), source))
+    assert smile_of(out[10]) - smile_of(shape_of(source)) > 0.6
+    truth = canonical.mouth_opening(canonical.neutral() + rows(driver, "expression"))
+    np.testing.assert_allclose(canonical.mouth_opening(out), truth, atol=0.03)
+
+
+def test_the_frame_that_the_source_shows_is_its_own_rest() -> None:
+    driver = picture(count=20, smile=0.9, jaw=0.5 + 0.1 * np.sin(np.arange(20)))
+    source = synthetic.face(synthetic.meshes(driver)[4])
+    out = canonical_shapes(retargeted(driver, MotionOptions(), source))
+    np.testing.assert_allclose(out[4], shape_of(source), atol=5e-3)
+
+
+def test_a_reference_near_rest_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    add = excess.add_laugh
+
+    def keep(reference: Any, *rest: Any) -> Any:
+        found.append((reference, add(reference, *rest)))
+        return found[-1][1]
+
+    monkeypatch.setattr(excess, "add_laugh", keep)
+    driver = picture(count=20, smile=0.2, jaw=0.05)
+    RetargetedMotion(synthetic.source(), synthetic.buffer(driver), MotionOptions())
+    assert len(found) == 1 and found[0][0] is found[0][1]

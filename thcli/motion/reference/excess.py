@@ -1,0 +1,127 @@
+"""Expression in which a driver's reference differs from its source, which is given back.
+
+The reference stands for the source as it is. A driver that laughs in all frames has a laugh for a
+reference, and a driver of one picture has itself: what they show would be taken for rest. What the
+linear face model (`model3d`) finds in the reference, and not in the source, is taken out of the
+reference, as far as it is beyond what rest looks like in ordinary faces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from thcli.core.geometry import rotvec_from_matrix
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array
+from thcli.motion import canonical, closure
+from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
+from thcli.motion.model3d import EXPRESSION_NAMES, IDENTITY_COUNT, SLIDER_NAMES, load_basis
+from thcli.motion.reference.frames import DriverReference
+
+# Coefficients that mean nothing (faces at rest reach them); larger ones lose a part. Blinks
+# are told by the openings of the eyes
+REST = {"jaw": 0.08, "smile": 0.25, "wide": 0.4, "brow_left": 0.22, "brow_right": 0.22}
+REST_SHAPE = 0.05  # of each further shape
+# By how much the reference of a video smiles more than the source, and opens its mouth further:
+# chance, and a laugh
+SMILE_RANGE, MOUTH_RANGE = (0.5, 0.95), (0.08, 0.16)
+ORDINARY_EYES = (0.15, 0.25)  # openings of eyes that are neither narrowed nor wide
+LAUGHING_EYES = 0.2  # most that the eyes of a driver count as open that laughs in its reference
+SEEN_IRIS = (0.09, 0.13)  # opening of the eyes from which on their gaze is seen
+GAZE_RANGE = (0.03, 0.08)  # eye widths of a difference of gaze: noise, and none
+GAZE_TURN = (np.radians(12.0), np.radians(25.0))  # of a head whose eyes look elsewhere therefore
+
+
+def add_picture(reference: DriverReference, source: PosedShape, gaze: Array) -> DriverReference:
+    """Return the reference of a driver that is one picture: what it would be at rest.
+
+    The lips open as far as the driver's, the eyes by its ratio to ordinary ones, and its gaze is
+    taken as far as its head is not turned.
+
+    Args:
+        reference: the driver's only frame.
+        source: pose and canonical shape of the source.
+        gaze: (2, 2) gaze of the source.
+    """
+    shape = _without(reference.shape, _excess(reference.shape, source.shape))
+    scale, _, _ = fit_rigid_points(shape, source.shape)
+    shape = _with_lips(shape, canonical.lip_gaps(source.shape) / scale)
+    opening = float(reference.eyes.mean())
+    usual = float(np.clip(opening, *ORDINARY_EYES))
+    # narrow or wide eyes of the source are not narrowed or widened twice
+    own = float(np.clip(canonical.eye_openings(source.shape).mean(), 0.05, 1.0))
+    own /= float(np.clip(own, *ORDINARY_EYES))
+    ratio = opening / usual
+    usual *= float(np.clip(own, min(ratio, 1.0), max(ratio, 1.0)))
+    eyes = usual * reference.eyes / max(opening, 1e-6)
+    own_yaw, yaw = (rotvec_from_matrix(one)[1] for one in (source.rotation, reference.rotation))
+    change = (reference.gaze - gaze).mean(0)
+    share = smoothstep(*SEEN_IRIS, opening) * smoothstep(*GAZE_RANGE, np.linalg.norm(change))
+    share = share * (1 - smoothstep(*GAZE_TURN, abs(yaw - own_yaw)))
+    looks = reference.gaze - share * change
+    return replace(reference, shape=shape, eyes=eyes, usual_eyes=usual, gaze=looks)
+
+
+def add_laugh(reference: DriverReference, source: PosedShape, wide_eyes: float) -> DriverReference:
+    """Return the reference of a video, less what its mouth shows and the source's does not.
+
+    It changes only where the reference clearly smiles, or has its mouth open, and the source does
+    not, or by less.
+
+    Args:
+        reference: of the driver.
+        source: pose and canonical shape of the source.
+        wide_eyes: opening of the driver's eyes that few of its frames exceed.
+    """
+    both = np.stack([reference.shape, source.shape])
+    smiles = expression_coefficients(both)[:, EXPRESSION_NAMES.index("smile")]
+    smile = float(smoothstep(*SMILE_RANGE, smiles[0] - max(smiles[1], 0.0)))
+    openings = canonical.mouth_opening(both)
+    opened = float(smoothstep(*MOUTH_RANGE, openings[0] - openings[1]))
+    laugh = max(smile, opened)
+    if laugh == 0:
+        return reference
+    excess = laugh * _excess(reference.shape, source.shape, brows=False)
+    shape = _without(reference.shape, excess)
+    scale, _, _ = fit_rigid_points(shape, source.shape)
+    gaps = canonical.lip_gaps(reference.shape)
+    closed = np.minimum(canonical.lip_gaps(source.shape) / scale, gaps)
+    shape = _with_lips(shape, gaps + laugh * (closed - gaps))
+    awake = max(reference.usual_eyes, min(wide_eyes, LAUGHING_EYES))
+    usual = reference.usual_eyes + smile * (awake - reference.usual_eyes)
+    eyes = reference.eyes * usual / max(reference.usual_eyes, 1e-6)
+    return replace(reference, shape=shape, usual_eyes=usual, eyes=eyes)
+
+
+def expression_coefficients(shapes: Array) -> Array:
+    """Return the coefficients (..., 19) of EXPRESSION_NAMES of canonical shapes (..., 468, 3)."""
+    flat = (shapes - neutral()).reshape(*shapes.shape[:-2], -1)
+    return np.asarray(flat @ load_basis().projection[IDENTITY_COUNT:].T)
+
+
+def _excess(shape: Array, source: Array, *, brows: bool = True) -> Array:
+    """Return the displacement (468, 3) of a shape's expression that a source's does not have."""
+    found, own = expression_coefficients(np.stack([shape, source]))
+    beyond = found - np.clip(own, np.minimum(found, 0), np.maximum(found, 0))
+    rest = np.array([REST.get(name, REST_SHAPE) for name in EXPRESSION_NAMES])
+    kept = np.maximum(1 - (rest / np.maximum(np.abs(beyond), 1e-9)) ** 2, 0)
+    for i, name in enumerate(SLIDER_NAMES):
+        if name.startswith("blink") or (name.startswith("brow") and not brows):
+            kept[i] = 0
+    return np.asarray(np.tensordot(kept * beyond, load_basis().expression, 1))
+
+
+def _without(shape: Array, excess: Array) -> Array:
+    """Return a shape less a displacement, with its head where it was."""
+    calm = shape - excess
+    scale, rotation, shift = fit_rigid_points(shape, calm)
+    return np.asarray((calm - shift) @ rotation / scale)
+
+
+def _with_lips(shape: Array, gaps: Array) -> Array:
+    """Return a shape with the gaps (9,) of the inner lips."""
+    changed = shape[None].copy()
+    closure.set_lips(changed, gaps[None])
+    return np.asarray(changed[0])
