@@ -66,12 +66,6 @@ def test_a_large_picture_is_shifted_by_whole_pixels() -> None:
     assert not np.array_equal(part[:-10, 700:], image[4:-6, 693:893])
 
 
-def test_a_large_picture_that_moves_by_less_than_half_a_pixel_is_returned() -> None:
-    image = np.random.default_rng(3).integers(0, 256, (40, shifting.WHOLE_PIXELS + 1, 3), np.uint8)
-    alpha = np.full(image.shape[:2], 128, np.uint8)
-    assert shifting.shift_person(image, 255 - image, alpha, np.array([0.4, -0.3])) is image
-
-
 @pytest.mark.parametrize("x, y", [(8, -3), (-290, 41), (900, 0), (3000, 0), (0, -400)])
 def test_a_large_picture_is_copied_where_its_person_moves_to(x: int, y: int) -> None:
     image, plate, alpha = (np.tile(one, (1, 7) + (1,) * (one.ndim - 2)) for one in close_up())

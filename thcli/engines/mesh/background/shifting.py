@@ -28,7 +28,7 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
     """Shift the person of a picture, mirrored where the picture's edges cut it off.
 
     A large picture is shifted by whole pixels, which copies it: no pixel is sampled, and encoders
-    find it again as it was. Less than half a pixel returns the picture itself.
+    find it again as it was.
 
     Args:
         image, plate: (H, W, 3) uint8.
@@ -42,8 +42,6 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
     fractions = 1 if is_large else FRACTIONS
     back = -np.round(np.asarray(shift, np.float64) * fractions) / fractions
     whole = np.floor(back).astype(int)
-    if is_large and not whole.any():
-        return image
     if is_large:
         out = plate.copy()
         _copy_person(out, image, alpha, whole)
