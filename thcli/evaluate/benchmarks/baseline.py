@@ -68,7 +68,7 @@ def fastest_run(work: Callable[[], Result], repeat: int) -> tuple[Timing, Result
 
 @dataclass(frozen=True, slots=True)
 class FollowedFaces:
-    """What the pixels of T driving frames tell beside their tracked faces.
+    """Faces of T driving frames, and readings of the pixels around them.
 
     faces: on their skin.  skin: (468, 2) pixels by which each was moved, None without a face.
     cameras, torsos, insides: as `motion.observe` takes them; none without an estimator.
