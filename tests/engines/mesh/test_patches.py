@@ -73,9 +73,16 @@ def framed_patch(scale: float) -> tuple[Image, frames.PatchFrame, Array]:
 def test_a_change_is_added_inside_and_nothing_changes_outside(scale: float) -> None:
     image, frame, middle = framed_patch(scale)
     out = image.copy()
-    frames.composite(out, frame, np.zeros((*frame.size[::-1], 3), np.float32))
+    frames.composite(
+        out, frame, frames.sample_patch(out, frame), np.zeros((*frame.size[::-1], 3), np.float32)
+    )
     assert np.array_equal(out, image)
-    frames.composite(out, frame, np.full((*frame.size[::-1], 3), 3.0, np.float32))
+    frames.composite(
+        out,
+        frame,
+        frames.sample_patch(out, frame),
+        np.full((*frame.size[::-1], 3), 3.0, np.float32),
+    )
     x, y = middle.T
     added = out[y, x].astype(int) - image[y, x]
     assert np.median(added[image[y, x] < 240]) == 3
@@ -88,7 +95,12 @@ def test_a_change_is_added_inside_and_nothing_changes_outside(scale: float) -> N
 def test_fine_detail_goes_where_much_changes() -> None:
     image, frame, middle = framed_patch(4.0)
     out = image.copy()
-    frames.composite(out, frame, np.full((*frame.size[::-1], 3), -70.0, np.float32))
+    frames.composite(
+        out,
+        frame,
+        frames.sample_patch(out, frame),
+        np.full((*frame.size[::-1], 3), -70.0, np.float32),
+    )
     x, y = middle.T
     detail = [np.abs(np.diff(i.astype(int), axis=1))[y, x - 1].mean() for i in (image, out)]
     assert detail[1] < 0.6 * detail[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -35,6 +36,35 @@ def test_whole_pixels_move_exactly_and_edges_are_repeated_then_smooth() -> None:
     far, near = moved[:, 2].astype(int), moved[:, 60].astype(int)
     assert np.abs(np.diff(far, axis=0)).mean() < 0.2 * np.abs(np.diff(near, axis=0)).mean()
     assert not np.array_equal(moved[:, 5], image[:, 16])  # no mirror
+
+
+def test_only_what_lies_beyond_the_edges_is_smoothed() -> None:
+    image = np.random.default_rng(5).integers(0, 256, (200, 300, 3), np.uint8)
+    matrices = [
+        [[1.0, 0, 41.4], [0, 1, -17.2]],
+        [[0.8, 0.1, 20], [-0.1, 0.8, 50]],
+        [[1.0, 0, -90], [0, 1, 0]],
+        [[0.5, 0, 75], [0, 0.5, 50]],
+    ]
+    for matrix in np.array(matrices):
+        moved = picture.move_picture(image, matrix)
+        sampled = cv2.warpAffine(
+            image, matrix, (300, 200), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        corners = np.dstack(np.meshgrid(np.arange(300), np.arange(200))) - matrix[:, 2]
+        source = corners @ np.linalg.inv(matrix[:, :2]).T
+        beyond = np.maximum(-source, source - (299, 199)).max(-1)
+        # the share is known every REDUCTION pixels, enlarged ones here
+        reach = 3 * picture.REDUCTION
+        near, far = beyond <= -reach, beyond > picture.FADE * 200 + reach
+        assert far.any()
+        assert np.array_equal(moved[near], sampled[near])
+        steps, noise = (
+            np.abs(np.diff(one.astype(int), axis=0))[far[1:] & far[:-1]].mean()
+            + np.abs(np.diff(one.astype(int), axis=1))[far[:, 1:] & far[:, :-1]].mean()
+            for one in (moved, sampled)
+        )
+        assert steps < 10 < noise
 
 
 def test_zoom_in_leaves_no_edge() -> None:

@@ -16,7 +16,7 @@ from thcli.engines.mesh.anatomy import EYES, LIPS, face_height
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
-from thcli.engines.mesh.patches.frames import composite, eye_frame
+from thcli.engines.mesh.patches.frames import composite, eye_frame, sample_patch
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.faces.landmarks import topology
 
@@ -217,7 +217,12 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         out = source.image.copy()
         closed_lips.render_parting(out, source.image, lips, target)
         mouth_interior.render(out, source.image, source.interior, source.mesh, target)
-        composite(out, frame, (-50 * window[..., None] * np.ones(3)).astype(np.float32))
+        composite(
+            out,
+            frame,
+            sample_patch(out, frame),
+            (-50 * window[..., None] * np.ones(3)).astype(np.float32),
+        )
         made.append(out.astype(int))
     assert np.abs(made[0] - source.image).max() > 20
     assert np.abs(made[0] - made[1]).max() <= 1

@@ -131,5 +131,13 @@ def test_bench_prints_one_object(capsys: pytest.CaptureFixture[str], tracked: No
     assert thcli("bench", "--frames", "6", "--size", "192", "--repeat", "1", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["frames"] == 6 and report["fps"] > 0
-    assert set(report["alone"]) == {"load", "decode", "track", "motion", "render", "encode"}
+    assert set(report["alone"]) == {
+        "load",
+        "decode",
+        "track",
+        "follow",
+        "motion",
+        "render",
+        "encode",
+    }
     assert report["clock"]["track"] > 0 and report["overhead"]["cpu"] > 0

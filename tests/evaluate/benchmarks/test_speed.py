@@ -12,6 +12,7 @@ import pytest
 
 from thcli import media, weights
 from thcli.core.events import Event, Finished, Step
+from thcli.core.imaging import to_uint8
 from thcli.core.options import (
     BenchOptions,
     EvaluateOptions,
@@ -22,6 +23,7 @@ from thcli.core.options import (
     RunOptions,
 )
 from thcli.evaluate.benchmarks.baseline import (
+    FollowedFaces,
     Timing,
     decode_alone,
     encode_alone,
@@ -34,6 +36,9 @@ from thcli.evaluate.benchmarks.speed import BenchResult, bench
 from thcli.evaluate.datasets.sample_clip import astronaut_clip, portrait, write_test_clip
 from thcli.evaluate.metrics.face_geometry import keypoint_distance
 from thcli.evaluate.metrics.tracker import main_face_tracker
+from thcli.motion.file.reader import MotionFile
+from thcli.pipeline.observe.face_finder import load_camera_estimator
+from thcli.pipeline.stages.encode_warp import encode
 
 TRACKER = ("blazeface-short", "blazeface-full", "facemesh-attention")
 BENCH = BenchResult(
@@ -124,11 +129,27 @@ def test_a_whole_benchmark(tmp_path: Path, tracked: None) -> None:
         None, None, ReenactOptions(), BenchOptions(frames=6, size=192, repeat=1), work, heard.append
     )
     assert (found.frames, found.size, found.clock) == (6, (192, 192), {"all": 1.0})
-    assert list(found.alone) == ["load", "decode", "track", "motion", "render", "encode"]
+    assert list(found.alone) == ["load", "decode", "track", "follow", "motion", "render", "encode"]
     assert found.alone["render"].wall > 0 and found.peak > 2**20
     steps = [event.done for event in heard if isinstance(event, Step)]
     assert steps == list(range(1, len(steps) + 1))
     assert isinstance(heard[-1], Finished) and heard[-1].done == len(steps)
+
+
+def test_the_isolated_stages_give_the_motion_of_the_program(tmp_path: Path, tracked: None) -> None:
+    clip = write_test_clip(tmp_path / "clip.mkv", 12, 256)
+    options = ReenactOptions()
+    frames = decode_alone(clip, options.read)
+    track = main_face_tracker(options.faces, options.run)()
+    camera = load_camera_estimator(options.run)
+    faces = [track(to_uint8(frame.pixels)) for frame in frames]
+    alone = FollowedFaces.of(frames, faces, camera).observe(frames)
+    encode(clip, tmp_path / "clip.motion.safetensors")
+    motion = MotionFile(tmp_path / "clip.motion.safetensors").window(0, len(frames))
+    assert set(motion.arrays) == set(alone.arrays)
+    for name in set(motion.arrays) - {"track", "cut"}:
+        found, expected = (np.asarray(one.arrays[name], float) for one in (alone, motion))
+        np.testing.assert_allclose(found, expected, atol=1e-3, err_msg=name)
 
 
 def test_the_real_tracker_measures_a_similarity(tmp_path: Path, tracked: None) -> None:

@@ -160,14 +160,14 @@ def _render_cut(out: Image, alpha: Image | None, image: Image, warp_map: WarpMap
     size = out.shape[1], out.shape[0]
     for region, values in iterate_windows(cut.samples, cut.samples[..., 2], cut.grid, size):
         x, y, opacity = (np.asarray(part, np.float32) for part in cv2.split(values))
-        texture = _sample_part(image, x, y)
+        texture = sample_part(image, x, y)
         opaque = np.asarray(cv2.convertScaleAbs(opacity, alpha=255), np.uint8)
         out[region] = mix(out[region], texture, opaque)
         if alpha is not None:
             np.maximum(alpha[region], opaque, out=alpha[region])
 
 
-def _sample_part(image: Image, x: Array32, y: Array32) -> Image:
+def sample_part(image: Image, x: Array32, y: Array32) -> Image:
     """Sample a picture (H, W, 3) at pixels x, y (h, w) of a small part of it.
 
     Four channels are sampled faster than three, even after conversion.

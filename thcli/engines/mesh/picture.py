@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -9,13 +10,16 @@ import numpy as np
 
 from thcli.core.geometry import transform_points
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array, Image
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.background import shifting
 from thcli.engines.mesh.background.matte import MatteLayers
+from thcli.engines.mesh.opening import Region
+from thcli.engines.mesh.sampling import resize
 
 STILL = 0.05  # pixels of motion below which the picture is unchanged
 REDUCTION = 8  # of the picture whose edges are extended
 BLUR = 0.06  # of the picture's height, standard deviation
+WINDOW = 64  # rows that are smoothed at a time
 FADE = 0.06  # of the picture's height, from its edge to where the extension is smooth
 
 
@@ -101,7 +105,7 @@ def move_points(points: Array, body: Array | None, camera: Array | None) -> None
 
 
 def _extend(image: Image, matrix: Array) -> Image:
-    """Smooth what lies beyond the edges of a picture that was moved by `matrix`."""
+    """Smooth what lies beyond the edges of a picture that was moved by `matrix`, in place."""
     height, width = image.shape[:2]
     size = max(2, width // REDUCTION), max(2, height // REDUCTION)
     x, y = np.meshgrid(
@@ -110,9 +114,27 @@ def _extend(image: Image, matrix: Array) -> Image:
     linear = np.linalg.inv(matrix[:, :2])
     source = np.stack([x, y], -1) @ linear.T - linear @ matrix[:, 2]
     beyond = np.maximum(-source, source - (width - 1, height - 1)).max(-1)
-    coarse = smoothstep(0.0, FADE * height, beyond).astype(np.float32)
+    coarse = np.asarray(smoothstep(0.0, FADE * height, beyond), np.float32)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(small, (0, 0), max(1.0, BLUR * height / REDUCTION))
-    weight = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    weight = resize(coarse, (width, height))
     smooth = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(image + weight * (smooth.astype(np.float32) - image) + 0.5, np.uint8)
+    for region in _find_windows(weight):
+        share, shown = weight[region][..., None], image[region]
+        shown[:] = shown + share * (smooth[region].astype(np.float32) - shown) + 0.5
+    return image
+
+
+def _find_windows(weight: Array32) -> Iterator[Region]:
+    """Yield the parts of a picture in which a weight (H, W) is not 0, WINDOW rows at a time.
+
+    Beside an edge they are as wide as it is seen, at both sides of one picture apart.
+    """
+    width = weight.shape[1]
+    for top in range(0, len(weight), WINDOW):
+        rows = slice(top, min(top + WINDOW, len(weight)))
+        line = weight[rows].max(0) > 0
+        for half in (slice(0, width // 2), slice(width // 2, width)):
+            found = np.flatnonzero(line[half])
+            if len(found):
+                yield rows, slice(half.start + int(found[0]), half.start + int(found[-1]) + 1)

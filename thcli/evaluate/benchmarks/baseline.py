@@ -12,19 +12,26 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import av
+import numpy as np
 
 from thcli import media
 from thcli.core.errors import NoFaceError
 from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions
-from thcli.core.protocols import Engine
-from thcli.core.types import Face, Frame, Image
+from thcli.core.protocols import CropEngine, Engine
+from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.engines.backends import ENGINES
 from thcli.evaluate.metrics.tracker import main_face_tracker
+from thcli.faces.landmarks.mouth_inside import CLOSED, shown_inside
+from thcli.faces.tracking.camera_motion import CameraMotionEstimator
+from thcli.faces.tracking.head_motion import Similarity
 from thcli.media.failures import to_output_error
 from thcli.media.reading.container import open_input, require_video_stream
 from thcli.media.writing.codecs import plan_encoder
 from thcli.media.writing.encoder import VideoFormat, configure_encoder
 from thcli.motion.file.buffer import MotionBuffer
+from thcli.motion.observe import observe
+from thcli.motion.skin.follower import SkinFollower
+from thcli.pipeline.observe.face_finder import load_camera_estimator
 
 Result = TypeVar("Result")
 
@@ -59,11 +66,61 @@ def fastest_run(work: Callable[[], Result], repeat: int) -> tuple[Timing, Result
     return min(runs, key=lambda run: run[0].wall)
 
 
+@dataclass(frozen=True, slots=True)
+class FollowedFaces:
+    """Faces of T driving frames, and readings of the pixels around them.
+
+    faces: on their skin.  skin: (468, 2) pixels by which each was moved, None without a face.
+    cameras, torsos, insides: as `motion.observe` takes them; none without an estimator.
+    """
+
+    faces: list[Face | None]
+    skin: list[Array32 | None]
+    cameras: list[Similarity]
+    torsos: list[Similarity | None]
+    insides: list[float]
+
+    @staticmethod
+    def of(
+        frames: Sequence[Frame],
+        faces: Sequence[Face | None],
+        camera: CameraMotionEstimator | None,
+    ) -> FollowedFaces:
+        """Measure frame after frame, as the pipeline does beside the tracker."""
+        follower, found = SkinFollower(), FollowedFaces([], [], [], [], [])
+        for frame, face in zip(frames, faces, strict=True):
+            tracked = [] if face is None else [face]
+            placed = [*follower.correct(frame.pixels, tracked, cut=False), None][0]
+            found.faces.append(placed)
+            moved = None
+            if face is not None and face.mesh is not None and placed is not None:
+                assert placed.mesh is not None
+                moved = np.asarray(placed.mesh[:, :2] - face.mesh[:, :2], np.float32)
+            found.skin.append(moved)
+            if camera is not None:
+                found.cameras.append(camera.estimate(frame.pixels, tracked))
+                found.torsos.append(camera.torso)
+                shown = CLOSED
+                if face is not None and face.mesh is not None:
+                    shown = shown_inside(frame.pixels, face.mesh)
+                found.insides.append(shown)
+        return found
+
+    def observe(self, frames: Sequence[Frame]) -> Motion:
+        """Return the motion of the frames."""
+        surroundings = (self.cameras, self.torsos) if self.cameras else None
+        insides = self.insides if self.cameras else None
+        return observe(frames, self.faces, None, surroundings, insides, self.skin)
+
+
 @dataclass
 class IsolatedStages:
     """Stages of a reenactment, run one after the other on frames in memory, without queues or disk.
 
-    stages: load, track, motion, render -> time so far.
+    They do the work of `pipeline.reenact` on a clip of one scene, and give the same motion.
+
+    stages: load, track, follow (camera, torso, skin and open mouths of a driver whose mesh drives),
+    motion, render -> time so far.
     """
 
     options: ReenactOptions
@@ -79,12 +136,17 @@ class IsolatedStages:
             tracker = main_face_tracker(options.faces, options.run)
             engine: Engine = ENGINES.backend(options.engine).load(options.run, options)
             source = self._source(engine, portrait, tracker()(portrait))
+            follows = not isinstance(engine, CropEngine)
+            camera = load_camera_estimator(options.run) if follows else None
         with self._stage("track"):
             track = tracker()
             # Trackers take uint16 as well.
             faces = [track(frame.pixels) for frame in frames]  # type: ignore[arg-type]  # as said
+        with self._stage("follow"):
+            followed = FollowedFaces.of(frames, faces, camera) if follows else None
         with self._stage("motion"):
-            observed = MotionBuffer(engine.observe(frames, faces))
+            rows = followed.observe(frames) if followed else engine.observe(frames, faces)
+            observed = MotionBuffer(rows)
             store = engine.retarget(source, observed, options.motion)
         with self._stage("render"):
             size = options.run.batch_size

@@ -69,7 +69,7 @@ class BenchResult:
         kind: "wall" or "cpu".
         """
         needed = self.transcode
-        for name in ("load", "track", "motion", "render"):
+        for name in ("load", "track", "follow", "motion", "render"):
             needed = needed + self.alone.get(name, Timing())
         return float(getattr(self.total, kind) / max(getattr(needed, kind), 1e-9))
 
@@ -188,7 +188,7 @@ def bench(
         )
         step()
         stages = {"load": alone["load"], "decode": decode}
-        stages |= {name: alone[name] for name in ("track", "motion", "render")}
+        stages |= {name: alone[name] for name in ("track", "follow", "motion", "render")}
         return BenchResult(
             drive=drive.name,
             size=rendered[0].size,

@@ -31,6 +31,18 @@ class RefiningLandmarker(MeshLandmarker, Protocol):
     def refine(self, image: Image, face: Face) -> Face | None: ...
 
 
+def load_camera_estimator(run: RunOptions) -> CameraMotionEstimator | None:
+    """Return an estimator of the camera's motion, None if its person matte is not installed.
+
+    The head then moves with the camera, within the limits of a head.
+    """
+    try:
+        matte = person_matte.load(run)
+    except WeightsError:
+        return None
+    return CameraMotionEstimator(matte.probability)
+
+
 @dataclass(frozen=True, slots=True)
 class FaceFinder:
     """Detector, landmarker and identity encoder of a job."""
@@ -58,15 +70,8 @@ class FaceFinder:
         )
 
     def camera_estimator(self) -> CameraMotionEstimator | None:
-        """Return an estimator of the camera's motion, None if its person matte is not installed.
-
-        The head then moves with the camera, within the limits of a head.
-        """
-        try:
-            matte = person_matte.load(self.run)
-        except WeightsError:
-            return None
-        return CameraMotionEstimator(matte.probability)
+        """Return an estimator of the camera's motion, see `load_camera_estimator`."""
+        return load_camera_estimator(self.run)
 
     def find(self, image: Image, *, mesh: bool = True) -> list[Face]:
         """Return every face of an image with its landmarks, numbered left to right.

@@ -16,6 +16,8 @@ from thcli.core.types import Array32, Face, Frame, Image, Motion
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.render.face_shares import draw
 
+WINDOW_PIXELS = 1 << 24  # of a window that one of several threads renders
+
 
 class Renderer(Protocol):
     """The part of an engine that pass 2 uses."""
@@ -111,7 +113,8 @@ def render_frames(
 ) -> Iterator[RenderedFrame]:
     """Render every frame from number `start` on, in order.
 
-    The result depends on neither batch size nor threads.
+    The result depends on neither batch size nor threads. Threads share out large frames in small
+    windows: less is held, and no thread is left with many frames at the end.
 
     Args:
         plan: engine, faces and image.
@@ -126,7 +129,11 @@ def render_frames(
         with clock("render", frames=window.stop - window.start):
             return _render(plan, window)
 
-    windows = prefetch(_windows(driving, start, len(plan.faces[0].motion), run.batch_size), 2)
+    size = run.batch_size
+    if plan.engine.parallel:
+        height, width = plan.image.shape[:2]
+        size = min(size, max(1, WINDOW_PIXELS // (height * width)))
+    windows = prefetch(_windows(driving, start, len(plan.faces[0].motion), size), 2)
     rendered = chain.from_iterable(ordered_map(render, windows, workers, workers + 1))
     yield from _with_durations(rendered, plan.last_duration)
 

@@ -64,3 +64,20 @@ def test_a_large_picture_is_shifted_by_whole_pixels() -> None:
     assert np.abs(shifted[:-10, 307:607] - soft).max() <= 1
     part = shifting.shift_person(image[:, :900], plate[:, :900], alpha[:, :900], shift)
     assert not np.array_equal(part[:-10, 700:], image[4:-6, 693:893])
+
+
+@pytest.mark.parametrize("x, y", [(8, -3), (-290, 41), (900, 0), (3000, 0), (0, -400)])
+def test_a_large_picture_is_copied_where_its_person_moves_to(x: int, y: int) -> None:
+    image, plate, alpha = (np.tile(one, (1, 7) + (1,) * (one.ndim - 2)) for one in close_up())
+    shifted = shifting.shift_person(image, plate, alpha, np.array([x, y]))
+    height, width = alpha.shape
+    margin = shifting.REACH
+    rows, columns = (
+        np.arange(max(margin, margin + n), side - margin + min(n, 0))
+        for n, side in zip((y, x), (height, width), strict=True)
+    )
+    shown, there = np.ix_(rows, columns), np.ix_(rows - y, columns - x)
+    opaque = alpha[there][..., None] / 255
+    expected = opaque * image[there] + (1 - opaque) * plate[shown]
+    assert np.abs(shifted[shown] - expected).max(initial=0) <= 1
+    assert np.array_equal(shifted[shown][opaque[..., 0] == 1], image[there][opaque[..., 0] == 1])

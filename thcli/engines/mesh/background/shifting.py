@@ -19,6 +19,7 @@ from thcli.engines.mesh.sampling import mix
 
 REACH = 3  # pixels around a position that it is sampled from, and one to spare
 FRACTIONS = 32  # of a pixel, to which a shift is rounded, as positions are in cv2.remap
+CELL = 64  # pixels of a block that is copied
 WHOLE_PIXELS = 2560  # longer side of a picture, above which a shift is rounded to whole pixels
 SHARPNESS = -0.75  # of the cubic kernel, as in OpenCV (Keys 1981, a)
 
@@ -37,31 +38,30 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
     Returns:
         (H, W, 3) uint8.
     """
-    out = np.empty_like(plate)
-    fractions = 1 if max(alpha.shape) > WHOLE_PIXELS else FRACTIONS
+    is_large = max(alpha.shape) > WHOLE_PIXELS
+    fractions = 1 if is_large else FRACTIONS
     back = -np.round(np.asarray(shift, np.float64) * fractions) / fractions
     whole = np.floor(back).astype(int)
+    if is_large:
+        out = plate.copy()
+        _copy_person(out, image, alpha, whole)
+    else:
+        out = np.empty_like(plate)
     kernel = _cubic_kernel(back - whole)
     sides = (_divide(side, int(n)) for side, n in zip(alpha.shape, whole[::-1], strict=True))
-    for rows, columns in product(*(pairwise(ends) for ends in sides)):
-        (y, is_high), (x, is_wide) = (
-            _find_samples(ends, int(n), side)
-            for ends, n, side in zip((rows, columns), whole[::-1], alpha.shape, strict=True)
-        )
+    for (rows, y, is_high), (columns, x, is_wide) in product(*sides):
+        if is_large and is_high and is_wide:
+            continue
         shown = alpha[y, x]
         least, most = cv2.minMaxLoc(shown)[:2]
-        block = slice(*rows), slice(*columns)
+        block = rows, columns
         if most == 0:
             out[block] = plate[block]
-            continue
-        if not (is_high and is_wide):
-            size = rows[1] - rows[0], columns[1] - columns[0]
-            start = np.array([columns[0] - x.start, rows[0] - y.start]) + back
+        elif not (is_high and is_wide):
+            size = rows.stop - rows.start, columns.stop - columns.start
+            start = np.array([columns.start - x.start, rows.start - y.start]) + back
             moved = _sample(_premultiply(image[y, x], shown), size, start)
             out[block] = compose.lay_over(moved, plate[block])
-        elif fractions == 1:
-            person, opaque = (one[y, x][REACH:-REACH, REACH:-REACH] for one in (image, alpha))
-            out[block] = person if least == 255 else mix(plate[block], person, opaque)
         elif least == 255:
             out[block] = _filter(image[y, x], kernel)
         else:
@@ -70,24 +70,74 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
     return out
 
 
-def _divide(side: int, whole: int) -> list[int]:
+def _copy_person(out: Image, image: Image, alpha: Image, whole: Array) -> None:
+    """Copy the person of a picture over `out`, which shows the plate, in place.
+
+    What lies within REACH pixels of the picture's edges is left out.
+
+    Args:
+        out, image: (H, W, 3) uint8.
+        alpha: (H, W) uint8 of the person.
+        whole: (2,) pixels from a pixel to its sample, x and y.
+    """
+    ends = [
+        np.clip((REACH - n, side - REACH - n), 0, side)
+        for side, n in zip(alpha.shape, whole[::-1], strict=True)
+    ]
+    (top, bottom), (left, right) = ends
+    for first in range(top, bottom, CELL):
+        rows = slice(first, min(first + CELL, bottom))
+        shown = alpha[_move(rows, whole[1]), left + whole[0] : right + whole[0]]
+        starts = np.arange(0, right - left, CELL)
+        if not len(starts):
+            return
+        most, least = (
+            extreme.reduceat(extreme.reduce(shown, 0), starts)
+            for extreme in (np.maximum, np.minimum)
+        )
+        kinds = (most > 0).astype(np.int8) + (least == 255)
+        changes = np.flatnonzero(np.diff(kinds)) + 1
+        for begin, stop in pairwise((0, *changes, len(kinds))):
+            if not kinds[begin]:
+                continue
+            columns = slice(left + begin * CELL, min(left + stop * CELL, right))
+            block, samples = (rows, columns), (_move(rows, whole[1]), _move(columns, whole[0]))
+            is_whole = kinds[begin] > 1
+            out[block] = (
+                image[samples] if is_whole else mix(out[block], image[samples], alpha[samples])
+            )
+
+
+def _move(part: slice, pixels: int) -> slice:
+    return slice(part.start + pixels, part.stop + pixels)
+
+
+def _divide(side: int, whole: int) -> list[tuple[slice, slice, bool]]:
     """Divide a side into blocks, so that few of them are sampled from beyond its ends.
 
-    whole: pixels by which the positions of a block's samples lie after the block.
+    Args:
+        side: pixels of the picture.
+        whole: pixels by which the positions of a block's samples lie after the block.
+
+    Returns:
+        Pixels of each block, those that it is sampled from, and if none of them is mirrored.
     """
     ends = (np.clip(end - whole, 0, side) for end in (REACH, side - REACH))
-    return sorted({*range(0, side, SIDE), side, *(int(end) for end in ends)})
+    bounds = sorted({*range(0, side, SIDE), side, *(int(end) for end in ends)})
+    return [
+        (slice(first, last), *_find_samples(first, last, whole, side))
+        for first, last in pairwise(bounds)
+    ]
 
 
-def _find_samples(ends: tuple[int, int], whole: int, side: int) -> tuple[slice, bool]:
+def _find_samples(start: int, stop: int, whole: int, side: int) -> tuple[slice, bool]:
     """Return the pixels of a side that a block is sampled from, and if none of them is mirrored.
 
     Args:
-        ends: first pixel of the block, and the one after its last.
-        whole: as in `_divide`.
-        side: pixels of the picture.
+        start, stop: first pixel of the block, and the one after its last.
+        whole, side: as in `_divide`.
     """
-    first, last = ends[0] + whole - REACH, ends[1] + whole + REACH
+    first, last = start + whole - REACH, stop + whole + REACH
     low = min(first, 2 * side - 1 - last) if last > side else first
     high = max(last, 1 - first) if first < 0 else last
     return slice(max(low, 0), min(high, side)), first >= 0 and last <= side

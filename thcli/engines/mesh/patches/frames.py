@@ -112,7 +112,7 @@ def sample_patch(image: Image, frame: PatchFrame) -> Image:
     return np.asarray(out, np.uint8)
 
 
-def composite(out: Image, frame: PatchFrame, change: Array32) -> None:
+def composite(out: Image, frame: PatchFrame, coarse: Image, change: Array32) -> None:
     """Add the change of a patch to an image, in place.
 
     Detail of the image that is finer than the patch stays where little changes.
@@ -120,6 +120,7 @@ def composite(out: Image, frame: PatchFrame, change: Array32) -> None:
     Args:
         out: (H, W, 3) uint8.
         frame: placement of the patch.
+        coarse: (h, w, 3) uint8 patch of `out`, from `sample_patch`.
         change: (h, w, 3) float32, in 0..255, 0 along the patch's border.
     """
     amount = np.abs(change).max(-1)
@@ -128,7 +129,7 @@ def composite(out: Image, frame: PatchFrame, change: Array32) -> None:
         replaced = np.clip(
             cv2.GaussianBlur(amount, (0, 0), 1.0) / np.float32(REPLACED_CHANGE), 0, 1
         )
-        change = change + sample_patch(out, frame).astype(np.float32) * replaced[..., None]
+        change = change + coarse.astype(np.float32) * replaced[..., None]
     layers = np.dstack([change, replaced])
     size = out.shape[1], out.shape[0]
     region = _region_of(frame, (amount > 0) | (replaced > 0), size)

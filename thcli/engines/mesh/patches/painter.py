@@ -58,32 +58,38 @@ class PatchPainter:
         coarse = sample_patch(out, frames[0]), sample_patch(out, frames[1])
         stack, window = pack.stack_eyes(coarse, source, target, gaze, changes)
         for side, frame in enumerate(frames):
-            self._paint(out, frame, (self._eyes, source.factor), stack[side], window[side])
+            network = self._eyes, source.factor
+            self._paint(out, frame, coarse[side], network, stack[side], window[side])
 
     def paint_mouth(self, out: Image, source: SourcePatches, target: Array) -> None:
         """Paint the mouth, in place; see `SourcePainter.paint`."""
         if self._mouth is None:
             return
         frame = mouth_frame(target)
-        stack, window = pack.stack_mouth(sample_patch(out, frame), source, target)
-        self._paint(out, frame, (self._mouth, source.factor), stack, window)
+        coarse = sample_patch(out, frame)
+        stack, window = pack.stack_mouth(coarse, source, target)
+        self._paint(out, frame, coarse, (self._mouth, source.factor), stack, window)
 
     @staticmethod
     def _paint(
         out: Image,
         frame: PatchFrame,
+        coarse: Image,
         network: tuple[PatchNet, float],
         stack: Array32,
         window: Array32,
     ) -> None:
-        """Run a network with its colour factor on one patch and blend it in, in place."""
+        """Run a network with its colour factor on one patch and blend it in, in place.
+
+        coarse: the patch of `out`, from `sample_patch`.
+        """
         if not window.any():
             return
         net, factor = network
         # One patch at a time, so that no result depends on its neighbours.
         with torch.inference_mode():
             change = net(torch.from_numpy(stack[None]))[0].numpy().transpose(1, 2, 0)
-        composite(out, frame, change * window[..., None] / np.float32(factor))
+        composite(out, frame, coarse, change * window[..., None] / np.float32(factor))
 
 
 @dataclass(frozen=True, slots=True)
