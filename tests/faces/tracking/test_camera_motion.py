@@ -171,6 +171,19 @@ def test_a_pan_from_a_pattern_to_a_plain_wall_keeps_its_motion() -> None:
     assert 8 < before < 24.5
 
 
+def test_a_moving_camera_that_loses_its_background_goes_on_with_the_body() -> None:
+    estimator, strip = CameraMotionEstimator(person), scene(8)[:HEIGHT, :66]
+    for i in range(48):
+        moved = round(90 * np.sin(i / 47 * np.pi))
+        true = Similarity(1, complex(-moved, 0))
+        image, face = seated(true)
+        seen = strip[:, min(moved, 66) :]
+        image[:, : seen.shape[1]] = seen
+        found = estimator.estimate(image, [face])
+        assert largest_error(found, true) < 11  # while the background leaves
+    assert largest_error(found, Similarity()) < 1
+
+
 def test_a_cut_begins_a_new_scene() -> None:
     estimator = CameraMotionEstimator(person)
     for i in range(5):

@@ -8,7 +8,8 @@ while the camera shakes around one view. Displacements within the noise of a sti
 Before a plain background the corners are those of the body below the faces, close to them where
 no hair hangs beside the neck. A body sways by itself: its displacements count from where they are
 too large for a person who stays in place. Which of the two is followed is decided by a scene's
-first frame.
+first frame; but a camera that has moved further than bodies sway goes on with the body where it
+loses the background, until the first frame is seen again.
 """
 
 from __future__ import annotations
@@ -127,14 +128,26 @@ class CameraMotionEstimator:
     def _next_key_frame(self, view: CameraView, from_scene: Similarity) -> CameraKeyFrame:
         assert self._first is not None
         height, width = view.grey.shape
-        return self._key_frame(view, self._first.of_body, self._camera(from_scene, (width, height)))
+        carried = _corner_motion(from_scene, (width, height)) > CARRIED
+        camera = self._camera(from_scene, (width, height))
+        return self._key_frame(view, self._first.of_body or carried, camera, carried=carried)
 
     def _key_frame(
-        self, view: CameraView, may_be_of_body: bool, from_scene: Similarity
+        self,
+        view: CameraView,
+        may_be_of_body: bool,
+        from_scene: Similarity,
+        *,
+        carried: bool = False,
     ) -> CameraKeyFrame:
         """Return a frame as a key frame, and look for a torso until one was seen.
 
-        from_scene: the camera's motion to it.
+        Args:
+            view: the frame.
+            may_be_of_body: whether a body may take the place of a background.
+            from_scene: the camera's motion to it.
+            carried: the camera has moved further than a body sways, so that hair beside the neck,
+                which swings, hardly counts.
         """
         self._age = 0
         reach = 2 * round(MARGIN * max(view.grey.shape)) + 1
@@ -148,7 +161,7 @@ class CameraMotionEstimator:
             return CameraKeyFrame(view.grey, corners, view.boxes)
         inside = cv2.erode(people, np.ones((reach, reach), np.uint8)) > 0
         body = view.find_corners(strong & inside & view.below_faces(BESIDE_FACE))
-        if len(body) < MIN_CORNERS and view.shows_necks(people):
+        if len(body) < MIN_CORNERS and (carried or view.shows_necks(people)):
             body = view.find_corners(strong & inside & view.below_faces(BESIDE_NECK))
         of_body = len(body) >= MIN_CORNERS
         if len(corners) >= MIN_CORNERS:  # a wall's noise, or a background that hardly shows
@@ -163,12 +176,12 @@ class CameraMotionEstimator:
         assert self._first is not None and self._key is not None and self._previous is not None
         self._age += 1
         if len(self._key.corners) < MIN_CORNERS and self._age < RETRY:
-            if self._first.of_body:
+            if self._is_of_body:
                 self._follow_head(view)
             return
         known = self._frame_from_key
         guesses = [known, self._step @ known, Similarity(1, head) @ known]
-        if self._first.of_body:
+        if self._is_of_body:
             guesses += self._key.head_motion(view, known)
         fitted = self._key.follow(view.grey, guesses)
         if fitted is None and self._age > 1:
@@ -182,7 +195,7 @@ class CameraMotionEstimator:
                 if self._may_return:
                     self._return_to_first(view)
                 return
-        elif self._first.of_body:
+        elif self._is_of_body:
             self._follow_head(view)
         self._renew(view)
 
@@ -194,19 +207,23 @@ class CameraMotionEstimator:
                 self._frame_from_key = moved
 
     @property
+    def _is_of_body(self) -> bool:
+        assert self._first is not None and self._key is not None
+        return self._first.of_body or self._key.of_body
+
+    @property
     def _may_return(self) -> bool:
         """True while a later frame than the scene's first is followed on a body.
 
         Corners of a body are lost soon, and errors of the key frames add up.
         """
-        assert self._first is not None
-        return self._first.of_body and self._key is not self._first
+        return self._is_of_body and self._key is not self._first
 
     def _return_to_first(self, view: CameraView) -> bool:
         """Follow the scene's first frame again if it is seen, and return whether it is."""
         assert self._first is not None
         guesses = [self._frame_from_key @ self._key_from_scene]
-        if self._first.of_body:
+        if self._is_of_body:
             guesses += self._first.head_motion(view, guesses[0])
         fitted = self._first.follow(view.grey, guesses)
         if fitted is None or fitted[1] < RENEW_SHARE:
@@ -242,7 +259,11 @@ def _without_noise(
     motion: Similarity, size: tuple[int, int], limits: tuple[float, float]
 ) -> Similarity:
     """Return the identity for a motion within the first limit, all of it beyond the second."""
-    corners: Array = np.array([(0, 0), (size[0], 0), (0, size[1]), size], np.float64)
-    largest = np.linalg.norm(motion.apply(corners) - corners, axis=1).max()
-    share = float(smoothstep(*limits, largest))
+    share = float(smoothstep(*limits, _corner_motion(motion, size)))
     return Similarity(1 + share * (motion.a - 1), share * motion.b)
+
+
+def _corner_motion(motion: Similarity, size: tuple[int, int]) -> float:
+    """Return by how much the corner that moves furthest moves."""
+    corners: Array = np.array([(0, 0), (size[0], 0), (0, size[1]), size], np.float64)
+    return float(np.linalg.norm(motion.apply(corners) - corners, axis=1).max())
