@@ -74,14 +74,19 @@ def load_basis() -> Basis:
     return Basis(identity, expression[:reported], projection[: len(identity) + reported])
 
 
+def project(shapes: Array) -> Array:
+    """Return the coefficients (..., 43), identity first, of canonical shapes (..., 468, 3)."""
+    displacement = (shapes - neutral()).reshape(*shapes.shape[:-2], -1)
+    return np.asarray(displacement @ load_basis().projection.T)
+
+
 def fit_coefficients(mesh: npt.ArrayLike) -> Coefficients:
     """Fit the coefficients of (N, 468, 3) meshes in pixels.
 
     Rotating, scaling or moving a mesh changes rotation, scale or translation alone.
     """
     posed = decompose(mesh)
-    displacement = (posed.shape - neutral()).reshape(len(posed.shape), -1)
-    coefficients = (displacement @ load_basis().projection.T).astype(np.float32)
+    coefficients = project(posed.shape).astype(np.float32)
     return Coefficients(
         NAME,
         coefficients[:, :IDENTITY_COUNT],

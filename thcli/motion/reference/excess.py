@@ -16,8 +16,14 @@ from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.motion import canonical, closure
-from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
-from thcli.motion.model3d import EXPRESSION_NAMES, IDENTITY_COUNT, SLIDER_NAMES, load_basis
+from thcli.motion.canonical import PosedShape, fit_rigid_points
+from thcli.motion.model3d import (
+    EXPRESSION_NAMES,
+    IDENTITY_COUNT,
+    SLIDER_NAMES,
+    load_basis,
+    project,
+)
 from thcli.motion.reference.frames import DriverReference
 
 # Coefficients that mean nothing (faces at rest reach them); larger ones lose a part. Blinks
@@ -97,8 +103,7 @@ def add_laugh(reference: DriverReference, source: PosedShape, wide_eyes: float) 
 
 def expression_coefficients(shapes: Array) -> Array:
     """Return the coefficients (..., 19) of EXPRESSION_NAMES of canonical shapes (..., 468, 3)."""
-    flat = (shapes - neutral()).reshape(*shapes.shape[:-2], -1)
-    return np.asarray(flat @ load_basis().projection[IDENTITY_COUNT:].T)
+    return project(shapes)[..., IDENTITY_COUNT:]
 
 
 def _excess(shape: Array, source: Array, *, brows: bool = True) -> Array:

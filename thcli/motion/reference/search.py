@@ -81,7 +81,6 @@ class ReferenceSearch:
             shape = neutral() + np.asarray(tracked, np.float64)
             pose, gaze = self.timeline.pose[frame : frame + 1], self.timeline.gaze[frame]
         posed = canonical.unpack_pose(pose, shape, self.size)
-        unoccluded = self.timeline.unoccluded
         reference = DriverReference(
             posed.shape[0],
             posed.rotation[0],
@@ -90,7 +89,7 @@ class ReferenceSearch:
             gaze,
             frame,
             eyes,
-            self.measurements.median_eye_opening(unoccluded),
+            self._usual_eyes,
         )
         if given or frame == same:
             return reference
@@ -98,16 +97,20 @@ class ReferenceSearch:
             return excess.add_picture(reference, self.source, source_gaze)
         if options.causal:
             return reference
-        wide = float(np.quantile(self.measurements.eyes[unoccluded].mean(-1), WIDE_QUANTILE))
+        open_eyes = self.measurements.eyes[self.timeline.unoccluded].mean(-1)
+        wide = float(np.quantile(open_eyes, WIDE_QUANTILE))
         return excess.add_laugh(reference, self.source, wide)
+
+    @property
+    def _usual_eyes(self) -> float:
+        return self.measurements.median_eye_opening(self.timeline.unoccluded)
 
     def _rest_reference(self, rest_pose: Array) -> DriverReference:
         posed = canonical.unpack_pose(rest_pose, neutral(), self.size)
         gaze, eyes = load_slider_shapes().gaze, canonical.eye_openings(neutral())
         log_scale = float(posed.log_scale)
-        usual = self.measurements.median_eye_opening(self.timeline.unoccluded)
         return DriverReference(
-            neutral(), posed.rotation, log_scale, posed.centre, gaze, -1, eyes, usual
+            neutral(), posed.rotation, log_scale, posed.centre, gaze, -1, eyes, self._usual_eyes
         )
 
     def _neutral_reference(self, source_gaze: Array) -> DriverReference:
@@ -127,5 +130,5 @@ class ReferenceSearch:
             source_gaze,
             -1,
             canonical.eye_openings(shape),
-            self.measurements.median_eye_opening(self.timeline.unoccluded),
+            self._usual_eyes,
         )

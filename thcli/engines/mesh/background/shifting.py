@@ -85,12 +85,12 @@ def _copy_person(out: Image, image: Image, alpha: Image, whole: Array) -> None:
         for side, n in zip(alpha.shape, whole[::-1], strict=True)
     ]
     (top, bottom), (left, right) = ends
+    starts = np.arange(0, right - left, CELL)
+    if not len(starts):
+        return
     for first in range(top, bottom, CELL):
         rows = slice(first, min(first + CELL, bottom))
         shown = alpha[_move(rows, whole[1]), left + whole[0] : right + whole[0]]
-        starts = np.arange(0, right - left, CELL)
-        if not len(starts):
-            return
         most, least = (
             extreme.reduceat(extreme.reduce(shown, 0), starts)
             for extreme in (np.maximum, np.minimum)
