@@ -21,17 +21,25 @@ from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
 
 SIDE = 320
-EAR, CLOTH, HAIR = (30, 40, 220), (240, 240, 0), (60, 0, 60)
+EAR, CLOTH, HAIR, HELD = (30, 40, 220), (240, 240, 0), (60, 0, 60), (0, 240, 240)
 
 
 @cache
 def source(
-    angle: float, shift: float = 0, *, with_hair: bool = False, rim: int = 0, collar: float = 0
+    angle: float,
+    shift: float = 0,
+    *,
+    with_hair: bool = False,
+    rim: int = 0,
+    collar: float = 0,
+    held: bool = False,
+    lower: str = "cloth",
 ) -> MeshSource:
     """Draw a face turned by an angle, an ear beside its near cheek and cloth below that side.
 
     shift: of the face, shares of the width.  with_hair: from the ear to the picture's edge.
     rim: pixels of the cloth that the parser misses.  collar: face heights by which cloth rises.
+    held: a thing above the ear, of the person for the matte alone.  lower: region of the cloth.
     """
     mesh = faces.make_target(faces.make_source(SIDE, SIDE), turn=(0, angle, 0)).points
     mesh[:, 0] += shift * SIDE
@@ -47,13 +55,15 @@ def source(
     level = abs(y - mesh[4, 1]) < 0.2 * size
     hair = with_hair & (near * (x - edge) > 0) & level & ~beside & ~face & ~below
     image[beside], image[below], image[hair] = EAR, CLOTH, HAIR
-    person = (face | beside | below | hair).astype(np.float32)
+    thing = held & (near * (x - edge) > 0.1 * size) & (abs(y - mesh[4, 1] + 0.35 * size) < 20)
+    image[thing] = HELD
+    person = (face | beside | below | hair | thing).astype(np.float32)
     planes: Array32 = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
-    planes[0] = 1 - person
+    planes[0] = (1 - person) + thing
     planes[class_number("skin")] = face
     planes[class_number("l_ear")] = beside
     missed = np.ones((2 * rim + 1, 2 * rim + 1), np.uint8)
-    planes[class_number("cloth")] = cv2.erode(below.astype(np.uint8), missed)
+    planes[class_number(lower)] = cv2.erode(below.astype(np.uint8), missed)
     planes[class_number("hair")] = hair
     regions = Regions(Crop(np.eye(3), (SIDE, SIDE)), planes)
     parsed = ParsedSource(regions, regions)
@@ -129,9 +139,44 @@ def test_the_rim_of_mirrored_cloth_that_the_parser_misses_draws_no_line(
         return int((np.minimum(out[..., 0], out[..., 1]) - out[..., 2] > 75).sum())
 
     known = second_cloth(0)
-    assert abs(second_cloth(2) - known) < 20
+    assert abs(second_cloth(2) - known) < 5
     monkeypatch.setattr(far_side, "CLOTH_GAIN", 1.0)
-    assert second_cloth(2) - known > 100
+    assert second_cloth(2) - known > 8
+
+
+@pytest.mark.parametrize("angle", [30.0, -30.0])
+def test_a_thing_beside_the_head_is_not_there_twice(angle: float) -> None:
+    turned = source(angle, held=True)
+    target = faces.make_target(turned, turn=(0, -angle, 0))
+    out = render_frame(turned, target, None)
+    thing = np.abs(out.astype(int) - HELD).max(-1) < 60
+    far = angle * (target.points[4, 0] - np.arange(SIDE)) > 0
+    assert is_blue(out)[:, far].sum() > 50  # the mirrored ear
+    assert thing[:, ~far].sum() > 300
+    assert not thing[:, far].any()
+
+
+@pytest.mark.parametrize("angle", [30.0, -30.0])
+def test_a_neck_comes_with_the_far_side_hardly_more_than_cloth(angle: float) -> None:
+    def second(lower: str) -> int:
+        turned = source(angle, lower=lower, collar=0.35)
+        target = faces.make_target(turned, turn=(0, -angle, 0))
+        far = angle * (target.points[4, 0] - np.arange(SIDE)) > 0.3 * anatomy.face_height(
+            target.points
+        )
+        out = render_frame(turned, target, None)[:, far].astype(int)
+        return int((np.abs(out - CLOTH).max(-1) < 60).sum())
+
+    assert second("neck") < 2.5 * second("cloth")
+
+
+def test_hair_of_the_far_side_is_not_transparent_beside_the_head() -> None:
+    turned = source(30.0, with_hair=True)
+    target = faces.make_target(turned, turn=(0, -20, 0))
+    row = render_frame(turned, target, None)[int(target.points[4, 1])].astype(int)
+    hair = np.subtract(HAIR, faces.GROUND)
+    mixed = ((row - faces.GROUND) @ hair / (hair @ hair))[np.abs(row - HAIR).max(-1) < 120]
+    assert 20 * ((mixed > 0.2) & (mixed < 0.8)).sum() < (mixed > 0.9).sum()
 
 
 def test_the_mirror_image_shows_as_the_head_turns_back_alone() -> None:

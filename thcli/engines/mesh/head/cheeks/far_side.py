@@ -2,7 +2,8 @@
 
 A source that is turned shows one half of its head well: cheek, ear, hair. Where a turn brings the
 other half into view, the picture is rendered a second time from its mirror image, as if it were
-another picture of the person, in the light of the first. Shoulders and cloth are not mirrored.
+another picture of the person, in the light of the first. Shoulders and cloth are not mirrored, nor
+is what is held beside the head.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, compose, warp
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.head.cheeks import mirror_blend, mirror_tint
+from thcli.engines.mesh.head.cheeks import mirror_blend, mirror_tint, mirrored_head
 from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
 from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.outline import find_outline, sine_of_yaw
@@ -43,11 +44,12 @@ TURNED_BACK = (0.22, 0.32)
 UNCOVERED = 0.5  # face heights beside the face that show last as the mirror image comes up
 SOFT = 0.4  # of that way, over which it comes up
 LEAST = 0.02  # share of the mirror image, and of the frame below it, that counts as none
+HAIR_SHOWS = (0.05, 0.3)  # share by which mirrored hair shows beside the first picture's head
 CLOTH_GAIN = 4.0  # of its mask: where its soft edge begins it is whole, so that no seam is left
 HAIR_CLASSES = HAIR | {class_number("hat")}
 PARTS = (
     HEAD | GLASSES | {class_number("hat"), class_number("ear_r")},
-    frozenset({class_number("cloth"), class_number("neck_l")}),
+    frozenset({class_number(name) for name in ("cloth", "neck", "neck_l")}),
     HAIR_CLASSES,
 )
 
@@ -119,7 +121,9 @@ def prepare(
     own = _find_parts(regions, mesh, (width, height), np.eye(3))
     flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
     other = _find_parts(regions, mesh, (width, height), flip)
-    person = np.ascontiguousarray(layers.person[:, ::-1])
+    person = layers.person.copy()
+    mirrored_head.keep_head(person, mesh, regions)
+    person = np.ascontiguousarray(person[:, ::-1])
     texture = warp.TexturePositions(mirrored[:, :2], mirrored[:, :2])
     step = warp.map_step(mesh)
     own_map = warp.build_map(mirrored, beside, mirrored, texture, (width, height), step)
@@ -207,13 +211,17 @@ def render(
     positions = np.ascontiguousarray(compose.source_positions(found)[kept])
     cut = _cut_on(part, found.cut)
     head, cloth, hair = cv2.split(far.mirrored_parts.sample(_with_cut(positions, cut)))
-    first_head, first_cloth, _ = cv2.split(far.parts.sample(_positions_on(grid, warp_map)))
+    first = far.parts.sample(_positions_on(grid, warp_map))
+    first_head, first_cloth, first_hair = cv2.split(first)
     # the first picture's cloth stays, and the mirror image's is left out with its edge
     cloth = np.minimum(np.float32(CLOTH_GAIN) * cloth, np.float32(1))
     on_head = np.maximum(upper[kept], hair)
     body = np.maximum(cloth * (1 - first_head), (1 - head * on_head) * first_cloth)
     share = shares[kept] * (1 - (1 - solid[kept]) * body)
     share *= _room(positions, size, target) * on_head
+    # half transparent over what lies behind the first picture's head, hair would be grey
+    bare = hair * (1 - np.maximum(first_head, first_hair))
+    share += bare * (np.asarray(smoothstep(*HAIR_SHOWS, share), np.float32) - share).clip(0)
     share = ((share - LEAST) / np.float32(1 - 2 * LEAST)).clip(0, 1)
     layers = MatteLayers(far.person, plate, far.coverage)
     mirror_blend.blend(out, alpha, layers, MirrorSamples(grid, positions, share, cut))
