@@ -193,6 +193,11 @@ def _render_lips(
             opening.blend(out, part, mask, remap(image, positions))
 
 
+def made_share(lips: PartedLips, target: Array) -> float:
+    """Return how far lips are sampled again for a target (468, 3), 0..1."""
+    return 1 - float(smoothstep(*CLOSE_RANGE, opening.fit_opening(target, LIPS).gap / lips.gap))
+
+
 def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     """Close the lips as far as the target's are closed, in place.
 
@@ -203,7 +208,7 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
         target: (468, 3) target mesh.
     """
     mouth = opening.fit_opening(target, LIPS)
-    shown = 1 - float(smoothstep(*CLOSE_RANGE, mouth.gap / lips.gap))
+    shown = made_share(lips, target)
     region = _lip_region(out, mouth)
     if shown <= 0 or region is None:
         return
