@@ -27,7 +27,7 @@ LEAST_SHOT, MOST_SHOTS = 12, 8
 
 @dataclass(frozen=True, slots=True)
 class ShotLook:
-    """What the frames of a shot share.
+    """Facts that the frames of a shot share.
 
     begin: time stamp of its first frame.  mouths: the person's open mouth, None when the footage
     never shows it.  seam: (3,) colour of the line between closed lips over that of the skin, None
