@@ -275,9 +275,9 @@ def test_closed_lips_meet_as_darkly_as_the_drivers() -> None:
     lips = opening.fit_opening(mesh, LIPS)
     plain = np.full((256, 256, 3), (160, 80, 80), np.uint8)
     driving = np.full((256, 256, 3), (120, 100, 90), np.uint8)
-    ends = [tuple(np.rint(lips.corner + k * lips.axes[0]).astype(int).tolist()) for k in (0, 1)]
-    x, y = np.mean(ends, 0).astype(int)
-    cv2.line(driving, *ends, (30, 25, 22), 3)
+    left_end, right_end = np.rint([lips.corner, lips.corner + lips.axes[0]]).astype(int).tolist()
+    x, y = np.mean([left_end, right_end], 0).astype(int)
+    cv2.line(driving, left_end, right_end, (30, 25, 22), 3)
     shaded, left, apart = (plain.copy() for _ in range(3))
     driver_mouth.render_seam(shaded, mesh, mesh, driving, 1.0)
     driver_mouth.render_seam(left, mesh, mesh, driving, 0.0)
