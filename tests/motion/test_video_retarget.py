@@ -102,6 +102,15 @@ def test_the_change_fades_beside_hidden_frames_but_not_across_a_cut() -> None:
     assert 0 < weight[18] < 1 and not weight[20:30].any() and (weight[30:] == 1).all()
 
 
+def test_what_hides_the_face_ends_with_its_shot() -> None:
+    own = own_motion()
+    logit, cut = np.full(COUNT, 25.0), np.zeros(COUNT, bool)
+    logit[16:20], cut[20] = 10, True
+    own = replace(own, arrays={**own.arrays, "logit": logit, "cut": cut})
+    weight = np.asarray(retargeted(own, synthetic_motion.driver(COUNT)).arrays["weight"])
+    assert not weight[14:20].any() and (weight[20:] == 1).all()
+
+
 def test_a_weight_in_the_motion_scales_the_change() -> None:
     driving = synthetic_motion.driver(COUNT, seed=9)
     whole = retargeted(own_motion(), driving)

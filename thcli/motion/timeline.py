@@ -120,7 +120,7 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
     pose = remove_camera(pose, camera)
     scene_begins, framing_begins = _find_cuts(valid, pose, track, cut)
     scene = np.cumsum(scene_begins).astype(np.intp)
-    unoccluded = _find_unoccluded(valid, logit)
+    unoccluded = _find_unoccluded(valid, logit, shot)
     unseen_gaps = _interpolate_gaps(seconds, valid)
     # a segment ends with its scene, and at a long gap
     detected = np.flatnonzero(valid)
@@ -197,15 +197,19 @@ def _widen(frames: Bools) -> Bools:
     return np.asarray(near[OCCLUSION_MARGIN : OCCLUSION_MARGIN + len(frames)] > 0)
 
 
-def _find_unoccluded(valid: Bools, logit: Array) -> Bools:
+def _find_unoccluded(valid: Bools, logit: Array, shot: Ints) -> Bools:
     """Return the frames at least OCCLUSION_MARGIN away from logits far below the clip's median.
 
+    What hides the face in one shot does not in the next.
     A hand over the mouth lowers the logit by a third; speech and head rotation by up to a quarter.
     """
     median = float(np.median(logit[valid])) if valid.any() else 0.0
     if median <= 0:
         return valid
-    unoccluded = valid & ~_widen(valid & (logit < OCCLUDED_LOGIT_SHARE * median))
+    occluded = valid & (logit < OCCLUDED_LOGIT_SHARE * median)
+    unoccluded = valid.copy()
+    for frames in np.split(np.arange(len(valid)), np.flatnonzero(np.diff(shot)) + 1):
+        unoccluded[frames] &= ~_widen(occluded[frames])
     return unoccluded if unoccluded.any() else valid
 
 

@@ -20,7 +20,8 @@ from thcli.engines.mesh.anatomy import face_height
 from thcli.engines.mesh.engine import MeshEngine, load
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import folds
-from thcli.engines.mesh.mouth import seen_mouths
+from thcli.engines.mesh.mouth import closed_lips, colours, seen_mouths, shot_looks
+from thcli.engines.mesh.mouth.shot_looks import LEAST_SHOT
 from thcli.engines.mesh.prepared_source import ParsedSource
 from thcli.faces.landmarks.topology import BROWS, OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
@@ -89,7 +90,9 @@ def test_glasses_that_most_frames_show_keep_their_shape() -> None:
     brow, target = np.concatenate(BROWS), mesh.copy()
     target[brow, 1] -= 0.05 * face_height(mesh)
     for found, moved in ((clip, 0.0), (bare, 1.0)):
-        prepared = video.prepare_frame(image, mesh, target, found, moves_eyes=True)
+        prepared = video.prepare_frame(
+            image, mesh, target, found.look_at(0), moves_eyes=True, worn=found.worn
+        )
         shift = (prepared.place(target).held - mesh)[brow, 1] / (target - mesh)[brow, 1]
         assert np.median(shift) == pytest.approx(moved, abs=0.1)
 
@@ -115,10 +118,60 @@ def test_the_light_of_the_eyes_is_the_same_in_every_frame() -> None:
     source = mesh_engine().encode_video(own_clip()[1], own_clip()[0])
     own = faces.astronaut(False)
     reading = eye_reading.read_eyes(own.image, own.mesh, own.tone)
-    assert source.seen_eyes is not None and reading is not None
-    assert source.seen_eyes.white == pytest.approx(reading.white, rel=0.05)
-    prepared = video.prepare_frame(own.image, own.mesh, own.mesh, source, moves_eyes=False)
+    look = source.look_at(0)
+    assert look.seen_eyes is not None and reading is not None
+    assert look.seen_eyes.white == pytest.approx(reading.white, rel=0.05)
+    prepared = video.prepare_frame(own.image, own.mesh, own.mesh, look, moves_eyes=False)
     np.testing.assert_allclose(prepared.interior.enamel, own.interior.enamel, rtol=0.05)
+
+
+def test_each_shot_has_the_mouths_and_the_light_of_its_own_frames() -> None:
+    frames, own = own_clip()
+    count = LEAST_SHOT
+
+    def take(first: int, haze: int, cut: bool) -> tuple[list[Frame], list[Motion]]:
+        shown, motions = [], []
+        for k in range(first, first + count):
+            row = k % COUNT
+            pixels = np.asarray(frames[row].pixels, np.uint8) // 2 + haze
+            shown.append(replace(frames[row], pixels=pixels.astype(np.uint8), index=k, pts=k))
+            one = own.window(row, row + 1)
+            begins = np.array([cut and k == first])
+            motions.append(replace(one, pts=np.array([k]), arrays={**one.arrays, "cut": begins}))
+        return shown, motions
+
+    dark, hazy = take(0, 0, False), take(count, 40, True)
+    motion = [*dark[1], *hazy[1]]
+    arrays = {
+        name: np.concatenate([np.asarray(m.arrays[name]) for m in motion])
+        for name in motion[0].arrays
+    }
+    valid, pts = (np.concatenate([getattr(m, name) for m in motion]) for name in ("valid", "pts"))
+    both = replace(motion[0], pts=pts, valid=valid, arrays=arrays)
+    found = video.collect(MotionBuffer(both), [*dark[0], *hazy[0]], no_regions)
+    assert [look.begin for look in found.looks] == [0, count]
+    first, second = found.look_at(count - 1), found.look_at(count)
+    assert first.mouths is not None and second.mouths is not None
+    assert second.darkest > 30 > 15 > first.darkest
+    darkest = [look.mouths.mouths[0].image.min() for look in found.looks if look.mouths is not None]
+    assert darkest[1] >= 40 > darkest[0]
+
+
+def test_a_hazy_shot_shows_no_black_between_the_lips() -> None:
+    source, (frames, own) = faces.astronaut(False), own_clip()
+    clear = video.collect(own, frames, no_regions).look_at(0)
+    pixels = (np.asarray(frames[0].pixels) // 3 + 100).astype(np.uint8)
+    haze = colours.haze_level(pixels, source.mesh, colours.skin_tone(pixels, source.mesh))
+    assert clear.haze == 0 < 20 < haze
+    assert clear.mouths is not None
+    seen = shot_looks.lifted(clear.mouths, haze).mouths[0]
+    assert seen.dark.mean() > clear.mouths.mouths[0].dark.mean() + 0.5 * haze
+    assert seen.image.min() > haze / 2 and seen.image.max() <= clear.mouths.mouths[0].image.max()
+    lines = [
+        closed_lips.prepare(pixels, source.mesh, 0.2, haze=level).colour.mean()
+        for level in (0.0, haze)
+    ]
+    assert lines[1] > lines[0] + haze / 4
 
 
 @pytest.mark.parametrize("region", ["lips", "expression", "all", "pose", "eyes"])
@@ -170,7 +223,9 @@ def test_encoding_reads_no_frame_after_the_last_that_it_needs() -> None:
             yield frame
 
     found = video.collect(own, counted(), no_regions)
-    assert read == sorted(set(read)) and found.mouths is not None  # she smiles with open lips
+    assert (
+        read == sorted(set(read)) and found.look_at(0).mouths is not None
+    )  # she smiles with open lips
     assert found.appearance is not None
 
 
@@ -220,11 +275,12 @@ def test_a_frame_that_smiles_for_the_driver_gets_the_folds_of_a_smile() -> None:
     source = faces.astronaut(False)
     posed = canonical.decompose(source.mesh)
     clip = video.collect(own_clip()[1], own_clip()[0], no_regions)
+    look = clip.look_at(0)
     shown = []
     for amount in (0.0, 1.0):
         target = replace(posed, shape=posed.shape + amount * folds.load().smile).mesh()
-        frame = video.prepare_frame(source.image, source.mesh, target, clip, moves_eyes=True)
-        lips = video.prepare_frame(source.image, source.mesh, target, clip, moves_eyes=False)
+        frame = video.prepare_frame(source.image, source.mesh, target, look, moves_eyes=True)
+        lips = video.prepare_frame(source.image, source.mesh, target, look, moves_eyes=False)
         assert lips.folds is None
         plain = replace(frame, folds=None)
         to = RenderTarget(target, np.zeros((2, 2)), np.ones(2))
@@ -240,7 +296,7 @@ def test_a_frame_that_turns_back_shows_the_mirrored_cheek(angle: float) -> None:
     image = faces.render_face(turned, 384, 384)
     image[(image == (200, 200, 60)).all(-1)] = faces.GROUND
     clip = video.collect(own_clip()[1], own_clip()[0], no_regions)
-    frame = video.prepare_frame(image, turned, plain.mesh, clip, moves_eyes=True)
+    frame = video.prepare_frame(image, turned, plain.mesh, clip.look_at(0), moves_eyes=True)
     to = RenderTarget(plain.mesh, np.zeros((2, 2)), np.ones(2))
     middle, face = plain.mesh[4, 0], faces.polygon_mask(plain.mesh[OVAL, :2], 384, 384, grow=-6)
     far = face & ((np.arange(384) - middle) * np.sign(turned[4, 0] - middle) > 0.2 * 384 * 0.45)
@@ -250,5 +306,5 @@ def test_a_frame_that_turns_back_shows_the_mirrored_cheek(angle: float) -> None:
 
     without = replace(frame, hidden_cheek=None)
     assert ground(render_frame(frame, to, None)) < 0.5 * ground(render_frame(without, to, None))
-    still = video.prepare_frame(image, turned, turned + 1.0, clip, moves_eyes=True)
+    still = video.prepare_frame(image, turned, turned + 1.0, clip.look_at(0), moves_eyes=True)
     assert still.hidden_cheek is None

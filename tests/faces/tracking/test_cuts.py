@@ -52,6 +52,19 @@ def test_a_cut_is_detected_at_its_frame(seed: int) -> None:
     assert cuts_in([scene(seed)] * 3 + [scene(seed + 100)] * 3) == [3]
 
 
+@pytest.mark.parametrize("bars", [(0, 72), (36, 0), (0, 200)])
+def test_black_bars_do_not_hide_a_cut(bars: tuple[int, int]) -> None:
+    (rows, columns), seeds = bars, range(8)
+
+    def barred(image: Pixels) -> Pixels:
+        return np.pad(image, ((rows, rows), (columns, columns), (0, 0)))
+
+    for seed in seeds:
+        assert cuts_in([barred(scene(seed))] * 3 + [barred(scene(seed + 100))] * 3) == [3]
+    heads = [barred(scene(1, head)) for head in (0.3, 0.4, 0.5, 0.6, 0.7)]
+    assert cuts_in(heads) == []
+
+
 def test_a_still_scene_has_none() -> None:
     assert cuts_in([scene(0)] * 10) == []
 

@@ -250,7 +250,10 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
         mesh, points = source.smirks.correct(int(motion.pts[row]), mesh, points, doubt)
     moves_eyes = bool(motion.arrays["moves_eyes"][row])
     own, points = wide_jaw.lower_skin(mesh), wide_jaw.lower_skin(points)
-    prepared = video.prepare_frame(image, own, points, source, moves_eyes=moves_eyes)
+    look = source.look_at(int(motion.pts[row]))
+    prepared = video.prepare_frame(
+        image, own, points, look, moves_eyes=moves_eyes, worn=source.worn
+    )
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
     return video.keep_occluders(image, out, mesh, source, doubt)
 

@@ -44,6 +44,9 @@ OUTLINE_BLEND = 0.05  # face heights over which neighbouring outline points are 
 # An outline point's residual flow fades over FADE_LENGTH face heights, plus FADE_PER_PIXEL pixels
 # for each pixel of flow, so that nothing folds.
 FADE_LENGTH, FADE_PER_PIXEL = 0.1, 1.8
+# Raised jaws over a neck that is not known: face heights between which they are, and length of the
+# fade, of what lies below them, over the flow
+RAISED_RANGE, RAISED_FADE = (0.04, 0.1), 1.3
 MAX_HAIR_MOTION = 0.35  # face heights of motion up to which hair may part from its surroundings
 FALLOFF_STRETCH = 1.2  # by which the falloff grows, as a multiple of the motion
 LOW_FALLOFF = 8.0  # least length where the lower edge is near, as a multiple of the head's rise
@@ -51,8 +54,9 @@ RISE_SHARE = 0.25  # of the motion that is a rise, from which the lower edge lim
 UNFOLDED_MOTION = (0.03, 0.06)  # face heights of motion from which folds are smoothed
 STILL_HEAD = 0.004  # face heights of motion up to which the head counts as being at rest
 HIDDEN_RANGE = (0.03, 0.12)  # face heights of push from which an outline point is behind the face
-# how far outline points are the chin's; the oval starts at the forehead
-_CHIN = smoothstep(0.6, 0.9, -np.cos(2 * np.pi * np.arange(len(OVAL)) / len(OVAL)))
+# how far outline points are the chin's, and the jaw's; the oval starts at the forehead
+_DOWNWARDS = -np.cos(2 * np.pi * np.arange(len(OVAL)) / len(OVAL))
+_CHIN, _JAW = smoothstep(0.6, 0.9, _DOWNWARDS), smoothstep(0.3, 0.7, _DOWNWARDS)
 _UPPER_OVAL = np.flatnonzero(~np.isin(OVAL, JAW))
 
 
@@ -235,9 +239,14 @@ def surrounding_displacement(
     if turned is not None:
         residual *= (1 - turned * BESIDE).astype(np.float32)
     residual_flow = residual @ weights / total
-    length = np.float32(FADE_LENGTH * face_size)
-    length = length + np.float32(FADE_PER_PIXEL) * np.hypot(residual_flow[0], residual_flow[1])
-    field += (1 - smoothstep(0, 1, nearest / length)) * residual_flow
+    flow_length = np.hypot(residual_flow[0], residual_flow[1])
+    length = np.float32(FADE_LENGTH * face_size) + np.float32(FADE_PER_PIXEL) * flow_length
+    share = 1 - smoothstep(0, 1, nearest / length)
+    if surroundings.neck is None:
+        raised = _jaw_raise(own, outline, middle, face_size) @ weights / total
+        short = np.maximum(np.float32(RAISED_FADE) * flow_length, np.float32(1e-3))
+        share += raised * (np.clip(1 - nearest / short, 0, 1) - share)
+    field += share * residual_flow
     if parting is not None and (parting.raised > 0 or parting.parted.any()):
         jaw, below = source_oval.T.astype(np.float32), _CHIN.astype(np.float32) @ weights / total
         worn = surroundings.cloth
@@ -249,6 +258,21 @@ def surrounding_displacement(
     if motion < UNFOLDED_MOTION[0] or min(flow.shape[:2]) < 2:
         return flow
     return unfold_field(flow, inside, grid.step, float(smoothstep(*UNFOLDED_MOTION, motion)))
+
+
+def _jaw_raise(own: Array32, outline: Array, middle: Array32, face_size: float) -> Array32:
+    """Return how far points of the outline are those of a jaw that rises a lot, (36,) in 0..1.
+
+    Args:
+        own: (2, 36) pixels from each point to where the source shows it.
+        outline: (36, 2) pixels.
+        middle: (2,) pixels of the face's.
+        face_size: its height in pixels.
+    """
+    away = outline - middle
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+    raised = (own.T * away).sum(1) / face_size
+    return np.asarray(_JAW * smoothstep(*RAISED_RANGE, raised), np.float32)
 
 
 def _follow_weight(

@@ -1,13 +1,15 @@
 """Frames of a source video as sources of the mesh engine: each is warped by itself.
 
 The footage shows the person's own open mouth in some frames, and what a hand or a microphone in
-front of the face looks like: both are collected once.
+front of the face looks like: both are collected once. Light, sharpness and contrast change at a
+cut, so that each shot has the mouths, the light and the darkest tone of its own frames.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,9 +18,8 @@ from thcli.core.geometry import bounding_box
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
-from thcli.engines.mesh import eye_reading, eyes
+from thcli.engines.mesh import eyes
 from thcli.engines.mesh.anatomy import LIPS, face_height
-from thcli.engines.mesh.eye_reading import EyeReading
 from thcli.engines.mesh.head import folds, steep_texture
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.head.glasses import held
@@ -29,11 +30,16 @@ from thcli.engines.mesh.mouth import (
     lip_rims,
     mouth_corners,
     mouth_interior,
-    seen_mouths,
 )
 from thcli.engines.mesh.mouth.lip_rims import PARTED_GAP
 from thcli.engines.mesh.mouth.mouth_corners import Smirks
-from thcli.engines.mesh.mouth.seen_mouths import SeenMouth, SeenMouths
+from thcli.engines.mesh.mouth.shot_looks import (
+    CLOSED_FRAMES,
+    LookSamples,
+    ShotLook,
+    own_shots,
+    shot_looks,
+)
 from thcli.engines.mesh.opening import fit_opening
 from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings
@@ -48,7 +54,6 @@ from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.timeline import read_timeline
 from thcli.motion.video_retarget import frame_visibility
 
-CLOSED_FRAMES = 12  # frames with closed lips whose line between the lips is measured, at least
 CLOSING_RANGE = (0.7, 0.97)  # target gap / own gap, below which lips close over the teeth
 FINE = 2  # times as many samples of the warp map as for an image: lips are small in a frame
 PARSED_FRAMES = 5  # frames in which glasses are looked for
@@ -62,21 +67,20 @@ OCCLUDER_REACH = 0.02  # face heights that its mask grows
 class MeshVideo:
     """Shared facts of the frames of a source video.
 
-    mouths: the person's open mouth, None when the footage never shows it.  seam: (3,) colour of
-    the line between closed lips over that of the skin, None when they never close.  appearance:
-    of the face without anything in front of it, None for a short clip.  seen_eyes: medians, None
-    where no frame shows them.  natural: 0..1, median of `colours.natural_colour`.  smirks: None
-    where the landmarks of slanted mouths are right.  worn: (468,) how far points are glasses, which
-    keep their shape; None where none are worn.
+    looks: of its shots in order, at least one.  appearance: of the face without anything in front
+    of it, None for a short clip.  smirks: None where the landmarks of slanted mouths are right.
+    worn: (468,) how far points are glasses, which keep their shape; None where none are worn.
     """
 
-    mouths: SeenMouths | None
-    seam: Array | None
+    looks: tuple[ShotLook, ...]
     appearance: AppearanceModel | None
-    seen_eyes: EyeReading | None
-    natural: float
     smirks: Smirks | None
     worn: Array | None = None
+
+    def look_at(self, pts: int) -> ShotLook:
+        """Return the look of the shot to which a time stamp belongs."""
+        begins = [look.begin for look in self.looks]
+        return self.looks[max(bisect_right(begins, pts) - 1, 0)]
 
 
 _UV_MAP = UvMap(neutral())
@@ -93,7 +97,6 @@ def collect(
         parse: finds the regions of a frame's face, None without its network.
     """
     timeline = read_timeline(own)
-    usable = np.flatnonzero(timeline.unoccluded)
     clear = frame_visibility(timeline) == 1  # beside a hidden face a hand may cover the mouth
     gaps, smirks = np.zeros(len(timeline)), np.zeros(len(timeline), bool)
     meshes = (mesh for window in windows(own) for mesh in rebuild_driver_meshes(window))
@@ -101,46 +104,36 @@ def collect(
         if timeline.unoccluded[i]:
             gaps[i] = fit_opening(mesh, LIPS).gap
             smirks[i] = mouth_corners.seek_share(mesh) > 0
-    groups = seen_mouths.choose_frames(gaps, timeline.pose[:, :3], clear)
-    level_of = {int(index): level for level, group in enumerate(groups) for index in group}
-    closed = set(usable[(gaps[usable] < PARTED_GAP)][:: max(1, len(usable) // CLOSED_FRAMES)])
-    sampled = set(usable[np.linspace(0, len(usable) - 1, min(SAMPLES, len(usable))).astype(int)])
+    known = gaps, timeline.pose[:, :3], clear
+    whole = LookSamples(timeline.unoccluded, *known, SAMPLES)
+    shots = {
+        begin: LookSamples(frames, *known, CLOSED_FRAMES)
+        for begin, frames in own_shots(timeline.shot, timeline.unoccluded).items()
+    }
+    looks = [whole, *shots.values()]
     corners: dict[int, tuple[bool, Array32]] = {}
-    wanted = set(level_of) | closed | sampled | set(np.flatnonzero(smirks))
-    candidates: list[list[SeenMouth]] = [[] for _ in groups]
-    parsed = sorted(sampled)[:: max(1, len(sampled) // PARSED_FRAMES)]
-    seams, readings, natural, samples, worn = [], [], [], TextureSamples(), []
+    wanted = set(np.flatnonzero(smirks).tolist()).union(*(look.wanted for look in looks))
+    parsed = sorted(whole.sampled)[:: max(1, len(whole.sampled) // PARSED_FRAMES)]
+    samples, worn = TextureSamples(), []
     for index, frame in enumerate(frames if wanted else ()):
         if index in wanted:
             image = to_uint8(frame.pixels)
             mesh = rebuild_driver_meshes(own.window(index, index + 1))[0]
-            if index in sampled:
+            if index in whole.sampled:
                 samples.add(_UV_MAP.unwrap(image, mesh))
-                tone = colours.skin_tone(image, mesh)
-                readings.append(eye_reading.read_eyes(image, mesh, tone))
-                natural.append(colours.natural_colour(image, mesh, tone))
                 if index in parsed and (regions := parse(image, _face_of(mesh))) is not None:
                     worn.append(held.find(regions.face, mesh))
             if smirks[index]:
                 on_right = mouth_corners.slant(mesh) > 0
                 corners[index] = on_right, mouth_corners.measure(image, mesh)
-            if index in closed:
-                seams.append(seen_mouths.seam_share(image, mesh))
-            level = level_of.get(index)
-            seen = None if level is None else seen_mouths.extract(image, mesh)
-            if level is not None and seen is not None:
-                candidates[level].append(seen)
+            for look in looks:
+                look.add(index, image, mesh)
         if index >= max(wanted):
             break
-    seam = np.median(seams, 0) if seams else None
     pts = np.concatenate([window.pts for window in windows(own)])
-    mouths = [seen_mouths.sharpest(found) for found in candidates if found]
     return MeshVideo(
-        seen_mouths.collect(mouths),
-        seam,
+        shot_looks(whole.look(int(pts[0])), shots, timeline.shot, pts),
         samples.appearance_model(),
-        _median_reading(readings),
-        float(np.median(natural)) if natural else 1.0,
         mouth_corners.collect(pts, timeline.shot, corners),
         _median_worn(worn),
     )
@@ -157,31 +150,34 @@ def _face_of(mesh: Array) -> Face:
     return Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh.astype(np.float32))
 
 
-def _median_reading(readings: Sequence[EyeReading | None]) -> EyeReading | None:
-    """Return the medians over frames, which a blink does not change; None without any."""
-    found = [(one.white, one.blur) for one in readings if one is not None]
-    return EyeReading(*np.median(found, 0).tolist()) if found else None
-
-
 def prepare_frame(
-    image: Image, mesh: Array, target: Array, video: MeshVideo, *, moves_eyes: bool
+    image: Image,
+    mesh: Array,
+    target: Array,
+    look: ShotLook,
+    *,
+    moves_eyes: bool,
+    worn: Array | None = None,
 ) -> MeshSource:
     """Prepare a frame as the source of itself.
 
     Args:
         image: (H, W, 3) uint8.
         mesh, target: (468, 3) float64 pixels, the frame's own and where it goes.
-        video: what the frames share.
+        look: of its shot.
         moves_eyes: the eyes become layers of their own, and the skin folds around them; otherwise
             they are skin, and what is above the mouth stays the frame's.
+        worn: of the video, see `MeshVideo`.
     """
     tone = colours.skin_tone(image, mesh)
-    interior = mouth_interior.prepare(mesh, tone, video.seen_eyes, video.natural)
+    interior = replace(
+        mouth_interior.prepare(mesh, tone, look.seen_eyes, look.natural), darkest=look.darkest
+    )
     parted = None
     if interior.lips.gap > PARTED_GAP:
-        seam = video.seam
-        colour = None if seam is None else seam * tone
-        parted = closed_lips.prepare(image, mesh, interior.lips.gap, colour)
+        colour = None if look.seam is None else look.seam * tone
+        gap, blur = interior.lips.gap, interior.blur
+        parted = closed_lips.prepare(image, mesh, gap, colour, blur, look.haze)
         closing = fit_opening(target, LIPS).gap / interior.lips.gap
         share = 1 - float(smoothstep(*CLOSING_RANGE, closing))
         mesh = mesh if share <= 0 else lip_rims.exclude_teeth(image, mesh, share)
@@ -198,9 +194,9 @@ def prepare_frame(
         tone,
         interior,
         parted,
-        video.mouths,
+        look.mouths,
         folds=folds.prepare(image, mesh, None) if moves_eyes else None,
-        rigid=video.worn,
+        rigid=worn,
     )
 
 

@@ -4,7 +4,8 @@ Two measures fail in different ways, and a cut moves both. The correlation of th
 brightness and contrast are removed stays high in flashes and lamps, and drops with motion. The
 distance of colour histograms ignores positions, so it stays low with motion. Of 2,211 pairs from
 two clips of talking heads 94 % are detected as cuts, and none of 1,864 steps within a clip
-(correlation 0.96 and more, distance 0.04 and less).
+(correlation 0.96 and more, distance 0.04 and less). Black bars beside or above a picture are the
+same in every scene, which hides its cuts: what is black at the edges of both frames is left out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ SIDE = 32  # pixels of the thumbnail
 CUT_LIMITS = ((0.6, 0.15), (0.35, 0.08))
 FLAT_STD = 0.02  # standard deviation, of 0..1, below which a frame is blank (flash, fade, black)
 BINS = 6
+# Bars: brightest sample, of 0..1, of a row or column that is one, and the most of a side, a share
+BLACK, MOST_BAR = 0.08, 0.4
 
 
 def thumbnail(image: npt.NDArray[Any]) -> Array32:
@@ -30,9 +33,26 @@ def thumbnail(image: npt.NDArray[Any]) -> Array32:
 
     At most 128 x 128 of its pixels are read.
     """
-    step = max(min(image.shape[:2]) // (2 * SIDE), 1)
-    small = cv2.resize(subsample(image, step), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return _shrink(_sample(image))
+
+
+def _sample(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return subsample(image, max(min(image.shape[:2]) // (2 * SIDE), 1))
+
+
+def _shrink(image: npt.NDArray[Any]) -> Array32:
+    small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32) / np.float32(np.iinfo(image.dtype).max)
+
+
+def _black_bars(image: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Return the black rows at the top and bottom and columns at the left and right, (4,)."""
+    lit = image.max(2) > BLACK * np.iinfo(image.dtype).max
+    bars = []
+    for lines in (lit.any(1), lit.any(0)):
+        most = int(MOST_BAR * len(lines))
+        bars += [int(np.append(side[:most], True).argmax()) for side in (lines, lines[::-1])]
+    return np.array(bars, np.intp)
 
 
 class FrameSignature:
@@ -82,10 +102,10 @@ def compare_signatures(a: FrameSignature, b: FrameSignature) -> tuple[float, flo
 
 
 class CutDetector:
-    """Scene cut detector, fed frame by frame; it keeps the signature of one frame."""
+    """Scene cut detector, fed frame by frame; it keeps one frame, reduced, and its signature."""
 
     def __init__(self) -> None:
-        self._last: FrameSignature | None = None
+        self._last: tuple[FrameSignature, npt.NDArray[Any], npt.NDArray[np.intp]] | None = None
 
     def is_cut(self, image: npt.NDArray[Any]) -> bool:
         """Return True when this frame, (H, W, 3), begins a new scene.
@@ -93,12 +113,24 @@ class CutDetector:
         False for the first frame and for blank ones. After a flash or a fade through black, the
         next frame with content is compared with the last one before.
         """
-        signature = FrameSignature(thumbnail(image))
+        sampled = _sample(image)
+        signature = FrameSignature(_shrink(sampled))
         last = self._last
         if signature.contrast < FLAT_STD:
             return False
-        self._last = signature
+        bars = _black_bars(sampled)
+        self._last = signature, sampled.copy(), bars
         if last is None:
             return False
-        correlation, distance = compare_signatures(last, signature)
+        before, previous, its_bars = last
+        if previous.shape == sampled.shape and (common := np.minimum(bars, its_bars)).any():
+            before, signature = (
+                FrameSignature(_shrink(_without(one, common))) for one in (previous, sampled)
+            )
+        correlation, distance = compare_signatures(before, signature)
         return any(correlation < low and distance > high for low, high in CUT_LIMITS)
+
+
+def _without(image: npt.NDArray[Any], bars: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    height, width = image.shape[:2]
+    return image[bars[0] : height - bars[1], bars[2] : width - bars[3]]

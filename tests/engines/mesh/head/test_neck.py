@@ -17,6 +17,7 @@ from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.surroundings import Surroundings, surrounding_displacement
 from thcli.faces.landmarks.topology import OVAL
+from thcli.motion.closure import chin_shares
 
 SIDE = 256
 
@@ -128,3 +129,17 @@ def test_what_the_jaw_of_a_profile_hides_ends_at_its_outer_line(yaw: float) -> N
     top = int(moved.argmax())
     assert moved[top] > 0.1
     assert np.diff(moved[: top + 1]).min() > -1e-3 and np.diff(moved[top:]).max() < 1e-3
+
+
+@pytest.mark.parametrize("rise", [0.1, 0.15, 0.2])
+def test_a_jaw_that_rises_far_stretches_the_skin_right_below_it_alone(rise: float) -> None:
+    """A necklace below the chin stays where the neck is not known, as in frames of a video."""
+    mesh = faces.make_source(256, 512).mesh
+    surroundings = Surroundings(find_outline(mesh), 511.0, False)
+    height, target = anatomy.face_height(mesh), mesh.copy()
+    target[:, 1] -= rise * height * chin_shares()
+    jaw = SampleGrid(int(mesh[anatomy.CHIN, 0]), int(target[anatomy.CHIN, 1]), 1, 1, 200)
+    flow = surrounding_displacement(mesh, surroundings, target, mesh[:, :2], jaw)[:, 0, 1]
+    end = int((1 + 0.4) * rise * height)  # of the stretched skin, from the raised chin
+    assert flow[4] > 0.8 * rise * height and np.abs(flow[end:]).max() < 0.5
+    assert np.diff(flow + np.arange(200)).min() > -0.3

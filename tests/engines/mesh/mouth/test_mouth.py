@@ -15,7 +15,7 @@ from thcli.engines.mesh import eye_reading, opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
 from thcli.engines.mesh.eye_reading import EyeReading
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.mouth import colours, lip_rims, mouth_interior
+from thcli.engines.mesh.mouth import colours, driver_mouth, lip_rims, mouth_interior
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER
@@ -267,3 +267,24 @@ def test_lips_that_part_leave_the_dark_line_between_them_behind() -> None:
     assert plain > marked + 0.4 * (lip.mean() - marked)
     unmarked = prepare(faces.render_face(mesh, 256, 256), make_face(mesh), None)
     assert unmarked.shut_lips is None
+
+
+def test_closed_lips_meet_as_darkly_as_the_drivers() -> None:
+    """In the colour of the source's lips, and where the driver's mouth is closed alone."""
+    mesh = opened(centred_mesh(256, 256, 0.6), 0.0)
+    lips = opening.fit_opening(mesh, LIPS)
+    plain = np.full((256, 256, 3), (160, 80, 80), np.uint8)
+    driving = np.full((256, 256, 3), (120, 100, 90), np.uint8)
+    left_end, right_end = np.rint([lips.corner, lips.corner + lips.axes[0]]).astype(int).tolist()
+    x, y = np.mean([left_end, right_end], 0).astype(int)
+    cv2.line(driving, left_end, right_end, (30, 25, 22), 3)
+    shaded, left, apart = (plain.copy() for _ in range(3))
+    driver_mouth.render_seam(shaded, mesh, mesh, driving, 1.0)
+    driver_mouth.render_seam(left, mesh, mesh, driving, 0.0)
+    driver_mouth.render_seam(apart, mesh, opened(mesh, 0.2), driving, 1.0)
+    column = shaded[y - 3 : y + 4, x].astype(int)
+    darkest = column[column.sum(-1).argmin()]
+    assert darkest == pytest.approx(np.array([40, 20, 20]), abs=8)
+    assert np.array_equal(left, plain) and np.array_equal(apart, plain)
+    changed = np.flatnonzero((shaded != plain).any((1, 2)))
+    assert np.ptp(changed) < 0.4 * lips.width

@@ -62,7 +62,12 @@ class PartedLips:
 
 
 def prepare(
-    image: Image, mesh: Array, gap: float, colour: Array | None = None, blur: float = 0.0
+    image: Image,
+    mesh: Array,
+    gap: float,
+    colour: Array | None = None,
+    blur: float = 0.0,
+    haze: float = 0.0,
 ) -> PartedLips:
     """Measure the open lips of an image (H, W, 3) uint8.
 
@@ -72,6 +77,7 @@ def prepare(
         gap: of its mouth in widths.
         colour: (3,) of the line, if it is known.
         blur: of the image, deviation in pixels.
+        haze: light that lies over all of the face, see `colours.haze_level`.
     """
     clear = lip_rims.exclude_teeth(image, mesh, 1.0)
     sides = [[clear[LIPS[one], :2], mesh[LIPS_OUTER[one], :2]] for one in _SIDES]
@@ -83,7 +89,7 @@ def prepare(
         colours = remap(image, inner[None].astype(np.float32))[0]
         lip = np.median(colours, 0)
         tint = np.sqrt(lip / max(float(lip.max()), 1.0))  # light within lips turns redder
-        colour = np.asarray(LINE_DARKNESS * lip * tint, np.float64)
+        colour = np.asarray(haze + LINE_DARKNESS * (lip - haze) * tint, np.float64)
     return PartedLips(rims, mixed, colour, gap, blur)
 
 
@@ -187,6 +193,11 @@ def _render_lips(
             opening.blend(out, part, mask, remap(image, positions))
 
 
+def made_share(lips: PartedLips, target: Array) -> float:
+    """Return how far lips are sampled again for a target (468, 3), 0..1."""
+    return 1 - float(smoothstep(*CLOSE_RANGE, opening.fit_opening(target, LIPS).gap / lips.gap))
+
+
 def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     """Close the lips as far as the target's are closed, in place.
 
@@ -197,7 +208,7 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
         target: (468, 3) target mesh.
     """
     mouth = opening.fit_opening(target, LIPS)
-    shown = 1 - float(smoothstep(*CLOSE_RANGE, mouth.gap / lips.gap))
+    shown = made_share(lips, target)
     region = _lip_region(out, mouth)
     if shown <= 0 or region is None:
         return

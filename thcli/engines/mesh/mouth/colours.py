@@ -28,6 +28,7 @@ TEETH_PERCENTILE = 99  # of the levels of a mouth: its brightest teeth
 # (exponent of its ratios of channels) that teeth have at least
 DARK_TO_TEETH, TOOTH_WARMTH = (0.35, 0.8), 0.2
 DARKEST_PERCENTILE = 0.2  # of the levels of a face: its darkest tone
+CLEAR_DARKEST = 0.3  # of that over the skin's, from which on light lies over all of a picture
 DARK_RANGE = (0.4, 0.6)  # of that over the skin's, from which it is no dark
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
@@ -77,6 +78,15 @@ def darkest_level(image: Image, mesh: Array, tone: Array) -> float:
     """
     level = float(np.percentile(_face_box(image, mesh).mean(-1), DARKEST_PERCENTILE))
     return level * (1 - float(smoothstep(*DARK_RANGE, level / max(float(tone.mean()), 1.0))))
+
+
+def haze_level(image: Image, mesh: Array, tone: Array) -> float:
+    """Return the light that lies over a whole face in an image: nothing in it is darker.
+
+    Arguments as `darkest_level`. Mean of the channels, 0..255; 0 in pictures of usual contrast.
+    """
+    level = float(np.percentile(_face_box(image, mesh).mean(-1), DARKEST_PERCENTILE))
+    return max(level - CLEAR_DARKEST * float(tone.mean()), 0.0)
 
 
 def _face_box(image: Image, mesh: Array) -> Image:

@@ -19,6 +19,9 @@ OPEN_RANGE = (0.02, 0.07)  # gap / width between which the inside fades in
 # Pixels of the driver's mouth for one of the source's, from which it is blurred
 LEAST_SHRINKING = 1.2
 SHARP_DEVIATION = 1.0  # pixels of the blur that sharp pictures have
+# Line between closed lips: widths from it in which the driver's shade fades out, where the lips'
+# own colour is taken, and from the corners in which it fades in; limits of the shade
+SEAM_REACH, SEAM_LIPS, SEAM_ENDS, SEAM_SHADES = (0.03, 0.1), 0.12, (0.0, 0.08), (0.2, 1.5)
 LEAST_BLUR = 0.6  # pixels of blur that a driver's mouth gets at least, if any
 
 
@@ -65,6 +68,54 @@ def render(
         colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), added), np.float32)
         mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), added), np.float32)
     opening.blend(out, region, shown * mask, colour)
+
+
+def render_seam(out: Image, target: Array, driver: Array, frame: Image, share: float) -> None:
+    """Shade the line between closed lips as the driver's closed lips have it, in place.
+
+    Lips that are open in the source say nothing of how dark they meet. The driver's colours beside
+    the line, over those of its lips a little further away, are those of the source's lips.
+
+    Args:
+        out: (H, W, 3) uint8 frame, with closed lips.
+        target: (468, 3) target mesh.
+        driver: (468, 3) the driver's mesh in pixels of `frame`.
+        frame: (h, w, 3) uint8 driving frame.
+        share: 0..1, how far the lips of the frame are made.
+    """
+    lips, driver_lips = opening.fit_opening(target, LIPS), opening.fit_opening(driver, LIPS)
+    share *= 1 - float(smoothstep(*OPEN_RANGE, max(lips.gap, driver_lips.gap)))
+    region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), SEAM_LIPS + 0.02)
+    if share <= 0 or region is None:
+        return
+    u, v = opening.local_coordinates(lips, region)
+    rims, own = lips.rims(u), driver_lips.rims(u)
+    above, below = np.minimum(v - rims[0], 0), np.maximum(v - rims[1], 0)
+    away = np.maximum(-above, below)
+    part = np.clip((v - rims[0]) / np.maximum(rims[1] - rims[0], np.float32(1e-3)), 0, 1)
+    between = own[0] + part * (own[1] - own[0])
+    shrinking = driver_lips.width / max(lips.width, 1.0)
+
+    def driven(at: Array32) -> Array32:
+        positions = opening.to_pixels(driver_lips, u, at)
+        return _sample_smooth(frame, positions, shrinking).astype(np.float32)
+
+    view = out[region]
+    corner = np.array([region[1].start, region[0].start], np.float32)
+    upper_lip, lower_lip = (
+        (
+            remap(view, opening.to_pixels(lips, u, rims[k] + reach) - corner).astype(np.float32),
+            driven(own[k] + reach),
+        )
+        for k, reach in ((0, -np.float32(SEAM_LIPS)), (1, np.float32(SEAM_LIPS)))
+    )
+    side = part[..., None]
+    lip = upper_lip[0] + side * (lower_lip[0] - upper_lip[0])
+    its_lip = np.maximum(upper_lip[1] + side * (lower_lip[1] - upper_lip[1]), 8)
+    shade = np.clip(driven(between + above + below) / its_lip, *SEAM_SHADES)
+    inside = smoothstep(*SEAM_ENDS, np.minimum(u, 1 - u))
+    mask = share * inside * (1 - smoothstep(*SEAM_REACH, away))
+    opening.blend(out, region, np.asarray(mask, np.float32), np.minimum(lip * shade, 255))
 
 
 def _added_blur(blur: float, shrinking: float) -> float:
