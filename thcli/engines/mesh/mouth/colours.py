@@ -27,6 +27,9 @@ TEETH_PERCENTILE = 99  # of the levels of a mouth: its brightest teeth
 # Brightness over the skin's, from the dark of a mouth to teeth, and the share of the skin's warmth
 # (exponent of its ratios of channels) that teeth have at least
 DARK_TO_TEETH, TOOTH_WARMTH = (0.35, 0.8), 0.2
+# The same share that teeth have at most; and redness over the skin's (as that exponent) from teeth
+# to gums, tongue and lips
+MOST_TOOTH_WARMTH, TOOTH_TO_LIP = 0.4, (0.8, 1.1)
 DARKEST_PERCENTILE = 0.2  # of the levels of a face: its darkest tone
 DARK_RANGE = (0.4, 0.6)  # of that over the skin's, from which it is no dark
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
@@ -121,14 +124,16 @@ def tone_gain(wanted: Array, present: Array) -> Array:
 
 
 def warm_up(colour: Array32, tone: Array) -> Array32:
-    """Return colours (h, w, 3) that are no cooler than a mouth beside a skin tone (3,).
+    """Return colours (h, w, 3) as warm as a mouth beside a skin tone (3,).
 
     Between skins of unlike warmth, white teeth would turn blue or green, and the dark of a mouth
     grey. Teeth have a share of the skin's warmth, the dark all of it. Cool skin is its own limit.
+    Nor are teeth much warmer: those of a driver in yellow light, or beside clay, would be stained.
     """
     red, green, blue = np.maximum(tone, 1.0)
     light = colour.mean(-1) / np.float32(max(float(tone.mean()), 1.0))
-    share = 1 - (1 - TOOTH_WARMTH) * smoothstep(*DARK_TO_TEETH, light)
+    lit = smoothstep(*DARK_TO_TEETH, light)
+    share = 1 - (1 - TOOTH_WARMTH) * lit
     out = colour.copy()
     for channel, ratio, beside in (
         (1, green / red, out[..., 0]),
@@ -137,7 +142,29 @@ def warm_up(colour: Array32, tone: Array) -> Array32:
         most = np.float32(ratio) if ratio > 1 else np.asarray(ratio**share, np.float32)
         others = (out[..., 0] + out[..., 1]) / 2 if beside is None else beside
         np.minimum(out[..., channel], others * most, out=out[..., channel])
-    return out
+    teeth = lit * _whiteness(out, tone)
+    return out + teeth[..., None].astype(np.float32) * (_cool_down(out, tone) - out)
+
+
+def _whiteness(colour: Array32, tone: Array) -> Array32:
+    """Return 0..1 how far colours (h, w, 3) are teeth beside a skin tone, not gums or lips."""
+    skin = float(redness(np.maximum(tone, 1.0)))
+    if skin <= 1:  # in cold light; nothing is to be cooled down
+        return np.zeros(colour.shape[:2], np.float32)
+    share = np.log(np.maximum(redness(colour), 1.0)) / np.log(skin)
+    return np.asarray(1 - smoothstep(*TOOTH_TO_LIP, share), np.float32)
+
+
+def _cool_down(colour: Array32, tone: Array) -> Array32:
+    """Return colours (h, w, 3) of the same brightness with MOST_TOOTH_WARMTH at most."""
+    red, green, blue = np.maximum(tone, 1.0)
+    out = colour.copy()
+    least = np.float32(min(green / red, 1.0) ** MOST_TOOTH_WARMTH)
+    np.maximum(out[..., 1], out[..., 0] * least, out=out[..., 1])
+    least = np.float32(min(2 * blue / (red + green), 1.0) ** MOST_TOOTH_WARMTH)
+    np.maximum(out[..., 2], (out[..., 0] + out[..., 1]) / 2 * least, out=out[..., 2])
+    out *= colour.mean(-1, keepdims=True) / np.maximum(out.mean(-1, keepdims=True), 1)
+    return np.asarray(out, np.float32)
 
 
 def match_tone(
