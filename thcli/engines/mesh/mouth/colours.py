@@ -30,6 +30,10 @@ DARK_TO_TEETH, TOOTH_WARMTH = (0.35, 0.8), 0.2
 # The same share that teeth have at most; and redness over the skin's (as that exponent) from teeth
 # to gums, tongue and lips
 MOST_TOOTH_WARMTH, TOOTH_TO_LIP = 0.4, (0.8, 1.1)
+MOST_LIFT = 1.2  # of dull teeth
+# Log of the largest over the least gain between two skins, from alike to unlike: a driver's teeth
+# are as they are beside skin like its own
+UNLIKE_RANGE = (0.04, 0.12)
 DARKEST_PERCENTILE = 0.2  # of the levels of a face: its darkest tone
 DARK_RANGE = (0.4, 0.6)  # of that over the skin's, from which it is no dark
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
@@ -128,12 +132,10 @@ def warm_up(colour: Array32, tone: Array) -> Array32:
 
     Between skins of unlike warmth, white teeth would turn blue or green, and the dark of a mouth
     grey. Teeth have a share of the skin's warmth, the dark all of it. Cool skin is its own limit.
-    Nor are teeth much warmer: those of a driver in yellow light, or beside clay, would be stained.
     """
     red, green, blue = np.maximum(tone, 1.0)
     light = colour.mean(-1) / np.float32(max(float(tone.mean()), 1.0))
-    lit = smoothstep(*DARK_TO_TEETH, light)
-    share = 1 - (1 - TOOTH_WARMTH) * lit
+    share = 1 - (1 - TOOTH_WARMTH) * smoothstep(*DARK_TO_TEETH, light)
     out = colour.copy()
     for channel, ratio, beside in (
         (1, green / red, out[..., 0]),
@@ -142,8 +144,30 @@ def warm_up(colour: Array32, tone: Array) -> Array32:
         most = np.float32(ratio) if ratio > 1 else np.asarray(ratio**share, np.float32)
         others = (out[..., 0] + out[..., 1]) / 2 if beside is None else beside
         np.minimum(out[..., channel], others * most, out=out[..., channel])
-    teeth = lit * _whiteness(out, tone)
-    return out + teeth[..., None].astype(np.float32) * (_cool_down(out, tone) - out)
+    return out
+
+
+def clean_teeth(colour: Array32, tone: Array, enamel: float, share: float) -> Array32:
+    """Return colours (h, w, 3) whose teeth are off-white beside a skin tone (3,).
+
+    Light of a driver that is yellower than its skin, or skin that is clay, would stain them. Dull
+    ones are lifted a little towards the source's enamel.
+
+    Args:
+        colour: 0..255.
+        tone: (3,) skin colour.
+        enamel: mean of the channels of the source's teeth.
+        share: 0..1 of the change.
+    """
+    if share <= 0:
+        return colour
+    levels = colour.mean(-1)
+    lit = smoothstep(*DARK_TO_TEETH, levels / np.float32(max(float(tone.mean()), 1.0)))
+    teeth = np.asarray(share * lit * _whiteness(colour, tone), np.float32)
+    brightest = float(np.percentile(levels * (teeth > 0), TEETH_PERCENTILE))
+    lift = np.float32(np.clip(enamel / max(brightest, 1.0), 1.0, MOST_LIFT))
+    clean = lift * _cool_down(colour, tone)
+    return np.asarray(colour + teeth[..., None] * (clean - colour), np.float32)
 
 
 def _whiteness(colour: Array32, tone: Array) -> Array32:
@@ -182,9 +206,11 @@ def match_tone(
     Returns:
         (h, w, 3) float32, 0..255.
     """
-    out = colour * tone_gain(wanted, present).astype(np.float32)
-    out = keep_colour(warm_up(out, wanted), wanted, natural)
+    gain = tone_gain(wanted, present)
     enamel = max(enamel, 1.0)  # 0 beside black skin
+    unlike = float(smoothstep(*UNLIKE_RANGE, np.log(gain.max() / gain.min())))
+    out = warm_up(colour * gain.astype(np.float32), wanted)
+    out = keep_colour(clean_teeth(out, wanted, enamel, unlike * natural), wanted, natural)
     out = out * _dimming(out.mean(-1, keepdims=True), enamel)
     return np.asarray(out * _compression(out.max(-1, keepdims=True), SHOULDER, 255.0), np.float32)
 
