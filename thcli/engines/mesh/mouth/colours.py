@@ -175,7 +175,7 @@ def _whiteness(colour: Array32, tone: Array) -> Array32:
     skin = float(redness(np.maximum(tone, 1.0)))
     if skin <= 1:  # in cold light; nothing is to be cooled down
         return np.zeros(colour.shape[:2], np.float32)
-    share = np.log(np.maximum(redness(colour), 1.0)) / np.log(skin)
+    share = np.log(np.maximum(redness(colour.astype(np.float64)), 1.0)) / np.log(skin)
     return np.asarray(1 - smoothstep(*TOOTH_TO_LIP, share), np.float32)
 
 
