@@ -107,6 +107,35 @@ def test_teeth_turn_neither_blue_nor_green_between_skins_of_unlike_warmth() -> N
     assert colours.warm_up(teeth * cold / 170, cold)[0, 0, 2] >= 180
 
 
+@pytest.mark.parametrize(
+    ("skin", "driver_skin", "teeth"),
+    [
+        ((207, 154, 126), (142, 86, 32), (199, 155, 94)),  # a driver in yellow light
+        ((176, 118, 87), (160, 127, 113), (179, 151, 139)),  # a face of clay
+    ],
+)
+def test_teeth_are_off_white_whatever_the_light_of_the_driver(
+    skin: tuple[int, int, int], driver_skin: tuple[int, int, int], teeth: tuple[int, int, int]
+) -> None:
+    tone, present = np.array(skin, float), np.array(driver_skin, float)
+    tooth = np.array(teeth, np.float32).reshape(1, 1, 3)
+    out = colours.match_tone(tooth, tone, present, 1.0, 180.0)[0, 0].astype(float)
+    red, green, blue = out
+    assert green / red >= 0.99 * (skin[1] / skin[0]) ** 0.4
+    assert blue / red >= 0.99 * (skin[2] / skin[0]) ** 0.4
+    assert colours.warmth(out) > 0.03  # and yet in the light of the scene
+    assert np.allclose(colours.match_tone(tooth, present, present, 1.0), tooth, atol=0.5)
+    gum = np.array([170, 80, 70], np.float32).reshape(1, 1, 3)
+    assert np.allclose(colours.clean_teeth(gum, tone, 180.0, 1.0), gum)
+
+
+def test_dull_teeth_are_lifted_towards_the_enamel_of_the_source() -> None:
+    tone, teeth = np.array([176.0, 118, 87]), np.full((1, 9, 3), 130, np.float32)
+    assert colours.clean_teeth(teeth, tone, 140.0, 1.0).mean() == pytest.approx(140, abs=1)
+    assert colours.clean_teeth(teeth, tone, 250.0, 1.0).mean() == pytest.approx(156, abs=1)
+    assert colours.clean_teeth(teeth, tone, 250.0, 0.0) is teeth
+
+
 def test_the_dark_of_a_mouth_is_as_warm_as_the_skin() -> None:
     """That of a driver in a film toned teal was green in a face of natural colours."""
     skin = np.array([200.0, 140, 110])

@@ -27,6 +27,13 @@ TEETH_PERCENTILE = 99  # of the levels of a mouth: its brightest teeth
 # Brightness over the skin's, from the dark of a mouth to teeth, and the share of the skin's warmth
 # (exponent of its ratios of channels) that teeth have at least
 DARK_TO_TEETH, TOOTH_WARMTH = (0.35, 0.8), 0.2
+# The same share that teeth have at most; and redness over the skin's (as that exponent) from teeth
+# to gums, tongue and lips
+MOST_TOOTH_WARMTH, TOOTH_TO_LIP = 0.4, (0.8, 1.1)
+MOST_LIFT = 1.2  # of dull teeth
+# Log of the largest over the least gain between two skins, from alike to unlike: a driver's teeth
+# are as they are beside skin like its own
+UNLIKE_RANGE = (0.04, 0.12)
 DARKEST_PERCENTILE = 0.2  # of the levels of a face: its darkest tone
 CLEAR_DARKEST = 0.3  # of that over the skin's, from which on light lies over all of a picture
 DARK_RANGE = (0.4, 0.6)  # of that over the skin's, from which it is no dark
@@ -131,7 +138,7 @@ def tone_gain(wanted: Array, present: Array) -> Array:
 
 
 def warm_up(colour: Array32, tone: Array) -> Array32:
-    """Return colours (h, w, 3) that are no cooler than a mouth beside a skin tone (3,).
+    """Return colours (h, w, 3) as warm as a mouth beside a skin tone (3,).
 
     Between skins of unlike warmth, white teeth would turn blue or green, and the dark of a mouth
     grey. Teeth have a share of the skin's warmth, the dark all of it. Cool skin is its own limit.
@@ -150,6 +157,50 @@ def warm_up(colour: Array32, tone: Array) -> Array32:
     return out
 
 
+def clean_teeth(colour: Array32, tone: Array, enamel: float, share: float) -> Array32:
+    """Return colours (h, w, 3) whose teeth are off-white beside a skin tone (3,).
+
+    Light of a driver that is yellower than its skin, or skin that is clay, would stain them. Dull
+    ones are lifted a little towards the source's enamel.
+
+    Args:
+        colour: 0..255.
+        tone: (3,) skin colour.
+        enamel: mean of the channels of the source's teeth.
+        share: 0..1 of the change.
+    """
+    if share <= 0:
+        return colour
+    levels = colour.mean(-1)
+    lit = smoothstep(*DARK_TO_TEETH, levels / np.float32(max(float(tone.mean()), 1.0)))
+    teeth = np.asarray(share * lit * _whiteness(colour, tone), np.float32)
+    brightest = float(np.percentile(levels * (teeth > 0), TEETH_PERCENTILE))
+    lift = np.float32(np.clip(enamel / max(brightest, 1.0), 1.0, MOST_LIFT))
+    clean = lift * _cool_down(colour, tone)
+    return np.asarray(colour + teeth[..., None] * (clean - colour), np.float32)
+
+
+def _whiteness(colour: Array32, tone: Array) -> Array32:
+    """Return 0..1 how far colours (h, w, 3) are teeth beside a skin tone, not gums or lips."""
+    skin = float(redness(np.maximum(tone, 1.0)))
+    if skin <= 1:  # in cold light; nothing is to be cooled down
+        return np.zeros(colour.shape[:2], np.float32)
+    share = np.log(np.maximum(redness(colour.astype(np.float64)), 1.0)) / np.log(skin)
+    return np.asarray(1 - smoothstep(*TOOTH_TO_LIP, share), np.float32)
+
+
+def _cool_down(colour: Array32, tone: Array) -> Array32:
+    """Return colours (h, w, 3) of the same brightness with MOST_TOOTH_WARMTH at most."""
+    red, green, blue = np.maximum(tone, 1.0)
+    out = colour.copy()
+    least = np.float32(min(green / red, 1.0) ** MOST_TOOTH_WARMTH)
+    np.maximum(out[..., 1], out[..., 0] * least, out=out[..., 1])
+    least = np.float32(min(2 * blue / (red + green), 1.0) ** MOST_TOOTH_WARMTH)
+    np.maximum(out[..., 2], (out[..., 0] + out[..., 1]) / 2 * least, out=out[..., 2])
+    out *= colour.mean(-1, keepdims=True) / np.maximum(out.mean(-1, keepdims=True), 1)
+    return np.asarray(out, np.float32)
+
+
 def match_tone(
     colour: Array32, wanted: Array, present: Array, natural: float, enamel: float = 255.0
 ) -> Array32:
@@ -165,9 +216,11 @@ def match_tone(
     Returns:
         (h, w, 3) float32, 0..255.
     """
-    out = colour * tone_gain(wanted, present).astype(np.float32)
-    out = keep_colour(warm_up(out, wanted), wanted, natural)
+    gain = tone_gain(wanted, present)
     enamel = max(enamel, 1.0)  # 0 beside black skin
+    unlike = float(smoothstep(*UNLIKE_RANGE, np.log(gain.max() / gain.min())))
+    out = warm_up(colour * gain.astype(np.float32), wanted)
+    out = keep_colour(clean_teeth(out, wanted, enamel, unlike * natural), wanted, natural)
     out = out * _dimming(out.mean(-1, keepdims=True), enamel)
     return np.asarray(out * _compression(out.max(-1, keepdims=True), SHOULDER, 255.0), np.float32)
 

@@ -35,7 +35,7 @@ SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
 # Brightness of enamel over the skin's and over the eyes' white
 ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE, ENAMEL_OFFSET = 1.07, 0.9, 0.3
 ENAMEL_RANGE = (1.18, 1.8)  # over the skin's brightness
-ENAMEL_TINT = 0.6  # share of the skin's tint, as an exponent
+ENAMEL_TINT = 0.4  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 232.0
 EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
