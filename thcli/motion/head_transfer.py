@@ -53,6 +53,7 @@ class HeadTransfer:
             self._pivot[:2],
             self._pixel_ratio * height,
             self._height,
+            self._room,
         )
 
     def change(self, driver: PosedShape, gain: Array) -> tuple[Array, Array, Array]:

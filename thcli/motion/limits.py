@@ -32,13 +32,13 @@ MAX_SHIFT = 0.3  # of the face's height (points 10 to 152), of a head alone
 MAX_BODY_SHIFT = 1.2  # of the face's height, of the whole person
 
 
-def soft_limit(x: npt.ArrayLike, limit: npt.ArrayLike) -> Array:
-    """Return x, bent beyond half of the limit so that |result| < limit.
+def soft_limit(x: npt.ArrayLike, limit: npt.ArrayLike, free: float = FREE_SHARE) -> Array:
+    """Return x, bent beyond a share `free` of the limit so that |result| < limit.
 
     The function is odd, monotone and continuously differentiable.
     """
     x, limit = np.asarray(x, np.float64), np.asarray(limit, np.float64)
-    knee = FREE_SHARE * limit
+    knee = free * limit
     remainder = limit - knee
     excess = np.maximum(np.abs(x) - knee, 0)
     return np.asarray(
@@ -116,10 +116,13 @@ def room_in_picture(mesh: Array, size: tuple[int, int]) -> tuple[Array, Array]:
     return np.maximum(flat.min(0) - head, 0), np.maximum(high, 0)
 
 
-def limit_to_room(shift: Array, room: tuple[Array, Array]) -> Array:
-    """Limit shifts (T, 2) to lengths (2,) towards lower and (2,) towards higher coordinates."""
+def limit_to_room(shift: Array, room: tuple[Array, Array], free: float = FREE_SHARE) -> Array:
+    """Limit shifts (T, 2) to lengths (2,) towards lower and (2,) towards higher coordinates.
+
+    free: see `soft_limit`.
+    """
     limit = np.maximum(np.where(shift < 0, *room), 1e-9)
-    return soft_limit(shift, limit)
+    return soft_limit(shift, limit, free)
 
 
 def limit_length(vectors: Array, limit: float) -> Array:

@@ -122,7 +122,18 @@ def test_motion_of_the_picture_is_limited() -> None:
     zoom = np.sqrt(np.linalg.det(matrix[:, :2]))
     assert zoom <= np.exp(camera.MAX_LOG_ZOOM) + 1e-9
     moved = matrix[:, :2] @ [50.0, 60.0] + matrix[:, 2]
-    assert np.linalg.norm(moved - [50, 60]) <= camera.MAX_SHIFT * 100 + 1e-6
+    assert np.abs(moved - [50, 60]).max() <= camera.MAX_SHIFT * 100 + 1e-6
+
+
+def test_the_picture_of_a_small_face_follows_the_camera_as_far_as_the_face_has_room() -> None:
+    side, near = np.zeros((1, 4)), np.zeros((1, 4))
+    side[0, 2] = 0.3  # of 1000 pixels, 3 face heights
+    room = np.array([400.0, 100.0]), np.array([400.0, 100.0])
+    place = camera.PicturePlace(np.zeros(2), np.array([500.0, 200.0]), 1000.0, 100.0, room)
+    assert camera.picture_motion(side, near, np.ones(1), place)[0, 0, 2] == pytest.approx(300)
+    close = camera.PicturePlace(np.zeros(2), np.array([500.0, 200.0]), 1000.0, 100.0)
+    moved = camera.picture_motion(side, near, np.ones(1), close)[0, 0, 2]
+    assert 0.95 * camera.MAX_SHIFT * 100 < moved <= camera.MAX_SHIFT * 100
 
 
 def test_a_far_shift_moves_the_whole_person() -> None:

@@ -20,7 +20,10 @@ from thcli.motion import limits
 MAX_LOG_ZOOM = np.log(1.6)
 MAX_ROLL = np.radians(25.0)
 MAX_SPREAD = 0.9  # of the head's positions in the scene, over those in the frames
-MAX_SHIFT = 1.2  # of the face's height
+# Face heights by which a picture shifts at most, and beyond the room that its face has in it, if
+# that is more; share of the limit up to which it follows the camera fully.
+MAX_SHIFT, BEYOND_ROOM = 1.2, 0.5
+FREE_SHARE = 0.8
 
 
 def pack_camera(frame_from_scene: Similarity, size: tuple[int, int]) -> Array:
@@ -103,12 +106,26 @@ class PicturePlace:
     pivot: (2,) the source's, in pixels.
     height_ratio: source pixels per height of the driver's image.
     face_height: of the source in pixels.
+    room: see `limits.room_in_picture`; None where the picture is not known.
     """
 
     scene_pivot: Array
     pivot: Array
     height_ratio: float
     face_height: float
+    room: tuple[Array, Array] | None = None
+
+    def limit(self, shift: Array) -> Array:
+        """Limit shifts (T, 2) of the picture, so that half of the face at least stays in it.
+
+        A close-up may move further, by MAX_SHIFT.
+        """
+        least = np.full(2, MAX_SHIFT * self.face_height)
+        sides = [
+            least if side is None else np.maximum(least, side + BEYOND_ROOM * self.face_height)
+            for side in self.room or (None, None)
+        ]
+        return limits.limit_to_room(shift, (sides[0], sides[1]), FREE_SHARE)
 
 
 def picture_motion(camera: Array, base: Array, gain: Array, place: PicturePlace) -> Array:
@@ -124,7 +141,7 @@ def picture_motion(camera: Array, base: Array, gain: Array, place: PicturePlace)
     zoom, roll = ((camera - base)[:, :2] * gain[:, None]).T
     seen = _seen_at(camera, place.scene_pivot) - _seen_at(base, place.scene_pivot)
     shift = seen * (place.height_ratio * np.exp(-base[:, 0]) * gain)[:, None]
-    shift = limits.limit_length(shift, MAX_SHIFT * place.face_height)
+    shift = place.limit(shift)
     roll = limits.soft_limit(roll, MAX_ROLL)
     a = np.exp(limits.soft_limit(zoom, MAX_LOG_ZOOM)) * np.exp(1j * roll)
     linear = np.stack([np.stack([a.real, -a.imag], -1), np.stack([a.imag, a.real], -1)], -2)
