@@ -62,7 +62,7 @@ def test_a_warped_person_is_that_of_a_person_at_its_place() -> None:
     opaque[:, -37:] = opaque[-20:] = False
     shown = np.roll(opaque, (20, 37), (0, 1))
     difference = np.abs(moved[shown].astype(int) - there[opaque])
-    assert (there[opaque] != image[opaque]).any() and (difference > 1).mean() < 1e-3
+    assert (there[opaque] != image[opaque]).any() and (difference > 1).mean() < 5e-3
 
 
 def test_the_displacement_goes_on_beyond_the_map() -> None:
