@@ -36,7 +36,7 @@ def smoothstep(low: float | Pixels, high: float | Pixels, x: npt.ArrayLike) -> n
     The result has the shape and floating type of `x`; integers become float64.
     """
     value = np.asarray(x)
-    if not np.issubdtype(value.dtype, np.floating):
+    if value.dtype.kind != "f":
         value = value.astype(np.float64)
     t = np.clip((value - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t))

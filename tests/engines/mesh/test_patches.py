@@ -269,6 +269,15 @@ def test_frames_do_not_depend_on_each_other_or_on_threads() -> None:
         assert np.array_equal(out, alone[::-1][i % 4])
 
 
+def test_both_eyes_are_painted_in_one_call() -> None:
+    network = random_network(EYE_CHANNELS)
+    calls: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0])))
+    source = painted_source(PatchPainter(network, None))
+    render_frame(source, faces.make_target(source, mouth=0.2, turn=(2, 0.2, 0)), None)
+    assert calls == [2]
+
+
 def test_unknown_irises_have_no_disc() -> None:
     found = pack.read_iris(FACE, None)
     assert found.radius.tolist() == [0, 0]

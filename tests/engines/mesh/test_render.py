@@ -228,6 +228,26 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.abs(made[0] - made[1]).max() <= 1
 
 
+def test_lips_of_a_large_mouth_part_on_a_coarse_grid_as_on_a_fine_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = faces.make_source(1400, 1400)
+    lips = closed_lips.prepare_shut(_with_dark_line(source), source.mesh)
+    assert lips is not None
+    target = faces.make_target(source, mouth=0.3).points
+    assert fit_opening(target, LIPS).width > 150  # pixels: 3 a sample
+    made = []
+    for samples in (60, 1 << 20):
+        monkeypatch.setattr(closed_lips, "LIP_SAMPLES", samples)
+        out = source.image.copy()
+        closed_lips.render_parting(out, source.image, lips, target)
+        made.append(out.astype(int))
+    difference = np.abs(made[0] - made[1]).max(-1)
+    changed = np.abs(made[1] - source.image).max(-1) > 1
+    assert changed.any() and difference.any()
+    assert difference[changed].mean() < 0.6
+
+
 def _with_dark_line(source: MeshSource) -> Image:
     """Return a source's image with a dark line between its shut lips."""
     image = source.image.copy()

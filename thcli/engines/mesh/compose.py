@@ -15,9 +15,10 @@ from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.background.windows import iterate_windows, pixels_of, upsample_block
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import merge_positions, mix, remap
+from thcli.engines.mesh.sampling import merge_positions, mix, remap, to_levels
 from thcli.engines.mesh.warp import WarpMap
 
+MOVED = (blocks.MOVED_PERSON, blocks.MOVED_MIXED)
 OPAQUE = {blocks.PLATE: 0, blocks.PERSON: 255}  # alpha of blocks that are not sampled for it
 
 
@@ -36,10 +37,13 @@ def render(
     Returns:
         (H, W, 3) uint8. Pixels that do not move are copied from the source.
     """
-    out = image.copy()
     grid, positions = warp_map.grid, source_positions(warp_map)
     coverage = None if layers is None else layers.coverage
-    moving = list(blocks.iterate_blocks(warp_map.displacement, positions, grid, coverage))
+    is_moved, change = any(warp_map.move), warp_map.displacement
+    if is_moved:
+        change = np.asarray(cv2.add(change, (*warp_map.move, 0, 0)), np.float32)
+    moving = list(blocks.iterate_blocks(change, positions, grid, coverage, moved=is_moved))
+    out = image.copy() if layers is None or not is_moved else layers.plate.copy()
     if layers is None:
         _render_whole(out, image, positions, grid, moving)
     else:
@@ -65,7 +69,10 @@ def _render_layers(
         if alpha is not None and block.kind in OPAQUE:
             alpha[region] = OPAQUE[block.kind]
         if block.kind == blocks.PLATE:
-            out[region] = layers.plate[region]
+            if not any(warp_map.move):
+                out[region] = layers.plate[region]
+            continue
+        if block.kind in MOVED and _copy_person(out, layers, block.kind, region, warp_map.move):
             continue
         coordinates = upsample_block(positions, block, grid, region)
         person = sample_block(layers.person, coordinates, block.kind)
@@ -75,7 +82,35 @@ def _render_layers(
         if block.kind == blocks.PERSON and not ends:
             out[region] = cv2.cvtColor(person, cv2.COLOR_RGBA2RGB)
         else:
-            out[region] = lay_over(person, layers.plate[region])
+            out[region] = lay_over(person, layers.plate[region], alone=any(warp_map.move))
+
+
+def _copy_person(
+    out: Image, layers: MatteLayers, kind: int, region: Region, move: tuple[int, int]
+) -> bool:
+    """Copy the person of a block that is still but for a move by whole pixels over the plate.
+
+    Args:
+        out: (H, W, 3) uint8 frame, which shows the plate there; changed in place.
+        layers: of the source.
+        kind: of the block.
+        region: of the frame.
+        move: (x, y) pixels from the source to the frame.
+
+    Returns:
+        False where the block shows what lies below the picture, which is sampled.
+    """
+    rows, columns = (
+        slice(part.start - by, part.stop - by) for part, by in zip(region, move[::-1], strict=True)
+    )
+    if rows.stop > len(layers.person):
+        return False
+    person = layers.person[rows, columns]
+    if kind == blocks.MOVED_PERSON:
+        cv2.cvtColor(person, cv2.COLOR_RGBA2RGB, out[region])
+    else:
+        out[region] = lay_over(person, out[region], alone=True)
+    return True
 
 
 def _end_above(
@@ -108,12 +143,17 @@ def _end_above(
     return True
 
 
-def lay_over(person: Image, plate: Image) -> Image:
-    """Return a person (h, w, 4) uint8 premultiplied over its plate (h, w, 3)."""
+def lay_over(person: Image, plate: Image, *, alone: bool = False) -> Image:
+    """Return a person (h, w, 4) uint8 premultiplied over its plate (h, w, 3).
+
+    alone: leave out what is brighter than its alpha, light of the background beside the person.
+    """
     alpha = np.asarray(cv2.extractChannel(person, 3), np.uint8)
     colour = np.asarray(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), np.uint8)
     if cv2.minMaxLoc(alpha)[0] == 255:
         return colour
+    if alone:
+        cv2.min(colour, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), colour)
     behind = cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB)
     cv2.multiply(plate, behind, behind, 1 / 255)
     return np.asarray(cv2.add(behind, colour), np.uint8)
@@ -161,8 +201,9 @@ def _render_cut(out: Image, alpha: Image | None, image: Image, warp_map: WarpMap
     for region, values in iterate_windows(cut.samples, cut.samples[..., 2], cut.grid, size):
         x, y, opacity = (np.asarray(part, np.float32) for part in cv2.split(values))
         texture = sample_part(image, x, y)
-        opaque = np.asarray(cv2.convertScaleAbs(opacity, alpha=255), np.uint8)
-        out[region] = mix(out[region], texture, opaque)
+        opaque = to_levels(opacity)
+        is_whole = cv2.minMaxLoc(opaque)[0] == 255
+        out[region] = texture if is_whole else mix(out[region], texture, opaque)
         if alpha is not None:
             np.maximum(alpha[region], opaque, out=alpha[region])
 

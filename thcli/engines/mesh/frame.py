@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from thcli.core.types import Image
 from thcli.engines.mesh import compose, eyes, picture, warp
+from thcli.engines.mesh.background.moved_map import move_map
 from thcli.engines.mesh.head import folds, hidden_eyes
 from thcli.engines.mesh.head.cheeks import sides
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
@@ -48,7 +51,14 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         if source.glasses is not None:
             glasses_layer.render(out, source.glasses, source.mesh, None, None)
         return out
-    moving = picture.person_to_move(source.layers, target.body)
+    whole, body, free = picture.whole_move(source.layers, target.body), target.body, target.points
+    if whole is not None:
+        body = None
+        if any(whole):
+            warp_map = move_map(warp_map, whole, source.size)
+            by = np.array([*whole, 0])
+            points, free = points + by, free + by
+    moving = picture.person_to_move(source.layers, body)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
     sides.render(out, alpha, source, shown, points, warp_map)
@@ -77,15 +87,15 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         driver_mouth.render(out, colours, natural, points, inside, driving, blur)
     elif not source.mouth_hidden:
         own, seen = source.mesh, source.seen_mouths
-        mouth_interior.render(out, source.image, interior, own, target.points, seen)
+        mouth_interior.render(out, source.image, interior, own, free, seen)
     if source.painter is not None:
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
-        source.painter.paint(out, target.points, target.gaze, with_mouth=with_mouth)
+        source.painter.paint(out, free, target.gaze, with_mouth=with_mouth)
     for skin in before_eyes:
         skin.cover(out)
     if source.glasses is not None:
         glasses_layer.render(out, source.glasses, points, alpha, warp_map)
-    return picture.move_person(out, moving, target.body)
+    return picture.move_person(out, moving, body)
 
 
 def takes_driver_eyes(source: MeshSource) -> bool:

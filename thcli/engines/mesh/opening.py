@@ -117,12 +117,16 @@ def iterate_strips(region: Region) -> Iterator[tuple[slice, Region]]:
         yield slice(top - rows.start, bottom - rows.start), (slice(top, bottom), columns)
 
 
-def local_coordinates(opening: Opening, region: Region) -> tuple[Array32, Array32]:
-    """Compute u and v, each (h, w) float32, of every pixel of a region."""
+def local_coordinates(opening: Opening, region: Region, step: int = 1) -> tuple[Array32, Array32]:
+    """Compute u and v, each (h, w) float32, of every pixel of a region.
+
+    Or of every block of `step` pixels a side, in its middle.
+    """
     rows, columns = region
     scale = opening.axes / (opening.axes[0] @ opening.axes[0])
-    x = (np.arange(columns.start, columns.stop) - opening.corner[0]).astype(np.float32)[None]
-    y = (np.arange(rows.start, rows.stop) - opening.corner[1]).astype(np.float32)[:, None]
+    middle = opening.corner - (step - 1) / 2
+    x = (np.arange(columns.start, columns.stop, step) - middle[0]).astype(np.float32)[None]
+    y = (np.arange(rows.start, rows.stop, step) - middle[1]).astype(np.float32)[:, None]
     (a, b), (c, d) = scale.astype(np.float32)
     return np.asarray(a * x + b * y), np.asarray(c * x + d * y)
 

@@ -16,6 +16,7 @@ from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.sampling import resize
 
+WHOLE_PIXELS = 2560  # longer side of a picture, above which its person moves by whole pixels
 STILL = 0.05  # pixels of motion below which the picture is unchanged
 REDUCTION = 8  # of the picture whose edges are extended
 BLUR = 0.06  # of the picture's height, standard deviation
@@ -55,6 +56,18 @@ class MovingPerson:
 
     plate: Image
     alpha: Image
+
+
+def whole_move(layers: MatteLayers | None, shift: Array | None) -> tuple[int, int] | None:
+    """Return a shift (2,) of a large picture's person as (x, y) whole pixels.
+
+    That moves the frame's map: nothing is sampled twice, and encoders find pixels again as they
+    were. None for a smaller picture, and without layers or shift.
+    """
+    if layers is None or shift is None or max(layers.plate.shape) <= WHOLE_PIXELS:
+        return None
+    x, y = np.rint(shift).astype(int).tolist()
+    return x, y
 
 
 def person_to_move(layers: MatteLayers | None, shift: Array | None) -> MovingPerson | None:

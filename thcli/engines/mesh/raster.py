@@ -56,6 +56,10 @@ class SampleGrid:
         x0, y0 = self.x0 + left * self.step, self.y0 + top * self.step
         return SampleGrid(x0, y0, self.step, width, height)
 
+    def move(self, by: tuple[int, int]) -> SampleGrid:
+        """Return the grid, (x, y) pixels further to the right and down."""
+        return SampleGrid(self.x0 + by[0], self.y0 + by[1], self.step, self.columns, self.rows)
+
     def to_samples(self, points: Array) -> Array:
         """Convert (N, 2) pixels to sample coordinates; sample centres are whole numbers."""
         return np.asarray((points - (self.x0, self.y0) + 0.5) / self.step - 0.5)
@@ -110,10 +114,10 @@ def rasterize(
     """
     ids = np.full((grid.rows, grid.columns), -1, np.int32)
     samples = np.clip(grid.to_samples(points[:, :2]), -MAX_SAMPLE, MAX_SAMPLE)
-    corners = np.rint(samples * (1 << _SHIFT)).astype(np.int32)[triangles]
+    corners = np.rint(samples * (1 << _SHIFT)).astype(np.int32)[triangles[order]]
     fill = cv2.fillConvexPoly
-    for index in order.tolist():
-        fill(ids, corners[index], index, cv2.LINE_8, _SHIFT)
+    for index, corner in zip(order.tolist(), corners, strict=True):
+        fill(ids, corner, index, cv2.LINE_8, _SHIFT)
     return ids
 
 

@@ -90,6 +90,11 @@ def mix(first: Image, other: Image, share: Image) -> Image:
     return np.asarray(cv2.add(weight, rest, rest), np.uint8)
 
 
+def to_levels(share: Array32) -> Image:
+    """Convert shares in 0..1 to uint8; what is above counts as 1."""
+    return np.asarray(cv2.convertScaleAbs(share, alpha=255), np.uint8)
+
+
 def to_samples(positions: Floats, step: float) -> Floats:
     """Convert pixels to samples of `step` pixels each; their centres are whole numbers."""
     return (positions + 0.5) / step - 0.5  # type: ignore[return-value]  # of the same type

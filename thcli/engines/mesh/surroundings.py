@@ -168,12 +168,13 @@ def surrounding_displacement(
     """
     x, y = grid.pixel_axes()
     points = np.stack([np.tile(x, grid.rows), np.repeat(y, grid.columns)])
-    shown, carried = find_outline(target).points, None
+    found, carried = find_outline(target), None
+    shown = found.points
     if shoulders is not None:  # from here on all is seen as if they were still
         carried = shoulders.displacement(points, surroundings.lower_edge)
         target = shoulders.still(target)
         points = points + carried
-    found = find_outline(target)
+        found = find_outline(target)
     outline, source_oval = found.points, surroundings.outline.points
     oval, oval_z = outline.astype(np.float32).T, target[OVAL, 2].astype(np.float32)
     face_size = face_height(target)

@@ -65,6 +65,7 @@ class WarpMap:
     shoulders: their motion, which the map contains; None for still ones.
     beyond: (rows, columns) float32 in 0..1, how far samples lie beyond the top of a head that the
     picture cuts off; None where none does.
+    move: (x, y) pixels by which the whole person moves, which the displacement contains.
     """
 
     grid: SampleGrid
@@ -75,6 +76,7 @@ class WarpMap:
     cut: Cut | None = None
     shoulders: Shoulders | None = None
     beyond: Array32 | None = None
+    move: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)

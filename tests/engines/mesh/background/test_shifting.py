@@ -51,33 +51,3 @@ def test_whole_pixels_are_shifted_exactly() -> None:
     alpha[:] = 255
     shifted = shifting.shift_person(image, plate, alpha, np.array([7.0, -5.0]))
     assert np.array_equal(shifted[:-5, 7:], image[5:, :-7])
-
-
-def test_a_large_picture_is_shifted_by_whole_pixels() -> None:
-    width, height, shift = shifting.WHOLE_PIXELS + 1, 40, np.array([6.6, -4.3])
-    image = np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
-    plate, alpha = np.zeros_like(image), np.full((height, width), 255, np.uint8)
-    alpha[:, 300:600] = 128
-    shifted = shifting.shift_person(image, plate, alpha, shift)
-    assert np.array_equal(shifted[:-10, 700:], image[4:-6, 693:-7])
-    soft = image[4:-6, 300:600] * (128 / 255)
-    assert np.abs(shifted[:-10, 307:607] - soft).max() <= 1
-    part = shifting.shift_person(image[:, :900], plate[:, :900], alpha[:, :900], shift)
-    assert not np.array_equal(part[:-10, 700:], image[4:-6, 693:893])
-
-
-@pytest.mark.parametrize("x, y", [(8, -3), (-290, 41), (900, 0), (3000, 0), (0, -400)])
-def test_a_large_picture_is_copied_where_its_person_moves_to(x: int, y: int) -> None:
-    image, plate, alpha = (np.tile(one, (1, 7) + (1,) * (one.ndim - 2)) for one in close_up())
-    shifted = shifting.shift_person(image, plate, alpha, np.array([x, y]))
-    height, width = alpha.shape
-    margin = shifting.REACH
-    rows, columns = (
-        np.arange(max(margin, margin + n), side - margin + min(n, 0))
-        for n, side in zip((y, x), (height, width), strict=True)
-    )
-    shown, there = np.ix_(rows, columns), np.ix_(rows - y, columns - x)
-    opaque = alpha[there][..., None] / 255
-    expected = opaque * image[there] + (1 - opaque) * plate[shown]
-    assert np.abs(shifted[shown] - expected).max(initial=0) <= 1
-    assert np.array_equal(shifted[shown][opaque[..., 0] == 1], image[there][opaque[..., 0] == 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.options import MeshOptions, ReenactOptions, RunOptions
-from thcli.core.types import Array
+from thcli.core.types import Array, Array32
+from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.engine import load
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import folds
+from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.raster import SampleGrid
 from thcli.motion import canonical
 from thcli.motion.render_target import RenderTarget
 
@@ -60,6 +64,26 @@ def test_a_smile_darkens_the_folds_beside_the_mouth_alike_on_both_sides() -> Non
 def test_small_changes_of_expression_change_no_pixel() -> None:
     own = source()
     assert not change(own, smiling(own.mesh, 0.15)).any()
+
+
+def test_windows_whose_gain_rounds_to_1_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    face = source()
+    sizes: list[int] = []
+
+    def count(
+        samples: Array32, share: Array32, grid: SampleGrid, size: tuple[int, int]
+    ) -> Iterator[tuple[Region, Array32]]:
+        for region, factor in iterate_windows(samples, share, grid, size):
+            sizes.append(factor.size)
+            yield region, factor
+
+    monkeypatch.setattr(folds, "iterate_windows", count)
+    made = [render_frame(face, smiling(face.mesh, 1.0), None)]
+    usual = sum(sizes)
+    monkeypatch.setattr(folds, "LEAST_GAIN", 0.0)
+    made.append(render_frame(face, smiling(face.mesh, 1.0), None))
+    assert np.array_equal(*made)
+    assert 0 < usual < sum(sizes) - usual
 
 
 def test_a_full_beard_is_not_folded() -> None:

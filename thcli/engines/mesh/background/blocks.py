@@ -1,6 +1,7 @@
 """Blocks of a warp map that are still, or show the background plate or the person alone.
 
-Nothing is blended in them, and only those of the person are sampled.
+Nothing is blended in them, and only those of the person are sampled. Where the whole person moves
+by whole pixels, blocks that are still but for that are copied (MOVED_PERSON, MOVED_MIXED).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import numpy.typing as npt
 from thcli.core.types import Array32, Image
 from thcli.engines.mesh.raster import SampleGrid
 
-STILL, PLATE, PERSON, MIXED, LEAVES = range(5)
+STILL, PLATE, PERSON, MIXED, LEAVES, MOVED_PERSON, MOVED_MIXED = range(7)
 SIDE = 128  # pixels of a block: fits the cache
 LEAST_AREA = 1 << 20  # pixels of a map whose rows are worth dividing
 CELL = 16  # pixels of a cell of the coverage
 SLACK = 1 / 64  # pixels of motion that change no sample: half of OpenCV's step
+_MOVED = np.array([STILL, STILL, MOVED_PERSON, MOVED_MIXED, LEAVES], np.uint8)
 Kinds = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.intp]
 Counts = npt.NDArray[np.int64]
@@ -94,6 +96,8 @@ def iterate_blocks(
     grid: SampleGrid,
     coverage: Coverage | None,
     least: float = SLACK,
+    *,
+    moved: bool = False,
 ) -> Iterator[Block]:
     """Yield the blocks of a map that change the picture, neighbours of a kind in a row joined.
 
@@ -105,6 +109,7 @@ def iterate_blocks(
         grid: of the map.
         coverage: of the source, None without layers.
         least: change of a block that shows.
+        moved: yield still blocks of the person, too, which moves as a whole.
     """
     count = max(1, SIDE // grid.step)
     divided = grid.rows * grid.columns * grid.step**2 >= LEAST_AREA
@@ -116,7 +121,10 @@ def iterate_blocks(
     kinds = np.where(moves, MIXED, STILL).astype(np.uint8)
     if coverage is not None:
         low, high = (_reduce(positions, rows, columns, u) for u in (np.minimum, np.maximum))
-        kinds[moves] = coverage.kinds(low, high)[moves]
+        shown = coverage.kinds(low, high)
+        kinds[moves] = shown[moves]
+        if moved:
+            kinds[~moves] = _MOVED[shown[~moves]]
     for row, line in zip(rows, kinds, strict=True):
         changes = np.flatnonzero(np.diff(line)) + 1
         for first, last in zip((0, *changes), (*changes, len(line)), strict=True):

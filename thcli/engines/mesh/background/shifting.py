@@ -15,20 +15,14 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background.blocks import SIDE
 from thcli.engines.mesh.background.edges import sample_person
-from thcli.engines.mesh.sampling import mix
 
 REACH = 3  # pixels around a position that it is sampled from, and one to spare
 FRACTIONS = 32  # of a pixel, to which a shift is rounded, as positions are in cv2.remap
-CELL = 64  # pixels of a block that is copied
-WHOLE_PIXELS = 2560  # longer side of a picture, above which a shift is rounded to whole pixels
 SHARPNESS = -0.75  # of the cubic kernel, as in OpenCV (Keys 1981, a)
 
 
 def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Image:
     """Shift the person of a picture, mirrored where the picture's edges cut it off.
-
-    A large picture is shifted by whole pixels, which copies it: no pixel is sampled, and encoders
-    find it again as it was.
 
     Args:
         image, plate: (H, W, 3) uint8.
@@ -38,20 +32,12 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
     Returns:
         (H, W, 3) uint8.
     """
-    is_large = max(alpha.shape) > WHOLE_PIXELS
-    fractions = 1 if is_large else FRACTIONS
-    back = -np.round(np.asarray(shift, np.float64) * fractions) / fractions
+    back = -np.round(np.asarray(shift, np.float64) * FRACTIONS) / FRACTIONS
     whole = np.floor(back).astype(int)
-    if is_large:
-        out = plate.copy()
-        _copy_person(out, image, alpha, whole)
-    else:
-        out = np.empty_like(plate)
+    out = np.empty_like(plate)
     kernel = _cubic_kernel(back - whole)
     sides = (_divide(side, int(n)) for side, n in zip(alpha.shape, whole[::-1], strict=True))
     for (rows, y, is_high), (columns, x, is_wide) in product(*sides):
-        if is_large and is_high and is_wide:
-            continue
         shown = alpha[y, x]
         least, most = cv2.minMaxLoc(shown)[:2]
         block = rows, columns
@@ -68,48 +54,6 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
             moved = _filter(_premultiply(image[y, x], shown), kernel)
             out[block] = compose.lay_over(moved, plate[block])
     return out
-
-
-def _copy_person(out: Image, image: Image, alpha: Image, whole: Array) -> None:
-    """Copy the person of a picture over `out`, which shows the plate, in place.
-
-    What lies within REACH pixels of the picture's edges is left out.
-
-    Args:
-        out, image: (H, W, 3) uint8.
-        alpha: (H, W) uint8 of the person.
-        whole: (2,) pixels from a pixel to its sample, x and y.
-    """
-    ends = [
-        np.clip((REACH - n, side - REACH - n), 0, side)
-        for side, n in zip(alpha.shape, whole[::-1], strict=True)
-    ]
-    (top, bottom), (left, right) = ends
-    starts = np.arange(0, right - left, CELL)
-    if not len(starts):
-        return
-    for first in range(top, bottom, CELL):
-        rows = slice(first, min(first + CELL, bottom))
-        shown = alpha[_move(rows, whole[1]), left + whole[0] : right + whole[0]]
-        most, least = (
-            extreme.reduceat(extreme.reduce(shown, 0), starts)
-            for extreme in (np.maximum, np.minimum)
-        )
-        kinds = (most > 0).astype(np.int8) + (least == 255)
-        changes = np.flatnonzero(np.diff(kinds)) + 1
-        for begin, stop in pairwise((0, *changes, len(kinds))):
-            if not kinds[begin]:
-                continue
-            columns = slice(left + begin * CELL, min(left + stop * CELL, right))
-            block, samples = (rows, columns), (_move(rows, whole[1]), _move(columns, whole[0]))
-            is_whole = kinds[begin] > 1
-            out[block] = (
-                image[samples] if is_whole else mix(out[block], image[samples], alpha[samples])
-            )
-
-
-def _move(part: slice, pixels: int) -> slice:
-    return slice(part.start + pixels, part.stop + pixels)
 
 
 def _divide(side: int, whole: int) -> list[tuple[slice, slice, bool]]:

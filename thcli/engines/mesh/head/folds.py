@@ -29,6 +29,7 @@ from thcli.motion import canonical
 
 FADE_RANGE = (0.2, 0.6)  # change of the smile over the mean one between which the folds fade in
 GAIN_UNIT = 200  # 8-bit factor that stands for 1
+LEAST_GAIN = 0.5 / GAIN_UNIT  # above which that is another one
 MAX_AMOUNT = 1.3  # mean smiles
 DARK_RANGE = (0.35, 0.65)  # brightness over the skin's between which beards and shadows fade out
 BRIGHT_RANGE = (215.0, 250.0)  # brightness between which they fade: white skin would turn grey
@@ -125,7 +126,9 @@ def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_ma
         lines = remap(brows, np.ascontiguousarray(samples[..., 3:]))
         gain += lines * warp_map.mesh_weight
     size = out.shape[1], out.shape[0]
-    for region, factor in iterate_windows(np.exp(gain), gain, warp_map.face, size):
+    factors = np.exp(gain)
+    changes = (np.abs(factors - 1) > LEAST_GAIN).astype(np.float32)
+    for region, factor in iterate_windows(factors, changes, warp_map.face, size):
         shown = out[region]
         levels = cv2.convertScaleAbs(factor, alpha=GAIN_UNIT)
         shown[:] = cv2.multiply(shown, cv2.merge([levels] * 3), scale=1 / GAIN_UNIT)

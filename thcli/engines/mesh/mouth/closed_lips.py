@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -16,10 +17,12 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.eye_reading import EDGE_WIDTH
 from thcli.engines.mesh.mouth import lip_rims
 from thcli.engines.mesh.opening import COLUMNS, Opening, Region
-from thcli.engines.mesh.sampling import remap
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.sampling import pair, remap
 from thcli.faces.landmarks.topology import LIPS_OUTER
 
 OPEN_RANGE = (0.02, 0.07)  # gap / width of the target between which the line fades out
@@ -29,6 +32,7 @@ LEAST_HEIGHT = 0.02  # of a lip, widths
 CORNER_FADE = 0.12  # widths beside each corner; landmarks of turned faces miss the far corner
 # of a lip beside its inner rim, where the picture mixes it with teeth: share of its height, pixels
 MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.05, 0.5, 0.4
+LIP_SAMPLES = 128  # of a mouth's width: lips of larger ones are measured on a coarser grid
 LINE_DARKNESS = 0.5  # brightness of the line between closed lips over that of the lips
 # Half of its width, in mouth widths and in pixels at least; its share of the colour
 LINE_WIDTH, LEAST_LINE, LINE_SHARE = 0.008, 0.5, 0.85
@@ -170,27 +174,31 @@ def _render_lips(
         _measure_lip(mouth, target, (rims, mixed), ring)
         for rims, mixed, ring in zip(*lips, _SIDES, strict=True)
     ]
-    pixel = np.float32(1 / mouth.width)
-    for _, strip in opening.iterate_strips(region):
-        u, v = opening.local_coordinates(mouth, strip)
-        rims = mouth.rims(u)
-        inside = smoothstep(0.0, CORNER_FADE, np.minimum(u, 1 - u)).astype(np.float32)
-        for side, lip in enumerate(measured):
-            beyond = v - rims[1] if side else rims[0] - v
-            highest = np.float32(HEIGHT_RANGE[1] * float(lip[:, 0].max()))
-            shows = (beyond > -pixel) & (beyond < highest) & (inside > 0)
-            columns = np.flatnonzero(shows.any(0))
-            if not len(columns):
-                continue
-            kept = np.s_[:, columns[0] : columns[-1] + 1]
-            at, away = np.ascontiguousarray(u[kept]), np.ascontiguousarray(beyond[kept])
-            height, positions = _sample_positions(lip, at, away)
-            cover = 1 - smoothstep(*HEIGHT_RANGE, away / height)
-            cover *= np.clip(1 + away * np.float32(mouth.width), 0, 1)
-            left = strip[1].start
-            part = strip[0], slice(left + int(columns[0]), left + int(columns[-1]) + 1)
-            mask = np.asarray(shown * inside[kept] * cover, np.float32)
-            opening.blend(out, part, mask, remap(image, positions))
+    step = max(1, round(mouth.width / LIP_SAMPLES))
+    u, v = opening.local_coordinates(mouth, region, step)
+    grid = SampleGrid(region[1].start, region[0].start, step, u.shape[1], u.shape[0])
+    rims, pixels = mouth.rims(u), np.float32(mouth.width)
+    inside = smoothstep(0.0, CORNER_FADE, np.minimum(u, 1 - u)).astype(np.float32)
+    for side, lip in enumerate(measured):
+        beyond = v - rims[1] if side else rims[0] - v
+        highest = np.float32(HEIGHT_RANGE[1] * float(lip[:, 0].max()))
+        shows = (beyond * pixels > -step) & (beyond < highest) & (inside > 0)
+        left, top, width, height = cv2.boundingRect(shows.view(np.uint8))
+        if not width:
+            continue
+        kept = (
+            slice(max(top - 1, 0), min(top + height + 1, grid.rows)),
+            slice(max(left - 1, 0), min(left + width + 1, grid.columns)),
+        )
+        away = np.ascontiguousarray(beyond[kept])
+        high, positions = _sample_positions(lip, np.ascontiguousarray(u[kept]), away)
+        cover = shown * inside[kept] * (1 - smoothstep(*HEIGHT_RANGE, away / high))
+        samples = np.dstack([positions, cover, away * pixels]).astype(np.float32)
+        share = shows[kept].astype(np.float32)
+        size = out.shape[1], out.shape[0]
+        for part, values in iterate_windows(samples, share, grid.part(*kept), size):
+            mask = values[..., 2] * np.clip(1 + values[..., 3], 0, 1)
+            opening.blend(out, part, mask, remap(image, pair(values)))
 
 
 def made_share(lips: PartedLips, target: Array) -> float:

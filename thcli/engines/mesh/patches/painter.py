@@ -12,7 +12,6 @@ from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.patches import pack
 from thcli.engines.mesh.patches.frames import (
-    PatchFrame,
     composite,
     eye_frame,
     mouth_frame,
@@ -57,9 +56,9 @@ class PatchPainter:
         frames = [eye_frame(target, side) for side in range(2)]
         coarse = sample_patch(out, frames[0]), sample_patch(out, frames[1])
         stack, window = pack.stack_eyes(coarse, source, target, gaze, changes)
-        for side, frame in enumerate(frames):
-            network = self._eyes, source.factor
-            self._paint(out, frame, coarse[side], network, stack[side], window[side])
+        painted = _run(self._eyes, stack) * window[..., None] / np.float32(source.factor)
+        for frame, patch, change in zip(frames, coarse, painted, strict=True):
+            composite(out, frame, patch, change)
 
     def paint_mouth(self, out: Image, source: SourcePatches, target: Array) -> None:
         """Paint the mouth, in place; see `SourcePainter.paint`."""
@@ -68,28 +67,18 @@ class PatchPainter:
         frame = mouth_frame(target)
         coarse = sample_patch(out, frame)
         stack, window = pack.stack_mouth(coarse, source, target)
-        self._paint(out, frame, coarse, (self._mouth, source.factor), stack, window)
+        painted = _run(self._mouth, stack[None])[0] * window[..., None]
+        composite(out, frame, coarse, painted / np.float32(source.factor))
 
-    @staticmethod
-    def _paint(
-        out: Image,
-        frame: PatchFrame,
-        coarse: Image,
-        network: tuple[PatchNet, float],
-        stack: Array32,
-        window: Array32,
-    ) -> None:
-        """Run a network with its colour factor on one patch and blend it in, in place.
 
-        coarse: the patch of `out`, from `sample_patch`.
-        """
-        if not window.any():
-            return
-        net, factor = network
-        # One patch at a time, so that no result depends on its neighbours.
-        with torch.inference_mode():
-            change = net(torch.from_numpy(stack[None]))[0].numpy().transpose(1, 2, 0)
-        composite(out, frame, coarse, change * window[..., None] / np.float32(factor))
+def _run(network: PatchNet, stack: Array32) -> Array32:
+    """Return a network's changes (B, h, w, 3) of patches (B, C, h, w).
+
+    Channels last, and both eyes at once, take half the time.
+    """
+    patches = torch.from_numpy(stack).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        return np.asarray(network(patches).permute(0, 2, 3, 1).numpy(), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +125,7 @@ def load(
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         network = PatchNet(channels)
         load_state(network, {k: v.float() for k, v in state.items()}, NAME, torch.device("cpu"))
-        networks.append(network)
+        networks.append(network.to(memory_format=torch.channels_last))
     eyes, mouth = networks
     return PatchPainter(eyes, mouth if with_mouth else None, is_asked_for=is_asked_for)
 

@@ -187,7 +187,7 @@ def render(
         return
     out, alpha = frame
     size = out.shape[1], out.shape[0]
-    own = target - (far.shift, 0, 0)
+    own = target - (far.shift + warp_map.move[0], warp_map.move[1], 0)
     texture = warp.TexturePositions(far.mesh[:, :2], far.mesh[:, :2])
     step = warp_map.grid.step
     moved = warp_map.shoulders
@@ -207,7 +207,7 @@ def render(
         slice(max(columns[0] - 1, 0), min(columns[-1] + 2, found.grid.columns)),
     )
     part = found.grid.part(*kept)
-    grid = SampleGrid(part.x0 + far.shift, part.y0, step, part.columns, part.rows)
+    grid = part.move((far.shift + warp_map.move[0], warp_map.move[1]))
     positions = np.ascontiguousarray(compose.source_positions(found)[kept])
     cut = _cut_on(part, found.cut)
     head, cloth, hair = cv2.split(far.mirrored_parts.sample(_with_cut(positions, cut)))
@@ -224,7 +224,8 @@ def render(
     share += bare * (np.asarray(smoothstep(*HAIR_SHOWS, share), np.float32) - share).clip(0)
     share = ((share - LEAST) / np.float32(1 - 2 * LEAST)).clip(0, 1)
     layers = MatteLayers(far.person, plate, far.coverage)
-    mirror_blend.blend(out, alpha, layers, MirrorSamples(grid, positions, share, cut))
+    samples = MirrorSamples(grid, positions, share, cut, any(warp_map.move))
+    mirror_blend.blend(out, alpha, layers, samples)
 
 
 def _cut_on(grid: SampleGrid, cut: Cut | None) -> Array32 | None:

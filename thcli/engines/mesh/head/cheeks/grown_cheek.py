@@ -18,11 +18,19 @@ import numpy.typing as npt
 from thcli.core.geometry import matrix_from_rotvec, transform_points
 from thcli.core.imaging import largest_channel, smoothstep
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import anatomy, opening
+from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head import overlay, steep_texture
 from thcli.engines.mesh.head.continuation import continue_smoothly
 from thcli.engines.mesh.head.steep_texture import COUNT, sum_at_points, turned_cosines
-from thcli.engines.mesh.sampling import box_mean, odd_size, pair, remap
+from thcli.engines.mesh.sampling import (
+    box_mean,
+    merge_positions,
+    mix,
+    odd_size,
+    pair,
+    remap,
+    to_levels,
+)
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import (
     EYES,
@@ -237,13 +245,15 @@ def render(
     ):
         rows, columns = region
         grain = remap(cheek.grain, pair(values))
-        shown = pair(values, 6)
-        shown[..., 0] += np.arange(columns.start, columns.stop, dtype=np.float32)
-        shown[..., 1] += np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-        made = values[..., 3:6] * 255
-        made += values[..., 8:].clip(0, 1) * (remap(cheek.calm, shown) - made)
-        made = np.clip(made + grain - np.float32(128), 0, 255)
-        opening.blend(out, region, values[..., 2], made)
+        _, _, share, *tone, x, y, calm = cv2.split(values)
+        made = np.asarray(cv2.convertScaleAbs(cv2.merge(tone), alpha=255), np.uint8)
+        if cv2.minMaxLoc(calm)[1] > 0:
+            x += np.arange(columns.start, columns.stop, dtype=np.float32)
+            y += np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+            calmed = remap(cheek.calm, merge_positions(x, y))
+            made = mix(made, calmed, to_levels(np.maximum(calm, 0)))
+        cv2.addWeighted(made, 1, grain, 1, -128, made)
+        out[region] = mix(out[region], made, to_levels(share))
 
 
 def _sides() -> Array:

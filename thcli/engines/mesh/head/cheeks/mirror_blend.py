@@ -16,7 +16,7 @@ from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.background.windows import iterate_windows, pixels_of, upsample_block
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import mix, pair, remap
+from thcli.engines.mesh.sampling import mix, pair, remap, to_levels
 
 LEAST_SHARE = 1 / 510  # of the mirror image that changes a pixel
 
@@ -26,13 +26,14 @@ class MirrorSamples:
     """A mirror image on a sample grid of a frame, (rows, columns, ...) float32.
 
     positions: (..., 2) pixels of the mirror image.  share: 0..1 of it in the frame.
-    cut: (..., 3) as in `warp.Cut`, None without any.
+    cut: (..., 3) as in `warp.Cut`, None without any.  moved: as a part of a person who moves.
     """
 
     grid: SampleGrid
     positions: Array32
     share: Array32
     cut: Array32 | None
+    moved: bool = False
 
 
 def blend(out: Image, alpha: Image | None, mirrored: MatteLayers, samples: MirrorSamples) -> None:
@@ -52,12 +53,12 @@ def blend(out: Image, alpha: Image | None, mirrored: MatteLayers, samples: Mirro
         region = pixels_of(samples.grid.part(block.rows, block.columns), size)
         if region is None:
             continue
-        share = _levels(upsample_block(samples.share, block, samples.grid, region))
+        share = to_levels(upsample_block(samples.share, block, samples.grid, region))
         shown, opaque = mirrored.plate[region], np.zeros_like(share)
         person = _sample(mirrored.person, samples, block, region, size)
         if person is not None:
             opaque = np.asarray(cv2.extractChannel(person, 3), np.uint8)
-            shown = compose.lay_over(person, shown)
+            shown = compose.lay_over(person, shown, alone=samples.moved)
         is_whole = cv2.minMaxLoc(share)[0] == 255
         out[region] = shown if is_whole else mix(out[region], shown, share)
         if alpha is not None:
@@ -87,7 +88,7 @@ def _sample(
             face = remap(person, pair(values))
             opacity = np.asarray(cv2.extractChannel(values, 2), np.float32)
             here = _within(window, region)
-            shown[here] = mix(shown[here], face, _levels(opacity))
+            shown[here] = mix(shown[here], face, to_levels(opacity))
     return shown
 
 
@@ -98,8 +99,3 @@ def _within(region: Region, whole: Region) -> Region:
         for part, first in zip(region, whole, strict=True)
     )
     return rows, columns
-
-
-def _levels(share: Array32) -> Image:
-    """Convert shares in 0..1 to uint8."""
-    return np.asarray(cv2.convertScaleAbs(share, alpha=255), np.uint8)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from thcli.core.geometry import transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Crop, Image
-from thcli.engines.mesh import anatomy, compose, opening
+from thcli.engines.mesh import anatomy, compose
 from thcli.engines.mesh.head import overlay
 from thcli.engines.mesh.head.continuation import continue_smoothly
 from thcli.engines.mesh.head.outline import sine_of_yaw
@@ -27,7 +27,7 @@ from thcli.engines.mesh.head.steep_texture import (
     sum_at_points,
     turned_cosines,
 )
-from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, remap
+from thcli.engines.mesh.sampling import box_mean, masked_mean, mix, odd_size, remap, to_levels
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
 from thcli.faces.parsing.classes import FACE, SKIN
@@ -197,10 +197,9 @@ def render(
     for region, values in windows:
         x, y, share, *gains = (np.asarray(part, np.float32) for part in cv2.split(values))
         texture = compose.sample_part(image, x, y)
-        share = share + (1 - share) * smoothstep(*HIDING, share)
-        tinted = np.asarray(cv2.multiply(texture, cv2.merge(gains), dtype=cv2.CV_32F), np.float32)
-        np.minimum(tinted, np.float32(255), out=tinted)
-        opening.blend(out, region, np.asarray(share, np.float32), tinted)
+        share += (1 - share) * smoothstep(*HIDING, share)
+        cv2.multiply(texture, cv2.merge(gains), texture, dtype=cv2.CV_8U)
+        out[region] = mix(out[region], texture, to_levels(share))
         if alpha is not None:  # not blended with the plate a second time where it is no rim
             opaque = np.asarray(cv2.convertScaleAbs(share, alpha=255 / PERSON), np.uint8)
             np.maximum(alpha[region], opaque, out=alpha[region])
