@@ -211,7 +211,7 @@ def test_square_pixels_are_read_as_they_are_shown(
     events = list[Event]()
     read = ReadOptions(square_pixels=True)
     with media.read(tmp_path / "in.mp4", read, on=events.append) as reader:
-        assert (reader.info.size, reader.info.sar) == (shown, 1)
+        assert (reader.info.size, reader.info.sar) == (shown, Fraction(1))
         frames = list(reader)
     assert {frame.size for frame in frames} == {shown}
     assert len(frames) == 8 and not events

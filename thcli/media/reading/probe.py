@@ -70,7 +70,8 @@ def probe(path: str | Path, options: ReadOptions = _WHOLE) -> MediaInfo:
 def shown_size(info: MediaInfo) -> tuple[int, int]:
     """Return the (width, height) with square pixels: the shorter axis of a pixel is enlarged."""
     width, height = info.size
-    return round(width * max(info.sar, 1)), round(height * max(1 / info.sar, 1))
+    wider, taller = max(info.sar, Fraction(1)), max(1 / info.sar, Fraction(1))
+    return round(width * wider), round(height * taller)
 
 
 def _first_frame(
