@@ -197,6 +197,29 @@ def test_the_sample_aspect_ratio_is_kept(tmp_path: Path) -> None:
     assert media.probe(tmp_path / "out.mp4").sar == Fraction(4, 3)
 
 
+@pytest.mark.parametrize(
+    ("sar", "turn", "shown"),
+    [(2, None, (128, 80)), (Fraction(1, 2), None, (64, 160)), (2, (90, False, False), (80, 128))],
+)
+def test_square_pixels_are_read_as_they_are_shown(
+    tmp_path: Path,
+    sar: Fraction,
+    turn: tuple[float, bool, bool] | None,
+    shown: tuple[int, int],
+) -> None:
+    clips.write_clip(tmp_path / "in.mp4", clips.ClipSpec(sar=Fraction(sar), rotation=turn))
+    events = list[Event]()
+    read = ReadOptions(square_pixels=True)
+    with media.read(tmp_path / "in.mp4", read, on=events.append) as reader:
+        assert (reader.info.size, reader.info.sar) == (shown, Fraction(1))
+        frames = list(reader)
+    assert {frame.size for frame in frames} == {shown}
+    assert len(frames) == 8 and not events
+    upright = np.rot90(clips.draw_patches(), 1 if turn else 0)
+    corner = frames[0].pixels[5, 5].astype(int)
+    assert np.abs(corner - upright[5, 5]).max() < 8
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".nut"])
 def test_time_stamps_far_from_zero_do_not_lengthen_a_clip(tmp_path: Path, suffix: str) -> None:
     """Matroska and NUT count their duration from time 0."""

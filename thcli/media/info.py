@@ -93,6 +93,8 @@ class MediaInfo:
     streams: all streams except for the main video stream.
     mapped_from: colour in the file where frames are read tone-mapped (--hdr tonemap), else None.
         `colour` and `bit_depth` are those of the frames that are read.
+    squared: frames of anamorphic pixels are read at the size at which they are shown. `size` is
+        that one, and `sar` 1.
     """
 
     path: Path
@@ -114,6 +116,7 @@ class MediaInfo:
     streams: tuple[StreamInfo, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     mapped_from: Colour | None = None
+    squared: bool = False
 
     @property
     def audio(self) -> tuple[StreamInfo, ...]:

@@ -98,7 +98,7 @@ def reenact_driven(
     on: Listener,
 ) -> Report:
     """Reenact with a driver; arguments and errors are those of `reenact`, which checks options."""
-    options = _convert_colours(options, source)
+    options = _convert_pixels(options, source)
     if options.dry_run:
         return rehearse_reenact(reenact_driven, (source, driving), output, options, on)
     with Job("reenact", on, options, (source, driving)) as job:
@@ -141,16 +141,17 @@ def reenact_driven(
         return animate(engine, source_image, target, replace(render_job, pictures=pictures))
 
 
-def _convert_colours(options: ReenactOptions, source: str | Path) -> ReenactOptions:
-    """Read HDR and wide-gamut drivers as BT.709 where a picture, or one frame, is animated.
+def _convert_pixels(options: ReenactOptions, source: str | Path) -> ReenactOptions:
+    """Read drivers as BT.709 with square pixels where a picture, or one frame, is animated.
 
-    The output is ordinary video, so that `--hdr keep` has nothing to keep; frames of a source video
-    that is animated as a whole are output in their own signal.
+    The output is ordinary video, so that `--hdr keep` has nothing to keep, and anamorphic pixels
+    would be a squeezed head; frames of a source video that is animated as a whole are output in
+    their own signal and size.
     """
     whole = options.source_time is None and not animates_one_frame(options.engine)
     if whole and is_video(source, options.read):
         return options
-    return replace(options, read=replace(options.read, hdr="tonemap"))
+    return replace(options, read=replace(options.read, hdr="tonemap", square_pixels=True))
 
 
 def _read_controls(options: ReenactOptions) -> Controls:

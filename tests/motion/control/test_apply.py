@@ -10,6 +10,7 @@ from thcli.core.types import Array
 from thcli.motion.canonical import eye_openings, lip_gaps, mouth_opening, neutral
 from thcli.motion.control.apply import apply_sliders, gaze_shift
 from thcli.motion.control.shapes import slider_shapes
+from thcli.motion.sliders import load_slider_shapes
 
 LEFT, RIGHT = 61, 291  # corners of the mouth
 
@@ -48,6 +49,22 @@ def test_each_slider_does_what_its_name_says() -> None:
     assert moved(brows=1)[105, 1] < face[105, 1] - 0.05
     assert moved(brows=-1)[107, 1] > face[107, 1] + 0.03
     assert moved(inner_brows=1)[107, 1] < face[107, 1] - 0.03
+
+
+def test_a_face_that_grins_stops_before_it_looks_sad() -> None:
+    shapes = load_slider_shapes()
+    grin = neutral() + shapes.smile + 0.45 * shapes.jaw
+    rest = neutral() + 0.25 * shapes.smile
+    wanted = moved(rest, smile=-0.75)
+    sad = moved(grin, smile=-0.75)
+    assert mouth_opening(grin) > 0.13 > 0.06 > mouth_opening(sad)
+    assert grin[LEFT, 1] < rest[LEFT, 1] < sad[LEFT, 1]
+    np.testing.assert_allclose(sad[[LEFT, RIGHT], 1], wanted[[LEFT, RIGHT], 1], atol=0.02)
+    chin = 152
+    assert grin[chin, 1] - sad[chin, 1] > 0.01  # the jaw closes, too
+    speaks = moved(grin + 0.8 * shapes.jaw, smile=-0.75)
+    assert mouth_opening(speaks) > 0.2
+    np.testing.assert_array_equal(moved(grin, brows=1)[[LEFT, RIGHT]], grin[[LEFT, RIGHT]])
 
 
 def test_lids_shut_widen_and_wink_on_the_side_that_is_named() -> None:

@@ -47,6 +47,16 @@ def test_neutral_is_0_for_names_of_later_lines_too(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["smile"], [0, 0, 0.5, 1])
 
 
+def test_lines_of_one_time_are_as_one_line(tmp_path: Path) -> None:
+    one = "1 neutral happy\n2 neutral jaw=1\n3 neutral sad\n4 neutral"
+    two = "1 neutral\n1 happy\n2 neutral\n2 jaw=1\n3 neutral\n3 sad\n4 neutral"
+    texts = [write(tmp_path / f"{number}.txt", text) for number, text in enumerate((one, two))]
+    wanted, found = (read_keys(path).values(np.linspace(0, 5, 51)) for path in texts)
+    assert found.keys() == wanted.keys()
+    for name, values in wanted.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-12)
+
+
 def test_two_expressions_of_one_line_mix(tmp_path: Path) -> None:
     found = read_keys(write(tmp_path / "a.txt", "0 happy=0.5 surprised=0.5\n")).values(np.zeros(1))
     assert found["brows"] == pytest.approx(0.5 * (0.1 + 1)) and found["jaw"] == 0.5 * 0.45

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.pipeline.stages.made_videos import FRAMES, SIDE, Thcli, read_images
 from thcli import media
+from thcli.core.imaging import to_uint8
 from thcli.motion.file.reader import MotionFile
 
 
@@ -29,6 +33,24 @@ def test_encode_writes_a_motion_file_beside_the_clip(
     again = thcli("encode", clip)
     assert again.code == 7
     assert "exists already" in again.err
+
+
+def test_encode_sees_anamorphic_frames_as_they_are_shown(
+    thcli: Thcli, clip: Path, motion: Path, tmp_path: Path
+) -> None:
+    squeezed = tmp_path / "squeezed.mp4"
+    with media.read(clip) as frames:
+        size = SIDE // 2, SIDE
+        like = replace(frames.info, size=size, sar=Fraction(2))
+        with media.write(squeezed, size, like) as writer:
+            for frame in frames:
+                writer.write(cv2.resize(to_uint8(frame.pixels), size), frame.pts)
+    path = tmp_path / "x.motion.safetensors"
+    assert thcli("encode", squeezed, "-o", path).code == 0
+    made, wanted = (MotionFile(file).window(0, FRAMES) for file in (path, motion))
+    assert made.constants["size"].tolist() == [SIDE, SIDE]
+    shape, shape_wanted = (np.asarray(one.arrays["expression"], float) for one in (made, wanted))
+    assert np.abs(shape - shape_wanted).mean() < 0.02
 
 
 def test_encode_reports_frames_without_the_face(thcli: Thcli, gap: Path, tmp_path: Path) -> None:

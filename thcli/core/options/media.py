@@ -29,6 +29,9 @@ class ReadOptions:
         "convert to standard BT.709, 8 bits.",
     )
     threads: int = option(0, "Decoder threads; 0: chosen by the decoder.", hidden=True)
+    square_pixels: bool = option(
+        False, "Read anamorphic videos at the size at which they are shown.", hidden=True
+    )
 
     def __post_init__(self) -> None:
         require(

@@ -60,8 +60,18 @@ def probe(path: str | Path, options: ReadOptions = _WHOLE) -> MediaInfo:
         stream = require_video_stream(container, path)
         info = _video_info(path, container, stream, _first_frame(path, container, stream, limit))
     if options.hdr == "tonemap" and is_mapped(info.colour):
-        return replace(info, colour=SDR, bit_depth=8, mapped_from=info.colour)
+        info = replace(info, colour=SDR, bit_depth=8, mapped_from=info.colour)
+    if options.square_pixels and info.sar != 1:
+        info = replace(info, size=shown_size(info), sar=Fraction(1), squared=True)
+        limit.check_frame(path, *info.size)
     return info
+
+
+def shown_size(info: MediaInfo) -> tuple[int, int]:
+    """Return the (width, height) with square pixels: the shorter axis of a pixel is enlarged."""
+    width, height = info.size
+    wider, taller = max(info.sar, Fraction(1)), max(1 / info.sar, Fraction(1))
+    return round(width * wider), round(height * taller)
 
 
 def _first_frame(

@@ -86,6 +86,7 @@ def decode(
         elif tone_mapped and info.colour.is_hdr:
             tone_mapper, restorer = ToneMapper(info.colour, device), ToneRestorer(info.colour)
         coded = info.size[::-1] if swaps_sides(info.orientation) else info.size
+        stored = None if info.squared else coded
         timestamps = TimestampRepair(info.time_base, info.rate)
         durations = FrameDurations(info, bool(stream.codec_context.has_b_frames))
         index = 0
@@ -100,8 +101,9 @@ def decode(
             if last is not None and time >= last:
                 break
             defects.damaged += frame.is_corrupt
+            stored = stored or (frame.width, frame.height)
             fits = (frame.width, frame.height) == coded
-            defects.rescaled += not fits
+            defects.rescaled += (frame.width, frame.height) != stored
             pixels = to_rgb(frame, None if fits else coded)
             codes = pixels = rotate_upright(pixels, info.orientation)
             if tone_mapper is not None:

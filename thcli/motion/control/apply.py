@@ -9,13 +9,19 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.motion import anatomy, closure
-from thcli.motion.canonical import eye_openings, lip_gaps, neutral
+from thcli.motion.canonical import eye_openings, lip_gaps, mouth_opening, neutral
 from thcli.motion.control.shapes import sum_shapes
+from thcli.motion.model3d import EXPRESSION_NAMES
+from thcli.motion.reference.excess import expression_coefficients
+from thcli.motion.sliders import load_slider_shapes
 
 EYE_RADIUS = 0.4  # of the eyeball over the eye's width: 12 of 30 mm
 WIDEST = 0.4  # share by which lids at -1 open an open eye further
 SQUINT = 0.35  # closing of the lids at squint 1
 LID_FOLLOWS = 0.012  # closing of the lids per degree that the eyes look down
+RELAXED = 2.0  # share of the own smile that a lowered smile of -1 takes away, at most all
+ORDINARY_SMILE = 0.25  # coefficient that faces at rest reach
+BARED_TEETH = 0.16  # opening of the mouth by a whole smile
 SHUT_EYES = (0.06, 0.1)  # opening of a source's eyes below which lids at -1 open them
 
 
@@ -26,6 +32,7 @@ def apply_sliders(shape: Array, rows: Mapping[str, Array]) -> None:
         shape: shapes of a source.
         rows: values (T,) of sliders by their names in `core.expressions.SLIDERS`.
     """
+    _relax_smile(shape, rows)
     gaps = lip_gaps(shape)
     lids = [shape[:, rims.upper] - shape[:, rims.lower] for rims in anatomy.LIDS]
     openings = eye_openings(shape)
@@ -46,6 +53,29 @@ def apply_sliders(shape: Array, rows: Mapping[str, Array]) -> None:
         wanted += opened[:, side, None, None] * (neutral()[rims.upper] - neutral()[rims.lower])
         change = wanted - (shape[:, rims.upper] - shape[:, rims.lower])
         closure.open_rims(shape, rims, change, closure.UPPER_LID, closure.LID_RINGS)
+
+
+def _relax_smile(shape: Array, rows: Mapping[str, Array]) -> None:
+    """Take a smile out of shapes (T, 468, 3), in place, as far as the slider `smile` is negative.
+
+    A mouth that smiles has corners far above those that the slider lowers. What the face model
+    finds of a smile, beyond that of a face at rest, goes first, and the gap of the lips with it.
+    """
+    lowered = np.maximum(-rows.get("smile", np.zeros(len(shape))), 0)
+    if not lowered.any():
+        return
+    own = expression_coefficients(shape)[:, EXPRESSION_NAMES.index("smile")]
+    taken = np.minimum(RELAXED * lowered, 1) * np.maximum(own - ORDINARY_SMILE, 0)
+    opening = mouth_opening(shape)
+    closed = 1 - np.minimum(BARED_TEETH * taken / np.maximum(opening, 1e-6), 1)
+    gaps = lip_gaps(shape) * closed[:, None]
+    shapes = load_slider_shapes()
+    before, whole = shape.copy(), np.ones((shape.shape[1], 1))
+    shape -= taken[:, None, None] * shapes.smile
+    closure.close_jaw(shape, gaps, whole, shapes.jaw)
+    closure.set_lips(shape, gaps)
+    for moved, own_shape in zip(shape, before, strict=True):
+        closure.raise_chin(moved[None], own_shape, whole)
 
 
 def gaze_shift(rows: Mapping[str, Array], count: int) -> Array:

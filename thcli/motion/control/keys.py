@@ -110,16 +110,17 @@ class _LineError(Exception):
 class _Lines:
     """Keys of the lines so far, see `Keys`.
 
-    last: time of the line before.  rest, mood: of the last line with `neutral`, and of the last one
-    with an expression or `neutral`; what has no key yet is 0 until then.
+    last: time of the line before.  rests, moods: times of the lines with `neutral`, and of those
+    with an expression or `neutral`, each once; what has no key yet is 0 until the last one that is
+    earlier than its first.
     """
 
     tracks: dict[str, list[Point]] = field(default_factory=dict)
     expressions: dict[str, list[Point]] = field(default_factory=dict)
     blinks: list[float] = field(default_factory=list)
     last: float = 0.0
-    rest: float = 0.0
-    mood: float = 0.0
+    rests: list[float] = field(default_factory=list)
+    moods: list[float] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -153,11 +154,12 @@ class _Lines:
             values = dict.fromkeys(self.tracks, 0.0) | values
         if moody:  # takes the place of the expressions before it
             strengths = dict.fromkeys(self.expressions, 0.0) | strengths
-        _add_points(self.tracks, seconds, values, self.rest)
-        _add_points(self.expressions, seconds, strengths, self.mood)
+        _add_points(self.tracks, seconds, values, self.rests)
+        _add_points(self.expressions, seconds, strengths, self.moods)
         self.last = seconds
-        self.rest = seconds if rests else self.rest
-        self.mood = seconds if moody else self.mood
+        for times, named in ((self.rests, rests), (self.moods, moody)):
+            if named and seconds not in times[-1:]:
+                times.append(seconds)
         if self.count > MAX_KEYS:
             raise _LineError(f"there are more than {MAX_KEYS} keys")
 
@@ -169,9 +171,16 @@ def _is_expression(word: str) -> bool:
 
 
 def _add_points(
-    tracks: dict[str, list[Point]], seconds: float, values: Mapping[str, float], zero: float
+    tracks: dict[str, list[Point]],
+    seconds: float,
+    values: Mapping[str, float],
+    rests: Sequence[float],
 ) -> None:
-    """Add a point to each track; what has none yet is 0 until `zero` seconds."""
+    """Add a point to each track; what has none yet is 0 until the last rest before `seconds`.
+
+    A rest at the same time, on the line before, is part of this one.
+    """
+    zero = next((time for time in rests[:-3:-1] if time < seconds), 0.0)
     for name, value in values.items():
         points = tracks.setdefault(name, [(zero, 0.0)] if 0 < zero < seconds else [])
         if points and points[-1][0] == seconds:

@@ -89,6 +89,7 @@ def read_source_image(
         raise UsageError(
             "The source cannot be standard input.", "Give it as a file; the driver may be '-'."
         )
+    options = replace(options, read=replace(options.read, square_pixels=True))
     info = media.probe(source, options.read)
     if info.kind == "image":
         image = media.read_image(source, options=options.read)

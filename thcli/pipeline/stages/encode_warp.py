@@ -51,6 +51,7 @@ def encode(
             image.
     """
     check_run(options)
+    options = replace(options, read=replace(options.read, square_pixels=True))
     with Job("encode", on, options, [source]) as job:
         backend = ENGINES.backend(options.engine)
         path = _motion_path(source, output)
