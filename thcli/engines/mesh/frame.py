@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
+
 from thcli.core.types import Image
 from thcli.engines.mesh import compose, eyes, picture, warp
 from thcli.engines.mesh.head import folds, hidden_eyes
@@ -23,11 +26,14 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
         driving: (h, w, 3) uint8 driving frame, or None for a synthetic inside of the mouth.
 
     Returns:
-        (H, W, 3) uint8 of the source's size.
+        (H, W, 3) uint8 of the source's size; (H, W, 4), premultiplied colour and alpha, of a source
+        that is cut out.
     """
     out = _render_inside(source, target, driving)
-    if source.border is not None:
+    if source.border is not None and out.shape[2] == 3:
         source.border.render(out)
+    elif source.border is not None:
+        source.border.clear(out)
     return out
 
 
@@ -47,7 +53,11 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         out = source.image.copy()
         if source.glasses is not None:
             glasses_layer.render(out, source.glasses, source.mesh, None, None)
-        return out
+        layers = source.layers
+        if layers is None or not layers.cut:
+            return out
+        alpha = np.asarray(cv2.extractChannel(layers.person, 3), np.uint8)
+        return picture.finish_cut_out(out, alpha, layers, None)
     moving = picture.person_to_move(source.layers, target.body)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
@@ -82,6 +92,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         skin.cover(out)
     if source.glasses is not None:
         glasses_layer.render(out, source.glasses, points, alpha, warp_map)
+    if source.layers is not None and source.layers.cut and alpha is not None:
+        return picture.finish_cut_out(out, alpha, source.layers, target.body)
     return picture.move_person(out, moving, target.body)
 
 
