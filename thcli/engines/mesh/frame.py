@@ -56,8 +56,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         layers = source.layers
         if layers is None or not layers.cut:
             return out
-        alpha = np.asarray(cv2.extractChannel(layers.person, 3), np.uint8)
-        return picture.finish_cut_out(out, alpha, layers, None)
+        opaque = np.asarray(cv2.extractChannel(layers.person, 3), np.uint8)
+        return picture.finish_cut_out(out, opaque, layers, None)
     moving = picture.person_to_move(source.layers, target.body)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)

@@ -35,7 +35,7 @@ def disc(column: int, row: int, radius: int, size: tuple[int, int] = (SIDE, SIDE
     """Draw a disc with an edge of four pixels, (h, w) in 0..1."""
     y, x = np.mgrid[: size[0], : size[1]]
     distance = np.hypot(x - column, y - row)
-    return np.clip((radius + 2 - distance) / 4, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((radius + 2 - distance) / 4, 0, 1), np.float32)
 
 
 def test_a_still_source_gives_its_still_matte() -> None:

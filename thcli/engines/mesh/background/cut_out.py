@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Crop, Image
@@ -109,15 +110,16 @@ def _without_haze(alpha: Array32, face: float) -> Array32:
     """Fade out alpha (h, w) that is far from what is certain: a wall that resembles the person."""
     unsure = np.asarray(alpha < SURE, np.uint8)
     distance = np.asarray(cv2.distanceTransform(unsure, cv2.DIST_L2, 5), np.float32)
-    return np.asarray(alpha * (1 - smoothstep(*(end * face for end in HAZE), distance)), np.float32)
+    low, high = (end * face for end in HAZE)
+    return np.asarray(alpha * (1 - smoothstep(low, high, distance)), np.float32)
 
 
-def _divide(alpha: Array32, oval: Array) -> tuple[Array32, Array32 | None]:
+def _divide(alpha: Array32, oval: npt.NDArray[np.bool_]) -> tuple[Array32, Array32 | None]:
     """Divide alpha (h, w) into the person with the face `oval` and others, without fragments."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         (alpha > LEAST_PERSON).astype(np.uint8)
     )
-    own = np.isin(labels, np.unique(labels[(oval > 0) & (labels > 0)]))
+    own = np.isin(labels, np.unique(labels[oval & (labels > 0)]))
     large = stats[:, cv2.CC_STAT_AREA] >= LEAST_STRANGER * alpha.size
     large[0] = False
     other = np.isin(labels, np.flatnonzero(large)) & ~own
@@ -144,15 +146,17 @@ def _foreground(small: Array32, alpha: Array32, face: float) -> Array32:
     estimation", eq. 4-7.
     """
     share = alpha[..., None]
-    person, background = small, small
+    person: Array32 = small
+    background: Array32 = small
     for reach in (WIDE, NARROW):
         side = (odd_size(2 * reach * face),) * 2
         of_person = cv2.blur(alpha, side)[..., None]
         near = cv2.blur(person * share, side) / (of_person + np.float32(LITTLE))
         behind = cv2.blur(background * (1 - share), side)
         behind = behind / (1 - of_person + np.float32(LITTLE))
-        person = np.clip(near + share * (small - share * near - (1 - share) * behind), 0, 1)
-        background = behind
+        rest = small - share * near - (1 - share) * behind
+        person = np.asarray(np.clip(near + share * rest, 0, 1), np.float32)
+        background = np.asarray(behind, np.float32)
     return np.asarray(np.where(share > 1 - LITTLE, small, person), np.float32)
 
 

@@ -76,14 +76,25 @@ def shift_cut_out(person: Image, shift: Array) -> Image:
     is_large = max(height, width) > WHOLE_PIXELS
     fractions = 1 if is_large else FRACTIONS
     x, y = np.round(np.asarray(shift, np.float64) * fractions) / fractions
-    moved = cv2.warpAffine(
-        person,
-        np.array([[1, 0, x], [0, 1, y]], np.float64),
-        (width, height),
-        flags=cv2.INTER_NEAREST if is_large else cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REFLECT,
+    moved = np.asarray(
+        cv2.warpAffine(
+            person,
+            np.array([[1, 0, x], [0, 1, y]], np.float64),
+            (width, height),
+            flags=cv2.INTER_NEAREST if is_large else cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REFLECT,
+        ),
+        np.uint8,
     )
-    return np.asarray(moved, np.uint8)
+    across, down = (min(int(np.ceil(abs(n))) + REACH, s) for n, s in ((x, width), (y, height)))
+    beyond = [(x > 0, 0, 0, across, height), (x < 0, width - across, 0, across, height)]
+    beyond += [(y > 0, 0, 0, width, down)]
+    for is_shown, left, top, columns, rows in beyond:
+        if is_shown:
+            start = np.array([left - x, top - y])
+            sampled = _sample(person, (rows, columns), start)
+            moved[top : top + rows, left : left + columns] = sampled
+    return moved
 
 
 def _copy_person(out: Image, image: Image, alpha: Image, whole: Array) -> None:
