@@ -82,13 +82,13 @@ def shift_cut_out(person: Image, shift: Array) -> Image:
             np.array([[1, 0, x], [0, 1, y]], np.float64),
             (width, height),
             flags=cv2.INTER_NEAREST if is_large else cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REFLECT,
+            borderMode=cv2.BORDER_REPLICATE,
         ),
         np.uint8,
     )
     across, down = (min(int(np.ceil(abs(n))) + REACH, s) for n, s in ((x, width), (y, height)))
     beyond = [(x > 0, 0, 0, across, height), (x < 0, width - across, 0, across, height)]
-    beyond += [(y > 0, 0, 0, width, down)]
+    beyond += [(y > 0, 0, 0, width, down), (y < 0, 0, height - down, width, down)]
     for is_shown, left, top, columns, rows in beyond:
         if is_shown:
             start = np.array([left - x, top - y])
