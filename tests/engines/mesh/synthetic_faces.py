@@ -124,7 +124,7 @@ def make_source(
 
 
 @cache
-def astronaut(matte: bool = True) -> prepared_source.MeshSource:
+def astronaut(matte: bool = True, *, cut: bool = False) -> prepared_source.MeshSource:
     from skimage import data
 
     image = np.asarray(data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # untyped
@@ -132,7 +132,7 @@ def astronaut(matte: bool = True) -> prepared_source.MeshSource:
     with np.load(Path(__file__).parent / "astronaut.npz") as known:
         person = known["person"].astype(np.float32) / 255
         face = make_face(known["mesh"].astype(np.float64), known["iris"])
-    return prepared_source.prepare(image, face, person if matte else None)
+    return prepared_source.prepare(image, face, person if matte else None, cut=cut)
 
 
 def rest_target(source: prepared_source.MeshSource) -> RenderTarget:

@@ -97,7 +97,8 @@ class Engine(Protocol):
             frames: the T driving frames when `uses_driving_frames`, else None.
 
         Returns:
-            T images of the source's size, uint8 RGB.
+            T images of the source's size, uint8 RGB; RGBA with premultiplied colours where the
+            engine cuts the person out for another background.
         """
         ...
 

@@ -55,7 +55,8 @@ class MeshEngine:
     It is stateless between calls except for the networks of person and face regions, which are
     loaded for the first source that needs them.
 
-    follows_camera: its pictures move with the driver's camera.
+    follows_camera: its pictures move with the driver's camera. With `cut_out` they show the person
+    alone, with its alpha, where the segmentation network sees it.
     """
 
     motion_kind = KIND
@@ -70,8 +71,10 @@ class MeshEngine:
         follow_camera: bool = False,
         with_folds: bool = False,
         painter: PatchPainter | None = None,
+        cut_out: bool = False,
     ) -> None:
         self._networks, self._painter = SourceNetworks(run, matte), painter
+        self._cut_out = cut_out
         self._mouth, self.follows_camera = mouth, follow_camera
         self._with_folds = with_folds
 
@@ -92,10 +95,11 @@ class MeshEngine:
         return prepare(
             image,
             face,
-            self._networks.person_probability(image),
+            self._networks.person_probability(image, mirrored=self._cut_out),
             self._painter,
             with_folds=self._with_folds,
             parsed=self._networks.parse(image, face),
+            cut=self._cut_out,
         )
 
     def encode_pictures(
@@ -137,7 +141,8 @@ class MeshEngine:
             frames: the T driving frames, for the inside of the mouth, or None.
 
         Returns:
-            T images (H, W, 3) uint8 of the source's size.
+            T images (H, W, 3) uint8 of the source's size; (H, W, 4), premultiplied colour and
+            alpha, where the person is cut out.
         """
         driving: list[Image | None] = [None] * len(motion)
         if frames is not None:
@@ -281,4 +286,5 @@ def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
         follow_camera=follow_camera,
         with_folds=options.mesh.folds == "on",
         painter=load_painter(run, options.mesh.patches),
+        cut_out=options.background != DEFAULT.background,
     )

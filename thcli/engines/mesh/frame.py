@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from thcli.core.types import Image
@@ -26,11 +27,14 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
         driving: (h, w, 3) uint8 driving frame, or None for a synthetic inside of the mouth.
 
     Returns:
-        (H, W, 3) uint8 of the source's size.
+        (H, W, 3) uint8 of the source's size; (H, W, 4), premultiplied colour and alpha, of a source
+        that is cut out.
     """
     out = _render_inside(source, target, driving)
-    if source.border is not None:
+    if source.border is not None and out.shape[2] == 3:
         source.border.render(out)
+    elif source.border is not None:
+        source.border.clear(out)
     return out
 
 
@@ -50,7 +54,11 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         out = source.image.copy()
         if source.glasses is not None:
             glasses_layer.render(out, source.glasses, source.mesh, None, None)
-        return out
+        layers = source.layers
+        if layers is None or not layers.cut:
+            return out
+        opaque = np.asarray(cv2.extractChannel(layers.person, 3), np.uint8)
+        return picture.finish_cut_out(out, opaque, layers, None)
     whole, body, free = picture.whole_move(source.layers, target.body), target.body, target.points
     if whole is not None:
         body = None
@@ -95,6 +103,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         skin.cover(out)
     if source.glasses is not None:
         glasses_layer.render(out, source.glasses, points, alpha, warp_map)
+    if source.layers is not None and source.layers.cut and alpha is not None:
+        return picture.finish_cut_out(out, alpha, source.layers, body)
     return picture.move_person(out, moving, body)
 
 

@@ -62,9 +62,9 @@ def whole_move(layers: MatteLayers | None, shift: Array | None) -> tuple[int, in
     """Return a shift (2,) of a large picture's person as (x, y) whole pixels.
 
     That moves the frame's map: nothing is sampled twice, and encoders find pixels again as they
-    were. None for a smaller picture, and without layers or shift.
+    were. None for a smaller picture, one that is cut out, and without layers or shift.
     """
-    if layers is None or shift is None or max(layers.plate.shape) <= WHOLE_PIXELS:
+    if layers is None or layers.cut or shift is None or max(layers.plate.shape) <= WHOLE_PIXELS:
         return None
     x, y = np.rint(shift).astype(int).tolist()
     return x, y
@@ -73,9 +73,9 @@ def whole_move(layers: MatteLayers | None, shift: Array | None) -> tuple[int, in
 def person_to_move(layers: MatteLayers | None, shift: Array | None) -> MovingPerson | None:
     """Return a source's person, with a copy of its alpha, who moves by a shift (2,).
 
-    None where nothing moves, or without layers.
+    None where nothing moves, and the person is not cut out, or without layers.
     """
-    if layers is None or shift is None or _is_still(shift):
+    if layers is None or (not layers.cut and (shift is None or _is_still(shift))):
         return None
     alpha = np.asarray(cv2.extractChannel(layers.person, 3), np.uint8)
     return MovingPerson(layers.plate, alpha)
@@ -101,6 +101,28 @@ def move_person(image: Image, person: MovingPerson | None, shift: Array | None) 
     if person is None:
         return move_picture(image, np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64))
     return shifting.shift_person(image, person.plate, person.alpha, shift)
+
+
+def finish_cut_out(image: Image, alpha: Image, layers: MatteLayers, shift: Array | None) -> Image:
+    """Move the person of a rendered picture that is cut out, and lay it over other persons.
+
+    Args:
+        image: (H, W, 3) uint8 premultiplied person.
+        alpha: (H, W) uint8 of it.
+        layers: of the source.
+        shift: (2,) pixels, or None for a still one.
+
+    Returns:
+        (H, W, 4) uint8, premultiplied colour and alpha.
+    """
+    person = np.asarray(cv2.merge([*cv2.split(image), alpha]), np.uint8)
+    if shift is not None and not _is_still(shift):
+        is_large = max(alpha.shape) > WHOLE_PIXELS
+        person = shifting.shift_cut_out(person, np.rint(shift) if is_large else shift)
+    if layers.strangers is None:
+        return person
+    behind = cv2.merge([255 - person[..., 3]] * 4)
+    return np.asarray(cv2.add(person, cv2.multiply(layers.strangers, behind, scale=1 / 255)))
 
 
 def move_points(points: Array, body: Array | None, camera: Array | None) -> None:

@@ -13,7 +13,7 @@ from thcli.core.options import Matte, RunOptions
 from thcli.core.protocols import Parser
 from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.engines.mesh import eye_reading, eyes
-from thcli.engines.mesh.background import matte
+from thcli.engines.mesh.background import cut_out, matte
 from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
 from thcli.engines.mesh.background.matte import MatteLayers
@@ -165,9 +165,10 @@ class SourceNetworks:
         self._parser: ParseS | None = None
         self._lock = threading.Lock()
 
-    def person_probability(self, image: Image) -> Array32 | None:
+    def person_probability(self, image: Image, *, mirrored: bool = False) -> Array32 | None:
         """Estimate each pixel's person probability; None when the background moves along.
 
+        mirrored: the mean with what the network sees in the mirror image.
         Raises WeightsError: the matte is required and its network is not installed.
         """
         if self._matte == "off":
@@ -180,7 +181,11 @@ class SourceNetworks:
                     if self._matte == "on":
                         raise
                     return None
-        return self._person.probability(image)
+        found = self._person.probability(image)
+        if not mirrored:
+            return found
+        other = self._person.probability(np.ascontiguousarray(image[:, ::-1]))
+        return np.asarray((found + other[:, ::-1]) / 2, np.float32)
 
     def parse(self, image: Image, face: Face) -> ParsedSource | None:
         """Find the regions of a face.
@@ -220,6 +225,7 @@ def prepare(
     *,
     with_folds: bool = False,
     parsed: ParsedSource | None = None,
+    cut: bool = False,
 ) -> MeshSource:
     """Prepare a source image.
 
@@ -230,6 +236,7 @@ def prepare(
         painter: networks of eyes and mouth, or None.
         with_folds: the skin folds where the target smiles.
         parsed: regions of the face; None wears no glasses, and its hair is found by colours.
+        cut: the person is cut out where `person` shows it.
 
     Raises:
         NoFaceError: the face has no mesh.
@@ -269,6 +276,8 @@ def prepare(
         layers, surroundings = None, Surroundings(outline, lower_edge, False)
     else:
         layers, hair, hair_step = separated
+        if cut and person is not None:
+            layers = cut_out.cut_out(image, person, mesh, body)
         oval = to_samples(mesh[OVAL, :2], hair_step)
         cloth = None if body is None else parsed_cloth(body, hair.shape, oval, hair_step)
         neck = None if body is None else parsed_neck(body, hair.shape, oval, hair_step)
@@ -284,7 +293,7 @@ def prepare(
     if cheek is not None and layers is not None and body is not None:
         far = far_side.prepare(cheek, mesh, layers, surroundings, body)
     return MeshSource(
-        image,
+        image if layers is None or not layers.cut else np.ascontiguousarray(layers.person[..., :3]),
         face,
         mesh,
         normals,

@@ -27,6 +27,7 @@ class RenderedFrame:
     time_base: seconds.
     succeeded: False when the engine failed and the image shows the source unchanged.
     driving: the driving frame, None when it was not read.
+    alpha: (H, W) uint8 of the person, whose image is premultiplied; None of a whole picture.
     """
 
     image: Image
@@ -35,6 +36,7 @@ class RenderedFrame:
     duration: int
     succeeded: bool
     driving: Frame | None
+    alpha: Image | None = None
 
 
 FramesFrom = Callable[[int], Iterator[RenderedFrame]]
@@ -108,6 +110,7 @@ def replayable_render(
             return  # to ask for no frames would decode, or even render, all of them
         for index, item in enumerate(render_from(begin), begin):
             size = item.image.nbytes + (0 if item.driving is None else item.driving.nbytes)
+            size += 0 if item.alpha is None else item.alpha.nbytes
             if index == len(kept) and size <= room:
                 kept.append(item)
                 room -= size

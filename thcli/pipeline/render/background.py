@@ -68,13 +68,19 @@ class Background:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def replace(self, image: Image, seconds: Fraction) -> Image:
+    def replace(self, image: Image, seconds: Fraction, opaque: Image | None = None) -> Image:
         """Composite the person of an image (H, W, 3) uint8 over the background.
 
-        seconds: time since the first frame.
+        Args:
+            image: rendered.
+            seconds: time since the first frame.
+            opaque: (H, W) uint8 alpha of the person, whose image is premultiplied; None segments
+                the person of a whole picture.
         """
         if self._matte is None:
             return image
+        if opaque is not None:
+            return lay_person(image, opaque, self._image_at(seconds))
         alpha = soft_alpha(image, self._matte.probability(image))
         background = self._image_at(seconds)
         return np.asarray(cv2.blendLinear(image, background, alpha, 1 - alpha), np.uint8)
@@ -86,6 +92,16 @@ class Background:
         if frame is None:
             return np.zeros((*self._size[::-1], 3), np.uint8)
         return scale_to_cover(to_uint8(frame.pixels), self._size)
+
+
+def lay_person(person: Image, opaque: Image, background: Image) -> Image:
+    """Lay a person (H, W, 3) uint8, premultiplied by its alpha (H, W), over a background.
+
+    No colour is brighter than its alpha allows: what a refiner adds beside the person is left out.
+    """
+    share = cv2.cvtColor(opaque, cv2.COLOR_GRAY2RGB)
+    behind = cv2.multiply(background, 255 - share, scale=1 / 255)
+    return np.asarray(cv2.add(cv2.min(person, share), behind), np.uint8)
 
 
 def check_background(background: str) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Protocol
 
+import cv2
+import numpy as np
+
 from thcli.core.batches import BatchRunner
 from thcli.core.clock import StageClock
 from thcli.core.options import MotionOptions, RunOptions
@@ -185,7 +188,8 @@ def _render_window(plan: RenderPlan, window: FrameWindow) -> list[RenderedFrame]
     for face, motion in zip(plan.faces, motions, strict=True):
         new = plan.engine.render(face.source, motion, window.of_driver(face.driver))
         if face.share is not None:
-            below = images or [plan.image] * len(new)
+            # an image with alpha shows the other faces' persons as well
+            below = images or [plan.image if a.shape[2] == 3 else a for a in new]
             new = [draw(a, b, face.share) for a, b in zip(below, new, strict=True)]
         images = new
     return _rendered_frames(images, motions[0], window, succeeded=True)
@@ -197,7 +201,23 @@ def _rendered_frames(
     driving: Sequence[Frame | None] = window.frames or [None] * len(images)
     return [
         RenderedFrame(
-            image, int(pts), motion.time_base, frame.duration if frame else 0, succeeded, frame
+            colour,
+            int(pts),
+            motion.time_base,
+            frame.duration if frame else 0,
+            succeeded,
+            frame,
+            alpha,
         )
-        for image, pts, frame in zip(images, motion.pts, driving, strict=True)
+        for (colour, alpha), pts, frame in zip(
+            map(_split, images), motion.pts, driving, strict=True
+        )
     ]
+
+
+def _split(image: Image) -> tuple[Image, Image | None]:
+    """Return the colours of an image, and its alpha if it has one."""
+    if image.shape[2] == 3:
+        return image, None
+    colour = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGBA2RGB), np.uint8)
+    return colour, np.asarray(cv2.extractChannel(image, 3), np.uint8)

@@ -185,7 +185,7 @@ class PostProcessor:
         with job.stage("render", total, out.done) as step:
             for frame in frames_from(out.done):
                 counter.add(frame.pts, frame.duration, frame.time_base, succeeded=frame.succeeded)
-                image = background.replace(frame.image, counter.length)
+                image = background.replace(frame.image, counter.length, frame.alpha)
                 if of_video and frame.driving is not None:
                     image = frame.driving.to_signal(image)
                 out.write(image, frame.pts, frame.duration)

@@ -51,3 +51,14 @@ def test_whole_pixels_are_shifted_exactly() -> None:
     alpha[:] = 255
     shifted = shifting.shift_person(image, plate, alpha, np.array([7.0, -5.0]))
     assert np.array_equal(shifted[:-5, 7:], image[5:, :-7])
+
+
+@pytest.mark.parametrize("x, y", [(7.0, 0.0), (-17.625, 9.0), (4.25, -28.40625), (500.0, 0.0)])
+def test_a_person_that_is_cut_out_is_shifted_as_one_over_a_plate(x: float, y: float) -> None:
+    image, plate, alpha = close_up()
+    colour = cv2.multiply(image, cv2.merge([alpha] * 3), scale=1 / 255)
+    shifted = shifting.shift_cut_out(np.dstack([colour, alpha]), np.array([x, y]))
+    expected = sample_whole(image, np.zeros_like(plate), alpha, x, y)
+    difference = np.abs(shifted[..., :3].astype(int) - expected)
+    assert difference.max() <= 2
+    assert (difference > 1).mean() < 0.001

@@ -40,6 +40,12 @@ class Border:
         sides = (self.top, self.bottom), (self.left, self.right), (0, 0)
         return np.pad(inside, sides, mode="edge")
 
+    def clear(self, out: Image) -> None:
+        """Set the border of a frame (H, W, 4) without a background to 0, in place."""
+        height, width = out.shape[:2]
+        out[: self.top] = out[height - self.bottom :] = 0
+        out[:, : self.left] = out[:, width - self.right :] = 0
+
     def render(self, out: Image) -> None:
         """Copy the border to a frame (H, W, 3), in place."""
         height, width = self.image.shape[:2]

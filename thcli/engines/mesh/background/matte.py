@@ -56,11 +56,15 @@ class MatteLayers:
 
     person: (H, W, 4) uint8, premultiplied colour and alpha; plate * (1 - alpha) + person is the
     image exactly.  plate: (H, W, 3) uint8 background without the person.  coverage: of the person.
+    cut: the plate is black and the picture is the person alone, with its alpha.
+    strangers: (H, W, 4) uint8 like `person`, other persons of a picture that is cut out, or None.
     """
 
     person: Image
     plate: Image
     coverage: Coverage
+    cut: bool = False
+    strangers: Image | None = None
 
     @staticmethod
     def of(person: Image, plate: Image) -> MatteLayers:

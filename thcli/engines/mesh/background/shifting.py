@@ -56,6 +56,32 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
     return out
 
 
+def shift_cut_out(person: Image, shift: Array) -> Image:
+    """Shift a person (H, W, 4) uint8 premultiplied without a plate, as `shift_person` does."""
+    height, width = person.shape[:2]
+    x, y = np.round(np.asarray(shift, np.float64) * FRACTIONS) / FRACTIONS
+    is_whole = not (x % 1 or y % 1)
+    moved = np.asarray(
+        cv2.warpAffine(
+            person,
+            np.array([[1, 0, x], [0, 1, y]], np.float64),
+            (width, height),
+            flags=cv2.INTER_NEAREST if is_whole else cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REPLICATE,
+        ),
+        np.uint8,
+    )
+    across, down = (min(int(np.ceil(abs(n))) + REACH, s) for n, s in ((x, width), (y, height)))
+    beyond = [(x > 0, 0, 0, across, height), (x < 0, width - across, 0, across, height)]
+    beyond += [(y > 0, 0, 0, width, down), (y < 0, 0, height - down, width, down)]
+    for is_shown, left, top, columns, rows in beyond:
+        if is_shown:
+            start = np.array([left - x, top - y])
+            sampled = _sample(person, (rows, columns), start)
+            moved[top : top + rows, left : left + columns] = sampled
+    return moved
+
+
 def _divide(side: int, whole: int) -> list[tuple[slice, slice, bool]]:
     """Divide a side into blocks, so that few of them are sampled from beyond its ends.
 

@@ -219,12 +219,14 @@ def blend_face(
     """Blend another rendering (H, W, 3) uint8 over the face of a frame, with a soft edge.
 
     Args:
-        out, other: renderings of the same target.
+        out, other: renderings of the same target; out is (H, W, 4) where its person is cut out.
         points: (468, 3) the target.
         body: (2,) shift of the whole person, or None.
         share: weight 0..1 of the other one.
         kept: numbers of the points that outline what stays, or None.
     """
+    if out.shape[2] > other.shape[2]:  # a face, which hides all that is behind it
+        other = np.asarray(cv2.cvtColor(other, cv2.COLOR_RGB2RGBA), np.uint8)
     moved = points[:, :2] + (0 if body is None else body)
     outline = moved[topology.OVAL]
     middle, width = outline.mean(0), float(np.ptp(outline[:, 0]))
