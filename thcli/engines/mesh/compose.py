@@ -41,7 +41,7 @@ def render(
     coverage = None if layers is None else layers.coverage
     is_moved, change = any(warp_map.move), warp_map.displacement
     if is_moved:
-        change = np.asarray(cv2.add(change, (*warp_map.move, 0, 0)), np.float32)
+        change = np.asarray(change + np.asarray(warp_map.move, np.float32), np.float32)
     moving = list(blocks.iterate_blocks(change, positions, grid, coverage, moved=is_moved))
     out = image.copy() if layers is None or not is_moved else layers.plate.copy()
     if layers is None:

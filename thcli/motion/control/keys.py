@@ -157,8 +157,8 @@ class _Lines:
         _add_points(self.tracks, seconds, values, self.rests)
         _add_points(self.expressions, seconds, strengths, self.moods)
         self.last = seconds
-        for times, named in ((self.rests, rests), (self.moods, moody)):
-            if named and seconds not in times[-1:]:
+        for times, is_named in ((self.rests, rests), (self.moods, moody)):
+            if is_named and seconds not in times[-1:]:
                 times.append(seconds)
         if self.count > MAX_KEYS:
             raise _LineError(f"there are more than {MAX_KEYS} keys")

@@ -125,7 +125,8 @@ def load(
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         network = PatchNet(channels)
         load_state(network, {k: v.float() for k, v in state.items()}, NAME, torch.device("cpu"))
-        networks.append(network.to(memory_format=torch.channels_last))
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+        networks.append(network)
     eyes, mouth = networks
     return PatchPainter(eyes, mouth if with_mouth else None, is_asked_for=is_asked_for)
 

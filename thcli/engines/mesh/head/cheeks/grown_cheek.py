@@ -250,10 +250,11 @@ def render(
         if cv2.minMaxLoc(calm)[1] > 0:
             x += np.arange(columns.start, columns.stop, dtype=np.float32)
             y += np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-            calmed = remap(cheek.calm, merge_positions(x, y))
-            made = mix(made, calmed, to_levels(np.maximum(calm, 0)))
+            places = merge_positions(np.asarray(x, np.float32), np.asarray(y, np.float32))
+            share_of_calm = np.asarray(np.maximum(calm, 0), np.float32)
+            made = mix(made, remap(cheek.calm, places), to_levels(share_of_calm))
         cv2.addWeighted(made, 1, grain, 1, -128, made)
-        out[region] = mix(out[region], made, to_levels(share))
+        out[region] = mix(out[region], made, to_levels(np.asarray(share, np.float32)))
 
 
 def _sides() -> Array:
