@@ -274,7 +274,7 @@ def test_both_eyes_are_painted_in_one_call() -> None:
     calls: list[int] = []
     network.register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0])))
     source = painted_source(PatchPainter(network, None))
-    render_frame(source, faces.make_target(source, mouth=0.2, turn=(2, 0.2, 0)), None)
+    render_frame(source, faces.make_target(source, lids=0.3), None)
     assert calls == [2]
 
 

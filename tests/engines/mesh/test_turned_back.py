@@ -11,7 +11,7 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.options import RunOptions
 from thcli.core.types import Array, Crop
-from thcli.engines.mesh import anatomy
+from thcli.engines.mesh import anatomy, compose, warp
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import steep_texture
@@ -118,6 +118,24 @@ def test_a_chin_that_rises_near_the_pictures_edge_shows_once(nod: float, rise: f
     rows = field[:, 0, 1] + grid.pixel_axes()[1]
     assert rows.min() > mesh[anatomy.CHIN, 1] - 0.02 * size
     assert np.diff(rows).min() > 0
+
+
+@pytest.mark.parametrize("rise", [0.1, 0.3])
+def test_no_chin_is_mirrored_below_the_picture(rise: float) -> None:
+    source = faces.make_source(512, 512)
+    mesh = source.mesh + np.array([0, 500 - source.mesh[anatomy.CHIN, 1], 0])
+    image = faces.render_face(mesh, 512, 512)
+    low = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), None)
+    target = faces.make_target(low, shift=(0, -rise)).points
+    texture = warp.TexturePositions(mesh[:, :2], mesh[:, :2])
+    found = warp.build_map(mesh, low.surroundings, target, texture, (512, 512), 2)
+    assert found is not None
+    positions = compose.source_positions(found)
+    below = positions[..., 1] > 511
+    mirrored = 2 * 511 - positions[below]
+    assert below.sum() > 100
+    beside = np.abs(positions[below][:, 0] - mesh[:, 0].mean()) > 0.45 * np.ptp(mesh[:, 0])
+    assert mirrored[~beside, 1].min() > mesh[anatomy.CHIN, 1]
 
 
 def test_a_head_that_moves_sideways_jumps_at_no_small_rise() -> None:

@@ -244,7 +244,7 @@ def surrounding_displacement(
     length = np.float32(FADE_LENGTH * face_size) + np.float32(FADE_PER_PIXEL) * flow_length
     share = 1 - smoothstep(0, 1, nearest / length)
     if surroundings.neck is None:
-        raised = _jaw_raise(own, outline, middle, face_size) @ weights / total
+        raised = _jaw_raise(own - rigid_oval, outline, middle, face_size) @ weights / total
         short = np.maximum(np.float32(RAISED_FADE) * flow_length, np.float32(1e-3))
         share += raised * (np.clip(1 - nearest / short, 0, 1) - share)
     field += share * residual_flow
@@ -265,7 +265,7 @@ def _jaw_raise(own: Array32, outline: Array, middle: Array32, face_size: float) 
     """Return how far points of the outline are those of a jaw that rises a lot, (36,) in 0..1.
 
     Args:
-        own: (2, 36) pixels from each point to where the source shows it.
+        own: (2, 36) pixels from each point to where the source shows it, beside the head's motion.
         outline: (36, 2) pixels.
         middle: (2,) pixels of the face's.
         face_size: its height in pixels.

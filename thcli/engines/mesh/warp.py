@@ -23,6 +23,7 @@ from thcli.engines.mesh.surroundings import (
     motion_reach,
     surrounding_displacement,
 )
+from thcli.faces.landmarks.topology import OVAL
 
 SAMPLES_PER_FACE = 96  # samples of the map per face height
 COARSE = 8  # samples of the map per sample of the surrounding displacement
@@ -36,6 +37,8 @@ OUTLINE_WEIGHT = 0.5  # blend weight of the mesh up to which that is looked for
 CUT_EDGE = (0.1, 0.6)  # blend weights of the mesh: its surroundings show, the mesh alone
 MIRRORED = 0.1  # face heights beyond the picture's edges that may show, mirrored
 FREE_ROOM = 0.25  # of the room to an edge, up to which a displacement is not limited
+CHIN_MARGIN = 0.05  # face heights below a chin that are not mirrored below the picture
+BESIDE_FACE = 0.1  # face heights beside a face over which what is mirrored loses that limit
 STILL = 0.02  # pixels of displacement below which nothing is rendered again
 
 
@@ -126,6 +129,7 @@ def build_map(
         above = None if crown is None else crown.distance_beyond(coarse, grid)
         mirrored = MIRRORED * anatomy.face_height(target)
         coarse = keep_inside(coarse, grid, size[0], mirrored)
+    keep_below_chin(coarse, grid, surroundings.lower_edge, source)
     grid, coarse = _trim_still(grid, coarse, np.concatenate([target, source]))
     fine = SampleGrid(grid.x0, grid.y0, step, grid.columns * COARSE, grid.rows * COARSE)
     beyond = None
@@ -219,6 +223,32 @@ def keep_inside(displacement: Array32, grid: SampleGrid, width: int, beyond: flo
     out[..., 0] = -_limit_towards(-out[..., 0], x + np.float32(beyond))
     out[..., 1] = -_limit_towards(-out[..., 1], y[:, None] + np.float32(beyond))
     return out
+
+
+def keep_below_chin(
+    displacement: Array32, grid: SampleGrid, lower_edge: float, source: Array
+) -> None:
+    """Limit a displacement so that no chin is mirrored below the picture, in place.
+
+    Args:
+        displacement: (rows, columns, 2) pixels.
+        grid: its samples.
+        lower_edge: y of the picture's last row.
+        source: (468, 3) mesh. What lies beside it is mirrored without a limit.
+    """
+    x, y = grid.pixel_axes()
+    first = int(np.searchsorted(y, lower_edge - float(displacement[..., 1].max())))
+    if first >= grid.rows:
+        return
+    face_size = anatomy.face_height(source)
+    room = lower_edge - source[anatomy.CHIN, 1] - CHIN_MARGIN * face_size
+    shown = displacement[first:, :, 0] + x
+    left, right = source[OVAL, 0].min(), source[OVAL, 0].max()
+    beside = np.maximum(left - shown, shown - right) / face_size
+    over_edge = displacement[first:, :, 1] + y[first:, None] - np.float32(lower_edge)
+    limited = _limit_towards(over_edge, np.full_like(over_edge, room))
+    share = 1 - np.asarray(smoothstep(0, BESIDE_FACE, beside), np.float32)
+    displacement[first:, :, 1] += share * (limited - over_edge)
 
 
 def _limit_towards(length: Array32, room: Array32) -> Array32:
