@@ -259,7 +259,9 @@ def test_yaw_limits_of_a_turned_source(yaw: float) -> None:
     near = limits.yaw_limits(yaw + 1e-6)
     assert abs(near[0] - left) < 1e-3 or abs(yaw) < 1e-5
     if 0.02 < yaw < np.radians(30):
-        assert left < limits.MAX_YAW_AWAY and right >= left
+        assert left < limits.MAX_YAW_AWAY
+    away = left if yaw < 0 else right
+    assert abs(yaw) + away <= max(limits.MAX_TOTAL_YAW, abs(yaw) + limits.MIN_YAW_AWAY) + 1e-9
 
 
 def test_a_turned_source_turns_back_to_the_front_but_a_profile_does_not() -> None:
