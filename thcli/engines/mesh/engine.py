@@ -157,7 +157,7 @@ class MeshEngine:
         found = []
         yaw = float(rotvec_from_matrix(canonical.decompose(source.first.mesh).rotation)[1])
         if abs(yaw) > PROFILE_YAW:
-            most = np.degrees(min(yaw_limits(yaw)))
+            most = np.degrees(yaw_limits(yaw)[int(yaw < 0)])
             found.append(f"The source is seen from the side: it turns back by {most:.0f} degrees.")
         if source.first.eyes and not any(eye.is_own for eye in source.first.eyes):
             pasted = self.uses_driving_frames and takes_driver_eyes(source.first)
