@@ -22,6 +22,7 @@ from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.head.cheeks import mirror_blend, mirror_tint, mirrored_head
 from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
 from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
+from thcli.engines.mesh.head.cheeks.mirrored_head import height_above_middle
 from thcli.engines.mesh.head.outline import find_outline, sine_of_yaw
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize, sample_crop, to_samples
@@ -33,8 +34,7 @@ from thcli.faces.parsing.crops import Regions
 
 LEAST_SIDE = 0.15  # sine of a source's yaw from which it has a far side
 TURNED = (0.35, 0.75)  # share of the mirrored cheek by which what is beside it shows: none, all
-BELOW = (-0.7, -0.3)  # face heights above the middle of the face: the body, all of the head
-HAIR_BELOW = (-1.5, -0.8)  # the same of hair that hangs down
+HAIR_BELOW = (-1.5, -0.8)  # as `mirrored_head.BELOW`, of hair that hangs down
 EDGE = 0.08  # face heights from the mirror image's sides over which it fades
 MASK_SAMPLES = 64  # samples per face height of the masks of head, cloth and hair
 SOFTNESS = 0.03  # face heights, of their edges
@@ -301,12 +301,10 @@ def _fades(target: Array, grid: SampleGrid, size: tuple[int, int]) -> tuple[Arra
     The second one ends at the sides of the mirror image.
     """
     face_size = anatomy.face_height(target)
-    middle = (target[anatomy.FOREHEAD, :2] + target[anatomy.CHIN, :2]) / 2
-    up = (target[anatomy.FOREHEAD, :2] - target[anatomy.CHIN, :2]) / face_size**2
     x, y = grid.pixel_axes()
-    above = (x - middle[0]) * up[0] + ((y - middle[1]) * up[1])[:, None]
+    above = height_above_middle(target, x, y)
     inside = smoothstep(0, EDGE * face_size, np.minimum(x, size[0] - 1 - x))
-    head, hair = smoothstep(*BELOW, above), inside * smoothstep(*HAIR_BELOW, above)
+    head, hair = smoothstep(*mirrored_head.BELOW, above), inside * smoothstep(*HAIR_BELOW, above)
     return np.asarray(head, np.float32), np.asarray(hair, np.float32)
 
 

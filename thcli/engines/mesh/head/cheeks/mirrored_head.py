@@ -15,7 +15,7 @@ from thcli.faces.parsing.crops import Regions
 KEPT = HEAD | NECK | ACCESSORIES | {class_number("hat")}
 REACH = 0.03  # face heights around them that are kept too: strands of hair
 SOFTNESS = 0.03  # face heights, of the edge
-BELOW = (-0.7, -0.3)  # face heights above the middle of the face: all is kept, KEPT alone
+BELOW = (-0.7, -0.3)  # face heights above the middle of the face: the body, all of the head
 
 
 def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
@@ -46,16 +46,20 @@ def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    np.maximum(shown, 1 - _above(mesh, width, height), out=shown)
+    columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    upper = np.asarray(smoothstep(*BELOW, height_above_middle(mesh, columns, rows)), np.float32)
+    shown = np.maximum(shown, 1 - upper)
     left_out = (shown < 1) & (person[..., 3] > 0)
     person[left_out] = np.rint(person[left_out] * shown[left_out][:, None])
 
 
-def _above(mesh: Array, width: int, height: int) -> Array32:
-    """Return how far pixels (height, width) lie above the chin, as BELOW says, 0..1."""
+def height_above_middle(mesh: Array, x: Array32, y: Array32) -> Array:
+    """Return how far pixels lie above the middle of a face, in face heights, (rows, columns).
+
+    Args:
+        mesh: (468, 3) of the face.
+        x, y: (columns,) and (rows,) of the pixels.
+    """
     middle = (mesh[anatomy.FOREHEAD, :2] + mesh[anatomy.CHIN, :2]) / 2
-    face_size = anatomy.face_height(mesh)
-    up = (mesh[anatomy.FOREHEAD, :2] - mesh[anatomy.CHIN, :2]) / face_size**2
-    columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
-    above = (columns - middle[0]) * up[0] + ((rows - middle[1]) * up[1])[:, None]
-    return np.asarray(smoothstep(*BELOW, above), np.float32)
+    up = (mesh[anatomy.FOREHEAD, :2] - mesh[anatomy.CHIN, :2]) / anatomy.face_height(mesh) ** 2
+    return np.asarray((x - middle[0]) * up[0] + ((y - middle[1]) * up[1])[:, None])
