@@ -95,3 +95,23 @@ def test_hair_that_the_parser_sees_is_the_person_s_where_the_matte_s_network_dou
     inside = (slice(100, 156), slice(right + 8, right + 22))
     assert doubtful[inside].mean() < 0.5 and seen[inside].mean() > 0.9
     assert seen[100:156, left - 25 : left - 15].max() < 0.05
+
+
+def test_a_lamp_beside_the_head_stays_with_the_background() -> None:
+    """It touches the head's outline, far brighter than the wall; a light strand is the person's."""
+    source = faces.make_source(256, 256)
+    mesh = source.mesh
+    x, y = np.meshgrid(np.arange(256), np.arange(256))
+    left, right = int(mesh[:, 0].min()), int(mesh[:, 0].max())
+    face = (x >= left) & (x <= right) & (abs(y - 128) < 70)
+    lamp = (x > right) & (x < right + 12) & (abs(y - 100) < 12)
+    strand = (x > right) & (x < right + 12) & (abs(y - 150) < 2)
+    image = np.full((256, 256, 3), 60, np.uint8)
+    image[face] = (200, 150, 130)
+    image[lamp | strand] = 210
+    separated = separate_person(image, face.astype(np.float32), mesh)
+    assert separated is not None
+    layers = separated[0]
+    inside = (slice(92, 108), slice(right + 6, right + 10))
+    assert layers.plate[inside].min() > 160 and layers.person[inside].max() < 50
+    assert layers.plate[149:152, right + 6 : right + 10].max() < 120

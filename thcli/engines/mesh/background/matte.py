@@ -45,6 +45,8 @@ SEEN_THROUGH = (0.05, 0.5)  # alpha between which the plate stops showing the im
 HALO = 0.02  # face heights around the person that cameras sharpen and encoders smear
 LEAST_CONTRAST = 5.0  # of 0..255, by which any background departs from its fill
 TONE_RADIUS = 0.06  # face heights over which the background's tone is that of its fill
+# Levels and face heights from which what is lighter than its fill is a lamp and no hair
+LEAST_LIGHT, LIGHT_WIDTH = 40.0, 0.06
 CONTRAST_SHARE = 1.5  # of the background's own contrast that counts as background
 STRIP = 256  # rows at a time, so that a large image is never whole in floating point
 MIN_FACE_COVERAGE = 0.85  # share of the face that the matte must hold to be accepted
@@ -93,6 +95,7 @@ def separate_person(
     size = (max(1, width // step), max(1, height // step))
     small = resize(image, size, shrink=True).astype(np.float32) / np.float32(255)
     likely = resize(probability, size)
+    worn = np.zeros_like(likely)
     if regions is not None:
         worn = regions.mask_in(sample_crop(size, step), HEADWEAR)
         likely += (1 - likely) * worn * smoothstep(*DOUBTFUL, likely)
@@ -119,12 +122,16 @@ def separate_person(
     grown = box_mean(np.asarray(cv2.dilate(alpha, disc), np.float32), 3)
     tolerance = _background_contrast(levels, hole)
     other = levels - filled_small
+    lit = _find_lights(other, np.maximum(alpha, worn), face_size / step)
+    grown += lit * (alpha - grown)
     background = (1 - grown) * (1 - _strangeness(other, tolerance)[..., 0])
     radius = odd_size(2 * TONE_RADIUS * face_size / step)
     toned = filled_small + masked_mean(other, background, radius)
     maps = [_to_uint8(filled_small), _to_uint8(toned)]
-    maps += [_to_uint8(share * 255) for share in (replaced, alpha, grown)]
-    filled, tone, replaced_full, opaque, grown_full = (resize(m, (width, height)) for m in maps)
+    maps += [_to_uint8(share * 255) for share in (replaced, alpha, grown, lit)]
+    filled, tone, replaced_full, opaque, grown_full, lit_full = (
+        resize(m, (width, height)) for m in maps
+    )
     plate, person = np.empty_like(image), np.empty((height, width, 4), np.uint8)
     for top in range(0, height, STRIP):
         rows = slice(top, top + STRIP)
@@ -132,7 +139,8 @@ def separate_person(
         share = replaced_full[rows, :, None] * np.float32(1 / 255)
         hidden = smoothstep(*SEEN_THROUGH, grown_full[rows, :, None] * np.float32(1 / 255))
         # what differs from the fill no more than the background does by itself belongs to it
-        strange = _strangeness(pixels - filled[rows], tolerance)
+        unlit = 1 - lit_full[rows, :, None] * np.float32(1 / 255)
+        strange = unlit * _strangeness(pixels - filled[rows], tolerance)
         seen = (pixels - tone[rows]) * (1 - hidden) * (1 - strange)
         plate[rows] = _to_uint8(pixels + share * (filled[rows] + seen - pixels))
         # hair darker than the plate belongs to the person, also where the network misses it
@@ -148,6 +156,24 @@ def separate_person(
     else:
         hair = parsed_hair(regions, alpha, oval_points, step)
     return MatteLayers.of(person, plate), hair, step
+
+
+def _find_lights(other: Array32, person: Array32, face_size: float) -> Array32:
+    """Find what is light and broad beside the person: a lamp or a window, and no hair.
+
+    Args:
+        other: (h, w, 3) difference of an image from its fill, 0..255.
+        person: (h, w) matte in 0..1, with hair and hats that it misses.
+        face_size: samples per face height.
+
+    Returns:
+        (h, w) float32 in 0..1.
+    """
+    light = (other.mean(-1) > LEAST_LIGHT) & (person < SEEN_THROUGH[0])
+    width = odd_size(LIGHT_WIDTH * face_size)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    broad = cv2.morphologyEx(light.astype(np.float32), cv2.MORPH_OPEN, disc)
+    return box_mean(np.asarray(broad, np.float32), 3)
 
 
 def _strangeness(other: Array32, tolerance: np.float32) -> Array32:
