@@ -205,7 +205,8 @@ def _render_cut(out: Image, alpha: Image | None, image: Image, warp_map: WarpMap
         is_whole = cv2.minMaxLoc(opaque)[0] == 255
         out[region] = texture if is_whole else mix(out[region], texture, opaque)
         if alpha is not None:
-            np.maximum(alpha[region], opaque, out=alpha[region])
+            below = alpha[region]
+            cv2.add(below, cv2.multiply(255 - below, opaque, scale=1 / 255), below)
 
 
 def sample_part(image: Image, x: Array32, y: Array32) -> Image:

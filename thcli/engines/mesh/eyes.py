@@ -32,6 +32,8 @@ LASH_WIDTH = 0.025  # widths: deviation of blur up to which the lash line stays 
 LASH_DEPTHS, LASH_SHARE, RIM_SLACK = (0.13, 0.04), 0.35, np.float32(0.03)
 CORNERS = (0.05, 0.2)  # widths from a corner of an eye from which it is uncovered
 ROUND_IRIS = (0.25, 0.75)  # place of an iris along an eye that shows the ball on both of its sides
+# An eye's foreshortening over the source's: limits, and its |log| from which it is followed
+TURN_RATIOS, TURN_RANGE = (0.4, 1.6), (0.1, 0.3)
 MAX_GAZE = (0.3, 0.2)  # largest distance of an iris from the middle, in widths along and across
 
 
@@ -43,6 +45,7 @@ class EyeTexture:
     the iris centre.  radius: of the iris, in widths; 0 when its gaze is right already.  is_own:
     whether the eye is the source's own.  blur: deviation in widths, 0 in pictures that are sharp.
     sees_iris: whether the iris was seen away from the corners, so that what lids hid can be made.
+    seen: its foreshortening, see `opening.foreshortening`.
     """
 
     image: Image
@@ -52,6 +55,7 @@ class EyeTexture:
     is_own: bool = True
     blur: float = 0.0
     sees_iris: bool = False
+    seen: float = 1.0
 
 
 def is_round(iris_u: float) -> bool:
@@ -59,12 +63,21 @@ def is_round(iris_u: float) -> bool:
     return bool(ROUND_IRIS[0] < iris_u < ROUND_IRIS[1])
 
 
+def turn_ratio(eye: EyeTexture, ring: npt.NDArray[np.int32], target: Array) -> float:
+    """Return how far a turn of the head narrows an eye of a target mesh (468, 3), 1 for no turn.
+
+    Lengths across it, in its own widths, grow by as much: they are multiplied by that.
+    """
+    ratio = float(np.clip(opening.foreshortening(target, ring) / max(eye.seen, 1e-3), *TURN_RATIOS))
+    return 1 + float(smoothstep(*TURN_RANGE, abs(np.log(ratio)))) * (ratio - 1)
+
+
 def visibilities(eyes: tuple[EyeTexture, ...], target: Array) -> list[float]:
     """Compute how much of each eyeball shows in a target mesh, 0 (closed) to 1."""
     out = []
     for ring, eye in zip(EYES, eyes, strict=True):
         source_gap = eye.opening.gap if eye.is_own else OPEN_GAP
-        target_gap = opening.fit_opening(target, ring).gap
+        target_gap = opening.fit_opening(target, ring).gap * turn_ratio(eye, ring, target)
         out.append(float(smoothstep(*VISIBLE_RATIO, target_gap / max(source_gap, 1e-3))))
     return out
 
@@ -110,8 +123,11 @@ def render_eyes(
         if region is None:
             continue
         u, v = opening.local_coordinates(eye_opening, region)
-        upper, lower = rims = eye_opening.rims(u)
-        mask = opening.coverage(eye_opening, u, v, rims, soft)
+        mask = opening.coverage(eye_opening, u, v, eye_opening.rims(u), soft)
+        ratio = np.float32(turn_ratio(eye, ring, target))
+        v = v * ratio
+        upper, lower = (rim * ratio for rim in eye_opening.rims(u))
+        rims = upper, lower
         if eye.sees_iris:
             ball = _uncover(eye, (u, v), rims, mask, shift)
         else:
@@ -234,7 +250,10 @@ def extract_eyes(
             distances = np.linalg.norm(rim[1:] - rim[0], axis=1)
             centre, radius = rim[0], float(np.clip(distances.mean(), 0.1, 0.3))
         seen = iris is not None and is_round(centre[0])
-        eyes.append(EyeTexture(image, eye_opening, centre, radius, sees_iris=seen, blur=blur))
+        share = opening.foreshortening(mesh, ring)
+        eyes.append(
+            EyeTexture(image, eye_opening, centre, radius, True, blur, sees_iris=seen, seen=share)
+        )
     is_open = [eye.opening.gap >= CLOSED_GAP for eye in eyes]
     if all(is_open):
         return tuple(eyes)
@@ -328,5 +347,6 @@ def substitute_from_driver(
         rows, columns = region
         tinted = np.minimum(frame[region] * gain, 255).astype(np.uint8)
         shifted = replace(eye_opening, corner=eye_opening.corner - (columns.start, rows.start))
-        out.append(EyeTexture(tinted, shifted, np.array([0.5, 0.0]), 0.0, False))
+        share = opening.foreshortening(driver, ring)
+        out.append(EyeTexture(tinted, shifted, np.array([0.5, 0.0]), 0.0, False, seen=share))
     return tuple(out)

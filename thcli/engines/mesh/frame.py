@@ -7,6 +7,7 @@ import numpy as np
 
 from thcli.core.types import Image
 from thcli.engines.mesh import compose, eyes, picture, warp
+from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.background.moved_map import move_map
 from thcli.engines.mesh.head import folds, hidden_eyes
 from thcli.engines.mesh.head.cheeks import sides
@@ -44,8 +45,11 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     points = placed.held
     visible = eyes.visibilities(source.eyes, points) if source.eyes else []
     shown = sides.find(source, points)
-    strips = eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2]
+    strips = eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2].copy()
+    strips[LIPS] = shown.texture[LIPS]
     texture = warp.TexturePositions(shown.texture, strips)
+    if source.parted_lips is not None:
+        texture = closed_lips.hide_inside(texture, source.parted_lips, source.mesh, points)
     shoulders = None if source.layers is None else Shoulders.of(target.torso, points)
     warp_map = warp.build_map(
         source.mesh, source.surroundings, points, texture, source.size, source.step, shoulders

@@ -87,6 +87,17 @@ def fit_opening(mesh: Array, ring: npt.NDArray[np.int32]) -> Opening:
     return Opening(points[0], axes, np.minimum(heights[0], middle), np.maximum(heights[1], middle))
 
 
+def foreshortening(mesh: Array, ring: npt.NDArray[np.int32]) -> float:
+    """Return the distance between an opening's corners in the picture over that in space, 0..1.
+
+    Args:
+        mesh: (468, 3) pixels.
+        ring: as in `fit_opening`.
+    """
+    along = mesh[ring[len(ring) // 2]] - mesh[ring[0]]
+    return float(np.hypot(*along[:2]) / max(float(np.linalg.norm(along)), 1e-6))
+
+
 def bounding_region(opening: Opening, size: tuple[int, int], margin: float) -> Region | None:
     """Find the rectangle of an image that holds an opening.
 

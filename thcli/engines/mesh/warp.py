@@ -16,6 +16,7 @@ from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy, raster
 from thcli.engines.mesh.anatomy import Indices
 from thcli.engines.mesh.head.shoulders import Shoulders
+from thcli.engines.mesh.head.silhouette import find_silhouette
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, resize
 from thcli.engines.mesh.surroundings import (
@@ -86,11 +87,11 @@ class WarpMap:
 class TexturePositions:
     """Source pixels that the points of a target mesh show.
 
-    face: (468, 2).  eyes: (468, 2) for the triangles inside the eyes.
+    face: (468, 2).  holes: (468, 2) for the triangles inside the eyes and the mouth.
     """
 
     face: Array
-    eyes: Array
+    holes: Array
 
 
 def map_step(mesh: Array) -> int:
@@ -147,8 +148,8 @@ def build_map(
         return WarpMap(fine, displacement, fine, no_triangles, no_face, None, shoulders, beyond)
     ids = raster.rasterize(target, anatomy.TRIANGLES, _drawing_order(target), face)
     maps = raster.linear_maps(target, texture.face - target[:, :2], anatomy.TRIANGLES)
-    eyes = anatomy.TRIANGLES[: anatomy.EYE_TRIANGLE_COUNT]
-    maps[: len(eyes)] = raster.linear_maps(target, texture.eyes - target[:, :2], eyes)
+    holes = anatomy.TRIANGLES[: anatomy.HOLE_TRIANGLE_COUNT]
+    maps[: len(holes)] = raster.linear_maps(target, texture.holes - target[:, :2], holes)
     merge_samples = round(MERGE_WIDTH * anatomy.face_height(target) / step)
     merge_samples = max(LEAST_MERGE, merge_samples)
     mesh_displacement, mesh_weight = _fill_and_feather(
@@ -165,7 +166,8 @@ def build_map(
         view += mesh_weight[..., None] * (mesh_displacement - view)
     else:
         # the mesh is merged by colours wherever its displacement is left out
-        cut = _cut_face(mesh_displacement, mesh_weight * np.minimum(2 * apart, 1), face)
+        opacity = np.maximum(mesh_weight, find_silhouette(source, target, ids, merge_samples))
+        cut = _cut_face(mesh_displacement, opacity * np.minimum(2 * apart, 1), face)
         merged = mesh_weight * np.minimum(2 - 2 * apart, 1)
         view += merged[..., None] * (mesh_displacement - view)
     return WarpMap(fine, displacement, face, ids, mesh_weight, cut, shoulders, beyond)
@@ -304,13 +306,14 @@ def _intersection(grid: SampleGrid, whole: SampleGrid) -> SampleGrid | None:
 def _drawing_order(target: Array) -> npt.NDArray[np.intp]:
     """Sort the triangles of a target mesh for drawing.
 
-    The holes come first, then what is turned away (it fills folds), then the face from far to
-    near, so that the nose covers the cheek.
+    What is turned away comes first (it fills folds), then the holes, through which it would be seen
+    otherwise, then the face from far to near, so that the nose covers the cheek.
     """
     away = anatomy.doubled_areas(target) * anatomy.FRONTAL_SIGNS <= 0
     depth = target[anatomy.TRIANGLES, 2].mean(1)
-    depth += np.where(away, 1e4, 0) * anatomy.face_height(target)
-    depth[: anatomy.HOLE_TRIANGLE_COUNT] = np.inf
+    depth += np.where(away, 2e4, 0) * anatomy.face_height(target)
+    holes = slice(anatomy.HOLE_TRIANGLE_COUNT)
+    depth[holes] = np.where(away[holes], np.inf, 1e4 * anatomy.face_height(target))
     return np.argsort(-depth, kind="stable")
 
 

@@ -23,6 +23,7 @@ from thcli.engines.mesh.mouth import lip_rims
 from thcli.engines.mesh.opening import COLUMNS, Opening, Region
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import pair, remap
+from thcli.engines.mesh.warp import TexturePositions
 from thcli.faces.landmarks.topology import LIPS_OUTER
 
 OPEN_RANGE = (0.02, 0.07)  # gap / width of the target between which the line fades out
@@ -30,6 +31,7 @@ CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lips are
 HEIGHT_RANGE = (0.45, 0.9)  # share of a lip's height, from its inner rim, in which that fades out
 LEAST_HEIGHT = 0.02  # of a lip, widths
 CORNER_FADE = 0.12  # widths beside each corner; landmarks of turned faces miss the far corner
+LEAST_NARROWING = 0.02  # widths by which a turn moves points towards a corner, from which it counts
 # of a lip beside its inner rim, where the picture mixes it with teeth: share of its height, pixels
 MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.05, 0.5, 0.4
 LIP_SAMPLES = 128  # of a mouth's width: lips of larger ones are measured on a coarser grid
@@ -178,7 +180,7 @@ def _render_lips(
     u, v = opening.local_coordinates(mouth, region, step)
     grid = SampleGrid(region[1].start, region[0].start, step, u.shape[1], u.shape[0])
     rims, pixels = mouth.rims(u), np.float32(mouth.width)
-    inside = smoothstep(0.0, CORNER_FADE, np.minimum(u, 1 - u)).astype(np.float32)
+    inside = _fade_corners(lips[0], mouth, target, u)
     for side, lip in enumerate(measured):
         beyond = v - rims[1] if side else rims[0] - v
         highest = np.float32(HEIGHT_RANGE[1] * float(lip[:, 0].max()))
@@ -206,6 +208,31 @@ def made_share(lips: PartedLips, target: Array) -> float:
     return 1 - float(smoothstep(*CLOSE_RANGE, opening.fit_opening(target, LIPS).gap / lips.gap))
 
 
+def hide_inside(
+    texture: TexturePositions, lips: PartedLips, source: Array, target: Array
+) -> TexturePositions:
+    """Let the rims of lips that close show the lips alone, and what is between them the upper one.
+
+    Where a turned head hides a corner of its mouth, `render` does not reach: no tooth shows there.
+
+    Args:
+        texture: of a frame's mesh.
+        lips: of the source.
+        source, target: (468, 3) meshes.
+    """
+    gap = opening.fit_opening(target, LIPS).gap
+    share = made_share(lips, target) * (1 - float(smoothstep(*OPEN_RANGE, gap)))
+    if share <= 0:
+        return texture
+    inner = lips.rims[:, 0] + lips.mixed[..., None] * (lips.rims[:, 1] - lips.rims[:, 0])
+    face, holes = texture.face.copy(), texture.holes.copy()
+    for one, rim in zip(_SIDES, inner, strict=True):
+        face[LIPS[one]] += share * (rim - source[LIPS[one], :2])
+    holes[LIPS] = face[LIPS]
+    holes[LIPS[_LOWER]] += share * (face[LIPS[_UPPER]] - face[LIPS[_LOWER]])
+    return TexturePositions(face, holes)
+
+
 def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     """Close the lips as far as the target's are closed, in place.
 
@@ -225,7 +252,7 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     _render_lips(out, image, (lips.rims, mixed), target, mouth, region, shown)
     u, v = opening.local_coordinates(mouth, region)
     rims = mouth.rims(u)
-    inside = smoothstep(0.0, CORNER_FADE, np.minimum(u, 1 - u)).astype(np.float32)
+    inside = _fade_corners(lips.rims, mouth, target, u)
     width = np.float32(max(LINE_WIDTH, LEAST_LINE / max(mouth.width, 1.0)))
     line = (rims[0] - width, rims[1] + width)
     edge = EDGE_WIDTH * lips.blur
@@ -235,6 +262,28 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     shown *= closed * crease / max(crease, edge)
     colour = np.full((*seam.shape, 3), lips.colour, np.float32)
     opening.blend(out, region, LINE_SHARE * shown * seam * inside, colour)
+
+
+def _fade_corners(rims: Array, mouth: Opening, target: Array, u: Array32) -> Array32:
+    """Return the share of the sampled lips at u, which fades out beside the corners, as u.
+
+    A corner that a turn foreshortens fades over as much of the lip as in the source.
+
+    Args:
+        rims: (2, 2, 11, 2) of the source's lips, see `PartedLips`.
+        mouth: opening of the target.
+        target: (468, 3) target mesh.
+        u: (h, w).
+    """
+    inner = rims[:, 0].mean(0)
+    along = inner[-1] - inner[0]
+    own = np.clip((inner - inner[0]) @ along / max(float(along @ along), 1e-6), 0, 1)
+    points = mouth.to_local(target[LIPS[_UPPER], :2]) + mouth.to_local(target[LIPS[_LOWER], :2])
+    places = np.maximum.accumulate(points[:, 0] / 2)
+    from_corner, at = np.minimum(own, 1 - own), np.minimum(u, 1 - u)
+    if (from_corner - np.minimum(places, 1 - places)).max() > LEAST_NARROWING:
+        at = np.maximum(at, np.interp(u, places, from_corner, 0.0, 0.0))
+    return np.asarray(smoothstep(0.0, CORNER_FADE, at), np.float32)
 
 
 def _measure_lip(
