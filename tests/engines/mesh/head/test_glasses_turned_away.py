@@ -68,7 +68,7 @@ def test_a_closed_rim_stays_beyond_the_far_outline(degrees: float) -> None:
     own = source(image, parsed)
     assert own.glasses is not None
     lens = [piece.away for piece in own.glasses.pieces if piece.away is not None]
-    assert [away.closed for away in lens] == [1.0, 1.0]
+    assert [away.is_closed for away in lens] == [True, True]
     assert like(render(own, degrees), FRAME) > 0.75 * like(image, FRAME)
 
 

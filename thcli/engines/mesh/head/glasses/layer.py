@@ -220,7 +220,7 @@ def _cut_out(
         is_seen = temple.stub > LEAST_STUB
         own_lens = is_lens if is_seen else own
         lens = _piece(texture, own_lens, low, points)
-        closed = turned_away.closed_share(without[..., 3], whole, on_lens, side)
+        closed = turned_away.is_closed(without[..., 3], whole, on_lens, side)
         away = Away(_cut(without, _box(texture, own_lens), own_lens), temple, closed)
         lenses.append(replace(lens, away=away))
         if is_seen:

@@ -29,7 +29,7 @@ INNER = 0.24  # face heights from the bridge from which ends are looked for
 AWAY = (0.03, 0.12)
 ANGLES = 18  # places along the outer half of a lens in which a rim is looked for
 SEEN = 0.5  # opacity of a rim
-CLOSED = (0.75, 0.95)  # share of these places: no rim to be seen, a closed one
+CLOSED = 0.75  # share of these places from which a rim is seen beyond the outline, too
 AROUND = 0.22  # face heights around the eyes whose skin hides a lens
 STEPS = 4  # samples of an edge of the mesh
 ROWS = 40  # of an outline
@@ -41,12 +41,12 @@ class Away:
     """A lens as its side turns away.
 
     texture: (h, w, 4) uint8 premultiplied, of the lens without the end piece.  temple: beside it.
-    closed: 0..1, how far its rim is seen.
+    is_closed: whether its rim is seen all around.
     """
 
     texture: Image
     temple: Temple
-    closed: float
+    is_closed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,8 @@ def find(away: Away, target_from_source: Array, points: Array, size: float) -> T
     hinge, ear = away.temple.whole[:2] @ target_from_source[:2].T
     grown = float((ear - hinge) @ outwards) / size
     share = 1 - float(smoothstep(*AWAY, away.temple.full - grown))
-    kept = away.closed + (1 - away.closed) * share
-    return Turn(share, Outline(points, outwards, kept) if kept < 1 else None)
+    is_whole = away.is_closed or share >= 1
+    return Turn(share, None if is_whole else Outline(points, outwards, share))
 
 
 def flat(direction: Array) -> Array:
@@ -137,8 +137,8 @@ def find_ends(
     return lens > 0, beside | joints & (lens == 0)
 
 
-def closed_share(alpha: Image, lens: npt.NDArray[np.bool_], places: Places, side: int) -> float:
-    """Return how far the outer half of a lens's rim is seen, 0..1.
+def is_closed(alpha: Image, lens: npt.NDArray[np.bool_], places: Places, side: int) -> bool:
+    """Return whether the outer half of a lens's rim is seen all around.
 
     Args:
         alpha: (h, w) uint8 of the glasses without their ends.
@@ -148,7 +148,7 @@ def closed_share(alpha: Image, lens: npt.NDArray[np.bool_], places: Places, side
     """
     own = lens & (places.across * side > 0)
     if not own.any():
-        return 0.0
+        return False
     across, down = places.across * side, places.down
     middle = (across[own].min() + across[own].max()) / 2, (down[own].min() + down[own].max()) / 2
     half = max(np.ptp(across[own]), 1e-6) / 2, max(np.ptp(down[own]), 1e-6) / 2
@@ -158,7 +158,7 @@ def closed_share(alpha: Image, lens: npt.NDArray[np.bool_], places: Places, side
     bins = np.clip(((angle / np.pi + 0.5) * ANGLES).astype(int), 0, ANGLES - 1)
     opaque = np.zeros(ANGLES)
     np.maximum.at(opaque, bins, box_mean(alpha, 3)[rim] / 255.0)
-    return float(smoothstep(*CLOSED, (opaque > SEEN).mean()))
+    return bool((opaque > SEEN).mean() > CLOSED)
 
 
 def shown_texture(texture: Image, away: Away, turn: Turn) -> Image:
