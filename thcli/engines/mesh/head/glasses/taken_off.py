@@ -20,7 +20,7 @@ IS_GLASSES, IS_SKIN = 0.5, 0.5  # probabilities
 FRAME_WIDTH = 0.045  # face heights inside of their outline that may be frame
 OUTSIDE = 0.02  # the same outside of what the parser sees
 EYE_MARGIN = 0.025  # face heights around the eyes that are no frame of their own
-LASH_MARGIN = 0.012  # face heights around the eyes that are never frame
+LASH_MARGIN = 0.004  # face heights around the eyes that are never frame
 DIFFERS = (12.0, 45.0)  # levels between a picture and its filled copy: skin, frame
 OPAQUE = (0.55, 0.7)  # share of the lenses' pixels that look like no skin: clear, dark lenses
 # logarithm of a colour over the skin's: mean below which, and range over which it is no skin's
