@@ -18,6 +18,7 @@ from tests.engines.mesh.synthetic_glasses import (
 )
 from thcli.core.types import Image
 from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.head.glasses import turned_away
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.motion.render_target import RenderTarget
 
@@ -60,6 +61,16 @@ def test_an_end_piece_stays_on_the_near_side_and_goes_on_the_far_one() -> None:
     assert at_rest > 8
     assert near > 0.6 * at_rest
     assert far < 0.4 * at_rest
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 2.5])
+def test_a_head_that_is_near_or_far_is_not_turned_away(scale: float) -> None:
+    image, parsed = wearer(MESH, stub=0.04)
+    glasses = source(image, parsed).glasses
+    assert glasses is not None
+    lens = [piece.away for piece in glasses.pieces if piece.away is not None]
+    shares = [turned_away.find(a, scale * np.eye(3), scale * MESH, SIZE).share for a in lens]
+    assert shares == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("degrees", [-LEFT_AWAY, LEFT_AWAY])

@@ -106,7 +106,8 @@ def find(away: Away, target_from_source: Array, points: Array, size: float) -> T
     """
     outwards = flat(target_from_source @ away.temple.outwards)
     hinge, ear = away.temple.whole[:2] @ target_from_source[:2].T
-    grown = float((ear - hinge) @ outwards) / size
+    scale = float(np.cbrt(abs(np.linalg.det(target_from_source))))
+    grown = float((ear - hinge) @ outwards) / max(scale * size, 1e-9)
     share = 1 - float(smoothstep(*AWAY, away.temple.full - grown))
     is_whole = away.is_closed or share >= 1
     return Turn(share, None if is_whole else Outline(points, outwards, share))
