@@ -70,9 +70,10 @@ class Outline:
         """
         outwards = self.outwards
         axes = np.stack([outwards, [-outwards[1], outwards[0]]], 1)
-        ends = (self.points[_EDGES, :2] - corner) @ axes
-        way = np.linspace(0, 1, STEPS)[:, None, None]
-        out, row = np.moveaxis(ends[:, 0] + way * (ends[:, 1] - ends[:, 0]), -1, 0)
+        ends = ((self.points[:, :2] - corner) @ axes).T
+        far = ends[0, _EDGES].max(0) > ends[0, _EDGES].mean()
+        first, last = ends[:, _EDGES[0, far]], ends[:, _EDGES[1, far]]
+        out, row = first[:, None] + _WAY * (last - first)[:, None]
         low, high = float(row.min()), float(row.max())
         place = np.clip(((row - low) / max(high - low, 1e-6) * ROWS).astype(int), 0, ROWS - 1)
         farthest = np.full(ROWS, -np.inf)
@@ -180,7 +181,8 @@ def _edges() -> npt.NDArray[np.intp]:
     near = neutral_distances(np.concatenate(EYES)) < AROUND
     pairs = np.concatenate([TRIANGLES[:, [a, b]] for a, b in ((0, 1), (1, 2), (2, 0))])
     pairs = np.unique(np.sort(pairs, 1), axis=0)
-    return np.asarray(pairs[near[pairs].all(1)], np.intp)
+    return np.asarray(pairs[near[pairs].all(1)].T, np.intp)
 
 
 _EDGES = _edges()
+_WAY = np.linspace(0, 1, STEPS)[:, None]
