@@ -116,6 +116,16 @@ def test_a_long_temple_alone_is_lent_to_the_other_side() -> None:
         assert np.abs(np.median(opaque[:, :3], 0) - STUB).max() < 30
 
 
+def test_a_rim_that_lies_on_a_lid_is_taken_off_it() -> None:
+    image, parsed = wearer(MESH)
+    ring = MESH[EYES[0], :2]
+    row, middle = int(ring[:, 1].min() - 0.021 * SIZE), int(ring[:, 0].mean())
+    reach = int(0.17 * SIZE)
+    image[row - 3 : row + 1, middle - reach : middle + reach] = FRAME
+    bare = source(image, parsed).image
+    assert bare[row - 3 : row + 1, middle - 5 : middle + 5].max(-1).min() > 150
+
+
 def test_glasses_that_hardly_differ_from_the_skin_stay_part_of_it() -> None:
     for frame, is_layer in ((FRAME, True), ((180, 130, 110), False)):
         image, parsed = wearer(MESH, frame=frame)

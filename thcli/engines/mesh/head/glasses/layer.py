@@ -19,11 +19,13 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.anatomy import face_height
-from thcli.engines.mesh.head.glasses import places, taken_off, temples
+from thcli.engines.mesh.head.glasses import places, taken_off, temples, turned_away
 from thcli.engines.mesh.head.glasses.places import WIDTH, Head, Places, Span, lens_point
 from thcli.engines.mesh.head.glasses.taken_off import Separated, Wearer
 from thcli.engines.mesh.head.glasses.temples import Hair, Temple
+from thcli.engines.mesh.head.glasses.turned_away import Away, Outline
 from thcli.engines.mesh.head.outline import fit_rigid_head, sine_of_yaw
+from thcli.engines.mesh.sampling import box_mean
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.parsing.crops import Regions
 
@@ -43,7 +45,7 @@ class Piece:
     texture: (h, w, 4) uint8 premultiplied.  corners: (3, 2) pixels of it.  points: (3, 3) where
     they are in the source, pixels.  outwards: (3,) direction in the source in which a temple shows,
     None of a lens.  hidden: face heights of a temple that do not count as shown.  hair: that hides
-    a made temple, or None.
+    a made temple, or None.  away: of a lens, as its side turns away.
     """
 
     texture: Image
@@ -52,6 +54,7 @@ class Piece:
     outwards: Array | None = None
     hidden: float = 0.0
     hair: Hair | None = None
+    away: Away | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,30 +142,32 @@ def render(
     size = face_height(glasses.mesh)
     for piece in glasses.pieces:
         placed = (piece.points - shift) @ target_from_source.T
-        share = 1.0
+        share, texture, outline = 1.0, piece.texture, None
         if piece.outwards is not None:
-            outwards = (target_from_source @ piece.outwards)[:2]
-            outwards /= max(float(np.linalg.norm(outwards)), 1e-9)
+            outwards = turned_away.flat(target_from_source @ piece.outwards)
             grown = float((placed[1] - placed[0])[:2] @ outwards) / size - piece.hidden
             share = float(smoothstep(*SHOWN, grown))
-        texture = piece.texture
+        elif piece.away is not None and warp_map is not None:
+            turn = turned_away.find(piece.away, target_from_source, points, size)
+            texture, outline = turned_away.shown_texture(texture, piece.away, turn), turn.outline
         if share > 0 and piece.hair is not None and warp_map is not None:
             free = temples.free_share(piece.hair, out, warp_map, *placed[:2, :2])
             if np.isfinite(free):
                 texture = temples.hide(texture, piece.corners, free)
         if share > 0:
-            _lay(out, alpha, (texture, piece.corners), placed[:, :2].astype(np.float32), share)
+            laid = texture, piece.corners, outline
+            _lay(out, alpha, laid, placed[:, :2].astype(np.float32), share)
 
 
 def _lay(
     out: Image,
     alpha: Image | None,
-    piece: tuple[Image, Array32],
+    piece: tuple[Image, Array32, Outline | None],
     placed: Array32,
     share: float,
 ) -> None:
-    """Lay a piece, texture and corners, over a frame, its corners at pixels (3, 2)."""
-    texture, corners = piece
+    """Lay a piece (texture, corners, what cuts it) over a frame, its corners at pixels (3, 2)."""
+    texture, corners, outline = piece
     matrix = cv2.getAffineTransform(corners, placed)
     height, width = texture.shape[:2]
     ends = np.array([(0, 0, 1), (width, 0, 1), (0, height, 1), (width, height, 1.0)]) @ matrix.T
@@ -175,6 +180,8 @@ def _lay(
     texture = np.asarray(cv2.warpAffine(texture, matrix, size), np.uint8)
     if share < 1:
         texture = np.asarray(cv2.convertScaleAbs(texture, alpha=share), np.uint8)
+    if outline is not None:
+        texture = outline.cut(texture, low)
     region = slice(low[1], high[1]), slice(low[0], high[0])
     out[region] = compose.lay_over(texture, out[region])
     if alpha is not None:
@@ -192,6 +199,10 @@ def _cut_out(
     """Cut glasses into temples and lenses, in the order in which they are laid."""
     texture, frame = found.glasses, found.frame
     on_lens, spans = measured
+    worn = wearer.worn > taken_off.IS_GLASSES
+    whole, ends = turned_away.find_ends(worn, wearer.eyes, on_lens, wearer.size)
+    rest = 1 - box_mean(ends.astype(np.float32), 3)[..., None]
+    without = np.asarray(texture * rest + 0.5, np.uint8)
     lenses: list[Piece] = []
     seen: dict[int, Piece] = {}
     hidden: dict[int, Temple] = {}
@@ -207,7 +218,11 @@ def _cut_out(
         temple = temples.find(head, side, span)
         stubs[side] = temple.stub
         is_seen = temple.stub > LEAST_STUB
-        lenses.append(_piece(texture, is_lens if is_seen else own, low, points))
+        own_lens = is_lens if is_seen else own
+        lens = _piece(texture, own_lens, low, points)
+        closed = turned_away.is_closed(without[..., 3], whole, on_lens, side)
+        away = Away(_cut(without, _box(texture, own_lens), own_lens), temple, closed)
+        lenses.append(replace(lens, away=away))
         if is_seen:
             seen[side] = _piece(texture, own & ~is_lens, low, temple.points, temple.outwards)
         else:
@@ -237,7 +252,15 @@ def _piece(
     points: Array,
     outwards: Array | None = None,
 ) -> Piece:
+    box = _box(texture, mask)
+    corners = (points[:, :2] - low - (box[1].start, box[0].start)).astype(np.float32)
+    return Piece(_cut(texture, box, mask), corners, points, outwards)
+
+
+def _box(texture: Image, mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
     left, top, width, height = cv2.boundingRect((mask & (texture[..., 3] > 0)).astype(np.uint8))
-    part = slice(top, top + max(height, 1)), slice(left, left + max(width, 1))
-    shown = texture[part] * mask[part][..., None].astype(np.uint8)
-    return Piece(shown, (points[:, :2] - low - (left, top)).astype(np.float32), points, outwards)
+    return slice(top, top + max(height, 1)), slice(left, left + max(width, 1))
+
+
+def _cut(texture: Image, box: tuple[slice, slice], mask: npt.NDArray[np.bool_]) -> Image:
+    return np.asarray(texture[box] * mask[box][..., None].astype(np.uint8), np.uint8)

@@ -19,7 +19,8 @@ from thcli.faces.parsing.crops import Regions
 IS_GLASSES, IS_SKIN = 0.5, 0.5  # probabilities
 FRAME_WIDTH = 0.045  # face heights inside of their outline that may be frame
 OUTSIDE = 0.02  # the same outside of what the parser sees
-EYE_MARGIN = 0.025  # face heights around the eyes that are never frame
+EYE_MARGIN = 0.025  # face heights around the eyes that are no frame of their own
+LASH_MARGIN = 0.004  # face heights around the eyes that are never frame
 DIFFERS = (12.0, 45.0)  # levels between a picture and its filled copy: skin, frame
 OPAQUE = (0.55, 0.7)  # share of the lenses' pixels that look like no skin: clear, dark lenses
 # logarithm of a colour over the skin's: mean below which, and range over which it is no skin's
@@ -44,7 +45,8 @@ class Wearer:
 
     image: (h, w, 3) uint8.  mesh: (468, 3) pixels of it.  size: of the face in pixels.
     worn, hair, ear: (h, w) probabilities of glasses, of hair or a hat, and of an ear.
-    oval, eyes, skin: (h, w) within the face's oval, eyes with their lids, head without hair.
+    oval, eyes, lashes, skin: (h, w) within the face's oval, eyes with their lids, eyes with their
+    lashes, head without hair.
     """
 
     image: Image
@@ -55,6 +57,7 @@ class Wearer:
     ear: Array32
     oval: npt.NDArray[np.bool_]
     eyes: npt.NDArray[np.bool_]
+    lashes: npt.NDArray[np.bool_]
     skin: npt.NDArray[np.bool_]
 
 
@@ -74,10 +77,13 @@ def crop_wearer(
     points = mesh - (*corner, 0)
     worn = regions.mask_in(crop, GLASSES)
     oval = polygon_mask(points[OVAL, :2], crop.size)
-    eyes = _around_eyes(points[:, :2], crop.size, EYE_MARGIN * size)
+    eyes, lashes = (
+        _around_eyes(points[:, :2], crop.size, margin * size)
+        for margin in (EYE_MARGIN, LASH_MARGIN)
+    )
     skin = regions.mask_in(crop, HEAD - HAIR) + worn > IS_SKIN
     hair, ear = regions.mask_in(crop, COVERING), regions.mask_in(crop, EARS)
-    return Wearer(image, points, size, worn, hair, ear, oval, eyes, skin)
+    return Wearer(image, points, size, worn, hair, ear, oval, eyes, lashes, skin)
 
 
 def _around_eyes(points: Array, size: tuple[int, int], margin: float) -> npt.NDArray[np.bool_]:
@@ -136,6 +142,7 @@ def separate(wearer: Wearer, within: npt.NDArray[np.bool_], tone: Array) -> Sepa
             near = _widen(worn, GROWN * size) & wearer.skin & wearer.oval & ~clear
             worn |= (near & (like > 0.5)).astype(np.uint8)
             clear &= wearer.eyes | (like < 0.5)  # a bridge may lie deep inside
+            clear &= ~_rim_on_lids(wearer, like > 0.5)
             # beside what the parser sees, the outline of the head is none
             solid = (like > 0.5) | (_differs(part, bare) * worn > SOLID)
             hole = _hole(worn, wearer) & ((worn > 0) | _widen(solid.astype(np.uint8), EDGE * size))
@@ -165,6 +172,18 @@ def _find_frame(
     away = largest_channel(np.abs(part.astype(np.float32) - bare))[rim]
     core = part[rim][away >= np.median(away)]
     return Frame(np.median(core, 0).astype(np.float32), thickness)
+
+
+def _rim_on_lids(wearer: Wearer, like: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return what goes on from a frame over the lids in its colour, with its soft edge, (h, w).
+
+    like: (h, w) what has its colour.
+    """
+    near = like & wearer.eyes & ~wearer.lashes
+    found = like & ~wearer.eyes & (wearer.worn > IS_GLASSES)
+    for _ in range(max(1, round((EYE_MARGIN - LASH_MARGIN) * wearer.size))):
+        found |= _widen(found.astype(np.uint8), 1) & near
+    return _widen(found.astype(np.uint8), EDGE * wearer.size) & wearer.eyes & ~wearer.lashes
 
 
 def _depth(worn: Image) -> Array32:
