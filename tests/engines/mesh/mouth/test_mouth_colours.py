@@ -129,6 +129,19 @@ def test_teeth_are_off_white_whatever_the_light_of_the_driver(
     assert np.allclose(colours.clean_teeth(gum, tone, 180.0, 1.0), gum)
 
 
+def test_a_pale_tongue_beside_white_teeth_is_no_tooth() -> None:
+    """In hard light it is no redder than the skin, and became a white plate."""
+    tone = np.array([210.0, 163, 144])
+    mouth = np.tile(np.array([226, 208, 200], np.float32), (4, 8, 1))  # teeth
+    mouth[2:] = (212, 172, 168)  # and a tongue
+    inside = np.ones((4, 8), bool)
+    out = colours.clean_teeth(mouth, tone, 203.0, 1.0, inside)
+    assert np.allclose(out[2:], mouth[2:], atol=2)
+    inside[:2] = False  # white beside the mouth is none of its teeth
+    stained = colours.clean_teeth(mouth, tone, 203.0, 1.0, inside)
+    assert float(colours.warmth(stained[3, 0])) < 0.9 * colours.warmth(mouth[3, 0])
+
+
 def test_dull_teeth_are_lifted_towards_the_enamel_of_the_source() -> None:
     tone, teeth = np.array([176.0, 118, 87]), np.full((1, 9, 3), 130, np.float32)
     assert colours.clean_teeth(teeth, tone, 140.0, 1.0).mean() == pytest.approx(140, abs=1)

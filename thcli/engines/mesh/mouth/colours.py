@@ -10,6 +10,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN, Indices
+from thcli.motion.timeline import Bools
 
 BRIGHTNESS_RANGE = (0.55, 1.4)  # of the gain on the driver's frame; teeth differ less than skins
 LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour is taken
@@ -27,9 +28,13 @@ TEETH_PERCENTILE = 99  # of the levels of a mouth: its brightest teeth
 # Brightness over the skin's, from the dark of a mouth to teeth, and the share of the skin's warmth
 # (exponent of its ratios of channels) that teeth have at least
 DARK_TO_TEETH, TOOTH_WARMTH = (0.35, 0.8), 0.2
-# The same share that teeth have at most; and redness over the skin's (as that exponent) from teeth
-# to gums, tongue and lips
+# The same share that teeth have at most; and red over green, as an exponent of the skin's, from
+# teeth to gums, tongue and lips
 MOST_TOOTH_WARMTH, TOOTH_TO_LIP = 0.4, (0.8, 1.1)
+# That exponent of teeth beyond the whitest of a mouth's, to that of its tongue: the light that
+# falls on one falls on the other, and a tongue in hard light is as pale as the skin
+TEETH_BEYOND_WHITEST = (0.15, 0.35)
+LIT, WHITEST_PERCENTILE = 0.7, 10  # of what is no dark of the mouth; its whitest
 MOST_LIFT = 1.2  # of dull teeth
 # Log of the largest over the least gain between two skins, from alike to unlike: a driver's teeth
 # are as they are beside skin like its own
@@ -157,7 +162,9 @@ def warm_up(colour: Array32, tone: Array) -> Array32:
     return out
 
 
-def clean_teeth(colour: Array32, tone: Array, enamel: float, share: float) -> Array32:
+def clean_teeth(
+    colour: Array32, tone: Array, enamel: float, share: float, inside: Bools | None = None
+) -> Array32:
     """Return colours (h, w, 3) whose teeth are off-white beside a skin tone (3,).
 
     Light of a driver that is yellower than its skin, or skin that is clay, would stain them. Dull
@@ -168,25 +175,29 @@ def clean_teeth(colour: Array32, tone: Array, enamel: float, share: float) -> Ar
         tone: (3,) skin colour.
         enamel: mean of the channels of the source's teeth.
         share: 0..1 of the change.
+        inside: (h, w) what is between the lips; None for all.
     """
-    if share <= 0:
+    skin = float(_pinkness(tone))
+    if share <= 0 or skin <= 1:  # nothing is to be cooled down in cold light
         return colour
     levels = colour.mean(-1)
     lit = smoothstep(*DARK_TO_TEETH, levels / np.float32(max(float(tone.mean()), 1.0)))
-    teeth = np.asarray(share * lit * _whiteness(colour, tone), np.float32)
+    pink = np.log(np.maximum(_pinkness(colour), 1.0)) / np.log(skin)
+    seen = lit > LIT if inside is None else (lit > LIT) & inside
+    if not seen.any():
+        return colour
+    whitest = float(np.percentile(pink[seen], WHITEST_PERCENTILE))
+    fading = np.minimum(whitest + np.array(TEETH_BEYOND_WHITEST), TOOTH_TO_LIP)
+    teeth = np.asarray(share * lit * (1 - smoothstep(*fading.tolist(), pink)), np.float32)
     brightest = float(np.percentile(levels * (teeth > 0), TEETH_PERCENTILE))
     lift = np.float32(np.clip(enamel / max(brightest, 1.0), 1.0, MOST_LIFT))
     clean = lift * _cool_down(colour, tone)
     return np.asarray(colour + teeth[..., None] * (clean - colour), np.float32)
 
 
-def _whiteness(colour: Array32, tone: Array) -> Array32:
-    """Return 0..1 how far colours (h, w, 3) are teeth beside a skin tone, not gums or lips."""
-    skin = float(redness(np.maximum(tone, 1.0)))
-    if skin <= 1:  # in cold light; nothing is to be cooled down
-        return np.zeros(colour.shape[:2], np.float32)
-    share = np.log(np.maximum(redness(colour.astype(np.float64)), 1.0)) / np.log(skin)
-    return np.asarray(1 - smoothstep(*TOOTH_TO_LIP, share), np.float32)
+def _pinkness(colours: Array) -> Array:
+    """Return red over green of colours (..., 3): stained teeth are yellow, tongues are not."""
+    return np.asarray(np.maximum(colours[..., 0], 1.0) / np.maximum(colours[..., 1], 1.0))
 
 
 def _cool_down(colour: Array32, tone: Array) -> Array32:
@@ -202,7 +213,12 @@ def _cool_down(colour: Array32, tone: Array) -> Array32:
 
 
 def match_tone(
-    colour: Array32, wanted: Array, present: Array, natural: float, enamel: float = 255.0
+    colour: Array32,
+    wanted: Array,
+    present: Array,
+    natural: float,
+    enamel: float = 255.0,
+    inside: Bools | None = None,
 ) -> Array32:
     """Convert colours from one skin tone to another, without clipping.
 
@@ -212,6 +228,7 @@ def match_tone(
         natural: of the picture with the wanted tone, see `natural_colour`.
         enamel: mean of the channels of teeth in that picture. The ratio of skins makes those of
             dark skin, or of hard light, glow in the shade.
+        inside: (h, w) what is between the lips; None for all.
 
     Returns:
         (h, w, 3) float32, 0..255.
@@ -220,7 +237,7 @@ def match_tone(
     enamel = max(enamel, 1.0)  # 0 beside black skin
     unlike = float(smoothstep(*UNLIKE_RANGE, np.log(gain.max() / gain.min())))
     out = warm_up(colour * gain.astype(np.float32), wanted)
-    out = keep_colour(clean_teeth(out, wanted, enamel, unlike * natural), wanted, natural)
+    out = keep_colour(clean_teeth(out, wanted, enamel, unlike * natural, inside), wanted, natural)
     out = out * _dimming(out.mean(-1, keepdims=True), enamel)
     return np.asarray(out * _compression(out.max(-1, keepdims=True), SHOULDER, 255.0), np.float32)
 

@@ -22,6 +22,7 @@ SHARP_DEVIATION = 1.0  # pixels of the blur that sharp pictures have
 # Line between closed lips: widths from it in which the driver's shade fades out, where the lips'
 # own colour is taken, and from the corners in which it fades in; limits of the shade
 SEAM_REACH, SEAM_LIPS, SEAM_ENDS, SEAM_SHADES = (0.03, 0.1), 0.12, (0.0, 0.08), (0.2, 1.5)
+INSIDE = 0.5  # coverage of pixels that are between the lips
 LEAST_BLUR = 0.6  # pixels of blur that a driver's mouth gets at least, if any
 
 
@@ -60,10 +61,11 @@ def render(
     driver_v = opening.map_between_rims(v, (upper, lower), driver_lips.rims(u))
     positions = opening.to_pixels(driver_lips, u, driver_v)
     colour = _sample_smooth(frame, positions, shrinking).astype(np.float32)
-    tone, enamel = colours
-    colour = match_tone(colour, tone, skin_tone(frame, driver), natural, float(enamel.mean()))
     inner = (upper + 0.01, lower - 0.01)
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
+    tone, enamel = colours[0], float(colours[1].mean())
+    present = skin_tone(frame, driver)
+    colour = match_tone(colour, tone, present, natural, enamel, mask > INSIDE)
     if added > 0:
         colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), added), np.float32)
         mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), added), np.float32)
