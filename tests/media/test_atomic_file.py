@@ -35,6 +35,8 @@ def test_an_invalid_target_fails_early(tmp_path: Path) -> None:
         AtomicFile(tmp_path, True)
     with pytest.raises(OutputError, match="no does not exist"):
         AtomicFile(tmp_path / "no" / "x.bin", True)
+    with pytest.raises(OutputError, match="bin is a file, not a folder"):
+        AtomicFile(path / "deep" / "y.bin", True)
 
 
 def test_an_existing_file_is_replaced_on_success_only(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import tests.media.clips as clips
 from thcli import media
 from thcli.core.errors import MediaError, UsageError
 from thcli.core.events import Event, Warned
-from thcli.core.options import ReadOptions
+from thcli.core.options import OutputOptions, ReadOptions
 from thcli.media.reading.video import TimestampRepair
 
 
@@ -195,6 +195,27 @@ def test_the_sample_aspect_ratio_is_kept(tmp_path: Path) -> None:
         for frame in frames:
             writer.write(frame.pixels, frame.pts)
     assert media.probe(tmp_path / "out.mp4").sar == Fraction(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "warns"),
+    [
+        ("out.mp4", "ffv1", False),
+        ("out.mkv", "h264", False),
+        ("out.mkv", "ffv1", True),
+        ("out.webm", "auto", True),
+    ],
+)
+def test_a_file_that_loses_the_shape_of_pixels_is_warned_of(
+    tmp_path: Path, name: str, codec: str, warns: bool
+) -> None:
+    clips.write_clip(tmp_path / "in.mp4", clips.ClipSpec(sar=Fraction(4, 3)))
+    info, events = media.probe(tmp_path / "in.mp4"), list[Event]()
+    options = OutputOptions(codec=codec)
+    with media.write(tmp_path / name, info.size, info, options, on=events.append) as writer:
+        writer.write(clips.draw_patches(), 0)
+    said = any("squeezed" in event.message for event in events if isinstance(event, Warned))
+    assert said == warns == (media.probe(tmp_path / name).sar == 1)
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,7 @@ def test_an_existing_output_stays_until_the_new_one_is_complete(tmp_path: Path) 
     [
         ("out.xyz", {}, UsageError, "file extension"),
         ("no/such/out.mp4", {}, OutputError, "no/such does not exist"),
+        (f"{__file__}/out.mp4", {}, OutputError, "py is a file, not a folder"),
         ("out.mp4", {"codec": "nonsense"}, UsageError, "no video encoder named 'nonsense'"),
         ("out.webm", {"codec": "h264"}, UsageError, "webm file cannot hold h264"),
         ("out.mp4", {"crf": 60.0}, UsageError, "--crf must be within 0..51 for libx264"),

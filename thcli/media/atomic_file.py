@@ -19,6 +19,7 @@ from thcli.core.errors import OutputError
 from thcli.core.json_text import to_json
 from thcli.core.temp_folders import guarded
 from thcli.media.destination import (
+    check_folder,
     hidden_sibling,
     publish,
     resolve_destination,
@@ -77,11 +78,7 @@ class AtomicFile:
             raise OutputError(f"{self.path} is a folder.", "Give the name of a file.")
         if self.path.exists() and not self._overwrite:
             raise taken_error(self.path)
-        if not self.path.parent.is_dir():
-            raise OutputError(
-                f"The folder {self.path.parent} does not exist.",
-                f"Create it with 'mkdir -p {self.path.parent}'.",
-            )
+        check_folder(self.path.parent)
 
     def __enter__(self) -> Self:
         self._guard.enter_context(guarded(self.partial))

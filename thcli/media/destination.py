@@ -130,6 +130,18 @@ def taken_error(path: Path) -> OutputError:
     return OutputError(f"{path} exists already.", "Give --overwrite, or another name with -o.")
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse an output whose folder does not exist. Raises OutputError."""
+    if folder.is_dir():
+        return
+    for parent in (folder, *folder.parents):
+        if parent.exists() and not parent.is_dir():
+            raise OutputError(f"{parent} is a file, not a folder.", "Choose another place with -o.")
+    raise OutputError(
+        f"The folder {folder} does not exist.", f"Create it with 'mkdir -p {folder}'."
+    )
+
+
 def _rename_new(partial: Path, path: Path) -> None:
     """Rename a file. Raises FileExistsError when the new name is taken, whoever is first."""
     if sys.platform == "win32":

@@ -109,7 +109,8 @@ def lip_sync(
         )
 
         # Pass 2. Render the spoken frames, pass the others through, write.
-        renderer = WholeFrameRenderer(engine, source.encoded, options.background == KEEP)
+        keep_depth = options.background == KEEP
+        renderer = WholeFrameRenderer(engine, source.encoded, source.pixels, keep_depth)
         frames_from = _frames_from(renderer, motion, footage, options, job)
         total = len(footage.order)
         write_plan, output_options = _sound(footage, speech, seconds, options, job)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -90,15 +91,16 @@ def reenact_video(
     # Pass 2. Render each frame or its crop, paste it, refine, replace the background, write.
     keep_depth = options.background == KEEP
     renderer: VideoRenderer
-    size = info.size
+    size, like = info.size, info
     if isinstance(engine, CropVideoEngine) and video.crop_track is not None:
         full = options.framing == "full"
         renderer = CropFrameRenderer(
-            engine, video.encoded, full, keep_depth, pixel_ops(options.run.device)
+            engine, video.encoded, video.pixels, full, keep_depth, pixel_ops(options.run.device)
         )
-        size = info.size if full else video.crop_track.size
+        if not full:
+            size, like = video.crop_track.size, replace(info, sar=Fraction(1))
     else:
-        renderer = WholeFrameRenderer(engine, video.encoded, keep_depth)
+        renderer = WholeFrameRenderer(engine, video.encoded, video.pixels, keep_depth)
     black = np.zeros((*size[::-1], 3), np.uint8)
     faces = [SourceFace(video.crop_track, motion)]
     render_plan = RenderPlan(renderer, faces, black, job.batches("render"))
@@ -118,7 +120,7 @@ def reenact_video(
         fingerprint=job.fingerprint(),
     )
     output_options = swap_audio_roles(options.output, driver)
-    with media.write(target, size, info, output_options, plan, on=job.on) as out:
+    with media.write(target, size, like, output_options, plan, on=job.on) as out:
         refined_from = post_processor.refine(render_from, len(motion), None, job)
         counter = post_processor.write(refined_from, len(motion), out, size, job, of_video=True)
     inputs = [source] if driver.kind == "motion" else [source, driver.path]

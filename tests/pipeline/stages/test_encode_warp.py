@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -35,22 +36,40 @@ def test_encode_writes_a_motion_file_beside_the_clip(
     assert "exists already" in again.err
 
 
-def test_encode_sees_anamorphic_frames_as_they_are_shown(
-    thcli: Thcli, clip: Path, motion: Path, tmp_path: Path
-) -> None:
-    squeezed = tmp_path / "squeezed.mp4"
+@pytest.fixture
+def squeezed(clip: Path, tmp_path: Path) -> Path:
+    """Return the clip with pixels that are shown twice as wide as high."""
+    path = tmp_path / "squeezed.mp4"
     with media.read(clip) as frames:
         size = SIDE // 2, SIDE
         like = replace(frames.info, size=size, sar=Fraction(2))
-        with media.write(squeezed, size, like) as writer:
+        with media.write(path, size, like) as writer:
             for frame in frames:
                 writer.write(cv2.resize(to_uint8(frame.pixels), size), frame.pts)
+    return path
+
+
+def test_encode_sees_anamorphic_frames_as_they_are_shown(
+    thcli: Thcli, squeezed: Path, motion: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "x.motion.safetensors"
     assert thcli("encode", squeezed, "-o", path).code == 0
     made, wanted = (MotionFile(file).window(0, FRAMES) for file in (path, motion))
     assert made.constants["size"].tolist() == [SIDE, SIDE]
     shape, shape_wanted = (np.asarray(one.arrays["expression"], float) for one in (made, wanted))
     assert np.abs(shape - shape_wanted).mean() < 0.02
+
+
+def test_fit_sees_anamorphic_frames_as_they_are_shown(
+    thcli: Thcli, squeezed: Path, clip: Path, tmp_path: Path
+) -> None:
+    pitches = []
+    for video in (squeezed, clip):
+        path = tmp_path / f"{video.stem}.csv"
+        assert thcli("fit", video, "-o", path).code == 0
+        with path.open(newline="") as rows:
+            pitches.append([float(row["pitch"]) for row in csv.DictReader(rows)])
+    assert np.abs(np.array(pitches[0]) - pitches[1]).mean() < 1.5
 
 
 def test_encode_reports_frames_without_the_face(thcli: Thcli, gap: Path, tmp_path: Path) -> None:

@@ -125,3 +125,22 @@ def plan_sharing(
         limited = replace(like.colour, range=0 if like.colour.matrix == 0 else 1)
         like = replace(like, bit_depth=8, colour=limited)
     return replace(options, codec="h264", crf=crf), like
+
+
+def warn_of_squeezed_pixels(muxer: str, encoder: str, like: MediaInfo, on: Listener) -> None:
+    """Warn of anamorphic frames in a file that does not say how wide its pixels are.
+
+    The muxers of Matroska, WebM and animations are not told; H.264, H.265 and MPEG-4 say it
+    themselves.
+
+    Args:
+        muxer, encoder: FFmpeg's names.
+        like: format of the frames.
+        on: receives the warning.
+    """
+    told = any(codec in encoder for codec in ("264", "265", "hevc", "mpeg"))
+    if like.sar == 1 or told or muxer in ("mp4", "mov"):
+        return
+    shape = f"{like.sar.numerator}:{like.sar.denominator}"
+    kept = f"The input's pixels are {shape}, which this file cannot say"
+    on(Warned(f"{kept}: players show it squeezed. Write mp4 to keep the shape."))

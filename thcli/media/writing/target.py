@@ -15,6 +15,7 @@ from thcli.core.errors import OutputError, UsageError
 from thcli.core.file_lock import lock_folder
 from thcli.core.temp_folders import guarded
 from thcli.media.destination import (
+    check_folder,
     hidden_sibling,
     publish,
     resolve_destination,
@@ -91,10 +92,7 @@ class OutputTarget:
             return
         self._check_free_name()
         folder = self.path.parent
-        if not folder.is_dir():
-            raise OutputError(
-                f"The folder {folder} does not exist.", f"Create it with 'mkdir -p {folder}'."
-            )
+        check_folder(folder)
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass

@@ -25,6 +25,7 @@ from thcli.media.writing.finishing import (
     output_size,
     plan_finishing,
     plan_sharing,
+    warn_of_squeezed_pixels,
 )
 from thcli.media.writing.journal import Journal
 from thcli.media.writing.mux import ContainerSettings
@@ -247,6 +248,8 @@ def write(
     )
     if is_video:
         _warn_of_losses(encoder, like, final_size, deep, on)
+        if like is not None and like.size == size:
+            warn_of_squeezed_pixels(output.muxer, encoder.encoder, like, on)
     elif output.kind == "folder" and not output.path.is_dir() and not output.name.endswith("/"):
         frames = f"{output.name} has no file extension: its frames are written as PNG files"
         on(Warned(f"{frames} into a folder of this name ({output.name}.mp4 would be a video)."))

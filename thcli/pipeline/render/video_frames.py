@@ -10,14 +10,15 @@ import numpy as np
 
 from thcli.core.imaging import to_uint8
 from thcli.core.protocols import CropEngine, VideoSourceEngine
-from thcli.core.types import Frame, Image, Motion
-from thcli.faces.compositing.paste import CHANGE_ONLY, add_change, paste
+from thcli.core.types import Array32, Crop, Frame, Image, Motion
+from thcli.faces.compositing.paste import CHANGE_ONLY, paste
 from thcli.faces.compositing.pixel_ops import PixelOps
 from thcli.faces.crops.crop import crop
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.crop_track import CropTrack
 from thcli.pipeline.render.frames import Renderer
 from thcli.pipeline.sources.framing import paste_mask
+from thcli.pipeline.sources.pixel_shape import PixelShape
 
 
 class VideoRenderer(Renderer, Protocol):
@@ -37,6 +38,7 @@ class CropFrameRenderer:
 
     engine: renders crops.
     encoded: the video as the engine encodes it.
+    pixels: sizes of its frames; crops are placed in those that are shown.
     full_frame: the crops are pasted into their frames.
     keep_depth: frames keep more than 8 bits per channel.
     ops: of the device that pastes.
@@ -44,6 +46,7 @@ class CropFrameRenderer:
 
     engine: CropVideoEngine
     encoded: Any
+    pixels: PixelShape
     full_frame: bool
     keep_depth: bool
     ops: PixelOps
@@ -67,9 +70,10 @@ class CropFrameRenderer:
         given = list(frames or ())
         window = source.window(given[0].index, given[-1].index + 1)
         placements = [tracked_crop.placement for tracked_crop in window]
+        shown = [self.pixels.show(frame.pixels) for frame in given]
         crops = [
-            np.asarray(crop(to_uint8(frame.pixels), placement), np.uint8)
-            for frame, placement in zip(given, placements, strict=True)
+            np.asarray(crop(image, placement), np.uint8)
+            for image, placement in zip(shown, placements, strict=True)
         ]
         seen = np.flatnonzero(motion.valid)
         images = [self.original_pixels(source, frame) for frame in given]
@@ -77,10 +81,7 @@ class CropFrameRenderer:
         mask = paste_mask(self.engine)
         for i, image in zip(seen, rendered, strict=True):
             if self.full_frame:
-                placement = placements[i]
-                images[i] = paste(
-                    images[i], image, placement, mask, options=CHANGE_ONLY, ops=self.ops
-                )
+                images[i] = self._paste(images[i], shown[i], image, placements[i], mask)
             else:
                 images[i] = image
         return images
@@ -90,7 +91,16 @@ class CropFrameRenderer:
         if self.full_frame:
             return frame.pixels if self.keep_depth else to_uint8(frame.pixels)
         (tracked_crop,) = source.window(frame.index, frame.index + 1)
-        return crop(to_uint8(frame.pixels), tracked_crop.placement)
+        return crop(self.pixels.show(frame.pixels), tracked_crop.placement)
+
+    def _paste(
+        self, pixels: Any, shown: Image, image: Image, placement: Crop, mask: Array32
+    ) -> Any:
+        """Paste a rendered crop into a stored frame, whose shown one is given, too."""
+        anamorphic = self.pixels.stored != self.pixels.shown
+        below = shown if anamorphic else pixels
+        pasted = paste(below, image, placement, mask, options=CHANGE_ONLY, ops=self.ops)
+        return self.pixels.add_change(pixels, shown, pasted) if anamorphic else pasted
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +109,13 @@ class WholeFrameRenderer:
 
     engine: renders frames.
     encoded: the video as the engine encodes it.
+    pixels: sizes of its frames; they are rendered as they are shown.
     keep_depth: frames keep more than 8 bits per channel.
     """
 
     engine: VideoSourceEngine
     encoded: Any
+    pixels: PixelShape
     keep_depth: bool
 
     @property
@@ -125,10 +137,10 @@ class WholeFrameRenderer:
         given = list(frames or ())
         images = [self.original_pixels(source, frame) for frame in given]
         seen = np.flatnonzero(motion.valid)
-        before = [to_uint8(given[i].pixels) for i in seen]
+        before = [self.pixels.show(given[i].pixels) for i in seen]
         rendered = self.engine.render_frames(self.encoded, before, motion[seen])
         for i, old, new in zip(seen, before, rendered, strict=True):
-            images[i] = add_change(images[i], old, new)
+            images[i] = self.pixels.add_change(images[i], old, new)
         return images
 
     def original_pixels(self, source: Any, frame: Frame) -> Any:

@@ -24,6 +24,7 @@ from thcli.pipeline.observe.driver import observe_mesh
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
+from thcli.pipeline.sources.pixel_shape import PixelShape
 
 WINDOW = 64  # frames of a track in memory
 
@@ -44,8 +45,9 @@ def swap_audio_roles(output: OutputOptions, driver: MediaInfo) -> OutputOptions:
 
 @dataclass(frozen=True, slots=True)
 class SourceVideo:
-    """Motion and crops of a source video.
+    """Motion and crops of a source video, as its frames are shown.
 
+    pixels: sizes of its frames.
     motion: of the chosen face.
     crop_track: its smoothed crops; None for an engine of whole frames.
     encoded: what the engine encodes once.
@@ -53,6 +55,7 @@ class SourceVideo:
     unseen: frames in which the chosen face was not detected.
     """
 
+    pixels: PixelShape
     motion: MotionFile
     crop_track: CropTrack | None
     encoded: Any
@@ -65,11 +68,15 @@ def observe_source_video(
 ) -> SourceVideo:
     """Track a face through a source video, extract its motion and encode what its frames share.
 
+    Anamorphic frames are taken as they are shown.
+
     Raises:
         NoFaceError: no frame shows the chosen face.
         MediaError: the video cannot be read.
         UsageError: several faces are chosen.
     """
+    stored, read = video.info.size, replace(video.read, square_pixels=True)
+    video = replace(video, info=media.probe(video.info.path, read), read=read)
     temp_dir, name = job.temp_dir(), video.info.path.name
     motion_path = temp_dir / "source.motion.safetensors"
     crop_track = None
@@ -103,7 +110,8 @@ def observe_source_video(
     motion = MotionFile(motion_path)
     with closing(_frames(video, job)) as frames:
         encoded = engine.encode_video(motion, frames)
-    return SourceVideo(motion, crop_track, encoded, statistics.tracks, unseen)
+    pixels = PixelShape(stored, video.info.size)
+    return SourceVideo(pixels, motion, crop_track, encoded, statistics.tracks, unseen)
 
 
 def _frames(video: VideoSelection, job: Job) -> Generator[Frame]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ def fit(
         UsageError: several faces are chosen, or a motion file is given.
     """
     check_run(options)
+    options = replace(options, read=replace(options.read, square_pixels=True))
     with Job("fit", on, options, [source]) as job:
         name = FACE_MODELS.resolve(options.model3d, options.run)
         backend = FACE_MODELS.backend(name)
