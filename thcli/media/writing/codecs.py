@@ -118,7 +118,7 @@ def _apple(crf: float) -> float:
     return max(1.0, 100 - 1.9 * crf)
 
 
-# Two fifths of the time of veryfast at equal PSNR, for a fifth more bytes (docs/figures)
+# Less than half the time of veryfast at equal PSNR, for a fifth more bytes (docs/figures)
 _LARGE_X264 = (
     ("preset", "superfast"),
     ("mbtree", "1"),
