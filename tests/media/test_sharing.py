@@ -164,7 +164,13 @@ def test_quality_and_speed_of_hardware_encoders(
             plan_encoder("mp4", options, (641, 480), deep=False)
 
 
-FAST = {"preset": "superfast", "mbtree": "1", "rc-lookahead": "10", "bf": "0"}
+FAST = {
+    "preset": "superfast",
+    "mbtree": "1",
+    "rc-lookahead": "5",
+    "bf": "0",
+    "weightp": "0",
+}
 VERYFAST = {"preset": "veryfast"}
 
 

@@ -15,7 +15,7 @@ from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.background.windows import iterate_windows, pixels_of, upsample_block
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import merge_positions, mix, remap, to_levels
+from thcli.engines.mesh.sampling import mix, to_levels
 from thcli.engines.mesh.warp import WarpMap
 
 MOVED = (blocks.MOVED_PERSON, blocks.MOVED_MIXED)
@@ -221,7 +221,8 @@ def sample_part(image: Image, x: Array32, y: Array32) -> Image:
         box.append(slice(first, max(min(int(high) + 2, side), first + 1)))
         positions.append(line - np.float32(first))
     padded = cv2.cvtColor(image[box[1], box[0]], cv2.COLOR_RGB2RGBA)
-    texture = remap(np.asarray(padded, np.uint8), merge_positions(*positions))
+    across, down = positions
+    texture = cv2.remap(padded, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.cvtColor(texture, cv2.COLOR_RGBA2RGB), np.uint8)
 
 

@@ -19,3 +19,18 @@ def test_samples_beyond_a_solid_persons_edges_are_mirrored(shift: tuple[float, f
         person, positions[..., 0], positions[..., 1], 1, borderMode=cv2.BORDER_REFLECT_101
     )
     assert np.array_equal(sample_person(person, positions), expected)
+
+
+def test_soft_pixels_beyond_an_edge_lie_over_it_and_have_its_alpha() -> None:
+    rng = np.random.default_rng(7)
+    person = rng.integers(0, 256, (40, 30, 4), np.uint8)
+    person[..., :3] = np.minimum(person[..., :3], person[..., 3:])
+    x, y = np.meshgrid(np.arange(-20, 30), np.arange(40))
+    found = sample_person(person, np.dstack([x, y]).astype(np.float32))
+    above = person[:, 20:0:-1].astype(np.float64)
+    edge = np.broadcast_to(person[:, :1], above.shape).astype(np.float64)
+    over = np.minimum(above + np.rint(edge * (255 - above[..., 3:]) / 255), 255)
+    expected = over * edge[..., 3:] / np.maximum(over[..., 3:], 1)
+    assert np.abs(found[:, :20] - expected).max() <= 0.5
+    assert np.array_equal(found[:, :20, 3], edge[..., 3])
+    assert np.array_equal(found[:, 20:], person)

@@ -59,8 +59,7 @@ def sample_person(
                 *(line[block].clip(0, side - 1) for line, side in zip((x, y), size, strict=True))
             )
             here = remap(person, at_edge, interpolation=interpolation)
-            over = _over_edge(shown[block], here).view(np.uint32)
-            np.copyto(shown[block].view(np.uint32), over, where=beyond[block][..., None] > 0)
+            cv2.copyTo(_over_edge(shown[block], here), beyond[block], shown[block])
     return sampled
 
 
@@ -85,14 +84,16 @@ def _over_edge(mirrored: Image, edge: Image) -> Image:
     )
     out = np.asarray(cv2.bitwise_and(mirrored, cv2.merge([covers] * 4)), np.uint8)
     partly = cv2.subtract(alphas[1], covers)
-    if cv2.countNonZero(partly):
-        soft = np.nonzero(partly)
-        above, below = mirrored[soft], edge[soft]
-        through = below * (255 - above[:, 3:]).astype(np.float32) / np.float32(255)
-        over = np.minimum(above + np.rint(through), np.float32(255))
-        share = below[:, 3:] / np.maximum(over[:, 3:], 1)
-        out[soft] = np.minimum(over * share + np.float32(0.5), 255).astype(np.uint8)
-        out[..., 3][soft] = below[:, 3]
+    left, top, width, height = cv2.boundingRect(partly)
+    if width:
+        soft = slice(top, top + height), slice(left, left + width)
+        above, alpha = mirrored[soft], alphas[1][soft]
+        behind = cv2.merge([cv2.bitwise_not(alphas[0][soft])] * 4)
+        over = cv2.add(above, cv2.multiply(edge[soft], behind, scale=1 / 255))
+        opaque = np.maximum(cv2.extractChannel(over, 3), 1)
+        share = cv2.divide(alpha, opaque, dtype=cv2.CV_32F)
+        cv2.multiply(over, cv2.merge([share] * 4), over, dtype=cv2.CV_8U)
+        cv2.copyTo(cv2.insertChannel(alpha, over, 3), partly[soft], out[soft])
     return out
 
 

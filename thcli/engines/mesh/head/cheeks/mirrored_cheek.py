@@ -54,6 +54,15 @@ SKIN_RADIUS = 0.03  # face heights around a point in which that is looked for
 BESIDE = 0.06  # face heights beyond the outline from which the source shows what is beside it
 
 
+def _hiding_levels() -> Image:
+    """Return the level of each level of a share (256,), grown as HIDING says."""
+    share = np.arange(256) / 255
+    return to_levels((share + (1 - share) * smoothstep(*HIDING, share)).astype(np.float32)).ravel()
+
+
+_HIDING_LEVELS = _hiding_levels()
+
+
 @dataclass(frozen=True, slots=True)
 class MirroredCheek:
     """The source's hidden points and the colours of their mirror points.
@@ -197,11 +206,11 @@ def render(
     for region, values in windows:
         x, y, share, *gains = (np.asarray(part, np.float32) for part in cv2.split(values))
         texture = compose.sample_part(image, x, y)
-        share += (1 - share) * smoothstep(*HIDING, share)
+        levels = np.asarray(cv2.LUT(to_levels(share), _HIDING_LEVELS), np.uint8)
         cv2.multiply(texture, cv2.merge(gains), texture, dtype=cv2.CV_8U)
-        out[region] = mix(out[region], texture, to_levels(share))
+        out[region] = mix(out[region], texture, levels)
         if alpha is not None:  # not blended with the plate a second time where it is no rim
-            opaque = np.asarray(cv2.convertScaleAbs(share, alpha=255 / PERSON), np.uint8)
+            opaque = np.asarray(cv2.convertScaleAbs(levels, alpha=1 / PERSON), np.uint8)
             np.maximum(alpha[region], opaque, out=alpha[region])
 
 
