@@ -209,3 +209,16 @@ def test_the_drivers_mouth_in_black_skin_divides_by_nothing() -> None:
     with np.errstate(divide="raise", invalid="raise"):
         out = colours.match_tone(teeth, np.zeros(3), np.full(3, 150.0), 1.0, 0.0)
     assert np.isfinite(out).all() and out.max() < 1.5
+
+
+def test_a_tongue_is_darker_than_skin_in_a_grey_picture_and_teeth_are_not() -> None:
+    """A mouth full of tongue was a disc as light as the skin."""
+    skin, grey = np.array([150.0, 100.0, 85.0]), np.full(3, 150.0)
+    inside = np.zeros((60, 80, 3), np.float32)
+    inside[:30], inside[30:] = (190, 180, 170), (150, 80, 85)
+    out = colours.match_tone(inside, grey, skin, natural=0.0)
+    natural = colours.match_tone(inside, grey, skin, natural=1.0)
+    assert out[5].mean() == pytest.approx(natural[5].mean(), rel=0.05)
+    assert out[55].mean() < 0.65 * natural[55].mean()
+    of_grey = colours.match_tone(inside, grey, grey, natural=0.0)
+    assert of_grey[55].mean() == pytest.approx(inside[55].mean(), rel=0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from thcli.core.imaging import smoothstep
@@ -31,6 +32,10 @@ DARK_TO_TEETH, TOOTH_WARMTH = (0.35, 0.8), 0.2
 # to gums, tongue and lips
 MOST_TOOTH_WARMTH, TOOTH_TO_LIP = 0.4, (0.8, 1.1)
 MOST_LIFT = 1.2  # of dull teeth
+# Light of tongue and gums in a grey picture over that of their driver, where only their colour
+# tells them from skin; redness of a skin from which they are told from teeth
+GREY_FLESH, RED_SKIN = 0.6, (1.15, 1.35)
+FLESH_BLUR = 0.03  # deviation of its outline, in widths of the region
 # Log of the largest over the least gain between two skins, from alike to unlike: a driver's teeth
 # are as they are beside skin like its own
 UNLIKE_RANGE = (0.04, 0.12)
@@ -180,6 +185,26 @@ def clean_teeth(colour: Array32, tone: Array, enamel: float, share: float) -> Ar
     return np.asarray(colour + teeth[..., None] * (clean - colour), np.float32)
 
 
+def darken_flesh(out: Array32, colour: Array32, skin: Array, share: float) -> Array32:
+    """Return colours (h, w, 3) with darker tongue and gums, as grey pictures show them.
+
+    In grey they would be as light as skin: a wide mouth would be a plain disc.
+
+    Args:
+        out: to change, 0..255.
+        colour: (h, w, 3) the driver's own.
+        skin: (3,) of the driver.
+        share: 0..1 of the change.
+    """
+    share *= float(smoothstep(*RED_SKIN, redness(np.maximum(skin, 1.0))))
+    if share <= 0:
+        return out
+    flesh = 1 - _whiteness(colour, skin)
+    soft = max(0.5, FLESH_BLUR * flesh.shape[1])  # a wet tongue has specks of white
+    flesh = np.asarray(cv2.GaussianBlur(flesh, (0, 0), soft), np.float32)
+    return np.asarray(out * (1 - np.float32(share * (1 - GREY_FLESH)) * flesh)[..., None])
+
+
 def _whiteness(colour: Array32, tone: Array) -> Array32:
     """Return 0..1 how far colours (h, w, 3) are teeth beside a skin tone, not gums or lips."""
     skin = float(redness(np.maximum(tone, 1.0)))
@@ -220,6 +245,7 @@ def match_tone(
     enamel = max(enamel, 1.0)  # 0 beside black skin
     unlike = float(smoothstep(*UNLIKE_RANGE, np.log(gain.max() / gain.min())))
     out = warm_up(colour * gain.astype(np.float32), wanted)
+    out = darken_flesh(out, colour, present, 1 - natural)
     out = keep_colour(clean_teeth(out, wanted, enamel, unlike * natural), wanted, natural)
     out = out * _dimming(out.mean(-1, keepdims=True), enamel)
     return np.asarray(out * _compression(out.max(-1, keepdims=True), SHOULDER, 255.0), np.float32)
