@@ -76,10 +76,10 @@ def test_a_pucker_leaves_small_mouths_and_thin_lips_their_shape(own_width: float
     assert mouth_of(source + change[0])[0] < 0.55 * width  # the same length leaves too little
     shift = np.array([0.1, 0.2, 0.0])
     limited = change + shift
-    closure.limit_pucker(limited, source, pucker[None], reference, np.ones(1))
+    closure.limit_mouth(limited, source, pucker[None], reference, np.ones(1))
     narrow, high = mouth_of(source + limited[0])
     assert closure.LEAST_WIDTH * width <= narrow < closure.FREE_WIDTH * width
-    assert high < closure.MOST_HEIGHT * height
+    assert high < closure.PUCKER_HEIGHTS[1] * height
     assert limited[0, lips].mean(0) == pytest.approx(shift, abs=0.03)
 
 
@@ -101,6 +101,36 @@ def test_a_pucker_is_limited_after_its_gain(name: str) -> None:
     assert 1 > widths[0.5] > widths[1.0] > widths[1.5] >= widths[2.0] > closure.LEAST_WIDTH - 0.02
 
 
+def test_a_grin_widens_a_narrow_mouth_by_the_drivers_ratio_and_within_limits() -> None:
+    """The driver's length drew a narrow mouth across the face, with a bar of teeth."""
+    lips = np.unique(np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER]))
+    middle = neutral()[lips].mean(0)
+    grin, source = neutral().copy(), neutral().copy()
+    grin[lips] = middle + (neutral()[lips] - middle) * (1.45, 1.0, 1.0)
+    source[lips] = middle + (neutral()[lips] - middle) * (0.8, 1.0, 1.0)
+    change = (grin - neutral())[None]
+    width = mouth_of(source)[0]
+    assert mouth_of(source + change[0])[0] > 1.54 * width
+    kept = closure.limit_mouth(change, source, grin[None], neutral(), np.ones(1))
+    widened = mouth_of(source + change[0])[0] / width
+    assert closure.FREE_GRIN < widened < 1.45
+    assert kept == pytest.approx((widened - 1) / 0.56, abs=0.03)
+
+
+def test_lips_that_part_grow_no_thicker_than_they_are() -> None:
+    """Lips that a driver's beard hides when they are shut stuck out as a muzzle."""
+    lips = anatomy.LIPS
+    driver = neutral().copy()
+    driver[lips.lower, 1] += 0.2
+    driver[lips.lower_rings, 1] += 0.2
+    driver[lips.upper_rings[-1], 1] -= 0.03
+    limited = (driver - neutral())[None]
+    closure.limit_mouth(limited, neutral(), driver[None], neutral(), np.ones(1))
+    thick, high = mouth_of(driver)[1], mouth_of(neutral())[1]
+    assert thick > 1.3 * high
+    assert mouth_of(neutral() + limited[0])[1] < (closure.OPEN_HEIGHTS[1] + 0.02) * high
+
+
 def test_speech_and_grins_are_no_puckers() -> None:
     source = neutral()
     for curves in ({"jaw": 1.0}, {"smile": 1.0}):
@@ -111,8 +141,8 @@ def test_speech_and_grins_are_no_puckers() -> None:
         driver = source + rows(motion, "expression")
         change = driver - source
         limited = change.copy()
-        closure.limit_pucker(limited, source, driver, source, np.ones(1))
-        assert limited == pytest.approx(change, abs=1e-9)
+        closure.limit_mouth(limited, source, driver, source, np.ones(1))
+        assert limited == pytest.approx(change, abs=1e-4)
 
 
 def test_lips_never_cross() -> None:
@@ -335,3 +365,42 @@ def test_shut_eyes_that_are_read_differently_open_alike() -> None:
     assert shut == pytest.approx([0.07, 0.07])
     wink = np.array([0.03, 0.2])
     assert np.array_equal(openings.judge_alike(wink), wink)
+
+
+def test_a_shut_eye_beside_an_open_one_opens_as_far_as_that() -> None:
+    """The shut eye of a carved face, which is narrow, opened to the gap of an ordinary one."""
+    shape = neutral().copy()
+    for rims, own in zip(anatomy.LIDS, (0.03, 0.15), strict=True):
+        middle = (shape[rims.upper] + shape[rims.lower]) / 2
+        for rim in (rims.upper, rims.lower):
+            scale = own / canonical.eye_openings(neutral()).mean()
+            shape[rim] = middle + scale * (shape[rim] - middle)
+    reference = DriverReference(
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.2), 0.2
+    )
+    rules = openings.OpeningRules(shape, reference, 1.0, shut_eyes=0.05, absolute=False)
+    opening, added = rules.eye_openings(np.full((1, 2), 0.2), np.ones(1))
+    usual = canonical.eye_openings(neutral()).mean()
+    opened = opening * canonical.eye_openings(shape) + added * usual
+    assert opened[0] == pytest.approx([0.15, 0.15], abs=0.02)
+
+
+def test_of_a_turned_head_the_nearer_eye_counts() -> None:
+    eyes = np.array([[0.14, 0.07]] * 3)
+    out = openings.prefer_near(eyes, np.radians([5.0, 30.0, -30.0]))
+    np.testing.assert_allclose(out, [[0.14, 0.07], [0.07, 0.07], [0.14, 0.14]])
+
+
+def test_the_reference_is_a_frame_at_rest_not_the_end_of_a_fast_turn() -> None:
+    """A blurred frame looked like the source, and the clip's rest was a turn of 20 degrees."""
+    t = np.arange(40)
+    turn = np.where((t > 17) & (t < 23), 12 * (1 - np.abs(t - 20) / 3.0), 0.0)
+    curves = sliders.SliderCurves(yaw=turn)
+    motion = sliders.motion_from_sliders(curves, t, Fraction(1, 25), synthetic.SIZE)
+    source = synthetic.source(yaw=10)
+    store = RetargetedMotion(source, synthetic.buffer(motion), MotionOptions(smooth=0))
+    assert abs(turn[store.reference]) < 5
+    held = sliders.SliderCurves(yaw=np.clip(1.5 * (t - 5), 0, 12))
+    motion = sliders.motion_from_sliders(held, t, Fraction(1, 25), synthetic.SIZE)
+    store = RetargetedMotion(source, synthetic.buffer(motion), MotionOptions(smooth=0))
+    assert 11 <= store.reference <= 39

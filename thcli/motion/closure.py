@@ -1,4 +1,4 @@
-"""Exact closing of lids, lips and jaw after an additive expression, limits of puckers, regions."""
+"""Exact closing of lids, lips and jaw after an additive expression, limits of mouths, regions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ UPPER_LIP = 0.35  # share of a lip correction that moves the upper lip
 LIP_RINGS = ((0.9, 0.7), (0.9, 0.7))
 # canonical units around the lips over which the region of the lips ends; the chin belongs to it
 LIPS_REACH, JAW_REACH, BELOW_LIPS = (0.15, 0.75), (0.5, 1.0), 0.2
-# Ratio to the source's own width below which a mouth narrows by less, and the least; ratio of the
-# height of a lip above which it grows by less, and the most
+# Ratio to the source's own width below which a mouth narrows by less, and the least; above which it
+# widens by less, and the most; and the same of the width itself, in canonical units
 FREE_WIDTH, LEAST_WIDTH = 0.75, 0.62
-FREE_HEIGHT, MOST_HEIGHT = 1.6, 2.0
+FREE_GRIN, WIDEST_GRIN = 1.3, 1.5
+FREE_REACH, WIDEST_REACH = 0.74, 0.86
+# Ratio of the height of a lip above which it grows by less, and the most: of a pucker, of shut lips
+# that keep their width, and of open ones, which are drawn thin; opening from shut to open
+PUCKER_HEIGHTS, SHUT_HEIGHTS, OPEN_HEIGHTS = (1.6, 2.0), (1.35, 1.6), (1.0, 1.1)
+OPEN_LIPS = (0.1, 0.3)
 LIPS_CLOSE = 0.04  # canonical units by which lips close alone
 WIDE_RANGE = (0.2, 0.35)  # opening of a mouth between which it counts as wide open
 MOST_CHIN = 1.15  # of the chin below a lip that closes, over the source's
@@ -143,33 +148,59 @@ def raise_chin(shapes: Array, source_shape: Array, share: Array) -> None:
         shapes[..., 1] -= wide * beyond[:, None] * chin_shares() * share[:, 0]
 
 
-def limit_pucker(
+def limit_mouth(
     change: Array, source_shape: Array, driver: Array, reference: Array, gain: Array
-) -> None:
-    """Limit the motion that is added to a source's shape where its mouth puckers, in place.
+) -> Array:
+    """Limit the motion that is added to a source's shape where its mouth puckers or grins.
 
-    A mouth narrows by the driver's ratio at most, times the gain, not by the same length, of which
-    nothing of a small mouth would be left. Skin that is drawn out beside the corners tears, and
-    thin lips that are drawn out to thick ones are a blur: both ratios bend towards LEAST_WIDTH and
-    MOST_HEIGHT. The mouth's motion as a whole is kept.
+    A mouth narrows and widens by the driver's ratio at most, times the gain, not by the same
+    length, of which nothing of a small mouth would be left, and which would draw it across the
+    face. Skin that is drawn out beside the corners tears, and thin lips that are drawn out to thick
+    ones are a blur: the ratios bend towards LEAST_WIDTH, WIDEST_GRIN and the most of a lip's
+    height, which is less for lips that part. The mouth's motion as a whole is kept.
 
     Args:
-        change: (T, 468, 3) motion, times the gain.
+        change: (T, 468, 3) motion, times the gain; limited in place.
         source_shape: (468, 3).
         driver: (T, 468, 3) shapes of the driver.
         reference: (468, 3) of these that corresponds to the source's.
         gain: (T,) of the driver's motion.
+
+    Returns:
+        (T,) share that a grin keeps of its motion, which the opening of the lips should keep, too.
     """
     own = _mouth_widths(source_shape)
     asked = _mouth_widths(source_shape + change) / own
-    narrowed = np.minimum(_mouth_widths(driver) / _mouth_widths(reference), 1) - 1
-    ratio = np.maximum(asked, 1 + gain * narrowed)
-    ratio = 2 - _bend(2 - ratio, 2 - FREE_WIDTH, 2 - LEAST_WIDTH)
-    lost = np.where(asked < ratio, 1 - (1 - ratio) / np.maximum(1 - asked, 1e-9), 0.0)
+    driven = gain * (_mouth_widths(driver) / _mouth_widths(reference) - 1)
+    narrow = np.maximum(asked, 1 + np.minimum(driven, 0))
+    narrow = 2 - _bend(2 - narrow, 2 - FREE_WIDTH, 2 - LEAST_WIDTH)
+    free_reach, widest = np.maximum((FREE_REACH, WIDEST_REACH), own * np.array([1.0, 1.05])) / own
+    wide = np.minimum(asked, 1 + np.maximum(driven, 0))
+    wide = _bend(_bend(wide, FREE_GRIN, WIDEST_GRIN), free_reach, widest)
+    kept_narrow = np.where(asked < narrow, (1 - narrow) / np.maximum(1 - asked, 1e-9), 1.0)
+    kept_wide = np.where(asked > 1, np.maximum(wide - 1, 0) / np.maximum(asked - 1, 1e-9), 1.0)
+    lost = 1 - kept_narrow * kept_wide
     if lost.any():
         lips = np.concatenate([anatomy.LIPS.upper, anatomy.LIPS.lower])
         common = change[:, lips].mean(1, keepdims=True)
         change -= lost[:, None, None] * region_mask("lips") * (change - common)
+    _limit_lips(change, source_shape, asked, mouth_opening(driver))
+    return np.asarray(kept_wide)
+
+
+def _limit_lips(change: Array, source_shape: Array, widths: Array, openings: Array) -> None:
+    """Limit by how much lips grow in height, in place.
+
+    Args:
+        change: (T, 468, 3) motion.
+        source_shape: (468, 3).
+        widths: (T,) of the mouth over the source's own.
+        openings: (T,) of the driver's mouth.
+    """
+    pucker = smoothstep(0, 1 - FREE_WIDTH, 1 - widths)[:, None]
+    part = smoothstep(*OPEN_LIPS, openings)[:, None]
+    limits = SHUT_HEIGHTS + pucker * np.subtract(PUCKER_HEIGHTS, SHUT_HEIGHTS)
+    free, most = (limits + part * (OPEN_HEIGHTS - limits)).T
     for rim, rings in (
         (anatomy.LIPS.upper, anatomy.LIPS.upper_rings),
         (anatomy.LIPS.lower, anatomy.LIPS.lower_rings),
@@ -177,8 +208,8 @@ def limit_pucker(
         height = float((source_shape[rings[-1], 1] - source_shape[rim, 1]).mean())
         grown = change[:, rings, 1] - change[:, None, rim, 1]  # (T, rings, points)
         ratio = 1 + grown[:, -1].mean(-1) / (height or 1e-9)
-        kept = (_bend(ratio, FREE_HEIGHT, MOST_HEIGHT) - 1) / np.maximum(ratio - 1, 1e-9)
-        change[:, rings, 1] -= np.where(ratio > FREE_HEIGHT, 1 - kept, 0)[:, None, None] * grown
+        kept = (_bend(ratio, free, most) - 1) / np.maximum(ratio - 1, 1e-9)
+        change[:, rings, 1] -= np.where(ratio > free, 1 - kept, 0)[:, None, None] * grown
 
 
 def _mouth_widths(shapes: Array) -> Array:
@@ -186,7 +217,7 @@ def _mouth_widths(shapes: Array) -> Array:
     return np.asarray(np.linalg.norm(left - right, axis=-1))
 
 
-def _bend(values: Array, free: float, most: float) -> Array:
+def _bend(values: Array, free: Array | float, most: Array | float) -> Array:
     """Return values that are unchanged up to `free` and bend towards `most` above it."""
     beyond = np.maximum(values - free, 0)
     return np.asarray(values - beyond + (most - free) * np.tanh(beyond / (most - free)))

@@ -23,6 +23,7 @@ LEAST_WIDER = 1.15  # ratio to which eyes open that are wide in the source
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
 SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio where they end
 SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
+NEAR_YAW = (np.radians(12.0), np.radians(25.0))  # of a face whose nearer eye counts alone
 ALIKE_RANGE = (0.03, 0.07)  # difference of a source's eyes between which each is judged by itself
 
 
@@ -98,7 +99,17 @@ class OpeningRules:
         opening = 1 + gain[:, None] * source_open * (target - 1)
         opening = np.clip(opening, 0, closure.MAX_OPENING_RATIO)
         source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, own)
+        source_shut = source_shut * self._beside_open(own)
         return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * target)
+
+    def _beside_open(self, own: Array) -> Array:
+        """Return shares (2,) of a neutral eye's gap that make shut eyes as open as the other one.
+
+        1 where both are shut.
+        """
+        usual = float(canonical.eye_openings(neutral()).mean())
+        lacking = np.clip((own.max() - own) / usual, 0, 1)
+        return np.asarray(1 + smoothstep(*SOURCE_EYE_RANGE, own.max()) * (lacking - 1))
 
     def _limit_wide(self, target: Array, eyes: Array) -> Array:
         """Limit ratios (T, 2) of wide eyes to those with which the source's are wide.
@@ -109,6 +120,17 @@ class OpeningRules:
         widest = np.maximum(np.maximum(eyes, WIDE_OPENING) / own, LEAST_WIDER)
         beyond = np.maximum(target - widest, 0)
         return np.asarray(target - (1 - WIDER_SHARE) * beyond)
+
+
+def prefer_near(eyes: Array, yaw: Array) -> Array:
+    """Return openings (T, 2) of eyes, both those of the nearer one where a head is turned.
+
+    The far eye, which hardly shows, is read as too open in a face that laughs with its eyes shut.
+
+    yaw: (T,) radians of the head.
+    """
+    near = np.where(yaw > 0, eyes[:, 1], eyes[:, 0])[:, None]
+    return np.asarray(eyes + smoothstep(*NEAR_YAW, np.abs(yaw))[:, None] * (near - eyes))
 
 
 def judge_alike(eyes: Array) -> Array:

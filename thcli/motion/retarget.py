@@ -272,7 +272,9 @@ class RetargetedMotion:
         share = gain[:, None, None] * self._mask
         change *= share
         if self._rules:
-            closure.limit_pucker(change, source, aligned, self._reference.shape, gain)
+            lips_gain = lips_gain * closure.limit_mouth(
+                change, source, aligned, self._reference.shape, gain
+            )
         retargeted = source + (change + share * self._mouth_closing)
         if self._rules:
             region = self._options.region
@@ -290,6 +292,8 @@ class RetargetedMotion:
                 closure.raise_chin(retargeted, source, self._mask)
             if region in ("all", "expression", "eyes"):
                 eyes = self._lids.openings(shape, start)
+                if len(self) == 1:  # a video has frames that show how its eyes are read
+                    eyes = openings.prefer_near(eyes, self._timeline.pose[start:stop, 1])
                 opening, added_opening = self._openings.eye_openings(eyes, gain)
                 closure.set_lids(retargeted, source, opening, added_opening)
         if self._controls.sliders:

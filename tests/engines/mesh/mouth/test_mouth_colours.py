@@ -126,7 +126,7 @@ def test_teeth_are_off_white_whatever_the_light_of_the_driver(
     assert colours.warmth(out) > 0.03  # and yet in the light of the scene
     assert np.allclose(colours.match_tone(tooth, present, present, 1.0), tooth, atol=0.5)
     gum = np.array([170, 80, 70], np.float32).reshape(1, 1, 3)
-    assert np.allclose(colours.clean_teeth(gum, tone, 180.0, 1.0), gum)
+    assert np.allclose(colours.clean_teeth(gum, tone, 180.0, 1.0, np.ones((1, 1), bool)), gum)
 
 
 def test_a_pale_tongue_beside_white_teeth_is_no_tooth() -> None:
@@ -144,9 +144,10 @@ def test_a_pale_tongue_beside_white_teeth_is_no_tooth() -> None:
 
 def test_dull_teeth_are_lifted_towards_the_enamel_of_the_source() -> None:
     tone, teeth = np.array([176.0, 118, 87]), np.full((1, 9, 3), 130, np.float32)
-    assert colours.clean_teeth(teeth, tone, 140.0, 1.0).mean() == pytest.approx(140, abs=1)
-    assert colours.clean_teeth(teeth, tone, 250.0, 1.0).mean() == pytest.approx(156, abs=1)
-    assert colours.clean_teeth(teeth, tone, 250.0, 0.0) is teeth
+    inside = np.ones((1, 9), bool)
+    assert colours.clean_teeth(teeth, tone, 140.0, 1.0, inside).mean() == pytest.approx(140, abs=1)
+    assert colours.clean_teeth(teeth, tone, 250.0, 1.0, inside).mean() == pytest.approx(156, abs=1)
+    assert colours.clean_teeth(teeth, tone, 250.0, 0.0, inside) is teeth
 
 
 def test_the_dark_of_a_mouth_is_as_warm_as_the_skin() -> None:
@@ -222,3 +223,16 @@ def test_the_drivers_mouth_in_black_skin_divides_by_nothing() -> None:
     with np.errstate(divide="raise", invalid="raise"):
         out = colours.match_tone(teeth, np.zeros(3), np.full(3, 150.0), 1.0, 0.0)
     assert np.isfinite(out).all() and out.max() < 1.5
+
+
+def test_a_tongue_is_darker_than_skin_in_a_grey_picture_and_teeth_are_not() -> None:
+    """A mouth full of tongue was a disc as light as the skin."""
+    skin, grey = np.array([150.0, 100.0, 85.0]), np.full(3, 150.0)
+    inside = np.zeros((60, 80, 3), np.float32)
+    inside[:30], inside[30:] = (190, 180, 170), (150, 80, 85)
+    out = colours.match_tone(inside, grey, skin, natural=0.0)
+    natural = colours.match_tone(inside, grey, skin, natural=1.0)
+    assert out[5].mean() == pytest.approx(natural[5].mean(), rel=0.05)
+    assert out[55].mean() < 0.65 * natural[55].mean()
+    of_grey = colours.match_tone(inside, grey, grey, natural=0.0)
+    assert of_grey[55].mean() == pytest.approx(inside[55].mean(), rel=0.05)

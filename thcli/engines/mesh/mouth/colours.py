@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from thcli.core.imaging import smoothstep
@@ -36,6 +37,10 @@ MOST_TOOTH_WARMTH, TOOTH_TO_LIP = 0.4, (0.8, 1.1)
 TEETH_BEYOND_WHITEST = (0.15, 0.35)
 LIT, WHITEST_PERCENTILE = 0.7, 10  # of what is no dark of the mouth; its whitest
 MOST_LIFT = 1.2  # of dull teeth
+# Light of tongue and gums in a grey picture over that of their driver, where only their colour
+# tells them from skin; redness of a skin from which they are told from teeth
+GREY_FLESH, RED_SKIN = 0.6, (1.15, 1.35)
+FLESH_BLUR = 0.03  # deviation of its outline, in widths of the region
 # Log of the largest over the least gain between two skins, from alike to unlike: a driver's teeth
 # are as they are beside skin like its own
 UNLIKE_RANGE = (0.04, 0.12)
@@ -163,7 +168,7 @@ def warm_up(colour: Array32, tone: Array) -> Array32:
 
 
 def clean_teeth(
-    colour: Array32, tone: Array, enamel: float, share: float, inside: Bools | None = None
+    colour: Array32, tone: Array, enamel: float, share: float, inside: Bools
 ) -> Array32:
     """Return colours (h, w, 3) whose teeth are off-white beside a skin tone (3,).
 
@@ -175,24 +180,57 @@ def clean_teeth(
         tone: (3,) skin colour.
         enamel: mean of the channels of the source's teeth.
         share: 0..1 of the change.
-        inside: (h, w) what is between the lips; None for all.
+        inside: (h, w) what is between the lips.
     """
-    skin = float(_pinkness(tone))
-    if share <= 0 or skin <= 1:  # nothing is to be cooled down in cold light
+    if share <= 0:
         return colour
-    levels = colour.mean(-1)
-    lit = smoothstep(*DARK_TO_TEETH, levels / np.float32(max(float(tone.mean()), 1.0)))
-    pink = np.log(np.maximum(_pinkness(colour), 1.0)) / np.log(skin)
-    seen = lit > LIT if inside is None else (lit > LIT) & inside
-    if not seen.any():
-        return colour
-    whitest = float(np.percentile(pink[seen], WHITEST_PERCENTILE))
-    fading = np.minimum(whitest + np.array(TEETH_BEYOND_WHITEST), TOOTH_TO_LIP)
-    teeth = np.asarray(share * lit * (1 - smoothstep(*fading.tolist(), pink)), np.float32)
-    brightest = float(np.percentile(levels * (teeth > 0), TEETH_PERCENTILE))
+    lit = _lightness(colour, tone)
+    teeth = np.asarray(share * lit * _whiteness(colour, tone, inside), np.float32)
+    brightest = float(np.percentile(colour.mean(-1) * (teeth > 0), TEETH_PERCENTILE))
     lift = np.float32(np.clip(enamel / max(brightest, 1.0), 1.0, MOST_LIFT))
     clean = lift * _cool_down(colour, tone)
     return np.asarray(colour + teeth[..., None] * (clean - colour), np.float32)
+
+
+def darken_flesh(
+    out: Array32, colour: Array32, skin: Array, share: float, inside: Bools
+) -> Array32:
+    """Return colours (h, w, 3) with darker tongue and gums, as grey pictures show them.
+
+    In grey they would be as light as skin: a wide mouth would be a plain disc.
+
+    Args:
+        out: to change, 0..255.
+        colour: (h, w, 3) the driver's own.
+        skin: (3,) of the driver.
+        share: 0..1 of the change.
+        inside: (h, w) what is between the lips.
+    """
+    share *= float(smoothstep(*RED_SKIN, redness(np.maximum(skin, 1.0))))
+    if share <= 0:
+        return out
+    flesh = 1 - _whiteness(colour, skin, inside)
+    soft = max(0.5, FLESH_BLUR * flesh.shape[1])  # a wet tongue has specks of white
+    flesh = np.asarray(cv2.GaussianBlur(flesh, (0, 0), soft), np.float32)
+    return np.asarray(out * (1 - np.float32(share * (1 - GREY_FLESH)) * flesh)[..., None])
+
+
+def _lightness(colour: Array32, tone: Array) -> Array32:
+    """Return 0..1 how far colours (h, w, 3) are no dark of a mouth beside a skin tone (3,)."""
+    light = colour.mean(-1) / np.float32(max(float(tone.mean()), 1.0))
+    return np.asarray(smoothstep(*DARK_TO_TEETH, light), np.float32)
+
+
+def _whiteness(colour: Array32, tone: Array, inside: Bools) -> Array32:
+    """Return 0..1 how far colours (h, w, 3) are teeth beside a skin tone, not gums or lips."""
+    skin = float(_pinkness(tone))
+    seen = inside & (_lightness(colour, tone) > LIT)
+    if skin <= 1 or not seen.any():  # nothing is to be cooled down in cold light
+        return np.zeros(colour.shape[:2], np.float32)
+    share = np.log(np.maximum(_pinkness(colour), 1.0)) / np.log(skin)
+    whitest = float(np.percentile(share[seen], WHITEST_PERCENTILE))
+    fading = np.minimum(whitest + np.array(TEETH_BEYOND_WHITEST), TOOTH_TO_LIP)
+    return np.asarray(1 - smoothstep(*fading.tolist(), share), np.float32)
 
 
 def _pinkness(colours: Array) -> Array:
@@ -237,6 +275,8 @@ def match_tone(
     enamel = max(enamel, 1.0)  # 0 beside black skin
     unlike = float(smoothstep(*UNLIKE_RANGE, np.log(gain.max() / gain.min())))
     out = warm_up(colour * gain.astype(np.float32), wanted)
+    inside = np.ones(out.shape[:2], np.bool_) if inside is None else inside
+    out = darken_flesh(out, colour, present, 1 - natural, inside)
     out = keep_colour(clean_teeth(out, wanted, enamel, unlike * natural, inside), wanted, natural)
     out = out * _dimming(out.mean(-1, keepdims=True), enamel)
     return np.asarray(out * _compression(out.max(-1, keepdims=True), SHOULDER, 255.0), np.float32)
