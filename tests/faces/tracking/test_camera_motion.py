@@ -105,6 +105,25 @@ def test_before_a_plain_wall_the_camera_is_that_which_moves_the_body() -> None:
     assert largest_error(found, true) < 3
 
 
+def shaded(frame_from_scene: Similarity, hidden: int = 0) -> Image:
+    """Show a wall of soft shading without corners; things cover its left side up to a column."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
+    at = frame_from_scene.inverse().apply(np.stack([x, y], -1))
+    shade = 130 + 40 * np.sin(at[..., 0] / 60) + 30 * np.sin(at[..., 1] / 50)
+    out = np.repeat(np.clip(shade, 0, 255)[..., None], 3, 2) * (1, 0.8, 0.6)
+    out[:, :hidden] = (0, 90, 180)
+    return np.asarray(out, np.uint8)
+
+
+def test_the_shading_of_a_wall_shows_the_camera_and_goes_on_as_things_cover_it() -> None:
+    estimator = CameraMotionEstimator(person)
+    for i in range(24):
+        true = Similarity(1 + 0.004 * i, complex(2.5 * i, -0.5 * i))
+        found = estimator.estimate(shaded(true, min(175, max(0, 20 * (i - 12)))))
+        assert i < 12 or largest_error(found, true) < 6  # a wall alone shows no sway
+    assert abs(true.b) > 50
+
+
 @pytest.mark.parametrize("hair", [0, 60])
 def test_the_body_close_to_a_face_shows_the_camera_where_no_hair_hangs(hair: int) -> None:
     pattern = np.random.default_rng(9).integers(0, 200, (20, 60), np.uint8)

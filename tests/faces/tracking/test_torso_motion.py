@@ -153,10 +153,10 @@ def test_a_torso_that_begins_under_a_moved_camera_begins_in_the_scene() -> None:
     estimator, boxes = TorsoMotionEstimator(), BOX[None]
     camera = Similarity(cmath.exp(0.05 + 0.02j), 250 - 3j)
     estimator.begin(seated(Similarity()), PEOPLE, boxes, camera)
-    assert error(estimator.follow(seated(Similarity()), boxes), camera) < 0.1
+    assert error(estimator.follow(seated(Similarity()), boxes, camera), camera) < 0.1
     for i in range(1, 75):  # so far that a further key frame is needed
         moved = Similarity(1, complex(2 * i, 0))
-        found = estimator.follow(seated(moved), boxes + np.array([2 * i, 0, 2 * i, 0]))
+        found = estimator.follow(seated(moved), boxes + np.array([2 * i, 0, 2 * i, 0]), camera)
         assert error(found, moved @ camera) < 1
 
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.types import Array, Array32, Face
+from thcli.faces.tracking.background_pixels import BackgroundPixels
 from thcli.faces.tracking.camera_key_frame import (
     MIN_CORNERS,
     RENEW_SHARE,
@@ -44,6 +45,13 @@ BESIDE_NECK = 0.05  # the same where none does
 PERSON = 0.1  # probability of a person above which a pixel is not of the background
 MARGIN = 0.03  # of the long side, around people
 RETRY = 12  # frames after which a background without corners is looked at again
+# Difference of the first frame's background from where it is seen now, over that from the same
+# places (rest), below which its pixels decide: to begin with, and while they do; the same over that
+# from where corners show it; levels of 255 of noise, which do not count as difference from rest
+EXPLAINED, CARRIES_ON, BETTER, NOISE = 0.5, 0.9, 0.9, 0.6
+LEAST_SEEN = 0.25  # of that difference, from noise alone; nothing that is so still has moved
+WAIT = 3  # frames after which pixels that could not decide are looked at again
+MAX_SCALE = 1.8  # of a camera that pixels show, and its inverse
 _IDENTITY = Similarity()
 
 
@@ -70,6 +78,10 @@ class CameraMotionEstimator:
         self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         self._head = 0j
         self._age = 0
+        self._pixels: BackgroundPixels | None = None
+        self._near_people: npt.NDArray[np.bool_] | None = None
+        self._lost = False
+        self._by_pixels, self._waiting = False, 0
 
     def estimate(
         self, image: npt.NDArray[Any], faces: Sequence[Face] = (), *, cut: bool = False
@@ -96,11 +108,16 @@ class CameraMotionEstimator:
         if self._key is None or cut or self._key.grey.shape != grey.shape:
             self._torso, self.torso_track = TorsoMotionEstimator(), None
             self._first = self._key = self._key_frame(view, True, _IDENTITY)
+            assert self._near_people is not None
+            self._by_pixels, self._waiting = False, 0
+            self._pixels = BackgroundPixels.of(grey, ~self._near_people)
             self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         else:
             moved = head - self._head if head and self._head else 0j
             before = self._frame_from_key @ self._key_from_scene
+            self._lost = True
             self._follow(view, moved)
+            self._align_pixels(view, before)
             now = self._frame_from_key @ self._key_from_scene
             self._step = now @ before.inverse()
         self._previous, self._head = view, head
@@ -122,7 +139,8 @@ class CameraMotionEstimator:
     def _camera(self, motion: Similarity, size: tuple[int, int]) -> Similarity:
         """Return the camera's motion for what was measured in frames of a reduced size."""
         assert self._first is not None
-        limits = (SWAYING, CARRIED) if self._first.of_body else (STILL, MOVING)
+        unsure = self._first.of_body or len(self._first.corners) < MIN_CORNERS
+        limits = (SWAYING, CARRIED) if unsure else (STILL, MOVING)
         return _without_noise(motion, size, limits)
 
     def _next_key_frame(self, view: CameraView, from_scene: Similarity) -> CameraKeyFrame:
@@ -154,9 +172,10 @@ class CameraMotionEstimator:
         people = self._people(view.small)
         if not self._torso.has_begun:
             self._torso.begin(view.small, people, view.boxes, from_scene)
-        near = cv2.dilate(people, np.ones((reach, reach), np.uint8))
+        near = cv2.dilate(people, np.ones((reach, reach), np.uint8)) > 0
+        self._near_people = near
         strong = find_strong(view.grey)
-        corners = view.find_corners(strong & (near == 0))
+        corners = view.find_corners(strong & ~near)
         if len(corners) >= SURE_CORNERS or not (may_be_of_body and len(view.boxes)):
             return CameraKeyFrame(view.grey, corners, view.boxes)
         inside = cv2.erode(people, np.ones((reach, reach), np.uint8)) > 0
@@ -192,12 +211,43 @@ class CameraMotionEstimator:
         if fitted is not None:
             self._frame_from_key, share = fitted
             if share >= RENEW_SHARE:
+                self._lost = False
                 if self._may_return:
                     self._return_to_first(view)
                 return
         elif self._is_of_body:
             self._follow_head(view)
         self._renew(view)
+
+    def _align_pixels(self, view: CameraView, before: Similarity) -> None:
+        """Move the camera to where the pixels of the first frame's background are seen.
+
+        Corners of that frame need no help. Its other pixels decide where they tell a motion from
+        rest, and from what later key frames say, whose errors add up.
+
+        Args:
+            view: the frame.
+            before: the motion to the frame before it.
+        """
+        assert self._first is not None
+        on_first = self._key is self._first and not self._lost
+        if self._pixels is None or (on_first and not self._first.of_body):
+            return
+        self._waiting -= 1
+        if self._waiting > 0:
+            return
+        now = self._frame_from_key @ self._key_from_scene
+        guesses = [now, before, *self._first.head_motion(view, before)]
+        least = CARRIES_ON if self._by_pixels else EXPLAINED
+        found = self._pixels.align(view.grey, guesses, NOISE + LEAST_SEEN / least)
+        accepted = found is not None and 1 / MAX_SCALE < abs(found[0].a) < MAX_SCALE
+        if found is not None and accepted:
+            motion, seen, followed, rest = found
+            out_of_frame = rest != rest
+            accepted = (self._by_pixels and out_of_frame) or seen < least * (rest - NOISE)
+            if accepted and not followed * BETTER <= seen:
+                self._frame_from_key = motion @ self._key_from_scene.inverse()
+        self._by_pixels, self._waiting = accepted, 0 if accepted else WAIT
 
     def _follow_head(self, view: CameraView) -> None:
         """Take the head's motion for the camera's where the body is out of the frame."""

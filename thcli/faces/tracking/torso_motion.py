@@ -67,7 +67,7 @@ class TorsoMotionEstimator:
         self._first: _KeyFrame | None = None
         self._key: _KeyFrame | None = None
         self._previous: tuple[Pixels, Array] | None = None
-        self._motion = _IDENTITY
+        self._motion = self._camera = _IDENTITY
         self._pixels: TorsoPixels | None = None
         self._from_scene, self._trust = _IDENTITY, 1.0
         self._looks: int | None = None  # that are left
@@ -84,7 +84,7 @@ class TorsoMotionEstimator:
             boxes: (N, 4) of the faces in reduced pixels.
             from_scene: motion of the camera since the scene's first frame, in reduced pixels.
         """
-        self._motion, self._previous = from_scene, None
+        self._motion, self._camera, self._previous = from_scene, from_scene, None
         self._from_scene, self._trust = from_scene, 1.0
         self._first = self._key = None
         if self._looks is None:
@@ -133,17 +133,20 @@ class TorsoMotionEstimator:
         if self._first is None or self._key is None or self._previous is None:
             return None
         grey, box = _grey(small), _nearest(boxes, self._previous[1])
-        moved = 0j if box is None else _middle(box) - _middle(self._previous[1])
-        found = self._from_key(self._key, grey, moved)
+        # what the torso does not tell, above all its zoom, is the camera's
+        step, self._camera = camera @ self._camera.inverse(), camera
+        expected = step @ self._motion
+        at = _middle(self._previous[1])
+        moved = 0j if box is None else _middle(box) - (step.a * at + step.b)
+        found = self._from_key(self._key, grey, expected, moved)
         if found is None or self._key is not self._first:
-            again = self._from_key(self._first, grey, moved)
+            again = self._from_key(self._first, grey, expected, moved)
             if again is not None:
                 self._key, found = self._first, again
         if found is None:
             self._renew()
-            found = self._from_key(self._key, grey, moved)
-        if found is not None:
-            self._motion = found
+            found = self._from_key(self._key, grey, expected, moved)
+        self._motion = expected if found is None else found
         self._previous = small, self._previous[1] if box is None else box
         return None if found is None else self._trusted(grey, found, camera)
 
@@ -158,12 +161,16 @@ class TorsoMotionEstimator:
             camera.a + share * (found.a - camera.a), camera.b + share * (found.b - camera.b)
         )
 
-    def _from_key(self, key: _KeyFrame, grey: Grey, head: complex) -> Similarity | None:
+    def _from_key(
+        self, key: _KeyFrame, grey: Grey, expected: Similarity, head: complex
+    ) -> Similarity | None:
         """Return the motion as a key frame's corners show it, if most agree.
 
-        head: motion of the face since the previous frame, a guess at the torso's.
+        expected: motion of a torso that has moved with the camera alone since the previous frame.
+        head: motion of the face since then without the camera's, a guess at the
+            torso's.
         """
-        known = self._motion @ key.from_scene.inverse()
+        known = expected @ key.from_scene.inverse()
         for guess in (known, Similarity(1, head) @ known):
             found = _follow_corners(key, grey, guess)
             if found is None:
