@@ -229,13 +229,14 @@ def _whiteness(colour: Array32, tone: Array, inside: Bools) -> Array32:
         return np.zeros(colour.shape[:2], np.float32)
     share = np.log(np.maximum(_pinkness(colour), 1.0)) / np.log(skin)
     whitest = float(np.percentile(share[seen], WHITEST_PERCENTILE))
-    fading = np.minimum(whitest + np.array(TEETH_BEYOND_WHITEST), TOOTH_TO_LIP)
-    return np.asarray(1 - smoothstep(*fading.tolist(), share), np.float32)
+    low, high = np.minimum(whitest + np.array(TEETH_BEYOND_WHITEST), TOOTH_TO_LIP)
+    return np.asarray(1 - smoothstep(float(low), float(high), share), np.float32)
 
 
-def _pinkness(colours: Array) -> Array:
+def _pinkness(colours: Array | Array32) -> Array:
     """Return red over green of colours (..., 3): stained teeth are yellow, tongues are not."""
-    return np.asarray(np.maximum(colours[..., 0], 1.0) / np.maximum(colours[..., 1], 1.0))
+    red, green = (np.maximum(colours[..., k], 1.0) for k in (0, 1))
+    return np.asarray(red / green, np.float64)
 
 
 def _cool_down(colour: Array32, tone: Array) -> Array32:
