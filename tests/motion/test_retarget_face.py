@@ -83,6 +83,23 @@ def test_a_pucker_leaves_small_mouths_and_thin_lips_their_shape(own_width: float
     assert limited[0, lips].mean(0) == pytest.approx(shift, abs=0.03)
 
 
+@pytest.mark.parametrize(("added", "driven"), [(1e-12, 0.9), (0.002, 0.9), (-0.002, 1.1)])
+def test_a_mouth_that_hardly_changes_its_width_keeps_its_motion(
+    added: float, driven: float
+) -> None:
+    """Rounding about the own width, and so the batch, decided whether lips opened at all."""
+    reference = neutral()
+    lips = np.unique(np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER]))
+    middle = reference[lips].mean(0)
+    driver, change = reference.copy(), np.zeros((1, 468, 3))
+    driver[lips] = middle + (reference[lips] - middle) * (driven, 1.0, 1.0)
+    change[0, lips] = (reference[lips] - middle) * (added, 0.2, 0.0)
+    limited = change.copy()
+    share = closure.limit_mouth(limited, reference, driver[None], reference, np.ones(1))
+    assert np.abs(limited - change).max() < 0.01 * np.abs(change).max()
+    assert share[0] > 0.99
+
+
 @pytest.mark.parametrize("name", ["strength", "expression"])
 def test_a_pucker_is_limited_after_its_gain(name: str) -> None:
     """A mouth that was limited to .62 of its width came to .43."""

@@ -24,6 +24,7 @@ LIPS_REACH, JAW_REACH, BELOW_LIPS = (0.15, 0.75), (0.5, 1.0), 0.2
 # widens by less, and the most; and the same of the width itself, in canonical units
 FREE_WIDTH, LEAST_WIDTH = 0.75, 0.62
 FREE_GRIN, WIDEST_GRIN = 1.3, 1.5
+EVEN_WIDTH = 0.05  # change of that ratio from which limits hold in full
 FREE_REACH, WIDEST_REACH = 0.74, 0.86
 # Ratio of the height of a lip above which it grows by less, and the most: of a pucker, of shut lips
 # that keep their width, and of open ones, which are drawn thin; opening from shut to open
@@ -177,15 +178,24 @@ def limit_mouth(
     free_reach, widest = np.maximum((FREE_REACH, WIDEST_REACH), own * np.array([1.0, 1.05])) / own
     wide = np.minimum(asked, 1 + np.maximum(driven, 0))
     wide = _bend(_bend(wide, FREE_GRIN, WIDEST_GRIN), free_reach, widest)
-    kept_narrow = np.where(asked < narrow, (1 - narrow) / np.maximum(1 - asked, 1e-9), 1.0)
-    kept_wide = np.where(asked > 1, np.maximum(wide - 1, 0) / np.maximum(asked - 1, 1e-9), 1.0)
+    kept_narrow = _kept(1 - asked, 1 - narrow)
+    kept_wide = _kept(asked - 1, wide - 1)
     lost = 1 - kept_narrow * kept_wide
     if lost.any():
         lips = np.concatenate([anatomy.LIPS.upper, anatomy.LIPS.lower])
         common = change[:, lips].mean(1, keepdims=True)
         change -= lost[:, None, None] * region_mask("lips") * (change - common)
     _limit_lips(change, source_shape, asked, mouth_opening(driver))
-    return np.asarray(kept_wide)
+    return np.asarray(1 - smoothstep(0, FREE_GRIN - 1, asked - 1) * (1 - kept_wide))
+
+
+def _kept(asked: Array, limit: Array) -> Array:
+    """Return the share (T,) of changes of a width that stays within limits, 1 for none.
+
+    It is even where a change sets in: noise about a width that does not change takes no motion.
+    """
+    kept = np.clip(limit / np.maximum(asked, 1e-9), 0, 1)
+    return np.asarray(1 - smoothstep(0, EVEN_WIDTH, asked) * (1 - kept))
 
 
 def _limit_lips(change: Array, source_shape: Array, widths: Array, openings: Array) -> None:
