@@ -43,7 +43,6 @@ class _Level:
     """
 
     unit: int
-
     levels: Array32
     jacobian: Array32
 
@@ -68,7 +67,7 @@ class BackgroundPixels:
         height, width = grey.shape
         images = _pyramid(grey)
         fine = images[-1]
-        slope = np.hypot(cv2.Sobel(fine, cv2.CV_32F, 1, 0), cv2.Sobel(fine, cv2.CV_32F, 0, 1))
+        slope = np.hypot(_slope(fine, 1, 0), _slope(fine, 0, 1))
         slope = np.where(region, slope, -1)
         slope[:2] = slope[-2:] = slope[:, :2] = slope[:, -2:] = -1
         rows, columns = height // CELL, width // CELL

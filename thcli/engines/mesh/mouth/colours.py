@@ -154,8 +154,7 @@ def warm_up(colour: Array32, tone: Array) -> Array32:
     grey. Teeth have a share of the skin's warmth, the dark all of it. Cool skin is its own limit.
     """
     red, green, blue = np.maximum(tone, 1.0)
-    light = colour.mean(-1) / np.float32(max(float(tone.mean()), 1.0))
-    share = 1 - (1 - TOOTH_WARMTH) * smoothstep(*DARK_TO_TEETH, light)
+    share = 1 - (1 - TOOTH_WARMTH) * _lightness(colour, tone)
     out = colour.copy()
     for channel, ratio, beside in (
         (1, green / red, out[..., 0]),
