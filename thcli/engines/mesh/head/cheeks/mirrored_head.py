@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+from thcli.core.geometry import transform_points
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array, Array32, Image
+from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.sampling import box_mean, odd_size
-from thcli.faces.parsing.classes import ACCESSORIES, HEAD, NECK, class_number
+from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, polygon_mask
+from thcli.faces.landmarks.topology import OVAL
+from thcli.faces.parsing.classes import ACCESSORIES, HAIR, HEAD, NECK, SKIN, class_number
 from thcli.faces.parsing.crops import Regions
 
-KEPT = HEAD | NECK | ACCESSORIES | {class_number("hat")}
+HAIR_CLASSES = HAIR | {class_number("hat")}
+CLOTH = {class_number("cloth")}
+KEPT = HEAD | NECK | ACCESSORIES | HAIR_CLASSES
 REACH = 0.03  # face heights around them that are kept too: strands of hair
 SOFTNESS = 0.03  # face heights, of the edge
+SURE_SKIN = 0.9  # probability from which a pixel of the face gives its colour to the skin's
+UNSURE = 0.2  # probability below which a pixel is no skin, and no hair
+SKIN_COLOURS = (2, 50, 98)  # percentiles of these, in Lab: skin lies between the outer ones
+APART = (6.0, 12.0)  # levels beyond them: skin, something else
+EDGE = 0.15  # face heights within the outline in which that is looked for
+NEAR = 0.02  # face heights around it that count as such, too
+LIKELY = 0.5  # probability below which what the matte holds is neither head nor cloth
+OPAQUE = 127  # alpha above which something is the person's for the matte
+CLOSE = 0.06  # face heights of a thing's least width, and from it in which its rim lies
+SKIN_REACH = 0.12  # face heights over which the skin is averaged that covers it
 BELOW = (-0.7, -0.3)  # face heights above the middle of the face: the body, all of the head
 
 
@@ -34,10 +49,15 @@ def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
     crop_from_frame = regions.placement.crop_from_frame
     face_size = anatomy.face_height(mesh)
     scale = float(np.hypot(*crop_from_frame[:2, 0]))  # pixels of the crop per pixel
-    kept = regions.mask(KEPT)
+    strange = _find_strange_skin(person, mesh, regions)
+    if strange is not None:
+        _cover_with_skin(person, mesh, regions, strange)
     reach = odd_size(2 * REACH * face_size * scale)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    grown = np.asarray(cv2.dilate(kept, disc), np.float32)
+    grown = np.asarray(cv2.dilate(regions.mask(KEPT), disc), np.float32)
+    if strange is not None:
+        beside = ~_face_polygon(mesh, regions.placement)
+        grown *= 1 - np.asarray(cv2.dilate(strange, disc), np.float32) * beside
     kept = box_mean(grown, odd_size(2 * SOFTNESS * face_size * scale))
     shown = cv2.warpAffine(
         kept,
@@ -51,6 +71,74 @@ def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
     shown = np.maximum(shown, 1 - upper)
     left_out = (shown < 1) & (person[..., 3] > 0)
     person[left_out] = np.rint(person[left_out] * shown[left_out][:, None])
+
+
+def _find_strange_skin(person: Image, mesh: Array, regions: Regions) -> Array32 | None:
+    """Find what the parser takes for skin at the face's edge and has none of its colours.
+
+    Such is the rim of a thing held before the cheek, a medal, a cup, a telephone, near the thing
+    itself, which is none of the head for the parser. What is darker than the skin is left:
+    skin in the shade has other colours, too.
+
+    Args:
+        person, mesh, regions: as in `keep_head`.
+
+    Returns:
+        (h, w) float32 in 0..1 in pixels of the regions' crop; None where there is nothing such.
+    """
+    crop, skin = regions.placement, regions.mask(SKIN)
+    size = _face_size(mesh, crop)
+    edge, close, near = (odd_size(2 * share * size) for share in (EDGE, CLOSE, NEAR))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (edge, edge))
+    inner = cv2.erode(_face_polygon(mesh, crop).astype(np.uint8), disc) > 0
+    sure = inner & (skin > SURE_SKIN)
+    if not sure.any():
+        return None
+    around = _in_crop(person, crop)
+    colour = cv2.cvtColor(around[..., :3], cv2.COLOR_RGB2Lab).astype(np.float32)
+    low, middle, high = np.percentile(colour[sure], SKIN_COLOURS, axis=0)
+    apart = np.maximum(low - colour, colour - high).max(-1)
+    apart[colour[..., 0] < middle[0]] = 0  # skin in the shade
+    hair = cv2.dilate(regions.mask(HAIR_CLASSES), np.ones((near, near))) > UNSURE
+    strange = np.where(inner | hair | (skin < UNSURE), 0, smoothstep(*APART, apart))
+    held = (around[..., 3] > OPAQUE) & (regions.mask(KEPT | CLOTH) < LIKELY)
+    broad = cv2.morphologyEx(held.astype(np.uint8), cv2.MORPH_OPEN, np.ones((close, close)))
+    beside = cv2.dilate(broad, np.ones((close, close))) > 0
+    _, labels = cv2.connectedComponents((strange > 0).astype(np.uint8))
+    strange[~np.isin(labels, np.unique(labels[beside & (labels > 0)]))] = 0
+    if strange.max() <= 0:
+        return None
+    grown = np.asarray(cv2.dilate(strange, np.ones((near, near))), np.float32)
+    return box_mean(grown, 3)
+
+
+def _cover_with_skin(person: Image, mesh: Array, regions: Regions, strange: Array32) -> None:
+    """Show the skin around instead of what is strange (h, w) in a crop's pixels, in place."""
+    crop = regions.placement
+    around = _in_crop(person, crop)[..., :3].astype(np.float32)
+    known = regions.mask(SKIN) * (1 - strange)
+    reach = odd_size(2 * SKIN_REACH * _face_size(mesh, crop))
+    skin = masked_mean(masked_mean(around, known, reach), known, reach)
+    size, back = person.shape[1::-1], cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
+    to_frame = crop.crop_from_frame[:2]
+    filled = cv2.warpAffine(skin, to_frame, size, flags=back, borderMode=cv2.BORDER_REPLICATE)
+    share = cv2.warpAffine(strange, to_frame, size, flags=back)[..., None]
+    shown = share[..., 0] > 0
+    colour, opaque = person[shown][:, :3], person[shown][:, 3:] / np.float32(255)
+    person[shown, :3] = np.rint(colour + share[shown] * (filled[shown] * opaque - colour))
+
+
+def _in_crop(person: Image, crop: Crop) -> Image:
+    return np.asarray(cv2.warpAffine(person, crop.crop_from_frame[:2], crop.size), np.uint8)
+
+
+def _face_polygon(mesh: Array, crop: Crop) -> npt.NDArray[np.bool_]:
+    return polygon_mask(transform_points(crop.crop_from_frame, mesh[OVAL, :2]), crop.size)
+
+
+def _face_size(mesh: Array, crop: Crop) -> float:
+    """Return the face's height in pixels of a crop."""
+    return anatomy.face_height(mesh) * float(np.hypot(*crop.crop_from_frame[:2, 0]))
 
 
 def height_above_middle(mesh: Array, x: Array32, y: Array32) -> Array:
