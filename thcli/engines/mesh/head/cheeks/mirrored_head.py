@@ -10,7 +10,7 @@ from thcli.core.geometry import transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, polygon_mask
+from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, polygon_mask, to_levels
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import ACCESSORIES, HAIR, HEAD, NECK, SKIN, class_number
 from thcli.faces.parsing.crops import Regions
@@ -59,18 +59,17 @@ def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
         beside = ~_face_polygon(mesh, regions.placement)
         grown *= 1 - np.asarray(cv2.dilate(strange, disc), np.float32) * beside
     kept = box_mean(grown, odd_size(2 * SOFTNESS * face_size * scale))
+    points = transform_points(crop_from_frame, mesh[:, :2])
+    columns, rows = (np.arange(side, dtype=np.float32) for side in regions.placement.size)
+    upper = smoothstep(*BELOW, height_above_middle(points, columns, rows))
     shown = cv2.warpAffine(
-        kept,
+        to_levels(np.maximum(kept, 1 - upper)),
         crop_from_frame[:2],
         (width, height),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
-    upper = np.asarray(smoothstep(*BELOW, height_above_middle(mesh, columns, rows)), np.float32)
-    shown = np.maximum(shown, 1 - upper)
-    left_out = (shown < 1) & (person[..., 3] > 0)
-    person[left_out] = np.rint(person[left_out] * shown[left_out][:, None])
+    cv2.multiply(person, cv2.merge([shown] * 4), person, 1 / 255)
 
 
 def _find_strange_skin(person: Image, mesh: Array, regions: Regions) -> Array32 | None:
@@ -145,7 +144,7 @@ def height_above_middle(mesh: Array, x: Array32, y: Array32) -> Array:
     """Return how far pixels lie above the middle of a face, in face heights, (rows, columns).
 
     Args:
-        mesh: (468, 3) of the face.
+        mesh: (468, 2+) of the face.
         x, y: (columns,) and (rows,) of the pixels.
     """
     middle = (mesh[anatomy.FOREHEAD, :2] + mesh[anatomy.CHIN, :2]) / 2
