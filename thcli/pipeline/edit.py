@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from thcli import media
 from thcli.core.events import Listener, silent
-from thcli.core.options import CompareOptions, EditOptions
+from thcli.core.options import CompareOptions, EditOptions, ReadOptions
 from thcli.core.protocols import Parser
 from thcli.core.stream import prefetch
 from thcli.core.types import Frame
@@ -38,6 +38,7 @@ from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.region_stream import FrameFaces, parse_frames
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
+from thcli.pipeline.sources.pixel_shape import as_written
 
 DEFAULTS = EditOptions()
 
@@ -84,20 +85,24 @@ def edit(
             check_outputs(path, options.output, compare=options.compare, file=options.save_edit)
         for path in options.recombine.files:
             media.probe(path, options.read)  # before anything is loaded
+        stored = options.read
+        if info.sar != 1:  # faces are found and changed as they are shown
+            options = replace(options, read=replace(stored, square_pixels=True))
         planned = [plan_steps(request, options, on) for request in requests]
         variants = recombine(planned, options, job)
-        edited_faces = observe_faces(info, variants[0], options, job)
+        shown = media.probe(info.path, options.read)
+        edited_faces = observe_faces(shown, variants[0], options, job)
         counter, engine, engines = FrameCounter(0), "", requests[0].engines
         for steps, path in zip(variants, targets, strict=True):
             for face in edited_faces.faces:
                 face.use(steps)
             engines = edited_faces.active_engines(requests[0], steps)
             engine = "+".join(engines)
-            counter = _write(path, edited_faces, info, engine, options, job)
+            counter = _write(path, edited_faces, info, engine, stored, options, job)
         if options.save_edit is not None:
             edit_file = build_edit_file(requests[0], variants[0], options)
             save(options.save_edit, edit_file, overwrite=options.output.overwrite)
-        comparison = CompareOptions(read=options.read, output=options.output)
+        comparison = CompareOptions(read=stored, output=options.output)
         write_comparison(options.compare, [info.path], targets[0], comparison, on)
         details: dict[str, Any] = {
             "attributes": dict(requests[0].attributes),
@@ -124,10 +129,11 @@ def _write(
     edited_faces: EditedFaces,
     info: MediaInfo,
     engine: str,
+    stored: ReadOptions,
     options: EditOptions,
     job: Job,
 ) -> FrameCounter:
-    """Run pass 2 into one output."""
+    """Run pass 2 into one output; stored: how the frames are read that are written."""
     plan = media.WritePlan(
         frames=info.frames,
         drive=info,
@@ -138,8 +144,9 @@ def _write(
     writer = media.write(target, info.size, info, options.output, plan, on=job.on)
     with writer as out, job.stage("edit", info.frames, out.done) as step:
         counter = FrameCounter(out.done)
-        for frame, pixels in edit_frames(edited_faces, info, out.done, options, job):
-            out.write(frame.to_signal(pixels), frame.pts, frame.duration)
+        edited = edit_frames(edited_faces, info, out.done, options, job)
+        for frame, pixels in as_written(edited, info, stored, out.done, job):
+            out.write(pixels, frame.pts, frame.duration)
             succeeded = frame.index not in job.failed_frames
             counter.add(frame.pts, frame.duration, frame.time_base, succeeded=succeeded)
             step()

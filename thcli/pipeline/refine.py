@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from thcli import media
@@ -26,6 +27,7 @@ from thcli.pipeline.observe.tracking import VideoSelection, compare_with_sound
 from thcli.pipeline.refining.correction import DriverCorrection
 from thcli.pipeline.refining.refine_pass import RefinePass
 from thcli.pipeline.refining.subjects import observe_subjects, read_reference_image
+from thcli.pipeline.sources.pixel_shape import as_written
 from thcli.refiners.backends import choose_refiner
 
 DEFAULTS = RefineJobOptions()
@@ -80,9 +82,13 @@ def refine(
         reference = (
             None if source is None else read_reference_image(source, face_finder, options.read)
         )
-        footage = replayable_video(info, options.read, job)
+        stored = options.read
+        if info.sar != 1:  # faces are found and changed as they are shown
+            options = replace(options, read=replace(stored, square_pixels=True))
+        shown = media.probe(info.path, options.read)
+        footage = replayable_video(shown, options.read, job)
 
-        selection = VideoSelection(info, options.read, options.faces.select)
+        selection = VideoSelection(shown, options.read, options.faces.select)
         speaker: TrackSummary | None = None
 
         def select(statistics: TrackStatistics, log: TrackLog) -> Sequence[int]:
@@ -120,10 +126,11 @@ def refine(
             )
             subjects, counter = observed_faces.subjects, FrameCounter(out.done)
             with job.stage("refine", len(subjects[0].crop_track), out.done) as step:
-                for frame, pixels in refine_pass.frames(footage, subjects, out.done, job):
+                refined = refine_pass.frames(footage, subjects, out.done, job)
+                for frame, pixels in as_written(refined, info, stored, out.done, job):
                     succeeded = frame.index not in job.failed_frames
                     counter.add(frame.pts, frame.duration, frame.time_base, succeeded=succeeded)
-                    out.write(frame.to_signal(pixels), frame.pts, frame.duration)
+                    out.write(pixels, frame.pts, frame.duration)
                     step()
         return job.report(
             target,

@@ -22,6 +22,7 @@ from tests.pipeline.editing.fakes import (
     read_frames,
     run_edit,
 )
+from tests.pipeline.sources.squeezed import squeeze
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.events import silent
@@ -66,6 +67,18 @@ def test_only_the_face_changes(clip: Clip, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mkv")) as file:
         assert len(file.streams.audio) == 1
         assert "AI-generated" in str(file.metadata) and "edit" in str(file.metadata)
+
+
+def test_anamorphic_frames_are_edited_as_they_are_shown(clip: Clip, tmp_path: Path) -> None:
+    source, out = squeeze(tmp_path / "s.mp4", clip("plain6.mp4", 6)), tmp_path / "a.mp4"
+    assert run_edit(source, out) == 0
+    made, own = media.probe(out), media.probe(source)
+    assert made.sar == own.sar == 2 and made.size == own.size == (96, 192)
+    pairs = list(zip(read_frames(out), read_frames(source), strict=True))
+    for a, b in pairs:
+        lost = b.pixels[..., 1].astype(int) - a.pixels[..., 1]
+        assert abs(lost[MIDDLE, 40:55].mean() - 30) < 4
+        assert np.abs(lost[:6]).max() < 8 and (lost > 15).mean() > 0.05
 
 
 def test_batches_and_a_resume_do_not_change_the_pixels(

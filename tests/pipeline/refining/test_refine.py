@@ -23,6 +23,7 @@ from tests.pipeline.refining.results import (
     measure_detail,
     read_images,
 )
+from tests.pipeline.sources.squeezed import squeeze
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.options import OutputOptions
@@ -71,6 +72,16 @@ def test_one_frame_out_for_each_in(clip: Clip, tmp_path: Path, capsys: Any) -> N
     assert info.size == (192, 192) and len(info.audio) == 1
     assert "synthetic" in info.metadata["comment"] and "engine blush" in info.metadata["comment"]
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_anamorphic_frames_are_refined_as_they_are_shown(clip: Clip, tmp_path: Path) -> None:
+    video, out = squeeze(tmp_path / "s.mp4", clip("p.mp4", 10)), tmp_path / "out.mp4"
+    assert run(["refine", str(video), "-o", str(out), "-q"]) == 0
+    made, own = media.probe(out), media.probe(video)
+    assert made.sar == own.sar == 2 and made.size == own.size == (96, 192)
+    for after, before in zip(read_images(out), read_images(video), strict=True):
+        red = after[..., 0].astype(int) - before[..., 0]
+        assert red[80:110, 40:55].mean() > 10 and abs(red[:6].mean()) < 1
 
 
 def test_the_background_changes_only_when_it_may(clip: Clip, tmp_path: Path) -> None:

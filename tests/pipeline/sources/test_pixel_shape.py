@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
+from tests.pipeline.sources.squeezed import squeeze
 from tests.pipeline.test_reenact_video import PLAIN, SIDE, ShadeEngine, load, read_frames
 from thcli import media
-from thcli.core.imaging import to_uint8
 from thcli.core.types import Image
 from thcli.engines import backends
 from thcli.engines.backends import ENGINES
@@ -54,14 +52,7 @@ def test_square_pixels_are_rendered_as_they_are() -> None:
 @pytest.fixture
 def squeezed(clip: Callable[..., Path], tmp_path: Path) -> Path:
     """Return a clip of ten frames whose pixels are shown twice as wide as high."""
-    path = tmp_path / "squeezed.mp4"
-    with media.read(clip("s10.mp4", 10)) as frames:
-        width, height = frames.info.size
-        like = replace(frames.info, size=(width // 2, height), sar=Fraction(2))
-        with media.write(path, like.size, like, PLAIN.output) as writer:
-            for frame in frames:
-                writer.write(cv2.resize(to_uint8(frame.pixels), like.size), frame.pts)
-    return path
+    return squeeze(tmp_path / "squeezed.mp4", clip("s10.mp4", 10))
 
 
 @pytest.mark.parametrize("framing", ["full", "crop"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def crop(
             "crop keeps every frame of its clip and cannot change the rate.", "Give --fps to paste."
         )
     check_run(options, output)
+    options = replace(options, read=replace(options.read, square_pixels=True))
     with Job("crop", on, options, [source]) as job:
         info = media.probe(job.seekable(source), options.read)
         require_sound(info, options.faces.select)
@@ -153,6 +155,7 @@ def align(
         UsageError: --resume is given.
     """
     check_run(options, output)
+    options = replace(options, read=replace(options.read, square_pixels=True))
     with Job("align", on, options, [source]) as job:
         info = media.probe(job.seekable(source), options.read)
         target = _aligned_path(output, source, info, options.faces.select)

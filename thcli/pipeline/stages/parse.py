@@ -75,6 +75,7 @@ def parse(
         UsageError: the kind does not fit the output, or an unknown region.
     """
     check_run(options, output)
+    options = replace(options, read=replace(options.read, square_pixels=True))
     with Job("parse", on, options, [source]) as job:
         info = media.probe(job.seekable(source), options.read)
         require_sound(info, options.faces.select)

@@ -72,6 +72,7 @@ def paste(
     if str(cropped) == "-" and (str(frames) == "-" or options.crops is None):
         raise UsageError("Crops from standard input need --crops FILE, and frames that are a file.")
     check_paste(output, options)
+    options = replace(options, read=replace(options.read, square_pixels=True))
     with Job("paste", on, options, (cropped, frames)) as job:
         info = media.probe(job.seekable(frames), options.read)
         changed = media.probe(job.seekable(cropped), options.read)
