@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,11 +13,8 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import EYES, LIPS, face_height
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior
+from thcli.engines.mesh.mouth import closed_lips, driver_mouth
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
-from thcli.engines.mesh.patches.frames import composite, eye_frame, sample_patch
-from thcli.engines.mesh.prepared_source import MeshSource, prepare
-from thcli.faces.landmarks import topology
 
 
 def person(width: int, height: int) -> Array32:
@@ -42,7 +38,11 @@ def test_the_own_mesh_gives_the_own_image(matte: bool) -> None:
 
 
 PLAIN = faces.make_source(plain=True)
+
+
 turns = st.tuples(st.floats(-40, 40), st.floats(-50, 50), st.floats(-60, 60))
+
+
 shifts = st.tuples(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6))
 
 
@@ -130,132 +130,6 @@ def test_a_moving_head_leaves_the_background_still_with_a_matte() -> None:
     assert changed[ground & top].mean() < 0.01
 
 
-def test_a_closed_driver_closes_an_open_mouth() -> None:
-    base = faces.make_source()
-    open_mesh = faces.make_target(base, mouth=0.25).points
-    image = faces.render_face(open_mesh, 256, 256)
-    source = prepare(image, faces.make_face(open_mesh, faces.iris_points(open_mesh)), None)
-    assert source.parted_lips is not None
-    out = render_frame(source, faces.make_target(source, mouth=0.0), None)
-    closed = faces.make_target(source, mouth=0.0).points
-    lips = faces.polygon_mask(closed[topology.LIPS_OUTER, :2], 256, 256)
-    assert (source.image.min(-1) > 240).sum() > 100  # the bright inside was there
-    assert (out[lips].min(-1) > 225).sum() == 0
-
-
-def test_lips_that_close_are_sampled_up_to_the_line_between_them() -> None:
-    """Nothing of the open mouth is left, though its landmarks lie two pixels on the teeth."""
-    base = faces.make_source(512, 512)
-    mesh = faces.make_target(base, mouth=0.25).points
-    image = np.full((512, 512, 3), 240, np.uint8)
-    ring = mesh[topology.LIPS_INNER, :2]
-    wide = ring.mean(0) + 1.06 * (ring - ring.mean(0))
-    image[faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512)] = (150, 60, 60)
-    image[faces.polygon_mask(wide, 512, 512)] = 240
-    lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap)
-    target = faces.make_target(base, mouth=0.0).points
-    out = np.full_like(image, 240)
-    closed_lips.render(out, image, lips, target)
-    mouth = fit_opening(target, LIPS)
-    u, v = local_coordinates(mouth, (slice(0, 512), slice(0, 512)))
-    line = mouth.rims(u)[0]
-    inside = (u > 0.15) & (u < 0.85)
-    near, far = (np.abs(v - line) < 0.03) & inside, (np.abs(v - line) > 0.5) & inside
-    assert out[near][:, 1].max() < 100
-    assert (out[far] == 240).all()
-    seam = out[(np.abs(v - line) < 0.006) & inside].mean(0)
-    assert (seam < 0.9 * np.array([150, 60, 60])).all()
-    corner = out[(np.abs(v - line) < 0.03) & (u > 0.02) & (u < 0.04)]
-    assert corner[:, 1].mean() > 200  # a step there would show where landmarks miss a corner
-
-
-def test_lips_that_close_show_no_blurred_edge_of_teeth() -> None:
-    base = faces.make_source(512, 512)
-    mesh = faces.make_target(base, mouth=0.25).points
-    image = np.full((512, 512, 3), 240, np.uint8)
-    image[faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512)] = (150, 60, 60)
-    image[faces.polygon_mask(mesh[topology.LIPS_INNER, :2], 512, 512)] = 240
-    blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), np.uint8)
-    lips = closed_lips.prepare(blurred, mesh, fit_opening(mesh, LIPS).gap)
-    target = faces.make_target(base, mouth=0.0).points
-    out = np.full_like(image, 240)
-    closed_lips.render(out, blurred, lips, target)
-    mouth = fit_opening(target, LIPS)
-    u, v = local_coordinates(mouth, (slice(0, 512), slice(0, 512)))
-    beside = np.abs(np.abs(v - mouth.rims(u)[0]) - 0.025) < 0.01
-    assert out[beside & (u > 0.2) & (u < 0.8)][:, 1].max() < 75
-
-
-def test_lips_of_a_small_mouth_that_close_keep_the_colour_of_their_inner_halves() -> None:
-    """The outer halves of lips are paler; drawn up to the line they would bleach the mouth."""
-    base = faces.make_source(128, 128)
-    mesh = faces.make_target(base, mouth=0.25).points
-    image = np.full((128, 128, 3), (200, 160, 140), np.uint8)
-    inner, outer = mesh[LIPS, :2], mesh[topology.LIPS_OUTER, :2]
-    image[faces.polygon_mask(inner + 0.4 * (outer - inner), 128, 128)] = (150, 60, 60)
-    lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap)
-    target = faces.make_target(base, mouth=0.0).points
-    out = image.copy()
-    closed_lips.render(out, image, lips, target)
-    middle = [2, 3, 4, 5, 6, 7, 8]  # of the lower lip
-    places = target[LIPS, :2] + 0.2 * (target[topology.LIPS_OUTER, :2] - target[LIPS, :2])
-    x, y = places[middle].round().astype(int).T
-    assert np.median(out[y, x, 1]) < 80
-
-
-def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lips, the mouth's inside and painted patches are the same in strips of any height."""
-    source = faces.make_source(512, 512)
-    lips = closed_lips.prepare_shut(_with_dark_line(source), source.mesh)
-    assert lips is not None
-    target = faces.make_target(source, mouth=0.3).points
-    frame = eye_frame(target, 0)
-    window = np.outer(np.hanning(frame.size[1]), np.hanning(frame.size[0]))
-    made = []
-    for pixels in (1, 1 << 22):
-        monkeypatch.setattr("thcli.engines.mesh.opening.STRIP_PIXELS", pixels)
-        out = source.image.copy()
-        closed_lips.render_parting(out, source.image, lips, target)
-        mouth_interior.render(out, source.image, source.interior, source.mesh, target)
-        composite(
-            out,
-            frame,
-            sample_patch(out, frame),
-            (-50 * window[..., None] * np.ones(3)).astype(np.float32),
-        )
-        made.append(out.astype(int))
-    assert np.abs(made[0] - source.image).max() > 20
-    assert np.abs(made[0] - made[1]).max() <= 1
-
-
-def test_lips_of_a_large_mouth_part_on_a_coarse_grid_as_on_a_fine_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    source = faces.make_source(1400, 1400)
-    lips = closed_lips.prepare_shut(_with_dark_line(source), source.mesh)
-    assert lips is not None
-    target = faces.make_target(source, mouth=0.3).points
-    assert fit_opening(target, LIPS).width > 150  # pixels: 3 a sample
-    made = []
-    for samples in (60, 1 << 20):
-        monkeypatch.setattr(closed_lips, "LIP_SAMPLES", samples)
-        out = source.image.copy()
-        closed_lips.render_parting(out, source.image, lips, target)
-        made.append(out.astype(int))
-    difference = np.abs(made[0] - made[1]).max(-1)
-    changed = np.abs(made[1] - source.image).max(-1) > 1
-    assert changed.any() and difference.any()
-    assert difference[changed].mean() < 0.6
-
-
-def _with_dark_line(source: MeshSource) -> Image:
-    """Return a source's image with a dark line between its shut lips."""
-    image = source.image.copy()
-    line = source.mesh[LIPS[: len(LIPS) // 2 + 1], :2]
-    cv2.polylines(image, [np.rint(line).astype(np.int32)], False, (20, 10, 10), 3)
-    return image
-
-
 def test_closed_lids_hide_the_eye() -> None:
     source = faces.make_source()
     out = render_frame(source, faces.make_target(source, lids=0.02), None)
@@ -290,21 +164,6 @@ def test_small_motion_makes_small_changes() -> None:
     two = render_frame(source, faces.make_target(source, turn=(0, 12.01, 0)), None).astype(int)
     assert np.abs(one - two).mean() < 0.05
     assert np.quantile(np.abs(one - two).max(-1), 0.999) <= 6
-
-
-def test_closed_lips_of_a_small_mouth_have_a_line_between_them() -> None:
-    base = faces.make_source(64, 64)
-    mesh = faces.make_target(base, mouth=0.25).points
-    image = np.full((64, 64, 3), (150, 60, 60), np.uint8)
-    lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap)
-    target = faces.make_target(base, mouth=0.0).points
-    out = image.copy()
-    closed_lips.render(out, image, lips, target)
-    mouth = fit_opening(target, LIPS)
-    assert mouth.width < 40
-    u, v = local_coordinates(mouth, (slice(0, 64), slice(0, 64)))
-    seam = (np.abs(v - mouth.rims(u)[0]) * mouth.width < 0.6) & (u > 0.2) & (u < 0.8)
-    assert out[seam][:, 0].mean() < 0.8 * 150
 
 
 def test_a_driver_mouth_that_shrinks_is_averaged() -> None:

@@ -1,0 +1,219 @@
+"""Retargeting of eyes: blinks, winks, wide eyes and gaze."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from tests.motion import synthetic_motion as synthetic
+from tests.motion.retargeting import canonical_shapes, retargeted, rows
+from thcli.core.options import MotionOptions
+from thcli.core.types import Array, Motion
+from thcli.motion import anatomy, canonical, closure, openings, sliders
+from thcli.motion.canonical import neutral
+from thcli.motion.reference import frames
+from thcli.motion.reference.frames import DriverReference
+
+
+def test_a_blink_shuts_the_sources_eyes_and_opens_them_again() -> None:
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(blink=sliders.blink_curve(np.arange(30) / 25, [0.4])),
+        np.arange(30),
+        Fraction(1, 25),
+        synthetic.SIZE,
+    )
+    out = retargeted(motion)
+    opening = np.asarray(rows(out, "opening"), np.float64)
+    assert opening.min() < 0.12 and np.allclose(opening[[0, -1]], 1, atol=0.05)
+    assert opening.max() <= closure.MAX_OPENING_RATIO + 1e-9
+
+
+def test_eyes_shut_in_the_source_open_as_far_as_the_drivers_do() -> None:
+    motion = synthetic.driver(60)
+    eyes = canonical.eye_openings(
+        canonical_shapes(retargeted(motion, source=synthetic.source(blink=1.0)))
+    )
+    driver_eyes = canonical.eye_openings(canonical.neutral() + rows(motion, "expression"))
+    neutral_eyes = canonical.eye_openings(canonical.neutral())
+    assert (
+        np.all(eyes <= neutral_eyes * closure.MAX_OPENING_RATIO)
+        and np.abs(np.median(eyes) - neutral_eyes).max() < 0.05
+    )
+    assert eyes[driver_eyes.mean(-1) < 0.02].max() < 0.02
+    still = retargeted(motion, MotionOptions(smooth=0, expression=0), synthetic.source(blink=1.0))
+    assert canonical.eye_openings(canonical_shapes(still)).max() < 0.02
+
+
+def wink(side: int) -> Motion:
+    """Return a neutral driver that shuts one eye (0: on the image's left) at frame 10 of 20."""
+    openings = np.ones((20, 2))
+    openings[10, side] = 0.0
+    shape = np.repeat(canonical.neutral()[None], 20, 0)
+    closure.set_lids(shape, canonical.neutral(), openings)
+    curves = sliders.SliderCurves(extra=shape - canonical.neutral())
+    motion = sliders.motion_from_sliders(curves, np.arange(20), Fraction(1, 25), synthetic.SIZE)
+    # `motion_from_sliders` resets the lids
+    return replace(motion, arrays={**motion.arrays, "expression": shape - canonical.neutral()})
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("source_blink", [0.0, 1.0])
+def test_a_wink_shuts_the_same_eye_of_the_source(side: int, source_blink: float) -> None:
+    """Also of a source with shut eyes, which open to the neutral opening."""
+    out = retargeted(wink(side), source=synthetic.source(blink=source_blink))
+    eyes = canonical.eye_openings(canonical_shapes(out))
+    assert eyes[10, side] < 0.1 * eyes[0, side]
+    assert eyes[10, 1 - side] > 0.9 * eyes[0, 1 - side] > 0.15
+
+
+def test_a_driver_whose_eyes_stay_shut_shuts_the_sources() -> None:
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(blink=1.0, jaw=np.linspace(0, 1, 20)),
+        np.arange(20),
+        Fraction(1, 25),
+        synthetic.SIZE,
+    )
+    assert retargeted(motion).arrays["opening"].max() < 0.2
+
+
+def test_gaze_stays_within_its_limits_and_within_the_eye() -> None:
+    look = np.linspace(-1, 1, 21)
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(gaze_x=look, gaze_y=look),
+        np.arange(21),
+        Fraction(1, 25),
+        synthetic.SIZE,
+    )
+    gaze = np.asarray(
+        retargeted(motion, MotionOptions(smooth=0, expression=3)).arrays["gaze"], np.float64
+    )
+    assert np.abs(gaze[..., 0]).max() <= 0.5 and np.all(np.diff(gaze[:, 0, 0]) >= -1e-12)
+    mesh = np.asarray(synthetic.source().mesh)
+    aside = synthetic.face(mesh, sliders.load_slider_shapes().gaze + np.array([0.25, 0]))
+    out = np.asarray(retargeted(motion, MotionOptions(smooth=0), aside).arrays["gaze"], np.float64)
+    own = canonical.gaze(mesh, np.asarray(aside.iris))
+    assert np.abs(own + out)[..., 0].max() <= max(0.3, np.abs(own[..., 0]).max()) + 1e-9
+
+
+@pytest.mark.parametrize("widened", [0.0, 0.25])
+def test_eyes_that_stay_wide_are_wide_against_the_rest_pose(widened: float) -> None:
+    """A surprised voice: the median of the clip is no measure of open eyes."""
+    curves = sliders.SliderCurves(blink=np.full(20, -widened))
+    motion = sliders.motion_from_sliders(curves, np.arange(20), Fraction(1, 25))
+    motion = replace(motion, constants={**motion.constants, "rest": motion.arrays["pose"][0]})
+    found = rows(retargeted(motion), "opening").mean()
+    assert found == pytest.approx(1 + widened, abs=0.08)
+
+
+def lid_limits(eyes: Array, smoothing: float = 1.0) -> tuple[float, float]:
+    zeros = np.zeros(len(eyes))
+    return frames.FrameMeasurements(eyes, zeros, zeros, zeros, zeros).lid_limits(
+        zeros == 0, smoothing
+    )
+
+
+def test_blinks_are_followed_as_measured_and_noise_is_not() -> None:
+    smoothed, usable = np.full((3, 2), 0.2), np.array([1.0, 1.0, 0.0])
+    measured = smoothed + np.array([[0.004], [-0.06], [-0.06]])
+    quiet, calm = (lid_limits(np.full((9, 2), 0.2), smoothing) for smoothing in (1.0, 10.0))
+    out = frames.keep_fast_lids(smoothed, measured, usable, quiet)
+    np.testing.assert_array_equal(out[[0, 2]], smoothed[[0, 2]])
+    np.testing.assert_allclose(out[1], measured[1])
+    np.testing.assert_array_equal(frames.keep_fast_lids(smoothed, measured, usable, calm), smoothed)
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_noise_of_a_small_face_is_no_blink_and_a_blink_in_it_is(alike: bool) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.02, (200, 2))
+    if alike:
+        noise[:, 1] = noise[:, 0]
+    smoothed, measured = 0.25 + 0.3 * noise, 0.25 + noise
+    measured[100:103] -= 0.2
+    out = frames.keep_fast_lids(smoothed, measured, np.ones(200), lid_limits(measured))
+    np.testing.assert_allclose(out[100:103], measured[100:103])
+    still = np.delete(out - smoothed, [100, 101, 102], 0)
+    assert still.std() < 0.2 * noise.std()
+
+
+def test_lids_that_move_apart_are_followed_too() -> None:
+    smoothed = np.full((1, 2), 0.2)
+    measured = smoothed + np.array([0.05, -0.05])
+    out = frames.keep_fast_lids(smoothed, measured, np.ones(1), lid_limits(smoothed))
+    np.testing.assert_allclose(out, measured)
+
+
+def test_measured_lids_fade_out_beside_an_occlusion() -> None:
+    seen = np.ones(12, bool)
+    seen[4:7] = False
+    shares = frames.fade_lids(seen)
+    np.testing.assert_allclose(shares, [1, 1, 0.6, 0.2, 0, 0, 0, 0.2, 0.6, 1, 1, 1], atol=1e-12)
+
+
+def test_squints_deepen_in_order_and_shut_and_open_eyes_stay() -> None:
+    asked = np.linspace(0, 1.5, 151)
+    out = openings.deepen_squints(asked)
+    assert (np.diff(out) > 0).all() and out[0] == 0
+    np.testing.assert_allclose(out[asked >= openings.SQUINT_END], asked[80:], atol=1e-12)
+    assert out[40] < 0.32
+
+
+def test_wide_eyes_of_a_sleepy_clip_open_a_source_no_further_than_wide_eyes() -> None:
+    reference = DriverReference(
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.13), 0.13
+    )
+    rules = openings.OpeningRules(neutral(), reference, 1.0, shut_eyes=0.05, absolute=False)
+    own = canonical.eye_openings(neutral())
+    for driver, highest in ((0.2, 0.3), (0.34, 0.37)):
+        opening, _ = rules.eye_openings(np.full((1, 2), driver), np.ones(1))
+        assert (opening * own > own).all() and (opening * own < highest).all()
+
+
+def test_wide_eyes_of_a_source_open_further_when_a_drivers_do() -> None:
+    shape = neutral().copy()
+    for rims in anatomy.LIDS:
+        middle = (shape[rims.upper] + shape[rims.lower]) / 2
+        scale = 0.35 / canonical.eye_openings(neutral()).mean()
+        for rim in (rims.upper, rims.lower):
+            shape[rim] = middle + scale * (shape[rim] - middle)
+    assert canonical.eye_openings(shape).mean() > 0.3
+    reference = DriverReference(
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.2), 0.2
+    )
+    rules = openings.OpeningRules(shape, reference, 1.0, shut_eyes=0.05, absolute=False)
+    opening, _ = rules.eye_openings(np.full((1, 2), 0.3), np.ones(1))
+    assert (opening > 1.2).all() and (opening < 1.35).all()
+
+
+def test_shut_eyes_that_are_read_differently_open_alike() -> None:
+    """One eye alone opened, and the face winked; an eye that does wink is judged by itself."""
+    shut = openings.judge_alike(np.array([0.059, 0.081]))
+    assert shut == pytest.approx([0.07, 0.07])
+    wink = np.array([0.03, 0.2])
+    assert np.array_equal(openings.judge_alike(wink), wink)
+
+
+def test_a_shut_eye_beside_an_open_one_opens_as_far_as_that() -> None:
+    """The shut eye of a carved face, which is narrow, opened to the gap of an ordinary one."""
+    shape = neutral().copy()
+    for rims, own in zip(anatomy.LIDS, (0.03, 0.15), strict=True):
+        middle = (shape[rims.upper] + shape[rims.lower]) / 2
+        for rim in (rims.upper, rims.lower):
+            scale = own / canonical.eye_openings(neutral()).mean()
+            shape[rim] = middle + scale * (shape[rim] - middle)
+    reference = DriverReference(
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.2), 0.2
+    )
+    rules = openings.OpeningRules(shape, reference, 1.0, shut_eyes=0.05, absolute=False)
+    opening, added = rules.eye_openings(np.full((1, 2), 0.2), np.ones(1))
+    usual = canonical.eye_openings(neutral()).mean()
+    opened = opening * canonical.eye_openings(shape) + added * usual
+    assert opened[0] == pytest.approx([0.15, 0.15], abs=0.02)
+
+
+def test_of_a_turned_head_the_nearer_eye_counts() -> None:
+    eyes = np.array([[0.14, 0.07]] * 3)
+    out = openings.prefer_near(eyes, np.radians([5.0, 30.0, -30.0]))
+    np.testing.assert_allclose(out, [[0.14, 0.07], [0.07, 0.07], [0.14, 0.14]])
