@@ -79,7 +79,6 @@ class CameraMotionEstimator:
         self._head = 0j
         self._age = 0
         self._pixels: BackgroundPixels | None = None
-        self._near_people: npt.NDArray[np.bool_] | None = None
         self._lost = False
         self._by_pixels, self._waiting = False, 0
 
@@ -107,10 +106,10 @@ class CameraMotionEstimator:
         head = _head_position(faces) * factor
         if self._key is None or cut or self._key.grey.shape != grey.shape:
             self._torso, self.torso_track = TorsoMotionEstimator(), None
-            self._first = self._key = self._key_frame(view, True, _IDENTITY)
-            assert self._near_people is not None
+            people = self._people(small)
+            self._first = self._key = self._key_frame(view, people, True, _IDENTITY)
             self._by_pixels, self._waiting = False, 0
-            self._pixels = BackgroundPixels.of(grey, ~self._near_people)
+            self._pixels = BackgroundPixels.of(grey, ~_near(people))
             self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         else:
             moved = head - self._head if head and self._head else 0j
@@ -148,11 +147,13 @@ class CameraMotionEstimator:
         height, width = view.grey.shape
         carried = _corner_motion(from_scene, (width, height)) > CARRIED
         camera = self._camera(from_scene, (width, height))
-        return self._key_frame(view, self._first.of_body or carried, camera, carried=carried)
+        may_be_of_body, people = self._first.of_body or carried, self._people(view.small)
+        return self._key_frame(view, people, may_be_of_body, camera, carried=carried)
 
     def _key_frame(
         self,
         view: CameraView,
+        people: npt.NDArray[np.uint8],
         may_be_of_body: bool,
         from_scene: Similarity,
         *,
@@ -162,23 +163,20 @@ class CameraMotionEstimator:
 
         Args:
             view: the frame.
+            people: (h, w) 0 or 1, where it shows people.
             may_be_of_body: whether a body may take the place of a background.
             from_scene: the camera's motion to it.
             carried: the camera has moved further than a body sways, so that hair beside the neck,
                 which swings, hardly counts.
         """
         self._age = 0
-        reach = 2 * round(MARGIN * max(view.grey.shape)) + 1
-        people = self._people(view.small)
         if not self._torso.has_begun:
             self._torso.begin(view.small, people, view.boxes, from_scene)
-        near = cv2.dilate(people, np.ones((reach, reach), np.uint8)) > 0
-        self._near_people = near
         strong = find_strong(view.grey)
-        corners = view.find_corners(strong & ~near)
+        corners = view.find_corners(strong & ~_near(people))
         if len(corners) >= SURE_CORNERS or not (may_be_of_body and len(view.boxes)):
             return CameraKeyFrame(view.grey, corners, view.boxes)
-        inside = cv2.erode(people, np.ones((reach, reach), np.uint8)) > 0
+        inside = cv2.erode(people, _margin(people)) > 0
         body = view.find_corners(strong & inside & view.below_faces(BESIDE_FACE))
         if len(body) < MIN_CORNERS and (carried or view.shows_necks(people)):
             body = view.find_corners(strong & inside & view.below_faces(BESIDE_NECK))
@@ -295,6 +293,17 @@ def _enlarge(motion: Similarity, factor: float) -> Similarity:
     # pixel centres have whole coordinates: reduced = factor * x + offset
     offset = 0.5 * (factor - 1) * (1 + 1j)
     return Similarity(motion.a, (motion.b + motion.a * offset - offset) / factor)
+
+
+def _near(people: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Return where people (h, w) are, and what is close to them."""
+    return np.asarray(cv2.dilate(people, _margin(people)) > 0)
+
+
+def _margin(people: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the square of MARGIN in pixels of a mask (h, w)."""
+    reach = 2 * round(MARGIN * max(people.shape)) + 1
+    return np.ones((reach, reach), np.uint8)
 
 
 def _head_position(faces: Sequence[Face]) -> complex:
