@@ -205,16 +205,19 @@ def test_an_open_source_takes_parted_lips_as_its_reference_and_can_close() -> No
     assert canonical.mouth_opening(out)[:12].max() < 0.02
 
 
-def test_the_reference_is_a_frame_at_rest_not_the_end_of_a_fast_turn() -> None:
+@pytest.mark.parametrize("rate", [25, 50])
+def test_the_reference_is_a_frame_at_rest_not_the_end_of_a_fast_turn(rate: int) -> None:
     """A blurred frame looked like the source, and the clip's rest was a turn of 20 degrees."""
-    t = np.arange(40)
+    moments = np.arange(40 * rate // 25)
+    t = moments * 25 / rate
     turn = np.where((t > 17) & (t < 23), 12 * (1 - np.abs(t - 20) / 3.0), 0.0)
     curves = sliders.SliderCurves(yaw=turn)
-    motion = sliders.motion_from_sliders(curves, t, Fraction(1, 25), synthetic.SIZE)
+    motion = sliders.motion_from_sliders(curves, moments, Fraction(1, rate), synthetic.SIZE)
     source = synthetic.source(yaw=10)
     store = RetargetedMotion(source, synthetic.buffer(motion), MotionOptions(smooth=0))
     assert abs(turn[store.reference]) < 5
-    held = sliders.SliderCurves(yaw=np.clip(1.5 * (t - 5), 0, 12))
-    motion = sliders.motion_from_sliders(held, t, Fraction(1, 25), synthetic.SIZE)
+    moments = np.arange(40)
+    held = sliders.SliderCurves(yaw=np.clip(1.5 * (moments - 5), 0, 12))
+    motion = sliders.motion_from_sliders(held, moments, Fraction(1, 25), synthetic.SIZE)
     store = RetargetedMotion(source, synthetic.buffer(motion), MotionOptions(smooth=0))
     assert 11 <= store.reference <= 39

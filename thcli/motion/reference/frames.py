@@ -35,9 +35,10 @@ SOURCE_AWAKE = (0.3, 0.6)  # opening of a source's shut and open eyes, over the 
 # Mouth openings of a closed and of an open source, of a closed and of a parted driver; cost of a
 # reference with closed lips for an open source, as 14 degrees more of turn
 SOURCE_PARTED, PARTED, SHUT_COST = (0.04, 0.1), (0.01, 0.035), 0.45
-# Turn of a head from frame to frame, at rest and fast; cost of a reference in a fast turn, as 10
-# degrees more of turn: it is blurred, and is an end of the driver's motion rather than its rest
-TURNING, TURNING_COST = (np.radians(1.0), np.radians(4.0)), 0.35
+# Radians a second by which a head turns, at rest and fast; cost of a reference in a fast turn, as
+# 10 degrees more of turn: it is blurred, and is an end of the driver's motion rather than its rest
+TURNING, TURNING_COST = (np.radians(25.0), np.radians(100.0)), 0.35
+LEAST_STEP = 0.02  # seconds between frames; noise of nearer ones would be fast turns
 # Eye opening by which lids are off their smoothed motion: noise at least, and a blink above it
 LID_NOISE, LID_MARGIN = 0.008, 0.008
 NOISE_GAIN = 2.5  # of the noise that a clip's own lids show
@@ -191,8 +192,9 @@ def measure_frames(
 
 
 def turning_speeds(timeline: Timeline) -> Array:
-    """Return the radians by which a head turns from frame to frame, (T,), over both neighbours."""
-    step = np.linalg.norm(np.diff(timeline.pose[:, :3], axis=0), axis=-1)
+    """Return the radians a second by which a head turns, (T,), over both neighbouring frames."""
+    turn = np.linalg.norm(np.diff(timeline.pose[:, :3], axis=0), axis=-1)
+    step = turn / np.maximum(np.diff(timeline.seconds), LEAST_STEP)
     known = timeline.valid & np.isfinite(timeline.pose[:, :3]).all(-1)
     step = np.where(known[1:] & known[:-1] & (np.diff(timeline.shot) == 0), step, 0.0)
     both = np.pad(step, 1, mode="edge") if len(step) else np.zeros(2)
