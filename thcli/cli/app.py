@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -45,6 +44,7 @@ from thcli.cli.study import command as study
 from thcli.cli.training.prepare import prepare
 from thcli.cli.ui.command import ui
 from thcli.cli.wording import to_markup
+from thcli.core import interrupts
 from thcli.core.errors import INTERRUPTED, DeviceMemoryError, ThcliError, UsageError
 
 GROUPS = ("eval", "train", "weights")  # commands that need one more word
@@ -266,14 +266,12 @@ def run(argv: Sequence[str]) -> int:
 @contextmanager
 def _terminable() -> Iterator[None]:
     """Unwind on SIGTERM and SIGHUP as on Ctrl-C, so that they leave no partial files."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
     names = [n for n in ("SIGTERM", "SIGHUP") if hasattr(signal, n)]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may ignore it
+        names.append("SIGINT")
     if threading.current_thread() is not threading.main_thread():
         names = []
-    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    before = {name: signal.signal(getattr(signal, name), interrupts.interrupt) for name in names}
     try:
         yield
     finally:

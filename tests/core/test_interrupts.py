@@ -1,0 +1,52 @@
+"""Ctrl-C within a lock's function: it comes when the function has ended, and no lock stays held."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from thcli.core import interrupts
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+
+
+@pytest.fixture
+def handler() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, interrupts.interrupt)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("handler")
+@pytest.mark.parametrize("function", ["__enter__", "__exit__"])
+def test_an_interrupt_leaves_no_lock_held(function: str) -> None:
+    condition = threading.Condition(threading.Lock())
+    code, profile = getattr(threading.Condition, function).__code__, sys.getprofile()
+
+    def press(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code is code:
+            sys.setprofile(profile)
+            signal.raise_signal(signal.SIGINT)
+
+    sys.setprofile(press)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            with condition:
+                pass
+            time.sleep(5)
+    finally:
+        sys.setprofile(profile)
+    assert condition.acquire(blocking=False)
+
+
+@pytest.mark.usefixtures("handler")
+def test_elsewhere_an_interrupt_comes_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
