@@ -37,7 +37,7 @@ CERTAIN = (0.25, 0.75)  # probabilities below which is background, above which i
 # Probabilities between which the doubt about what the parser sees as hair begins to count for it.
 DOUBTFUL = (0.1, 0.3)
 MATTE_SAMPLES = 128  # samples per face height at which the matte's edge is refined
-FILL_MARGIN = 0.06  # face heights around the person that the plate is not filled from
+FILL_MARGIN = 0.01  # face heights around the person that the plate is not filled from
 PLATE_RADIUS = 0.05  # face heights around the person that the plate replaces
 PLATE_FEATHER = 0.03  # face heights over which the plate passes into the image
 ISLAND_ALPHA = 0.1  # least alpha by which a part of the matte is connected to the face

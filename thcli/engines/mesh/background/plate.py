@@ -32,7 +32,7 @@ COHERENCE = 0.6  # of its own patch's cost, below which a sample takes its neigh
 SURROUNDINGS = 0.4  # of the hole's longer side, around it, that patches are taken from
 LEAST_KNOWN = 0.04  # share of whole patches below which the smooth fill is all there is
 TONE = 0.06  # of the image's side, over which tone is that of the smooth fill
-RIM_RANGE = (0.015, 0.05)  # of the image's side, depth in which colours beside the hole fade
+RIM_RANGE = (0.03, 0.1)  # of the image's side, depth in which colours beside the hole fade
 # Levels, mean along RIM_MEAN of the side, by which copies differ that are of another thing
 OTHER_TONE, RIM_MEAN = (3.0, 10.0), 0.03
 BLOCK = 2048  # patches that are compared at a time
