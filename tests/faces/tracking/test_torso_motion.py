@@ -83,6 +83,32 @@ def test_hands_before_plain_clothes_are_no_torso(*, grey: bool) -> None:
     assert estimator.has_begun == grey
 
 
+def close_up(torso: Similarity, head: float = 0) -> npt.NDArray[np.uint8]:
+    """Show soft folds of clothes without corners below a large face, shifted by pixels."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    moved = torso.inverse().apply(np.stack([x, y], -1))
+    folds = 120 + 60 * np.sin(moved[..., 0] / 12) + 50 * np.sin(moved[..., 1] / 8)
+    picture = np.repeat(np.where(moved[..., 1] > 190, folds, 20)[..., None], 3, 2)
+    picture[30:190, 90 + round(head) : 230 + round(head)] = SKIN
+    return np.asarray(picture, np.uint8)
+
+
+def test_a_torso_without_corners_is_followed_by_its_pixels() -> None:
+    estimator, box = TorsoMotionEstimator(), np.array([90.0, 30.0, 230.0, 190.0])
+    people = np.zeros((HEIGHT, WIDTH), np.uint8)
+    people[190:], people[30:190, 90:230] = 1, 1
+    estimator.begin(close_up(Similarity()), people, box[None])
+    assert estimator.has_begun
+    for i in range(15):
+        true = Similarity(1, complex(2 * i, -0.5 * i))
+        boxes = (box + np.array([3 * i, 0, 3 * i, 0]))[None]
+        found = estimator.follow(close_up(true, 3 * i), boxes)
+        assert found is not None
+        shown = np.array([(160.0, 215.0)])
+        assert np.abs(found.apply(shown) - true.apply(shown)).max() < 1
+    assert estimator.follow(np.zeros((HEIGHT, WIDTH, 3), np.uint8), boxes) is None
+
+
 def badge_on_stripes(badge: int, body: int) -> npt.NDArray[np.uint8]:
     """Show striped clothes, which have no corners, moved by pixels, and a badge before them."""
     columns = np.arange(WIDTH) - body

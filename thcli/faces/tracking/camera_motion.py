@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.types import Array, Array32, Face
-from thcli.faces.tracking.background_pixels import BackgroundPixels
+from thcli.faces.tracking.aligned_pixels import AlignedPixels
 from thcli.faces.tracking.camera_key_frame import (
     MIN_CORNERS,
     RENEW_SHARE,
@@ -78,7 +78,7 @@ class CameraMotionEstimator:
         self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         self._head = 0j
         self._age = 0
-        self._pixels: BackgroundPixels | None = None
+        self._pixels: AlignedPixels | None = None
         self._lost = False
         self._by_pixels, self._waiting = False, 0
 
@@ -109,7 +109,7 @@ class CameraMotionEstimator:
             people = self._people(small)
             self._first = self._key = self._key_frame(view, people, True, _IDENTITY)
             self._by_pixels, self._waiting = False, 0
-            self._pixels = BackgroundPixels.of(grey, ~_near(people))
+            self._pixels = AlignedPixels.of(grey, ~_near(people))
             self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         else:
             moved = head - self._head if head and self._head else 0j

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32
 from thcli.faces.tracking.corner_flow import find_corners, find_strong, follow_corners
 from thcli.faces.tracking.head_motion import Similarity
+from thcli.faces.tracking.torso_alignment import TorsoAlignment
 from thcli.faces.tracking.torso_pixels import Grey, TorsoPixels
 
 MAX_CORNERS = 40
@@ -69,6 +70,7 @@ class TorsoMotionEstimator:
         self._previous: tuple[Pixels, Array] | None = None
         self._motion = self._camera = _IDENTITY
         self._pixels: TorsoPixels | None = None
+        self._alignment: TorsoAlignment | None = None
         self._from_scene, self._trust = _IDENTITY, 1.0
         self._looks: int | None = None  # that are left
         self._since_look = RETRY
@@ -86,15 +88,15 @@ class TorsoMotionEstimator:
         """
         self._motion, self._camera, self._previous = from_scene, from_scene, None
         self._from_scene, self._trust = from_scene, 1.0
-        self._first = self._key = None
+        self._first = self._key = self._alignment = None
         if self._looks is None:
             self._looks = 0 if len(boxes) else LATE_LOOKS
         if len(boxes):
-            box = _largest(boxes)
+            box, grey = _largest(boxes), _grey(small)
             self._first = _find_key(small, people, box, from_scene)
             self._key, self._previous = self._first, (small, box)
-            if self._first is not None:
-                self._pixels = TorsoPixels.of(self._first.grey, people, box)
+            self._alignment = TorsoAlignment.of(grey, people, box, _skin(small, box))
+            self._pixels = TorsoPixels.of(grey, people, box)
 
     def may_begin(self, boxes: Array) -> bool:
         """Return whether to look for a torso in a frame with faces (N, 4), after `begin`.
@@ -103,7 +105,7 @@ class TorsoMotionEstimator:
         far apart.
         """
         self._since_look += 1
-        if self._first is not None or not self._looks or not len(boxes) or self._since_look < RETRY:
+        if self.has_begun or not self._looks or not len(boxes) or self._since_look < RETRY:
             return False
         self._looks, self._since_look = self._looks - 1, 0
         return True
@@ -111,12 +113,12 @@ class TorsoMotionEstimator:
     @property
     def has_begun(self) -> bool:
         """True when the scene has shown a torso that can be followed."""
-        return self._first is not None
+        return self._first is not None or self._alignment is not None
 
     @property
     def box(self) -> Array | None:
         """Return the box (4,) of the torso's face as last seen; None before it has begun."""
-        return None if self._first is None or self._previous is None else self._previous[1]
+        return self._previous[1] if self.has_begun and self._previous is not None else None
 
     def follow(
         self, small: Pixels, boxes: Array, camera: Similarity = _IDENTITY
@@ -130,7 +132,7 @@ class TorsoMotionEstimator:
             small, boxes: see `begin`.
             camera: its motion since the scene's first frame.
         """
-        if self._first is None or self._key is None or self._previous is None:
+        if not self.has_begun or self._previous is None:
             return None
         grey, box = _grey(small), _nearest(boxes, self._previous[1])
         # what the torso does not tell, above all its zoom, is the camera's
@@ -138,17 +140,31 @@ class TorsoMotionEstimator:
         expected = step @ self._motion
         at = _middle(self._previous[1])
         moved = 0j if box is None else _middle(box) - (step.a * at + step.b)
-        found = self._from_key(self._key, grey, expected, moved)
+        found = self._by_corners(grey, expected, moved)
+        if found is None and self._alignment is not None:
+            begun = self._from_scene
+            guesses = [
+                guess @ begun.inverse() for guess in (expected, Similarity(1, moved) @ expected)
+            ]
+            aligned = self._alignment.follow(grey, guesses)
+            found = None if aligned is None else aligned @ begun
+        self._motion = expected if found is None else found
+        self._previous = small, self._previous[1] if box is None else box
+        return None if found is None else self._trusted(grey, found, camera)
+
+    def _by_corners(self, grey: Grey, expected: Similarity, head: complex) -> Similarity | None:
+        """Return the motion that corners show; see `_from_key`."""
+        if self._first is None or self._key is None:
+            return None
+        found = self._from_key(self._key, grey, expected, head)
         if found is None or self._key is not self._first:
-            again = self._from_key(self._first, grey, expected, moved)
+            again = self._from_key(self._first, grey, expected, head)
             if again is not None:
                 self._key, found = self._first, again
         if found is None:
             self._renew()
-            found = self._from_key(self._key, grey, expected, moved)
-        self._motion = expected if found is None else found
-        self._previous = small, self._previous[1] if box is None else box
-        return None if found is None else self._trusted(grey, found, camera)
+            found = self._from_key(self._key, grey, expected, head)
+        return found
 
     def _trusted(self, grey: Grey, found: Similarity, camera: Similarity) -> Similarity:
         """Return a motion, faded to the camera's as far as it is not trusted."""

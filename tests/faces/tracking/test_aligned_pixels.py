@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Image
-from thcli.faces.tracking.background_pixels import BackgroundPixels
+from thcli.faces.tracking.aligned_pixels import AlignedPixels
 from thcli.faces.tracking.camera_motion import EXPLAINED, NOISE
 from thcli.faces.tracking.head_motion import Similarity
 
@@ -35,7 +35,7 @@ def region(x: int) -> np.ndarray:
 
 def test_soft_shading_shows_a_camera_without_corners() -> None:
     true = Similarity(1.05 + 0.01j, 30 - 4j)
-    pixels = BackgroundPixels.of(walker(wall(Similarity()), 100), region(100))
+    pixels = AlignedPixels.of(walker(wall(Similarity()), 100), region(100))
     assert pixels is not None
     found = pixels.align(walker(wall(true), 140), [Similarity(), Similarity(1, 24)], NOISE)
     assert found is not None
@@ -47,7 +47,7 @@ def test_soft_shading_shows_a_camera_without_corners() -> None:
 
 def test_a_walker_before_a_plain_wall_is_no_camera() -> None:
     still = wall(Similarity(), plain=True)
-    pixels = BackgroundPixels.of(walker(still, 100), region(100))
+    pixels = AlignedPixels.of(walker(still, 100), region(100))
     assert pixels is not None
     found = pixels.align(walker(still, 150), [Similarity(), Similarity(1, 50)], NOISE)
     assert found is None or not found[1] < EXPLAINED * (found[3] - NOISE)
@@ -56,11 +56,11 @@ def test_a_walker_before_a_plain_wall_is_no_camera() -> None:
 def test_a_small_region_has_no_pixels_to_align() -> None:
     nothing = np.zeros(SIZE, np.bool_)
     nothing[:40, :40] = True
-    assert BackgroundPixels.of(wall(Similarity()), nothing) is None
+    assert AlignedPixels.of(wall(Similarity()), nothing) is None
 
 
 def test_a_background_that_is_as_it_was_needs_no_alignment() -> None:
-    pixels = BackgroundPixels.of(wall(Similarity()), np.ones(SIZE, np.bool_))
+    pixels = AlignedPixels.of(wall(Similarity()), np.ones(SIZE, np.bool_))
     assert pixels is not None
     brighter = np.asarray(wall(Similarity()) + 6, np.uint8)  # exposure is no motion
     assert pixels.align(brighter, [Similarity()], NOISE) is None

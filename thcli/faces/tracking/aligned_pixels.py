@@ -1,4 +1,4 @@
-"""Pixels of a scene's first frame that later frames are aligned with, to measure its camera.
+"""Pixels of a scene's first frame that later frames are aligned with: of a background or a torso.
 
 Corners need contrast; a wall's shading has none, but as a whole it still tells a motion from rest.
 Inverse compositional alignment: Baker and Matthews 2004, "Lucas-Kanade 20 Years On", sec. 3.2, with
@@ -18,7 +18,8 @@ from thcli.core.types import Array, Array32
 from thcli.faces.tracking.head_motion import Similarity
 
 CELL = 8  # reduced pixels; of each cell the pixel of the largest gradient is taken
-MIN_SAMPLES, MIN_SEEN = 150, 80  # of a background, and of those that a frame shows
+MIN_SAMPLES = 150  # of a region
+MIN_SEEN = 80  # samples that a frame shows, or half of them
 MIN_SHARE = 0.3  # of the samples that a frame shows
 MIN_JUDGED = 30  # samples that no person covers, from which rest is judged
 BLUR = 1.2  # standard deviation in pixels, of the reduced frame and then of one of half its size
@@ -48,7 +49,7 @@ class _Level:
 
 
 @dataclass(frozen=True, slots=True)
-class BackgroundPixels:
+class AlignedPixels:
     """Pixels of a reduced frame: places (N,) as x + iy.
 
     region: (h, w) background of that frame.  middle: of the frame as x + iy.  rim: half of its long
@@ -62,23 +63,35 @@ class BackgroundPixels:
     scales: tuple[_Level, ...]
 
     @staticmethod
-    def of(grey: Grey, region: npt.NDArray[np.bool_]) -> BackgroundPixels | None:
-        """Return the pixels of a region (h, w) of a frame (h, w); None of a region too small."""
+    def of(
+        grey: Grey, region: npt.NDArray[np.bool_], cell: int = CELL, least: int = MIN_SAMPLES
+    ) -> AlignedPixels | None:
+        """Return the pixels of a region (h, w) of a frame (h, w).
+
+        Args:
+            grey: (h, w) the frame.
+            region: what of it is aligned.
+            cell: see CELL.
+            least: samples of a region that is not too small.
+
+        Returns:
+            The pixels, or None of a region that is too small.
+        """
         height, width = grey.shape
         images = _pyramid(grey)
         fine = images[-1]
         slope = np.hypot(_slope(fine, 1, 0), _slope(fine, 0, 1))
         slope = np.where(region, slope, -1)
         slope[:2] = slope[-2:] = slope[:, :2] = slope[:, -2:] = -1
-        rows, columns = height // CELL, width // CELL
-        whole = slope[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL)
+        rows, columns = height // cell, width // cell
+        whole = slope[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell)
         cells = whole.transpose(0, 2, 1, 3).reshape(rows, columns, -1)
         best = cells.argmax(-1)
         row, column = np.nonzero(cells.max(-1) >= 0)
-        if len(row) < MIN_SAMPLES:
+        if len(row) < least:
             return None
         within = best[row, column]
-        y, x = row * CELL + within // CELL, column * CELL + within % CELL
+        y, x = row * cell + within // cell, column * cell + within % cell
         middle, rim = complex((width - 1) / 2, (height - 1) / 2), max(height, width) / 2
         dx, dy = (x - middle.real) / rim, (y - middle.imag) / rim
         scales = []
@@ -90,7 +103,12 @@ class BackgroundPixels:
             levels = _sample(image, *at)
             scales.append(_Level(unit, levels, np.asarray(jacobian, np.float32)))
         places = (x + 1j * y).astype(np.complex64)
-        return BackgroundPixels(places, region, middle, rim, tuple(scales))
+        return AlignedPixels(places, region, middle, rim, tuple(scales))
+
+    def weakest_slope(self) -> float:
+        """Return the mean square slope in the direction of the least, in levels²/pixel²."""
+        slopes = self.scales[-1].jacobian[:, 2:4]
+        return float(np.linalg.eigvalsh(slopes.T @ slopes / len(slopes))[0])
 
     def align(
         self, grey: Grey, guesses: Sequence[Similarity], noise: float
@@ -112,19 +130,36 @@ class BackgroundPixels:
         images = _pyramid(grey)
         if self._difference(images[-1], Similarity()) <= noise:
             return None
-        best: tuple[float, Similarity] | None = None
+        best = self._descend_from(images, guesses)
+        if best is None:
+            return None
+        rest = self._difference(images[-1], Similarity(), self._uncovered(best[0]))
+        return *best, self._difference(images[-1], guesses[0]), rest
+
+    def descend(self, grey: Grey, guesses: Sequence[Similarity]) -> tuple[Similarity, float] | None:
+        """Return the motion that explains a frame best, and its mean difference in levels of 255.
+
+        None where too little is seen.
+
+        Args:
+            grey: (h, w) the frame.
+            guesses: see `align`.
+        """
+        return self._descend_from(_pyramid(grey), guesses)
+
+    def _descend_from(
+        self, images: Sequence[Array32], guesses: Sequence[Similarity]
+    ) -> tuple[Similarity, float] | None:
+        best: tuple[Similarity, float] | None = None
         for guess in guesses:
             motion = self._descend(images, guess)
             if motion is not None:
                 cost = self._difference(images[-1], motion)
-                if cost == cost and (best is None or cost < best[0]):
-                    best = cost, motion
+                if cost == cost and (best is None or cost < best[1]):
+                    best = motion, cost
                     if cost < GOOD:
                         break
-        if best is None:
-            return None
-        rest = self._difference(images[-1], Similarity(), self._uncovered(best[1]))
-        return best[1], best[0], self._difference(images[-1], guesses[0]), rest
+        return best
 
     def _uncovered(self, motion: Similarity) -> npt.NDArray[np.bool_]:
         """Find the samples (N,) whose places show background after a motion, too."""
@@ -173,7 +208,7 @@ class BackgroundPixels:
         x = (at.real + 0.5) / level.unit - 0.5
         y = (at.imag + 0.5) / level.unit - 0.5
         inside = (x >= 1) & (y >= 1) & (x < image.shape[1] - 2) & (y < image.shape[0] - 2)
-        least = max(MIN_SEEN, MIN_SHARE * len(x))
+        least = max(min(MIN_SEEN, len(x) / 2), MIN_SHARE * len(x))
         if among is not None:
             inside, least = inside & among, MIN_JUDGED
         if inside.sum() < least:
