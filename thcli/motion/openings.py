@@ -22,7 +22,7 @@ WIDE_OPENING, WIDER_SHARE = 0.28, 0.2
 LEAST_WIDER = 1.15  # ratio to which eyes open that are wide in the source
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
 SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio where they end
-SHUT_EYE_RANGE = (0.06, 0.085)  # source eye opening; below it the neutral eye's gap is used
+SHUT_EYE_RANGE = (0.085, 0.105)  # source eye opening; below it the neutral eye's gap is used
 NEAR_YAW = (np.radians(12.0), np.radians(25.0))  # of a face whose nearer eye counts alone
 ALIKE_RANGE = (0.03, 0.07)  # difference of a source's eyes between which each is judged by itself
 

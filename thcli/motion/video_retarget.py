@@ -23,7 +23,6 @@ from thcli.motion import anatomy, canonical, closure, limits, smooth
 from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, neutral
 from thcli.motion.file.windows import windows
 from thcli.motion.observe import KIND
-from thcli.motion.openings import SHUT_EYE_RANGE
 from thcli.motion.reference.frames import measure_frames, select_neutral_frames
 from thcli.motion.retarget import RetargetedMotion
 from thcli.motion.sliders import load_slider_shapes
@@ -33,6 +32,7 @@ VIDEO_KIND = "mesh-video"
 OWN_SMOOTH = 1.0  # smoothing of the footage's own motion
 # logit of the landmarks over the clip's median: something may be in front of the face below it
 DOUBT_RANGE = (0.8, 0.92)
+BLINK_RANGE = (0.06, 0.085)  # eye opening in the footage that is a blink, and that is none
 FADE = 0.16  # seconds over which the change fades beside frames without a free view of the face
 
 
@@ -138,7 +138,7 @@ class VideoRetargetedMotion:
         if not self._moves_eyes:
             return np.zeros((1, 1, 1))
         opening = canonical.eye_openings(shape).mean(-1)
-        shut = 1 - smoothstep(*SHUT_EYE_RANGE, opening)
+        shut = 1 - smoothstep(*BLINK_RANGE, opening)
         return np.asarray(shut[:, None, None] * closure.region_mask("eyes"))
 
     def _gaze_change(self, start: int, stop: int, shift: Array, driven: Array) -> Array:

@@ -24,7 +24,7 @@ from thcli.core.options import (
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.engines.mesh import picture, video
-from thcli.engines.mesh.frame import render_frame, takes_driver_eyes
+from thcli.engines.mesh.frame import has_shut_eyes, render_frame
 from thcli.engines.mesh.mouth import mouth_choice, wide_jaw
 from thcli.engines.mesh.patches.loading import load_painter
 from thcli.engines.mesh.pictures.several import (
@@ -159,9 +159,9 @@ class MeshEngine:
         if abs(yaw) > PROFILE_YAW:
             most = np.degrees(yaw_limits(yaw)[int(yaw < 0)])
             found.append(f"The source is seen from the side: it turns back by {most:.0f} degrees.")
-        if source.first.eyes and not any(eye.is_own for eye in source.first.eyes):
-            pasted = self.uses_driving_frames and takes_driver_eyes(source.first)
-            made = "those of a driving video, else made up" if pasted else "made up"
+        if has_shut_eyes(source.first):
+            lent = self.uses_driving_frames
+            made = "those of a driving video, else made up" if lent else "made up"
             found.append(f"The source's eyes are shut: where they open, they are {made}.")
         if source.first.mouth_hidden:
             found.append("An object covers the source's mouth: it does not open.")

@@ -19,8 +19,10 @@ from thcli.engines.mesh.head import eyeball
 from thcli.engines.mesh.mouth import colours
 from thcli.engines.mesh.opening import Opening, Rims
 from thcli.engines.mesh.sampling import remap
+from thcli.motion import canonical
+from thcli.motion.openings import SHUT_EYE_RANGE, judge_alike
 
-CLOSED_GAP = 0.11  # gap / width of a source eye below which its eyeball cannot be used
+CLOSED_GAP = 0.12  # gap / width of a source eye below which its eyeball cannot be used
 OPEN_GAP = 0.22  # gap / width of a typical open eye
 VISIBLE_RATIO = (0.06, 0.3)  # target gap / source gap between which the eyeball fades in
 LASH_SHADE = 0.8  # brightness of the lash line once the lids meet
@@ -254,7 +256,11 @@ def extract_eyes(
         eyes.append(
             EyeTexture(image, eye_opening, centre, radius, True, blur, sees_iris=seen, seen=share)
         )
-    is_open = [eye.opening.gap >= CLOSED_GAP for eye in eyes]
+    alike = judge_alike(canonical.eye_openings(canonical.decompose(mesh).shape))
+    is_open = [
+        eye.opening.gap >= CLOSED_GAP and opens > SHUT_EYE_RANGE[1]
+        for eye, opens in zip(eyes, alike, strict=True)
+    ]
     if all(is_open):
         return tuple(eyes)
     substitute = mirror_eye(eyes[is_open.index(True)]) if any(is_open) else paint_eye(tone, blur)
@@ -318,7 +324,11 @@ def paint_eye(tone: Array, blur: float = 0.0) -> EyeTexture:
     if blur > 0:
         colour = cv2.GaussianBlur(colour, (0, 0), blur * axes[0, 0])
     pixels = np.clip(colour + 0.5, 0, 255).astype(np.uint8)
-    return EyeTexture(pixels, painted, np.array([0.5, 0.0]), radius, False, blur)
+    return EyeTexture(pixels, painted, np.array([0.5, 0.0]), radius, False, blur, sees_iris=True)
+
+
+def _blur(image: Image, deviation: float) -> Image:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), np.uint8)
 
 
 def substitute_from_driver(
@@ -326,7 +336,7 @@ def substitute_from_driver(
 ) -> tuple[EyeTexture, ...]:
     """Replace the eyes by the driver's open ones where none is the source's own.
 
-    A mirrored one stays: it has the colour of the other.
+    A mirrored one stays: it has the colour of the other. They are as blurred as the source.
 
     Args:
         eyes: texture of each eye.
@@ -346,7 +356,10 @@ def substitute_from_driver(
             continue
         rows, columns = region
         tinted = np.minimum(frame[region] * gain, 255).astype(np.uint8)
+        if eye.blur > 0:
+            tinted = _blur(tinted, eye.blur * eye_opening.width)
         shifted = replace(eye_opening, corner=eye_opening.corner - (columns.start, rows.start))
         share = opening.foreshortening(driver, ring)
-        out.append(EyeTexture(tinted, shifted, np.array([0.5, 0.0]), 0.0, False, seen=share))
+        middle = np.array([0.5, 0.0])
+        out.append(EyeTexture(tinted, shifted, middle, 0.0, False, eye.blur, seen=share))
     return tuple(out)

@@ -79,7 +79,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         folds.render(out, source.folds, shape, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
-    if driving is not None and driver is not None and takes_driver_eyes(source):
+    if driving is not None and driver is not None and has_shut_eyes(source):
         textures = eyes.substitute_from_driver(textures, driving, driver, source.tone)
     before_eyes = hidden_eyes.find(out, points, warp_map) if textures else []
     if textures:
@@ -102,7 +102,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         mouth_interior.render(out, source.image, interior, own, free, seen)
     if source.painter is not None:
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
-        source.painter.paint(out, free, target.gaze, with_mouth=with_mouth)
+        with_eyes = not has_shut_eyes(source)
+        source.painter.paint(out, free, target.gaze, with_eyes=with_eyes, with_mouth=with_mouth)
     for skin in before_eyes:
         skin.cover(out)
     if source.glasses is not None:
@@ -112,6 +113,9 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     return picture.move_person(out, moving, body)
 
 
-def takes_driver_eyes(source: MeshSource) -> bool:
-    """Return whether eyes that are shut in the source open as a driving frame's."""
-    return source.painter is None and not any(eye.blur for eye in source.eyes)
+def has_shut_eyes(source: MeshSource) -> bool:
+    """Return whether both eyes are shut in the source, and others take their place.
+
+    The networks, which know a source's own eyes, leave them alone.
+    """
+    return bool(source.eyes) and not any(eye.is_own for eye in source.eyes)

@@ -88,7 +88,9 @@ class SourcePainter:
     painter: PatchPainter
     patches: SourcePatches
 
-    def paint(self, out: Image, target: Array, gaze: Array, *, with_mouth: bool) -> None:
+    def paint(
+        self, out: Image, target: Array, gaze: Array, *, with_eyes: bool, with_mouth: bool
+    ) -> None:
         """Paint eyes and mouth into a rendered frame, in place.
 
         An opening that is as in the source keeps the frame's pixels.
@@ -97,9 +99,10 @@ class SourcePainter:
             out: (H, W, 3) uint8 frame.
             target: (468, 3) target mesh, pixels.
             gaze: (2, 2) shift of each iris in eye widths.
-            with_mouth: False leaves the mouth alone.
+            with_eyes, with_mouth: False leaves them alone.
         """
-        self.painter.paint_eyes(out, self.patches, target, gaze)
+        if with_eyes:
+            self.painter.paint_eyes(out, self.patches, target, gaze)
         if with_mouth:
             self.painter.paint_mouth(out, self.patches, target)
 

@@ -1,0 +1,121 @@
+"""Eyes of the renderer: opened, mirrored, made up, or lent by the driver."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.engines.mesh import anatomy, eyes
+from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.prepared_source import prepare
+from thcli.faces.landmarks import topology
+
+
+@pytest.mark.parametrize("shut", [(True, True), (True, False), (False, True)])
+def test_eyes_that_are_shut_in_the_source_open(shut: tuple[bool, bool]) -> None:
+    mesh = faces.centred_mesh(512, 512)
+    for lid, closed in zip(topology.LIDS, shut, strict=True):
+        if closed:
+            mesh[lid.upper] = mesh[lid.lower] - (0, 0.3, 0)
+    source = prepare(
+        faces.render_face(mesh, 512, 512),
+        faces.make_face(mesh, faces.iris_points(faces.centred_mesh(512, 512))),
+        None,
+    )
+    assert tuple(not eye.is_own for eye in source.eyes) == shut
+    awake = replace(faces.rest_target(source), points=faces.centred_mesh(512, 512))
+    out = render_frame(source, awake, None)
+    for ring in anatomy.EYES:
+        inside = faces.polygon_mask(awake.points[ring, :2], 512, 512, grow=-2)
+        light = out[inside].mean(-1)
+        assert light.min() < 100 and light.max() > 160  # a pupil or iris, and the white
+    driver = faces.render_face(awake.points, 512, 512)
+    lent = render_frame(source, replace(awake, driver=awake.points), driver)
+    closed_ring = anatomy.EYES[shut.index(True)]
+    inside = faces.polygon_mask(awake.points[closed_ring, :2], 512, 512, grow=-3)
+    assert np.abs(lent[inside].astype(int) - driver[inside]).mean() < 25
+
+
+def test_wide_eyes_show_a_round_iris_and_the_white_above_it() -> None:
+    """Lids that hid the upper part of an iris uncover it; the ball is not stretched."""
+    wide = faces.centred_mesh(512, 512, 0.9)
+    iris = (faces.iris_points(wide) - faces.iris_points(wide)[:, :1]) * 0.6
+    iris = iris + faces.iris_points(wide)[:, :1]
+    own, image = wide.copy(), np.full((512, 512, 3), faces.SKIN, np.uint8)
+    for ring, (middle, *rim) in zip(anatomy.EYES, iris, strict=True):
+        wide[ring[9:], 1] -= 0.1 * np.linalg.norm(wide[ring[8]] - wide[ring[0]])
+        own[ring[9:], 1] += 0.12 * np.linalg.norm(wide[ring[8]] - wide[ring[0]])
+        radius = float(np.linalg.norm(rim[0] - middle))
+        ball = np.full_like(image, faces.WHITE)
+        y, x = np.mgrid[:512, :512]
+        ball[np.hypot(x - middle[0], y - middle[1]) < radius] = faces.IRIS
+        inside = faces.polygon_mask(own[ring, :2], 512, 512, grow=0)
+        image[inside] = ball[inside]
+    textures = eyes.extract_eyes(image, own, iris, np.array(faces.SKIN, float))
+    out = np.full_like(image, faces.SKIN)
+    eyes.render_eyes(out, textures, [1.0, 1.0], wide, np.zeros((2, 2)))
+    for ring, (middle, *rim) in zip(anatomy.EYES, iris, strict=True):
+        inside = faces.polygon_mask(wide[ring, :2], 512, 512, grow=-4)
+        disc = np.hypot(x - middle[0], y - middle[1]) < np.linalg.norm(rim[0] - middle)
+        dark = out.mean(-1) < 140
+        assert (dark & disc & inside).sum() > 0.9 * (disc & inside).sum()
+        white = inside & ~disc & (np.abs(x - middle[0]) < 8) & (y < middle[1])
+        assert white.sum() > 30 and dark[white].mean() < 0.2
+
+
+def test_the_driver_lends_no_eye_beside_one_of_the_source() -> None:
+    mesh = faces.centred_mesh(512, 512)
+    driver = faces.render_face(mesh, 512, 512)
+    made = eyes.paint_eye(np.full(3, 120.0), 0.05)
+    assert eyes.mirror_eye(made).blur == made.blur
+    mixed = (replace(made, is_own=True), made)
+    tone = np.full(3, 120.0)
+    assert eyes.substitute_from_driver(mixed, driver, mesh, tone) == mixed
+    lent = eyes.substitute_from_driver((made, made), driver, mesh, tone)
+    assert all(eye.image is not made.image for eye in lent)
+
+
+def test_eyes_that_the_driver_lends_are_as_blurred_as_the_source() -> None:
+    mesh = faces.centred_mesh(512, 512)
+    driver, tone = faces.render_face(mesh, 512, 512), np.full(3, 120.0)
+    steepest = []
+    for blur in (0.0, 0.05):
+        made = eyes.paint_eye(tone, blur)
+        lent = eyes.substitute_from_driver((made, made), driver, mesh, tone)
+        steepest.append(np.abs(np.diff(lent[0].image.astype(int), axis=1)).max())
+    assert 0 < steepest[1] < 0.5 * steepest[0]
+
+
+def test_a_made_up_iris_stays_round_in_a_wide_eye() -> None:
+    mesh = faces.centred_mesh(512, 512)
+    eye = eyes.paint_eye(np.full(3, 150.0))
+    widths = []
+    for stretch in (1.0, 2.2):
+        wide = mesh.copy()
+        for ring in anatomy.EYES:
+            middle = wide[ring, 1].mean()
+            wide[ring, 1] = middle + stretch * (wide[ring, 1] - middle)
+        out = np.full((512, 512, 3), 200, np.uint8)
+        eyes.render_eyes(out, (eye, eye), [1.0, 1.0], wide, np.zeros((2, 2)))
+        dark = out.max(-1) < 110
+        widths.append((dark.any(0).sum() / 2, dark[:, : dark.shape[1] // 2].any(1).sum()))
+    assert widths[1][0] == pytest.approx(widths[0][0], abs=3)
+    assert widths[1][1] < 1.3 * widths[1][0]
+
+
+def test_a_painted_eye_is_as_bright_as_the_skin() -> None:
+    for level in (60.0, 180.0):
+        eye = eyes.paint_eye(np.array([1.1, 1.0, 0.9]) * level)
+        assert eye.image.max() < 1.4 * level + 10 and eye.image.min() < 0.3 * level
+
+
+def test_a_painted_eye_is_as_blurred_as_the_source() -> None:
+    tone = np.full(3, 150.0)
+    steepest = [
+        np.abs(np.diff(eyes.paint_eye(tone, blur).image.astype(int), axis=1)).max()
+        for blur in (0.0, 0.05)
+    ]
+    assert steepest[1] < 0.3 * steepest[0]
