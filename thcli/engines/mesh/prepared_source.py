@@ -23,6 +23,7 @@ from thcli.engines.mesh.head.cheeks import far_side, grown_cheek, mirrored_cheek
 from thcli.engines.mesh.head.cheeks.far_side import FarSide
 from thcli.engines.mesh.head.cheeks.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
+from thcli.engines.mesh.head.cheeks.near_side import NearSide
 from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.glasses import held as held_glasses
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
@@ -96,6 +97,7 @@ class MeshSource:
     image: (H, W, 3) uint8.  face: with its mesh, in pixels of the image, and its
     inner lips where the image shows them.  mesh: (468, 3)
     float64.  normals: (468, 3) of the mesh.  step: source pixels per sample of the warp map.
+    near_side: widths of the face's sides.
     layers: person and plate, or None.  eyes: none where they are skin like the rest.
     hidden_cheek: None when both cheeks are seen.
     tone: (3,) skin colour.  parted_lips: to be closed; None when they are closed in the source.
@@ -117,6 +119,7 @@ class MeshSource:
     mesh: Array
     normals: Array
     step: int
+    near_side: NearSide
     surroundings: Surroundings
     layers: MatteLayers | None
     eyes: tuple[EyeTexture, ...]
@@ -147,7 +150,7 @@ class MeshSource:
 
     def place(self, target: Array) -> PlacedSkin:
         """Return where a frame shows the skin; target: (468, 3) mesh."""
-        free = unfold_skin(self.mesh, target)
+        free = self.near_side.narrow(unfold_skin(self.mesh, target))
         if self.rigid is None:
             return PlacedSkin(free, free)
         return PlacedSkin(free, held_glasses.hold(self.rigid, self.mesh, free))
@@ -298,6 +301,7 @@ def prepare(
         mesh,
         normals,
         map_step(mesh),
+        NearSide.of(mesh),
         surroundings,
         layers,
         eyes.extract_eyes(image, mesh, face.iris, tone, blur if is_blurred else 0.0),

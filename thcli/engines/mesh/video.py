@@ -22,6 +22,7 @@ from thcli.engines.mesh import eyes
 from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.head import folds, steep_texture
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
+from thcli.engines.mesh.head.cheeks.near_side import NearSide
 from thcli.engines.mesh.head.glasses import held
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth import (
@@ -187,6 +188,7 @@ def prepare_frame(
         mesh,
         steep_texture.normals(mesh),
         max(1, map_step(mesh) // FINE),
+        NearSide.of(mesh),
         Surroundings(find_outline(mesh), float(image.shape[0] - 1), False),
         None,
         eyes.extract_eyes(image, mesh, None, tone) if moves_eyes else (),
