@@ -271,6 +271,7 @@ def prepare(
     )
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
+        interior = mouth_interior.with_seen_teeth(interior, image, mesh)
         interior = replace(interior, shows=lip_rims.shows_inside(image, mesh))
     blur = 0.0 if seen_eyes is None else seen_eyes.share
     is_blurred = blur > MOST_BLUR

@@ -17,7 +17,7 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Image, Motion
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.mouth.colours import redness
+from thcli.engines.mesh.mouth.seen_teeth import is_tooth
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.sampling import remap
 from thcli.motion import canonical
@@ -33,7 +33,6 @@ LEAST_GAP = 0.05  # gap / width of a source whose teeth are seen
 WIDE_GAP = 0.35  # gap / width from which a source's mouth is wide open: its motion is added to that
 LEAST_TEETH, LEAST_SHOWN = 0.3, 0.5  # share of the pixels between its lips; and of an inside at all
 LARGEST_YAW = np.radians(30.0)  # of the driver, median: beyond it half of its mouth is a lip
-TOOTH_LIGHT = 0.6  # over the skin's, of a tooth in the shade of the lip
 ACROSS = np.linspace(0.25, 0.75, 31, dtype=np.float32)
 DOWN = np.linspace(0.15, 0.85, 15, dtype=np.float32)
 
@@ -116,8 +115,7 @@ def tooth_share(image: Image, lips: opening.Opening, tone: Array) -> float:
         tone: (3,) skin colour.
     """
     colours = remap(image, opening.between_rims(lips, ACROSS, DOWN)).astype(np.float64)
-    light = colours.mean(-1) / max(float(tone.mean()), 1.0)
-    return float(((light > TOOTH_LIGHT) & (redness(colours) <= redness(tone))).mean())
+    return float(is_tooth(colours, tone).mean())
 
 
 class DrawnMouthMotion:

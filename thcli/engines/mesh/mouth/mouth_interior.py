@@ -8,6 +8,8 @@ eyes too.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -16,7 +18,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, LIPS
 from thcli.engines.mesh.eye_reading import EyeReading
-from thcli.engines.mesh.mouth import drawn_inside, mouth_corners
+from thcli.engines.mesh.mouth import drawn_inside, mouth_corners, seen_teeth
 from thcli.engines.mesh.mouth.drawn_inside import Anchors, MouthInterior, millimetre_grid
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.opening import Opening, Region
@@ -42,6 +44,11 @@ OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
 SIMILAR_RANGE = (0.05, 0.3)
 OWN_RANGE = (0.03, 0.07)  # gap / width of a source between which its own inside is used
+MOST_SEEN = 10.5  # mm of the upper teeth below the lip, seen in a source: more are both rows
+BELOW_TEETH = (0.3, 1.3)  # mm below their edge over which what the source shows belongs to the jaw
+FREE_ASIDE = 5.0  # mm that a mouth opens beside its teeth; they go with it beyond
+
+_HALF = np.array([0.5], np.float32)
 
 
 def face_axes(mesh: Array) -> Array:
@@ -97,6 +104,23 @@ def prepare(
     return MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite), gap, natural)
 
 
+def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> MouthInterior:
+    """Return a mouth whose upper teeth reach down as far as its source (H, W, 3) shows them.
+
+    mesh: (468, 3) pixels.
+    """
+    edge = seen_teeth.find_edge(image, interior.lips, interior.tone)
+    if edge is None:
+        return interior
+    axes, nose = face_axes(mesh), mesh[NOSE_BASE, :2]
+    most = _to_millimetres(mesh[UPPER_LIP, :2] - nose, axes)[1] + MOST_SEEN
+    end = min(_to_millimetres(edge + BEHIND_LIPS * axes[2] - nose, axes)[1], most)
+    added = max(float(end - interior.upper[1]), 0.0)
+    return replace(
+        interior, upper=interior.upper + np.array([0, added]), bite=interior.bite + added
+    )
+
+
 def _lips_aside(mesh: Array) -> Array:
     """Return mm that the face itself, without its turn, has the lips beside nose and chin, (2,)."""
     shape = canonical.decompose(mesh).shape
@@ -145,6 +169,10 @@ def render(
     bared = BARED_SHARE * float(np.clip(parted - PARTED, 0.0, MOST_PARTED)) * axes[1]
     uncovered = _to_millimetres(target[LOWER_LIP, :2] - BEHIND_LIPS * axes[2] - lower, axes)[1]
     lower = lower + max(uncovered - MAX_LOWER, 0.0) * axes[1]
+    middle = opening.between_rims(lips, _HALF, _HALF)[0, 0]
+    aside = _to_millimetres(middle + BEHIND_LIPS * axes[2] - upper, axes)[0]
+    followed = (aside - np.clip(aside, -FREE_ASIDE, FREE_ASIDE)) * axes[0]
+    upper, lower = upper + followed, lower + followed
     anchors = Anchors(upper, lower, axes)
     drawn = Anchors(upper + bared, lower, axes)
     known = 0.0 if seen is None else seen.share(lips.gap)
@@ -200,4 +228,5 @@ def _source_inside(
     rims = lips.rims(u)
     inner = (rims[0] + 0.02, rims[1] - 0.03)
     valid = opening.coverage(lips, u, v, inner, max(2.0, 0.08 * lips.width))
+    valid *= 1 - smoothstep(*BELOW_TEETH, y).astype(np.float32)
     return remap(image, positions), valid
