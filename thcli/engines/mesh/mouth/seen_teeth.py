@@ -1,4 +1,4 @@
-"""Where the upper teeth end that a source's open mouth shows."""
+"""Lower edge of the upper teeth, as a source with an open mouth shows it."""
 
 from __future__ import annotations
 
