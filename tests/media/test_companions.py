@@ -86,7 +86,7 @@ def test_a_stream_that_is_left_out_is_reported(tmp_path: Path) -> None:
     clips.write_clip(tmp_path / "in.mkv", clips.ClipSpec(subtitles=["subrip"]))
     events = clips.transcode(tmp_path / "in.mkv", tmp_path / "out.avi")
     assert events == [
-        "The subtitle stream #1 (srt) of in.mkv is left out: a avi file cannot hold it."
+        "The subtitle stream #1 (srt) of in.mkv is left out: an avi file cannot hold it."
     ]
 
 

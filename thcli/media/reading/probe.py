@@ -22,6 +22,7 @@ from thcli.media.orientation import orientation_from_display_matrix, swaps_sides
 from thcli.media.reading.container import find_video_stream, open_input, require_video_stream
 from thcli.media.reading.image import is_image, probe_folder, probe_image
 from thcli.media.reading.pixel_limit import STILL_SUFFIXES, PixelLimit
+from thcli.media.stream_tags import stream_title
 from thcli.media.tone_mapping import SDR, is_mapped
 
 _MICROSECOND = Fraction(1, av.time_base)
@@ -178,7 +179,7 @@ def _stream_info(stream: Stream) -> StreamInfo:
         kind=stream.type,
         codec=context.name if context is not None else stream.metadata.get("mimetype", "unknown"),
         language=stream.metadata.get("language", ""),
-        title=stream.metadata.get("title", stream.metadata.get("filename", "")),
+        title=stream_title(stream) or stream.metadata.get("filename", ""),
         channels=int(getattr(context, "channels", 0)) if sound else 0,
         sample_rate=int(getattr(context, "sample_rate", 0)) if sound else 0,
     )

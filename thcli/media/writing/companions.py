@@ -18,10 +18,11 @@ from typing import Any, Protocol
 import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from thcli.core.events import Listener, Warned
 from thcli.media.reading.container import find_video_stream, open_input
+from thcli.media.stream_tags import copy_tags
 from thcli.media.writing.subtitles import SubtitleTranscoder, subtitle_codec
 from thcli.media.writing.transcode_audio import AudioTranscoder
 
@@ -73,7 +74,7 @@ class StreamCopy:
 
     def __init__(self, out: OutputContainer, stream: Any, muxer: str) -> None:
         self._out = out.add_stream_from_template(stream)
-        _describe(stream, self._out)
+        copy_tags(stream, self._out, out)
         name = stream.codec_context.name if stream.codec_context is not None else ""
         self._may_lead = muxer in _MOV or name in _KEEPS_LEAD_IN
         # simultaneous subtitles are common in Matroska; other muxers need increasing times
@@ -127,7 +128,7 @@ class CompanionReader:
                 stream.type == "data" and stream.codec_context is None and _chapters(self._input)
             ):
                 stream_name = f"The {_title(stream)} of {source.path.name}"
-                on(Warned(f"{stream_name} is left out: a {muxer} file cannot hold it."))
+                on(Warned(f"{stream_name} is left out: {_why_left_out(stream, muxer)}."))
         attached = {stream.index for stream in chosen if stream.type == "attachment"}
         live = [
             stream
@@ -140,6 +141,12 @@ class CompanionReader:
             self._demuxed = self._input.demux(*live)
         self._lead: Fraction | None = None
         self._video_start = Fraction(0)
+
+    def describe_video(self, copy: Stream, out: OutputContainer) -> None:
+        """Give the output's video stream the title and language of the input's, if it has one."""
+        video = find_video_stream(self._input)
+        if video is not None and self._source.others:
+            copy_tags(video, copy, out)
 
     def chapters(self, lead: Fraction) -> list[Any]:
         """Return the input's chapters, `lead` seconds earlier."""
@@ -282,22 +289,24 @@ def _can_copy(muxer: str, stream: Any) -> bool:
     return True
 
 
-def _describe(stream: Stream, copy: Stream) -> None:
-    for key in ("language", "title", "handler_name", "filename", "mimetype"):
-        if stream.metadata.get(key):
-            copy.metadata[key] = stream.metadata[key]
-    copy.disposition = stream.disposition
-
-
 def _chapters(container: InputContainer) -> list[Any]:
     return list(container.chapters())
 
 
 def _title(stream: Stream) -> str:
     name = stream.codec_context.name if stream.codec_context is not None else ""
-    words = [
-        "cover or second video stream" if stream.type == "video" else f"{stream.type} stream",
-        f"#{stream.index}",
-        f"({name})" if name else "",
-    ]
-    return " ".join(word for word in words if word)
+    kind = f"{stream.type} stream"
+    if stream.type == "video":
+        kind = "cover picture" if _is_cover(stream) else "second video stream"
+    return f"{kind} #{stream.index}" + (f" ({name})" if name else "")
+
+
+def _why_left_out(stream: Stream, muxer: str) -> str:
+    if stream.type == "video":
+        one = "an output has one video stream"
+        return "it belongs to the input, not to the output" if _is_cover(stream) else one
+    return f"{'an' if muxer == 'avi' else 'a'} {muxer} file cannot hold it"
+
+
+def _is_cover(stream: Stream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)

@@ -69,6 +69,7 @@ class Muxer:
             for source in settings.companions:
                 reader = CompanionReader(self._out, settings.muxer, source, settings.on)
                 self._companions.append(reader)
+                reader.describe_video(self.stream, self._out)
             self._out.metadata.update(settings.metadata)
             self.stream.codec_context.open()
         except BaseException:

@@ -9,6 +9,8 @@ from typing import Any, cast
 from av.container import OutputContainer
 from av.packet import Packet
 
+from thcli.media.stream_tags import copy_tags
+
 # required by FFmpeg's text encoders to open; not displayed
 ASS_HEADER = (
     b"[Script Info]\n"
@@ -44,10 +46,7 @@ class SubtitleTranscoder:
         self._out.codec_context.subtitle_header = ASS_HEADER
         self._out.codec_context.time_base = _MILLISECOND
         self._out.time_base = _MILLISECOND
-        self._out.metadata.update(
-            {k: v for k, v in stream.metadata.items() if k in ("language", "title")}
-        )
-        self._out.disposition = stream.disposition
+        copy_tags(stream, self._out, out)
 
     @staticmethod
     def reads(codec: str) -> bool:

@@ -9,6 +9,8 @@ import av
 from av.container import OutputContainer
 from av.packet import Packet
 
+from thcli.media.stream_tags import copy_tags
+
 _ENCODERS = {
     "webm": ("libopus", "libvorbis", "opus"),
     "avi": ("libmp3lame", "aac"),
@@ -29,10 +31,7 @@ class AudioTranscoder:
         self._out.codec_context.layout = layout
         self._out.codec_context.bit_rate = 96_000 * max(1, int(stream.codec_context.channels))
         self._out.codec_context.time_base = Fraction(1, rate)
-        self._out.metadata.update(
-            {k: v for k, v in stream.metadata.items() if k in ("language", "title")}
-        )
-        self._out.disposition = stream.disposition
+        copy_tags(stream, self._out, out)
         self._in = stream
         self._resampler = av.AudioResampler(self._out.codec_context.format, layout, rate)
         self._rate = rate
