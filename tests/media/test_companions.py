@@ -183,3 +183,25 @@ def test_decreasing_audio_time_stamps_are_repaired(tmp_path: Path) -> None:
                 out.mux(packet)
     assert clips.transcode(tmp_path / "broken.mkv", tmp_path / "out.mp4") == []
     assert len(media.probe(tmp_path / "out.mp4").audio) == 1
+
+
+def test_chapters_of_a_file_that_gives_its_sound_alone_are_not_taken(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "in.mp4", clips.ClipSpec(chapters=True))
+    clips.write_clip(tmp_path / "sound.mp4", clips.ClipSpec(chapters=True, audio=["mono"]))
+    clips.transcode(tmp_path / "in.mp4", tmp_path / "out.mp4", audio=str(tmp_path / "sound.mp4"))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        titles = [chapter["metadata"]["title"] for chapter in container.chapters()]
+    assert titles == ["one", "two"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_subtitle_ends_with_the_range(tmp_path: Path, suffix: str) -> None:
+    clips.write_clip(tmp_path / "in.mkv", clips.ClipSpec(subtitles=["subrip"]))
+    clips.transcode(tmp_path / "in.mkv", tmp_path / f"out{suffix}", ReadOptions(end=0.24))
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        ends = [
+            ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base
+            for packet in container.demux(subtitles=0)
+            if packet.size > 2
+        ]
+    assert ends == [Fraction(140, 1000), Fraction(240, 1000)]

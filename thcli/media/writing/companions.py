@@ -149,8 +149,10 @@ class CompanionReader:
             copy_tags(video, copy, out)
 
     def chapters(self, lead: Fraction) -> list[Any]:
-        """Return the input's chapters, `lead` seconds earlier."""
-        found = []
+        """Return the input's chapters, `lead` seconds earlier; [] where only its sound is taken."""
+        found: list[Any] = []
+        if not self._source.others:
+            return found
         for chapter in _chapters(self._input):
             unit = chapter["time_base"] or Fraction(1, 1000)
             start, end = chapter["start"] * unit - lead, chapter["end"] * unit - lead
@@ -197,6 +199,9 @@ class CompanionReader:
                 return
             if packet.stream.type == "subtitle" and source.start is not None and at < source.start:
                 at = _trim(packet, source.start)
+            if packet.stream.type == "subtitle" and source.stop is not None and packet.duration:
+                most = max(0, int((source.stop - at) / packet.time_base))
+                packet.duration = min(packet.duration, most)
             ends = at - self._lead + (packet.duration or 0) * packet.time_base
             is_late = source.ends_with_video and video_end is not None and ends > video_end
             if (
