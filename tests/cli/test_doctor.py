@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -99,3 +100,55 @@ def test_absent_weights_have_a_size_and_a_command(
     assert code == 0
     assert note["text"] == "blazeface-short: 230 kB, downloaded at first use"
     assert note["remedy"] == "thcli weights pull blazeface-short"
+
+
+def _disk_is_read_only(**_: Any) -> Any:
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_read_only_disk_is_named_and_is_enough_for_weights_that_are_there(
+    checks: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ready: bool
+) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", _disk_is_read_only)
+    monkeypatch.setattr("thcli.weights.is_ready", lambda name: ready)
+    monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path / "cache"))
+    code, found = checks()
+    cache, here = [c for c in found if c["area"] == "disk"]
+    assert (code, cache["state"]) == ((0, "note") if ready else (5, "problem"))
+    assert cache["text"].startswith(f"{tmp_path / 'cache'} cannot be written (Read-only file")
+    assert cache["remedy"] == "Set THCLI_WEIGHTS to a folder that you may write."
+    assert here["state"] == "note" and "(Read-only file system)" in here["text"]
+    assert here["remedy"] == "Choose another folder with -o."
+
+
+def test_a_file_in_the_place_of_the_weights_folder_is_a_problem(
+    checks: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path / "file" / "weights"))
+    code, found = checks()
+    problem = next(c for c in found if c["state"] == "problem")
+    assert code == 5 and f"({tmp_path / 'file'} is a file)" in problem["text"]
+
+
+@pytest.mark.parametrize("call", ["read_text", "is_file"])
+def test_weights_that_may_not_be_read_are_a_problem_and_the_report_goes_on(
+    checks: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: str
+) -> None:
+    read = getattr(Path, call)
+
+    def refuse(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path.is_relative_to(tmp_path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path, *args, **kwargs)
+
+    monkeypatch.setenv("THCLI_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(Path, call, refuse)
+    code, found = checks()
+    problem = next(c for c in found if c["area"] == "weights")
+    assert (code, problem["state"]) == (5, "problem")
+    assert problem["text"].startswith(str(tmp_path))
+    assert problem["text"].endswith(", of the weights' folder, cannot be read (no permission).")
+    assert problem["remedy"].endswith("or set THCLI_WEIGHTS to another folder.")
+    assert [c for c in found if c["area"] == "disk"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -141,47 +143,81 @@ def _weights() -> Iterator[Check]:
     from thcli import weights
 
     entries = weights.registry().values()
+    try:
+        ready = {entry.name for entry in entries if weights.is_ready(entry.name)}
+    except WeightsError as exc:
+        yield Check("weights", "problem", exc.message, exc.hint, exc.exit_code)
+        return
     for entry in entries:
         if entry.auto:
-            ready = weights.is_ready(entry.name)
-            size = size_text(entry.size)
+            size = f"{size_text(entry.size)}, downloaded at first use"
             yield Check(
                 "weights",
-                "ok" if ready else "note",
-                f"{entry.name}: {'ready' if ready else f'{size}, downloaded at first use'}",
-                "" if ready else weights.get_commands([entry.name]),
+                "ok" if entry.name in ready else "note",
+                f"{entry.name}: {'ready' if entry.name in ready else size}",
+                "" if entry.name in ready else weights.get_commands([entry.name]),
             )
-    others = [e for e in entries if not e.auto]
-    ready_count = sum(weights.is_ready(e.name) for e in others)
+    others = [entry.name for entry in entries if not entry.auto]
     yield Check(
         "weights",
         "ok",
-        f"{ready_count} of {len(others)} other files are ready",
+        f"{len(ready.intersection(others))} of {len(others)} other files are ready",
         "thcli weights list",
     )
+    yield from _cache(weights.cache_folder(), all(e.name in ready for e in entries if e.auto))
+
+
+def _cache(folder: Path, complete: bool) -> Iterator[Check]:
+    """Check the folder of the weights. complete: the weights that are downloaded unasked are there.
+
+    A folder that cannot be written is enough for weights that are there.
+    """
+    code = WeightsError.exit_code
+    reason = _why_not_writable(folder)
+    if reason:
+        text = f"{folder} cannot be written ({reason})"
+        text += ": no other weights can be added" if complete else ": no weights can be downloaded"
+        remedy = "Set THCLI_WEIGHTS to a folder that you may write."
+        yield Check("disk", "note" if complete else "problem", text, remedy, code)
+    else:
+        yield _space("weights", folder)
 
 
 def _disk() -> Iterator[Check]:
-    from thcli import weights
-
-    for what, folder in (("here", Path.cwd()), ("weights", weights.cache_folder())):
-        existing = next(p for p in (folder, *folder.parents) if p.exists())
-        free = shutil.disk_usage(existing).free
-        enough = free >= MIN_FREE_DISK
-        yield Check(
-            "disk",
-            "ok" if enough else "problem",
-            f"{size_text(free)} free ({what}: {folder})",
-            "" if enough else f"Free {size_text(MIN_FREE_DISK - free)} or more.",
-            OutputError.exit_code,
-        )
-        if not os.access(existing, os.W_OK):
-            code = WeightsError.exit_code if what == "weights" else OutputError.exit_code
-            yield Check(
-                "disk",
-                "problem" if what == "weights" else "note",
-                f"{folder} cannot be written",
-                "",
-                code,
-            )
+    here = Path.cwd()
+    reason = _why_not_writable(here)
+    if reason:
+        text = f"{here} cannot be written ({reason})"
+        yield Check("disk", "note", text, "Choose another folder with -o.", OutputError.exit_code)
+    else:
+        yield _space("here", here)
     yield Check("thcli", "ok", f"{version('thcli')} with {sys.executable}")
+
+
+def _space(what: str, folder: Path) -> Check:
+    free = shutil.disk_usage(_existing(folder)).free
+    enough = free >= MIN_FREE_DISK
+    return Check(
+        "disk",
+        "ok" if enough else "problem",
+        f"{size_text(free)} free ({what}: {folder})",
+        "" if enough else f"Free {size_text(MIN_FREE_DISK - free)} or more.",
+        OutputError.exit_code,
+    )
+
+
+def _why_not_writable(folder: Path) -> str:
+    """Return why nothing can be written into a folder, which need not exist; '' if it can be."""
+    existing = _existing(folder)
+    if not existing.is_dir():
+        return f"{existing} is a file"
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return ""
+    except OSError as exc:
+        return "" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else exc.strerror or str(exc)
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or its nearest parent that exists."""
+    return next(path for path in (folder, *folder.parents) if path.exists())

@@ -156,7 +156,11 @@ def to_output_error(path: Path | str, exc: BaseException) -> OutputError:
         return OutputError(
             f"The disk is full: {path} does not fit.", "Free some space, or use another disk."
         )
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if number == errno.EROFS:
+        return OutputError(
+            f"{path} cannot be written (its disk is read-only).", "Choose another folder with -o."
+        )
+    if number in (errno.EACCES, errno.EPERM):
         return OutputError(
             f"{path} cannot be written (no permission).", "Choose another folder with -o."
         )

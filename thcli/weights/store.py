@@ -111,6 +111,10 @@ class WeightsStore:
                 verified; else what is not known to be verified counts as unverified.
             again: hash in any case.
         """
+        with _cache_read_errors(self.root):
+            return self._check(entry, deep, again)
+
+    def _check(self, entry: WeightsEntry, deep: bool, again: bool) -> WeightsStatus:
         files, expected = self._files(entry), self.expected(entry)
         if not all(path.is_file() for path in files.values()):
             return "absent"
@@ -192,6 +196,22 @@ def cache_write_errors(root: Path) -> Iterator[None]:
         ) from exc
 
 
+@contextmanager
+def _cache_read_errors(root: Path) -> Iterator[None]:
+    """Map a refusal to read the cache to WeightsError."""
+    try:
+        yield
+    except PermissionError as exc:
+        raise _unreadable(Path(exc.filename or root)) from exc
+
+
+def _unreadable(path: Path) -> WeightsError:
+    return WeightsError(
+        f"{path}, of the weights' folder, cannot be read (no permission).",
+        "Change its owner or its mode, or set THCLI_WEIGHTS to another folder.",
+    )
+
+
 def _stat(path: Path, digest: str) -> list[Any]:
     found = path.stat()
     return [found.st_size, found.st_mtime_ns, digest]
@@ -205,6 +225,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as exc:
         if path.name == _STAMP:  # a broken stamp: the files are verified again
             return {}
+        if isinstance(exc, PermissionError):
+            raise _unreadable(path.parent) from exc
         raise WeightsError(
             f"{path} cannot be read: {exc}.",
             "Repair or delete it; imported files must then be trusted again.",
