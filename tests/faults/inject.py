@@ -181,7 +181,7 @@ def python_writes(name: str, size: int, number: int) -> Fault:
 
         def write(self, data: Any) -> int:
             if len(memoryview(data).cast("B")) > Failing.room:
-                raise OSError(number, os.strerror(number), str(self.name))
+                raise OSError(number, os.strerror(number))  # the system names no file
             written = super().write(data)
             Failing.room -= written
             return written

@@ -7,12 +7,13 @@ folders: there nothing is removed.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thcli.core.errors import OutputError
@@ -47,6 +48,24 @@ def temporary_folder() -> Iterator[Path]:
 
 
 @contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder with its parents; those made that are empty at the end are removed.
+
+    Raises:
+        OSError: it cannot be made.
+        ValueError: the path is no name of a folder.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for path in made:
+            with suppress(OSError):  # not empty, or never made
+                path.rmdir()
+
+
+@contextmanager
 def guarded(partial: Path) -> Iterator[None]:
     """Have a later run remove a partial output when this process is killed inside of the block.
 
@@ -57,7 +76,15 @@ def guarded(partial: Path) -> Iterator[None]:
         OutputError: the temporary folder cannot be made.
     """
     with temporary_folder() as folder:
-        (folder / _GUARDED).write_bytes(os.fsencode(partial.absolute()))
+        try:
+            (folder / _GUARDED).write_bytes(os.fsencode(partial.absolute()))
+        except OSError as exc:
+            full = exc.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+            reason = "The disk is full" if full else exc.strerror
+            raise OutputError(
+                f"{reason}: no temporary file fits into {tempfile.gettempdir()}.",
+                "Free some space, or set TMPDIR.",
+            ) from exc
         yield
 
 

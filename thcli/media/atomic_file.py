@@ -25,7 +25,7 @@ from thcli.media.destination import (
     resolve_destination,
     taken_error,
 )
-from thcli.media.failures import to_output_error
+from thcli.media.failures import is_write_failure, to_output_error
 
 
 @contextmanager
@@ -99,11 +99,17 @@ class AtomicFile:
             elif isinstance(error, OutputError) and str(self.partial) in error.message:
                 message = error.message.replace(str(self.partial), str(self.path))
                 raise OutputError(message, error.hint) from error  # a writer knew one name alone
+            elif isinstance(error, OSError) and self._is_own(error):
+                raise to_output_error(self.path, error) from error
         except OSError as exc:
             raise to_output_error(self.path, exc) from exc
         finally:
             self.partial.unlink(missing_ok=True)
             self._guard.close()
+
+    def _is_own(self, error: OSError) -> bool:
+        """Return True for a failed write that names this file, or none, as those to open files."""
+        return is_write_failure(error) and error.filename in (None, str(self.partial))
 
 
 class JsonLinesWriter:

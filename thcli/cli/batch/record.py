@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -64,8 +65,12 @@ class BatchRecord:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
+        if self._file is None:
+            return
+        with suppress(OSError):  # a line that did not fit is written again, and has been told
             self._file.close()
+        if self.path.is_file() and not self.path.stat().st_size:
+            self.path.unlink()
 
     def is_done(self, job: Job) -> bool:
         """Return True if a job ended well before, and its inputs and output are as they were."""

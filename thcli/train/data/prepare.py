@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from thcli import __version__, media
-from thcli.core.errors import MediaError, NoFaceError, ThcliError
+from thcli.core.errors import MediaError, NoFaceError, OutputError, ThcliError
 from thcli.core.events import Listener, silent
 from thcli.core.imaging import to_uint8
 from thcli.core.options import OutputOptions, PrepareOptions, ReadOptions
@@ -68,18 +68,22 @@ def prepare(
         journal = PrepareJournal(output, options)
         errors: list[tuple[Path, ThcliError]] = []
         skipped = 0
-        for video in videos:
-            if journal.has(video):
-                skipped += 1
-                continue
-            try:
-                rows, dropped = _process_video(video, output, options, face_finder, job)
-            except (MediaError, NoFaceError) as exc:
-                errors.append((video, exc))
-                job.warn(f"{video} is left out. {exc.message}")
-                continue
-            journal.add(video, rows, dropped)
-        rows = journal.finish()
+        try:
+            for video in videos:
+                if journal.has(video):
+                    skipped += 1
+                    continue
+                try:
+                    rows, dropped = _process_video(video, output, options, face_finder, job)
+                except (MediaError, NoFaceError) as exc:
+                    errors.append((video, exc))
+                    job.warn(f"{video} is left out. {exc.message}")
+                    continue
+                journal.add(video, rows, dropped)
+            rows = journal.finish()
+        except OutputError:
+            journal.discard_unused()
+            raise
         if not rows:
             journal.discard()
             raise errors[0][1] if errors else _no_face_error(options)

@@ -59,6 +59,7 @@ class PrepareJournal:
                 )
             settings.write_text(json.dumps(chosen), "utf-8")
         except OSError as exc:
+            self.discard_unused()
             raise to_output_error(output, exc) from exc
         except ValueError as exc:
             raise _broken_journal(output) from exc
@@ -97,6 +98,11 @@ class PrepareJournal:
         """Delete the dataset folder when this run created it."""
         if self._fresh:
             shutil.rmtree(self.output, ignore_errors=True)
+
+    def discard_unused(self) -> None:
+        """Delete the dataset folder when this run created it and finished no video."""
+        if not any(self.folder.glob("video-*.json")):
+            self.discard()
 
     def _path(self, video: Path) -> Path:
         return (

@@ -15,6 +15,7 @@ from thcli.evaluate.datasets.result_pairs import RESERVED
 from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.evaluate.reports.html.charts import Chart
 from thcli.evaluate.reports.tables import Table, csv_text, markdown_text, read_number
+from thcli.media.failures import to_output_error
 from thcli.media.writing.target import OutputTarget
 
 POLICY = (
@@ -74,7 +75,10 @@ class ReportFolder:
     def finish(self, page: Page, report: Mapping[str, Any]) -> None:
         """Write everything. Raises OutputError."""
         whole = replace(page, sections=[*page.sections, *self._more])
-        write_page(self.path, whole, report)
+        try:
+            write_page(self.path, whole, report)
+        except OSError as exc:
+            raise to_output_error(self._target.name, exc) from exc
         self._target.commit()
 
 
