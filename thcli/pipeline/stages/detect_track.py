@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def detect(
     """Detect the faces of every frame, each frame by itself.
 
     A line of output has index, pts, seconds and faces, each with box (x0, y0, x1, y1), score and
-    keypoints (x, y) in pixels. Report.faces is the largest number in one frame.
+    keypoints (x, y) in pixels. Report.faces is the largest number in one frame. Pixels are those of
+    the frame as it is shown: an anamorphic one is widened first.
 
     Args:
         source: image, video, folder of images, or '-' for standard input.
@@ -53,6 +55,7 @@ def detect(
         UsageError: an unknown detector.
     """
     check_run(options)
+    options = replace(options, read=replace(options.read, square_pixels=True))
     with Job("detect", on, options, [source]) as job:
         info = media.probe(job.seekable(source), options.read)
         lines = JsonLinesWriter(output, options.overwrite)
@@ -91,7 +94,7 @@ def track(
 
     A line of output has index, pts, seconds, cut (a new scene begins) and faces, each with track,
     box, score, logit (confidence of the landmarker, see `core.types.Face`), keypoints (5) and, with
-    --points 68 or 468, points (x, y, z).
+    --points 68 or 468, points (x, y, z), in pixels of the frame as it is shown, as for `detect`.
 
     Report.details["tracks"] has for each track its number, the number that --face takes for it
     (None when it is not in the first frame with faces), the count of its frames, the first of them,
@@ -111,6 +114,7 @@ def track(
         UsageError: an unknown backend.
     """
     check_run(options)
+    options = replace(options, read=replace(options.read, square_pixels=True))
     with Job("track", on, options, [source]) as job:
         info = media.probe(job.seekable(source), options.read)
         lines = JsonLinesWriter(output, options.overwrite)
