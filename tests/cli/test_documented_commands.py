@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from thcli.cli.app import app
+from thcli.cli.batch.jobs import read_jobs
 
 PROGRAM: Any = typer.main.get_command(app)
 REPO = Path(__file__).resolve().parents[2]
@@ -92,3 +93,10 @@ def test_commands_are_found(tmp_path: Path) -> None:
     assert list(mentions(page)) == [["crop", "a.mp4", "--nope"]]
     assert refusal(["crop", "a.mp4", "--nope"]) and refusal(["mend", "a.mp4"])
     assert refusal(["train", "nobody", "faces/"]) and not refusal(["crop", "a.mp4", "-o", "b.mp4"])
+
+
+def test_the_documented_jobs_are_accepted(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", (REPO / "docs/batch.md").read_text("utf-8"), re.S)
+    (tmp_path / "jobs.toml").write_text(example)
+    jobs = read_jobs(PROGRAM.commands, tmp_path / "jobs.toml")
+    assert [job.command for job in jobs] == ["reenact", "reenact", "speak"]
