@@ -7,6 +7,7 @@ import pytest
 
 from thcli.faces.landmarks import topology
 from thcli.motion import brows
+from thcli.motion.canonical import neutral
 
 
 def test_a_rise_grows_and_eyes_and_mouth_stay() -> None:
@@ -43,3 +44,19 @@ def test_the_displacement_is_that_of_a_frown_on_both_sides() -> None:
     assert knit[55, 0] > 0 > knit[285, 0] and knit[55, 1] > 0.01
     mirrored = knit[topology.PAIRS] * (-1, 1, 1)
     np.testing.assert_allclose(knit, mirrored, atol=0.004)
+
+
+@pytest.mark.parametrize(("own", "kept"), [(1.0, 1.0), (0.5, 0.5), (1.6, 1.0)])
+def test_low_brows_fall_by_the_drivers_share_of_their_height(own: float, kept: float) -> None:
+    """A driver with high brows drew those of a frowning source onto its eyes."""
+    reference, points = neutral(), np.concatenate([np.asarray(ring) for ring in topology.BROWS])
+    distance = brows.eye_distances(reference)
+    source = reference.copy()
+    source[points, 1] += (1 - own) * distance.mean()
+    fall = np.zeros((2, *reference.shape))
+    fall[0, points, 1] = 0.3 * distance.mean()
+    fall[1] = -fall[0]
+    found = brows.keep_above(fall, source, reference)
+    lowered = distance - brows.eye_distances(reference + found[0])
+    assert lowered == pytest.approx(kept * 0.3 * distance, rel=0.15)
+    assert np.array_equal(found[1], fall[1])  # what rises is left

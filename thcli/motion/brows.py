@@ -24,8 +24,12 @@ KNIT_IN, KNIT_DOWN = 0.022, 0.032  # canonical units that knit brows move furthe
 # How far lowered brows count as knit, and how far not those over a mouth that grows wide: a grin
 # brings brows together as far as a frown does
 LOWER_SHARE, GRIN_SHARE = 0.7, 0.4
+MIDDLE = 0.05  # canonical units beside the midline over which one side's brow becomes the other's
+LEAST_GAP = 1e-3  # canonical units between brow and eye that a share divides by
+EYES = ((33, 133), (362, 263))  # corners, the eye on the image's left first
 SIDES = ((52, 105, 66, 65), (282, 334, 296, 295))
 INNER_ENDS = ((55, 107), (285, 336))
+_BESIDE = tuple(zip(EYES, SIDES, strict=True))
 
 
 @cache
@@ -65,6 +69,32 @@ def measure(change: Array) -> tuple[Array, Array]:
     corners = change[..., topology.MOUTH_CORNERS, 0]
     grin = np.maximum(corners[..., 1] - corners[..., 0], 0)
     return rises, np.asarray(left - right - LOWER_SHARE * rises.mean(-1) - GRIN_SHARE * grin)
+
+
+def eye_distances(shape: Array) -> Array:
+    """Return how far the brows of canonical shapes (..., 468, 3) are above the eyes, (..., 2)."""
+    rows = [shape[..., eye, 1].mean(-1) - shape[..., side, 1].mean(-1) for eye, side in _BESIDE]
+    return np.asarray(np.stack(rows, -1))
+
+
+def keep_above(change: Array, source: Array, reference: Array) -> Array:
+    """Return changes whose brows fall by the driver's share of their distance from the eyes.
+
+    Brows that a driver holds high fall by more than those of a source are above its eyes.
+
+    Args:
+        change: (T, 468, 3) of the source's canonical shape.
+        source: (468, 3) that shape.
+        reference: (468, 3) the driver's, in units of the source's.
+    """
+    own, driver = eye_distances(source), eye_distances(reference)
+    share = np.clip(own / np.maximum(driver, LEAST_GAP), 0, 1)
+    falls = np.maximum(-measure(change)[0], 0)
+    right = smoothstep(-MIDDLE, MIDDLE, neutral()[:, 0])
+    sides = np.stack([1 - right, right]) * weights()
+    out = change.copy()
+    out[..., 1] -= (falls * (1 - share)) @ sides
+    return out
 
 
 def strengthen(change: Array) -> Array:

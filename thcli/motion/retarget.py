@@ -265,7 +265,8 @@ class RetargetedMotion:
             (aligned - self._reference.shape) @ self._source_from_reference.T * self._shape_ratio
         )
         if self._rules:
-            change = brows.strengthen(change)
+            reference = self._reference.shape * self._shape_ratio
+            change = brows.keep_above(brows.strengthen(change), source, reference)
             added = self._face_gain * canonical.lip_gaps(change).mean(-1)
             lips_gain = limits.mouth_share(added, self._head.source_yaw)
             change *= 1 - (1 - lips_gain[:, None, None]) * closure.region_mask("lips")
