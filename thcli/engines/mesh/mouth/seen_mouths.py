@@ -23,10 +23,12 @@ from thcli.engines.mesh.mouth import lip_rims
 from thcli.engines.mesh.mouth.colours import skin_tone, tone_gain
 from thcli.engines.mesh.opening import Opening, Rims
 from thcli.engines.mesh.sampling import remap
+from thcli.faces.landmarks.topology import LIPS_OUTER
 
 LEAST_GAP = 0.06  # gap / width of a mouth that shows its inside
 LEVELS = 6  # openings that are kept
 CANDIDATES = 6  # frames that are compared for each of them
+LEAST_INSIDE = 0.03  # of it, without what of the lips lies between the landmarks
 LEAST_SHOWN = 0.5  # of `lip_rims.shows_inside`, from which a frame shows the inside
 RIM_REACH = 0.03  # widths to each side of a rim between which its contrast is measured
 DRAWN_RANGE = (3.0, 5.0)  # gap over the widest seen, between which the inside is drawn instead
@@ -38,6 +40,12 @@ DARK_SHARE = 0.08  # of the pixels between open lips, those of the cavity
 MOST_LIGHT = np.array([0.30, 0.20, 0.19])  # of the cavity, over the skin's colour
 SEAM_REACH = 0.03  # widths above and below the line between closed lips in which it is looked for
 MARGIN = 0.15  # widths kept around a mouth
+# Lip between the landmarks of a seen mouth: places across its gap and along it, brightness and
+# redness of a lip over those of its middle, and share of the gap beyond it that is blurred with it
+FILM_PLACES = np.linspace(0.0, 0.7, 22, dtype=np.float32)
+FILM_COLUMNS = np.linspace(0.25, 0.75, 21, dtype=np.float32)
+FILM_LIGHT, FILM_RED, FILM_BLUR = (0.75, 1.3), 0.95, 0.05
+LEAST_FILM = 0.15  # of the gap; less of it is the soft edge of a lip
 OPENING_TOLERANCE, ANGLE_TOLERANCE = 0.02, 0.12  # gap / width, and radians, of equal weight
 
 
@@ -46,13 +54,15 @@ class SeenMouth:
     """The mouth of one frame.
 
     image: (h, w, 3) uint8 around the lips.  lips: in its pixels.  tone: (3,) skin colour.
-    dark: (3,) colour of the cavity between the teeth.
+    dark: (3,) colour of the cavity between the teeth.  contrast: of the lips and what lies between
+    the landmarks, see `sharpest`.
     """
 
     image: Image
     lips: Opening
     tone: Array
     dark: Array
+    contrast: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +176,55 @@ def extract(image: Image, mesh: Array) -> SeenMouth | None:
     region = opening.bounding_region(lips, (image.shape[1], image.shape[0]), MARGIN)
     if region is None or lips.gap <= 0 or lip_rims.shows_inside(image, mesh) < LEAST_SHOWN:
         return None
+    contrast = _rim_contrast(image, lips)
+    lips = _leave_out_lips(image, mesh, lips)
+    if lips.gap < LEAST_INSIDE:
+        return None
     lips = replace(lips, corner=lips.corner - (region[1].start, region[0].start))
     inside, tone = image[region].copy(), skin_tone(image, mesh)
-    return SeenMouth(inside, lips, tone, np.minimum(_darkest(inside, lips), MOST_LIGHT * tone))
+    dark = np.minimum(_darkest(inside, lips), MOST_LIGHT * tone)
+    return SeenMouth(inside, lips, tone, dark, contrast)
+
+
+def _leave_out_lips(image: Image, mesh: Array, lips: Opening) -> Opening:
+    """Return an opening without the parts of both lips that lie between its rims.
+
+    They would be seen twice, or as a film over the mouth, in a mouth that is opened as wide.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        lips: its opening.
+    """
+    height = lips.lower - lips.upper
+    upper, lower = (_film_share(image, mesh, lips, below=below) for below in (False, True))
+    return replace(lips, upper=lips.upper + upper * height, lower=lips.lower - lower * height)
+
+
+def _film_share(image: Image, mesh: Array, lips: Opening, *, below: bool) -> float:
+    """Return the share of a mouth's gap, from one rim on, that has the colour of that rim's lip.
+
+    0 for a small one, and for lips without a colour.
+    """
+    half = len(LIPS) // 2
+    rim = np.arange(1, half) if below else np.arange(half + 1, len(LIPS))
+    middle = (mesh[LIPS[rim], :2] + mesh[LIPS_OUTER[rim], :2]) / 2
+    lip = np.median(remap(image, middle[None].astype(np.float32))[0].astype(np.float64), 0)
+    if _redness(lip) < lip_rims.LEAST_RED:
+        return 0.0
+    places = 1 - FILM_PLACES if below else FILM_PLACES
+    across = remap(image, opening.between_rims(lips, FILM_COLUMNS, places)).astype(np.float64)
+    light = across.mean(-1) / max(float(lip.mean()), 1.0)
+    red = _redness(across) > FILM_RED * _redness(lip)
+    alike = (light > FILM_LIGHT[0]) & (light < FILM_LIGHT[1]) & red
+    run = np.minimum.accumulate(alike, 0).sum(0)  # places of each column, from the rim on
+    share = float(np.median(run)) / len(FILM_PLACES) * float(FILM_PLACES[-1])
+    return share + FILM_BLUR if share > LEAST_FILM else 0.0
+
+
+def _redness(colours: Array) -> Array:
+    light = np.maximum(colours.mean(-1), 1.0)
+    return np.asarray((colours[..., 0] - colours[..., 1:].mean(-1)) / light)
 
 
 def _darkest(image: Image, lips: Opening) -> Array:
@@ -224,16 +280,16 @@ def choose_frames(
 
 def sharpest(mouths: Sequence[SeenMouth]) -> SeenMouth:
     """Return the mouth whose rims stand out the most: no blur, and landmarks that fit."""
-    return max(mouths, key=_rim_contrast)
+    return max(mouths, key=lambda mouth: mouth.contrast)
 
 
-def _rim_contrast(mouth: SeenMouth) -> float:
+def _rim_contrast(image: Image, lips: Opening) -> float:
     """Measure how much the inside differs from the lips beside it, the less of the two rims."""
     u = np.linspace(0.25, 0.75, 21, dtype=np.float32)[None]
     contrasts = []
-    for rim in mouth.lips.rims(u):
+    for rim in lips.rims(u):
         beside = [
-            remap(mouth.image, opening.to_pixels(mouth.lips, u, rim + np.float32(offset)))
+            remap(image, opening.to_pixels(lips, u, rim + np.float32(offset)))
             for offset in (-RIM_REACH, RIM_REACH)
         ]
         contrasts.append(float(np.abs(beside[0].astype(np.float64) - beside[1]).mean()))
