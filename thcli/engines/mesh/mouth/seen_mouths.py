@@ -28,7 +28,7 @@ from thcli.faces.landmarks.topology import LIPS_OUTER
 LEAST_GAP = 0.06  # gap / width of a mouth that shows its inside
 LEVELS = 6  # openings that are kept
 CANDIDATES = 6  # frames that are compared for each of them
-LEAST_INSIDE = 0.03  # of it, without what of the lips lies between the landmarks
+LEAST_INSIDE = 0.03  # of it, without what of a lip lies between the landmarks
 LEAST_SHOWN = 0.5  # of `lip_rims.shows_inside`, from which a frame shows the inside
 RIM_REACH = 0.03  # widths to each side of a rim between which its contrast is measured
 DRAWN_RANGE = (3.0, 5.0)  # gap over the widest seen, between which the inside is drawn instead
@@ -177,7 +177,7 @@ def extract(image: Image, mesh: Array) -> SeenMouth | None:
     if region is None or lips.gap <= 0 or lip_rims.shows_inside(image, mesh) < LEAST_SHOWN:
         return None
     contrast = _rim_contrast(image, lips)
-    lips = _leave_out_lips(image, mesh, lips)
+    lips = _leave_out_lip(image, mesh, lips)
     if lips.gap < LEAST_INSIDE:
         return None
     lips = replace(lips, corner=lips.corner - (region[1].start, region[0].start))
@@ -186,40 +186,32 @@ def extract(image: Image, mesh: Array) -> SeenMouth | None:
     return SeenMouth(inside, lips, tone, dark, contrast)
 
 
-def _leave_out_lips(image: Image, mesh: Array, lips: Opening) -> Opening:
-    """Return an opening without the parts of both lips that lie between its rims.
+def _leave_out_lip(image: Image, mesh: Array, lips: Opening) -> Opening:
+    """Return an opening without the part of the lower lip that lies between its rims.
 
-    They would be seen twice, or as a film over the mouth, in a mouth that is opened as wide.
+    It would be seen twice, or as a film over the mouth, in a mouth that is opened as wide. Below
+    the upper lip, its shadow has its colour.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         lips: its opening.
     """
-    height = lips.lower - lips.upper
-    upper, lower = (_film_share(image, mesh, lips, below=below) for below in (False, True))
-    return replace(lips, upper=lips.upper + upper * height, lower=lips.lower - lower * height)
-
-
-def _film_share(image: Image, mesh: Array, lips: Opening, *, below: bool) -> float:
-    """Return the share of a mouth's gap, from one rim on, that has the colour of that rim's lip.
-
-    0 for a small one, and for lips without a colour.
-    """
-    half = len(LIPS) // 2
-    rim = np.arange(1, half) if below else np.arange(half + 1, len(LIPS))
+    rim = np.arange(1, len(LIPS) // 2)
     middle = (mesh[LIPS[rim], :2] + mesh[LIPS_OUTER[rim], :2]) / 2
     lip = np.median(remap(image, middle[None].astype(np.float32))[0].astype(np.float64), 0)
     if _redness(lip) < lip_rims.LEAST_RED:
-        return 0.0
-    places = 1 - FILM_PLACES if below else FILM_PLACES
-    across = remap(image, opening.between_rims(lips, FILM_COLUMNS, places)).astype(np.float64)
+        return lips
+    places = opening.between_rims(lips, FILM_COLUMNS, 1 - FILM_PLACES)
+    across = remap(image, places).astype(np.float64)
     light = across.mean(-1) / max(float(lip.mean()), 1.0)
     red = _redness(across) > FILM_RED * _redness(lip)
     alike = (light > FILM_LIGHT[0]) & (light < FILM_LIGHT[1]) & red
     run = np.minimum.accumulate(alike, 0).sum(0)  # places of each column, from the rim on
     share = float(np.median(run)) / len(FILM_PLACES) * float(FILM_PLACES[-1])
-    return share + FILM_BLUR if share > LEAST_FILM else 0.0
+    if share <= LEAST_FILM:
+        return lips
+    return replace(lips, lower=lips.lower - (share + FILM_BLUR) * (lips.lower - lips.upper))
 
 
 def _redness(colours: Array) -> Array:
