@@ -125,7 +125,9 @@ def test_pictures_with_and_without_a_mask_are_not_mixed(*, first_is_covered: boo
     first = prepare(IMAGE, face, None, parsed=parsed[0])
     found = prepare_pictures(first, [(IMAGE, face)], [parsed[1]])
     assert found.others == () and found.left_out == 1 and found.first.seen_mouths is None
-    alike = prepare_pictures(first, [(IMAGE, face)], [parsed[0]])
+    wide = faces.make_target(faces.make_source(256, 256), mouth=0.5).points
+    opened = (faces.render_face(wide, 256, 256), faces.make_face(wide, faces.iris_points(wide)))
+    alike = prepare_pictures(first, [opened], [parsed[0]])
     assert len(alike.others) == 1 and alike.left_out == 0
     assert (alike.first.seen_mouths is None) == first_is_covered
     engine = MeshEngine(RunOptions(), "off", mouth="synthetic")
