@@ -142,6 +142,18 @@ def test_a_pale_tongue_beside_white_teeth_is_no_tooth() -> None:
     assert float(colours.warmth(stained[3, 0])) < 0.9 * colours.warmth(mouth[3, 0])
 
 
+def test_teeth_that_are_pinker_than_pale_skin_are_told_from_the_tongue() -> None:
+    """Those at the sides of a row took the colour of flesh."""
+    skin = np.array([240.0, 195, 164])
+    mouth = np.tile(np.array([200, 171, 150], np.float32), (9, 8, 1))  # teeth in the middle
+    mouth[:3, 4:] = (190, 142, 128)  # and at the side, a gap of red over green from the skin's
+    mouth[3:] = (180, 105, 105)
+    inside = np.ones((9, 8), bool)
+    out = colours.darken_flesh(mouth, mouth, skin, 1.0, inside)
+    assert np.allclose(out[:1], mouth[:1], rtol=0.12)
+    assert out[8].mean() < 0.65 * mouth[8].mean()
+
+
 def test_dull_teeth_are_lifted_towards_the_enamel_of_the_source() -> None:
     tone, teeth = np.array([176.0, 118, 87]), np.full((1, 9, 3), 130, np.float32)
     inside = np.ones((1, 9), bool)

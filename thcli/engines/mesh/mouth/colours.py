@@ -35,11 +35,14 @@ MOST_TOOTH_WARMTH, TOOTH_TO_LIP = 0.4, (0.8, 1.1)
 # That exponent of teeth beyond the whitest of a mouth's, to that of its tongue: the light that
 # falls on one falls on the other, and a tongue in hard light is as pale as the skin
 TEETH_BEYOND_WHITEST = (0.15, 0.35)
+# The same as shares of the way from the whitest to the pinkest of a mouth, where the two are far
+# enough apart (exponents) to be teeth and tongue: teeth beside pale skin are pinker than it
+TEETH_TO_TONGUE, BOTH_RANGE, PINKEST_PERCENTILE = (0.3, 0.5), (0.8, 1.4), 90
 LIT, WHITEST_PERCENTILE = 0.7, 10  # of what is no dark of the mouth; its whitest
 MOST_LIFT = 1.2  # of dull teeth
 # Light of tongue and gums in a grey picture over that of their driver, where only their colour
 # tells them from skin; redness of a skin from which they are told from teeth
-GREY_FLESH, RED_SKIN = 0.6, (1.15, 1.35)
+GREY_FLESH, RED_SKIN = 0.5, (1.15, 1.35)
 FLESH_BLUR = 0.03  # deviation of its outline, in widths of the region
 # Log of the largest over the least gain between two skins, from alike to unlike: a driver's teeth
 # are as they are beside skin like its own
@@ -227,8 +230,11 @@ def _whiteness(colour: Array32, tone: Array, inside: Bools) -> Array32:
     if skin <= 1 or not seen.any():  # nothing is to be cooled down in cold light
         return np.zeros(colour.shape[:2], np.float32)
     share = np.log(np.maximum(_pinkness(colour), 1.0)) / np.log(skin)
-    whitest = float(np.percentile(share[seen], WHITEST_PERCENTILE))
-    low, high = np.minimum(whitest + np.array(TEETH_BEYOND_WHITEST), TOOTH_TO_LIP)
+    whitest, pinkest = np.percentile(share[seen], (WHITEST_PERCENTILE, PINKEST_PERCENTILE))
+    limits = np.minimum(whitest + np.array(TEETH_BEYOND_WHITEST), TOOTH_TO_LIP)
+    apart = pinkest - whitest
+    between = np.maximum(whitest + apart * np.array(TEETH_TO_TONGUE), limits)
+    low, high = limits + smoothstep(*BOTH_RANGE, apart) * (between - limits)
     return np.asarray(1 - smoothstep(float(low), float(high), share), np.float32)
 
 
