@@ -221,3 +221,19 @@ def test_the_far_side_comes_into_view_next_to_the_cheek_first() -> None:
         apart = np.abs(row - faces.GROUND - mixed[:, None] * hair).max(-1)
         veiled.append(((apart < 12) & (mixed > 0.2) & (mixed < 0.8)).sum())
     assert max(veiled) < 20  # the hair's edges, not all of it at once
+
+
+def test_hair_that_a_side_of_the_picture_cuts_off_does_not_end_in_a_straight_line() -> None:
+    turned = source(30.0)
+    assert turned.far_side is not None
+    mesh = turned.far_side.mesh
+    middle, size = (mesh[anatomy.FOREHEAD] + mesh[anatomy.CHIN]) / 2, anatomy.face_height(mesh)
+    heights = middle[1] - size * np.array([-0.5, 0.0, 0.4, 0.7, 1.0])
+    across = np.arange(SIDE, dtype=np.float32)
+    positions = np.stack(np.meshgrid(across, heights), -1).astype(np.float32)
+    room = far_side._room(positions, (SIDE, SIDE), mesh)
+    assert (np.diff((room > 0.5).sum(1)) <= 0).all()
+    ends = [np.flatnonzero(line > 0.5)[[0, -1]] for line in room]
+    assert ends[0].tolist() == ends[1].tolist()  # hair that hangs down goes on to the side
+    assert ends[-1][0] > ends[1][0] + 0.25 * size and ends[-1][1] < ends[1][1] - 0.25 * size
+    assert room[-1, int(middle[0])] == 1

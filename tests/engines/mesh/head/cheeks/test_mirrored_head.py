@@ -71,3 +71,20 @@ def test_a_highlight_of_the_skin_and_its_shade_stay(
     inner = cv2.erode((spot & face).astype(np.uint8), np.ones((3, 3))) > 0
     assert inner.any()
     assert (person[inner] == (*colour, 255)).all()
+
+
+@pytest.mark.parametrize(("likely", "shown"), [(0.3, 0), (0.8, 255)])
+def test_ground_that_may_be_hair_is_kept_as_a_whole_or_not_at_all(
+    likely: float, shown: int
+) -> None:
+    """Half transparent, dark ground was a cloud beside the mirrored head."""
+    mesh = faces.make_source(SIDE, SIDE).mesh
+    face = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)
+    person = np.full((SIDE, SIDE, 4), (40, 30, 25, 255), np.uint8)
+    person[face] = (*SKIN, 255)
+    planes: Array32 = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
+    planes[class_number("skin")] = face
+    planes[class_number("hair")], planes[0] = likely * ~face, (1 - likely) * ~face
+    mirrored_head.keep_head(person, mesh, Regions(Crop(np.eye(3), (SIDE, SIDE)), planes))
+    assert (person[: int(mesh[4, 1]), :20, 3] == shown).all()
+    assert (person[int(mesh[4, 1]), int(mesh[4, 0])] == (*SKIN, 255)).all()

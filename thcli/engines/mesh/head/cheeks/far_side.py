@@ -36,6 +36,9 @@ LEAST_SIDE = 0.15  # sine of a source's yaw from which it has a far side
 TURNED = (0.35, 0.75)  # share of the mirrored cheek by which what is beside it shows: none, all
 HAIR_BELOW = (-1.5, -0.8)  # as `mirrored_head.BELOW`, of hair that hangs down
 EDGE = 0.08  # face heights from the mirror image's sides over which it fades
+# Face heights from the middle of the face up to where a head that a side of the picture cuts off is
+# narrowest, and the share of the way to that side by which it is
+TOP, NARROWED = 1.0, 0.4
 MASK_SAMPLES = 64  # samples per face height of the masks of head, cloth and hair
 SOFTNESS = 0.03  # face heights, of their edges
 # Share of the way to the mirror image's pose: it is not used, it is used alone. A frontal view is
@@ -218,7 +221,7 @@ def render(
     on_head = np.maximum(upper[kept], hair)
     body = np.maximum(cloth * (1 - first_head), (1 - head * on_head) * first_cloth)
     share = shares[kept] * (1 - (1 - solid[kept]) * body)
-    share *= _room(positions, size, target) * on_head
+    share *= _room(positions, size, far.mesh) * on_head
     # half transparent over what lies behind the first picture's head, hair would be grey
     bare = hair * (1 - np.maximum(first_head, first_hair))
     share += bare * (np.asarray(smoothstep(*HAIR_SHOWS, share), np.float32) - share).clip(0)
@@ -308,7 +311,22 @@ def _fades(target: Array, grid: SampleGrid, size: tuple[int, int]) -> tuple[Arra
     return np.asarray(head, np.float32), np.asarray(hair, np.float32)
 
 
-def _room(positions: Array32, size: tuple[int, int], target: Array) -> Array32:
-    """Return how far source pixels (rows, columns, 2) lie inside of the mirror image's sides."""
-    room = np.minimum(positions[..., 0], size[0] - 1 - positions[..., 0])
-    return np.asarray(smoothstep(0, EDGE * anatomy.face_height(target), room), np.float32)
+def _room(positions: Array32, size: tuple[int, int], mesh: Array) -> Array32:
+    """Return how far source pixels (rows, columns, 2) lie inside of the mirror image's sides.
+
+    Hair that a side of the picture cuts off does not end in a straight line, but ever nearer to the
+    face from its middle up to the top of the head.
+
+    Args:
+        positions: of the mirror image.
+        size: (width, height) of it.
+        mesh: (468, 3) of its face.
+    """
+    face_size = anatomy.face_height(mesh)
+    middle = (mesh[anatomy.FOREHEAD, :2] + mesh[anatomy.CHIN, :2]) / 2
+    x, y = cv2.split(positions)
+    up = ((np.float32(middle[1]) - y) / np.float32(TOP * face_size)).clip(0, 1)
+    narrowing = NARROWED * (1 - np.sqrt(1 - up**2))
+    left, right = (max(float(side), face_size) for side in (middle[0], size[0] - 1 - middle[0]))
+    room = np.minimum(x - narrowing * left, size[0] - 1 - x - narrowing * right)
+    return np.asarray(smoothstep(0, EDGE * face_size, room), np.float32)

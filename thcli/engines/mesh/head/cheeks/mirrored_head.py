@@ -18,6 +18,9 @@ from thcli.faces.parsing.crops import Regions
 HAIR_CLASSES = HAIR | {class_number("hat")}
 CLOTH = {class_number("cloth")}
 KEPT = HEAD | NECK | ACCESSORIES | HAIR_CLASSES
+# Probability of being any of these from which a pixel is kept: none, all. Half transparent, dark
+# ground beside the head would be a grey cloud over a light one
+KEPT_RANGE = (0.4, 0.7)
 REACH = 0.03  # face heights around them that are kept too: strands of hair
 SOFTNESS = 0.03  # face heights, of the edge
 SURE_SKIN = 0.9  # probability from which a pixel of the face gives its colour to the skin's
@@ -54,7 +57,8 @@ def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
         _cover_with_skin(person, mesh, regions, strange)
     reach = odd_size(2 * REACH * face_size * scale)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    grown = np.asarray(cv2.dilate(regions.mask(KEPT), disc), np.float32)
+    sure = np.asarray(smoothstep(*KEPT_RANGE, regions.mask(KEPT)), np.float32)
+    grown = np.asarray(cv2.dilate(sure, disc), np.float32)
     if strange is not None:
         beside = ~_face_polygon(mesh, regions.placement)
         grown *= 1 - np.asarray(cv2.dilate(strange, disc), np.float32) * beside
