@@ -14,7 +14,7 @@ from thcli.core.types import Array, Crop
 from thcli.engines.mesh import anatomy, compose, warp
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.head import steep_texture
+from thcli.engines.mesh.head import drawn_out, steep_texture
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
@@ -118,6 +118,36 @@ def test_a_chin_that_rises_near_the_pictures_edge_shows_once(nod: float, rise: f
     rows = field[:, 0, 1] + grid.pixel_axes()[1]
     assert rows.min() > mesh[anatomy.CHIN, 1] - 0.02 * size
     assert np.diff(rows).min() > 0
+
+
+def test_streaks_below_a_chin_that_rises_grow_plain_and_clothes_beside_them_stay() -> None:
+    source = faces.make_source(512, 512)
+    mesh = source.mesh + np.array([0, 500 - source.mesh[anatomy.CHIN, 1], 0])
+    image = faces.render_face(mesh, 512, 512)
+    image[(image == (200, 200, 60)).all(-1)] = faces.GROUND
+    chin, stripes = int(mesh[anatomy.CHIN, 0]), np.arange(512) // 3 % 2 > 0
+    neck = abs(np.arange(512) - chin) < 60
+    image[502:, neck] = faces.SKIN
+    image[502:, neck & stripes] = np.subtract(faces.SKIN, 30)
+    low = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), None)
+    target = faces.make_target(low, shift=(0, -0.3))
+    texture = warp.TexturePositions(mesh[:, :2], mesh[:, :2])
+    found = warp.build_map(mesh, low.surroundings, target.points, texture, (512, 512), low.step)
+    assert found is not None and found.drawn_out is not None
+    drawn = compose.render(low.image, low.layers, found)
+    out = drawn.copy()
+    drawn_out.soften(out, found)
+    below = slice(490, 512), slice(chin - 40, chin + 40)
+    assert drawn[below].std(1).mean() > 8 > 2 * out[below].std(1).mean()
+    beside = slice(490, 512), slice(chin + 75, chin + 100)
+    assert np.abs(out[beside].astype(int) - drawn[beside]).max() < 12
+    above = slice(0, int(target.points[anatomy.CHIN, 1]) - 8)
+    assert (out[above] == drawn[above]).all()
+    still = warp.build_map(mesh, low.surroundings, mesh, texture, (512, 512), low.step)
+    assert still is not None
+    same = drawn.copy()
+    drawn_out.soften(same, still)
+    assert (same == drawn).all()
 
 
 @pytest.mark.parametrize("rise", [0.1, 0.3])

@@ -8,7 +8,7 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import anatomy, warp
+from thcli.engines.mesh import anatomy, picture_limits, warp
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.cheeks import grown_cheek
@@ -230,7 +230,7 @@ def test_little_beyond_the_edges_is_shown_and_nothing_folds(length: float) -> No
     x, y = grid.pixel_axes()
     for sign in (-1, 1):
         field = np.full((40, 50, 2), sign * length, np.float32)
-        limited = warp.keep_inside(field, grid, 200, 10.0)
+        limited = picture_limits.keep_inside(field, grid, 200, 10.0)
         columns = x + limited[..., 0]
         assert columns.min() > -11 and columns.max() < 199 + 11
         assert np.diff(columns, axis=1).min() >= 0

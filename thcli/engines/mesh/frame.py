@@ -9,7 +9,7 @@ from thcli.core.types import Image
 from thcli.engines.mesh import compose, eyes, picture, warp
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.background.moved_map import move_map
-from thcli.engines.mesh.head import folds, hidden_eyes
+from thcli.engines.mesh.head import drawn_out, folds, hidden_eyes
 from thcli.engines.mesh.head.cheeks import sides
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.shoulders import Shoulders
@@ -73,6 +73,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     moving = picture.person_to_move(source.layers, body)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
+    is_cut = source.layers is not None and source.layers.cut
+    drawn_out.soften(out, warp_map, alpha if is_cut else None)
     sides.render(out, alpha, source, shown, points, warp_map)
     if source.folds is not None:
         shape = canonical.decompose(placed.free).shape

@@ -17,6 +17,7 @@ from thcli.engines.mesh import anatomy, raster
 from thcli.engines.mesh.anatomy import Indices
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.head.silhouette import find_silhouette
+from thcli.engines.mesh.picture_limits import keep_below_chin, keep_inside
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, resize
 from thcli.engines.mesh.surroundings import (
@@ -24,7 +25,6 @@ from thcli.engines.mesh.surroundings import (
     motion_reach,
     surrounding_displacement,
 )
-from thcli.faces.landmarks.topology import OVAL
 
 SAMPLES_PER_FACE = 96  # samples of the map per face height
 COARSE = 8  # samples of the map per sample of the surrounding displacement
@@ -37,9 +37,6 @@ CUT_JUMP = (0.035, 0.065)
 OUTLINE_WEIGHT = 0.5  # blend weight of the mesh up to which that is looked for
 CUT_EDGE = (0.1, 0.6)  # blend weights of the mesh: its surroundings show, the mesh alone
 MIRRORED = 0.1  # face heights beyond the picture's edges that may show, mirrored
-FREE_ROOM = 0.25  # of the room to an edge, up to which a displacement is not limited
-CHIN_MARGIN = 0.05  # face heights below a chin that are not mirrored below the picture
-BESIDE_FACE = 0.1  # face heights beside a face over which what is mirrored loses that limit
 STILL = 0.02  # pixels of displacement below which nothing is rendered again
 
 
@@ -69,6 +66,8 @@ class WarpMap:
     shoulders: their motion, which the map contains; None for still ones.
     beyond: (rows, columns) float32 in 0..1, how far samples lie beyond the top of a head that the
     picture cuts off; None where none does.
+    drawn_out: (rows, columns) float32 in 0..1, how far samples below a chin all show the picture's
+    last rows; None where none do.
     move: (x, y) pixels by which the whole person moves, which the displacement contains.
     """
 
@@ -80,6 +79,7 @@ class WarpMap:
     cut: Cut | None = None
     shoulders: Shoulders | None = None
     beyond: Array32 | None = None
+    drawn_out: Array32 | None = None
     move: tuple[int, int] = (0, 0)
 
 
@@ -130,14 +130,16 @@ def build_map(
         above = None if crown is None else crown.distance_beyond(coarse, grid)
         mirrored = MIRRORED * anatomy.face_height(target)
         coarse = keep_inside(coarse, grid, size[0], mirrored)
-    keep_below_chin(coarse, grid, surroundings.lower_edge, source)
+    drawn_out = keep_below_chin(coarse, grid, surroundings.lower_edge, source)
     grid, coarse = _trim_still(grid, coarse, np.concatenate([target, source]))
     fine = SampleGrid(grid.x0, grid.y0, step, grid.columns * COARSE, grid.rows * COARSE)
+    row, column = (grid.y0 - whole.y0) // grid.step, (grid.x0 - whole.x0) // grid.step
+    kept = slice(row, row + grid.rows), slice(column, column + grid.columns)
     beyond = None
     if crown is not None and above is not None:
-        row, column = (grid.y0 - whole.y0) // grid.step, (grid.x0 - whole.x0) // grid.step
-        above = above[row : row + grid.rows, column : column + grid.columns]
-        beyond = crown.share_beyond(resize(above, (fine.columns, fine.rows)))
+        beyond = crown.share_beyond(resize(above[kept], (fine.columns, fine.rows)))
+    if drawn_out is not None:
+        drawn_out = resize(drawn_out[kept], (fine.columns, fine.rows))
     displacement = resize(coarse, (fine.columns, fine.rows))
     box = SampleGrid.covering(target[:, :2].min(0), target[:, :2].max(0), step, 3)
     face = _intersection(box, fine)
@@ -145,7 +147,9 @@ def build_map(
         shape = (fine.rows, fine.columns)
         no_triangles = np.full(shape, -1, np.int32)
         no_face = np.zeros(shape, np.float32)
-        return WarpMap(fine, displacement, fine, no_triangles, no_face, None, shoulders, beyond)
+        return WarpMap(
+            fine, displacement, fine, no_triangles, no_face, None, shoulders, beyond, drawn_out
+        )
     ids = raster.rasterize(target, anatomy.TRIANGLES, _drawing_order(target), face)
     maps = raster.linear_maps(target, texture.face - target[:, :2], anatomy.TRIANGLES)
     holes = anatomy.TRIANGLES[: anatomy.HOLE_TRIANGLE_COUNT]
@@ -170,7 +174,9 @@ def build_map(
         cut = _cut_face(mesh_displacement, opacity * np.minimum(2 * apart, 1), face)
         merged = mesh_weight * np.minimum(2 - 2 * apart, 1)
         view += merged[..., None] * (mesh_displacement - view)
-    return WarpMap(fine, displacement, face, ids, mesh_weight, cut, shoulders, beyond)
+    if drawn_out is not None:
+        drawn_out[row : row + face.rows, column : column + face.columns] *= 1 - mesh_weight
+    return WarpMap(fine, displacement, face, ids, mesh_weight, cut, shoulders, beyond, drawn_out)
 
 
 def _find_cut(jump: Array32, mesh_weight: Array32, reach: int) -> Array32 | None:
@@ -204,62 +210,6 @@ def _cut_face(displacement: Array32, opacity: Array32, face: SampleGrid) -> Cut 
     samples[..., 0] += x
     samples[..., 1] += y[:, None]
     return Cut(part, np.ascontiguousarray(samples, np.float32))
-
-
-def keep_inside(displacement: Array32, grid: SampleGrid, width: int, beyond: float) -> Array32:
-    """Limit a displacement so that it shows little of what lies beside and above the picture.
-
-    What the picture's edge cuts off is stretched, and mirrored a little. The order of the samples
-    stays: with room r to an edge and displacement u towards it, the step of the result is
-    1 - f + q f' > 0 for q = u / r and the soft limit f(q) < 1.
-
-    Args:
-        displacement: (rows, columns, 2) pixels.
-        grid: its samples.
-        width: of the picture.
-        beyond: pixels that may be mirrored.
-    """
-    x, y = grid.pixel_axes()
-    out = displacement.copy()
-    out[..., 0] = _limit_towards(out[..., 0], width - 1 + np.float32(beyond) - x)
-    out[..., 0] = -_limit_towards(-out[..., 0], x + np.float32(beyond))
-    out[..., 1] = -_limit_towards(-out[..., 1], y[:, None] + np.float32(beyond))
-    return out
-
-
-def keep_below_chin(
-    displacement: Array32, grid: SampleGrid, lower_edge: float, source: Array
-) -> None:
-    """Limit a displacement so that no chin is mirrored below the picture, in place.
-
-    Args:
-        displacement: (rows, columns, 2) pixels.
-        grid: its samples.
-        lower_edge: y of the picture's last row.
-        source: (468, 3) mesh. What lies beside it is mirrored without a limit.
-    """
-    x, y = grid.pixel_axes()
-    first = int(np.searchsorted(y, lower_edge - float(displacement[..., 1].max())))
-    if first >= grid.rows:
-        return
-    face_size = anatomy.face_height(source)
-    room = lower_edge - source[anatomy.CHIN, 1] - CHIN_MARGIN * face_size
-    shown = displacement[first:, :, 0] + x
-    left, right = source[OVAL, 0].min(), source[OVAL, 0].max()
-    beside = np.maximum(left - shown, shown - right) / face_size
-    over_edge = displacement[first:, :, 1] + y[first:, None] - np.float32(lower_edge)
-    limited = _limit_towards(over_edge, np.full_like(over_edge, room))
-    share = 1 - np.asarray(smoothstep(0, BESIDE_FACE, beside), np.float32)
-    displacement[first:, :, 1] += share * (limited - over_edge)
-
-
-def _limit_towards(length: Array32, room: Array32) -> Array32:
-    """Limit lengths softly to the room, from FREE_ROOM of it on; what is negative stays."""
-    room = np.maximum(room, np.float32(1))
-    free = np.float32(FREE_ROOM)
-    excess = np.maximum(length / room - free, 0) / (1 - free)
-    limited = room * (free + (1 - free) * excess / (1 + excess))
-    return np.where(excess > 0, limited, length).astype(np.float32)
 
 
 def _moving_region(

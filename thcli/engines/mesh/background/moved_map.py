@@ -39,7 +39,7 @@ def move_map(warp_map: WarpMap, by: tuple[int, int], size: tuple[int, int]) -> W
         grid.columns + before[1] + after[1],
         grid.rows + before[0] + after[0],
     )
-    cut, beyond = warp_map.cut, warp_map.beyond
+    cut, beyond, drawn_out = warp_map.cut, warp_map.beyond, warp_map.drawn_out
     return replace(
         warp_map,
         grid=whole,
@@ -47,6 +47,7 @@ def move_map(warp_map: WarpMap, by: tuple[int, int], size: tuple[int, int]) -> W
         face=warp_map.face.move(by),
         cut=None if cut is None else _move_cut(cut, by),
         beyond=None if beyond is None else extend(beyond),
+        drawn_out=None if drawn_out is None else extend(drawn_out),
         move=by,
     )
 

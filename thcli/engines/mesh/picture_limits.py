@@ -1,0 +1,86 @@
+"""Limits of a warp map near the edges of its picture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.faces.landmarks.topology import OVAL
+
+FREE_ROOM = 0.25  # of the room to an edge, up to which a displacement is not limited
+CHIN_MARGIN = 0.05  # face heights below a chin that are not mirrored below the picture
+BESIDE_FACE = 0.1  # face heights beside a face over which what is mirrored loses that limit
+
+
+def keep_inside(displacement: Array32, grid: SampleGrid, width: int, beyond: float) -> Array32:
+    """Limit a displacement so that it shows little of what lies beside and above the picture.
+
+    What the picture's edge cuts off is stretched, and mirrored a little. The order of the samples
+    stays: with room r to an edge and displacement u towards it, the step of the result is
+    1 - f + q f' > 0 for q = u / r and the soft limit f(q) < 1.
+
+    Args:
+        displacement: (rows, columns, 2) pixels.
+        grid: its samples.
+        width: of the picture.
+        beyond: pixels that may be mirrored.
+    """
+    x, y = grid.pixel_axes()
+    out = displacement.copy()
+    out[..., 0] = _limit_towards(out[..., 0], width - 1 + np.float32(beyond) - x)
+    out[..., 0] = -_limit_towards(-out[..., 0], x + np.float32(beyond))
+    out[..., 1] = -_limit_towards(-out[..., 1], y[:, None] + np.float32(beyond))
+    return out
+
+
+def keep_below_chin(
+    displacement: Array32, grid: SampleGrid, lower_edge: float, source: Array
+) -> Array32 | None:
+    """Limit a displacement so that no chin is mirrored below the picture, in place.
+
+    Args:
+        displacement: (rows, columns, 2) pixels.
+        grid: its samples.
+        lower_edge: y of the picture's last row.
+        source: (468, 3) mesh. What lies beside it is mirrored without a limit.
+
+    Returns:
+        (rows, columns) float32 in 0..1, how far samples are drawn out by the limit; None where
+        there is nothing below the picture.
+    """
+    x, y = grid.pixel_axes()
+    first = int(np.searchsorted(y, lower_edge - float(displacement[..., 1].max())))
+    if first >= grid.rows:
+        return None
+    face_size = anatomy.face_height(source)
+    room = lower_edge - source[anatomy.CHIN, 1] - CHIN_MARGIN * face_size
+    shown = displacement[first:, :, 0] + x
+    left, right = source[OVAL, 0].min(), source[OVAL, 0].max()
+    beside = np.maximum(left - shown, shown - right) / face_size
+    over_edge = displacement[first:, :, 1] + y[first:, None] - np.float32(lower_edge)
+    limited = _limit_towards(over_edge, np.full_like(over_edge, room))
+    share = 1 - np.asarray(smoothstep(0, BESIDE_FACE, beside), np.float32)
+    # less the slope of the limit; samples that lie below the picture at rest, too, count by how
+    # they move
+    excess = _excess(np.minimum(over_edge, displacement[first:, :, 1]), room)
+    drawn_out = np.zeros(displacement.shape[:2], np.float32)
+    drawn_out[first:] = share * (1 - 1 / (1 + excess) ** 2)
+    displacement[first:, :, 1] += share * (limited - over_edge)
+    return drawn_out
+
+
+def _limit_towards(length: Array32, room: Array32) -> Array32:
+    """Limit lengths softly to the room, from FREE_ROOM of it on; what is negative stays."""
+    room, free = np.maximum(room, np.float32(1)), np.float32(FREE_ROOM)
+    excess = _excess(length, room)
+    limited = room * (free + (1 - free) * excess / (1 + excess))
+    return np.where(excess > 0, limited, length).astype(np.float32)
+
+
+def _excess(length: Array32, room: Array32 | float) -> Array32:
+    """Return by how much lengths exceed FREE_ROOM of the room, over the rest of it, 0 or more."""
+    room, free = np.maximum(room, np.float32(1)), np.float32(FREE_ROOM)
+    return np.asarray(np.maximum(length / room - free, 0) / (1 - free), np.float32)
