@@ -47,14 +47,33 @@ def test_eyes_shut_in_the_source_open_as_far_as_the_drivers_do() -> None:
     assert canonical.eye_openings(canonical_shapes(still)).max() < 0.02
 
 
+@pytest.mark.parametrize("narrow", [0.7, 1.0])
+def test_eyes_shut_in_the_source_are_narrow_if_those_of_the_driver_are(narrow: float) -> None:
+    """They show the driver's eyes, which were drawn out to discs; its reference is a blink."""
+    gaps = np.full((20, 2), narrow)
+    gaps[10] = 0.0
+    out = retargeted(with_lids(gaps), source=synthetic.source(blink=1.0))
+    eyes = canonical.eye_openings(canonical_shapes(out))
+    wanted = narrow**0.5 * canonical.eye_openings(canonical.neutral())
+    assert np.median(eyes, 0) == pytest.approx(wanted, rel=0.12)
+    assert eyes[10].max() < 0.03
+
+
 def wink(side: int) -> Motion:
     """Return a neutral driver that shuts one eye (0: on the image's left) at frame 10 of 20."""
     openings = np.ones((20, 2))
     openings[10, side] = 0.0
-    shape = np.repeat(canonical.neutral()[None], 20, 0)
+    return with_lids(openings)
+
+
+def with_lids(openings: Array) -> Motion:
+    """Return a neutral driver with lid gaps (T, 2) over a neutral face's."""
+    shape = np.repeat(canonical.neutral()[None], len(openings), 0)
     closure.set_lids(shape, canonical.neutral(), openings)
     curves = sliders.SliderCurves(extra=shape - canonical.neutral())
-    motion = sliders.motion_from_sliders(curves, np.arange(20), Fraction(1, 25), synthetic.SIZE)
+    motion = sliders.motion_from_sliders(
+        curves, np.arange(len(openings)), Fraction(1, 25), synthetic.SIZE
+    )
     # `motion_from_sliders` resets the lids
     return replace(motion, arrays={**motion.arrays, "expression": shape - canonical.neutral()})
 

@@ -55,7 +55,7 @@ class OpeningRules:
         self._reference_gaps = canonical.lip_gaps(reference.shape)
         self._reference_mouth = float(canonical.mouth_opening(reference.shape))
         # an open eye has the reference's opening, but not a blink's unless the source blinks too
-        usual = reference.usual_eyes
+        self._usual_eyes = usual = reference.usual_eyes
         least = 0.9 * usual * np.minimum(self._source_eyes.mean() / AWAKE_OPENING, 1)
         awake = reference.eyes
         if shut_eyes is not None:
@@ -86,30 +86,43 @@ class OpeningRules:
 
         (T, 2) each, the eye on the image's left first. eyes: (T, 2) openings of the driver's.
         """
-        ratio = (eyes - self._shut_threshold) / (self._awake_opening - self._shut_threshold)
+        own = judge_alike(self._source_eyes)
+        target = self._over_open(eyes, self._awake_opening)
+        source_open = smoothstep(*SOURCE_EYE_RANGE, own)
+        opening = 1 + gain[:, None] * source_open * (target - 1)
+        opening = np.clip(opening, 0, closure.MAX_OPENING_RATIO)
+        source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, own)
+        source_shut = source_shut * self._beside_open(own)
+        # the reference of a source whose eyes are both shut may be a blink
+        usual = np.maximum(self._usual_eyes, self._shut_threshold + MIN_BLINK_AMPLITUDE * 0.5)
+        unseen = self._over_open(eyes, usual)
+        unseen = unseen + smoothstep(*SOURCE_EYE_RANGE, own.max()) * (target - unseen)
+        return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * unseen)
+
+    def _over_open(self, eyes: Array, awake: Array) -> Array:
+        """Return openings (T, 2) of the driver's eyes over those of open ones, to be rendered.
+
+        awake: (2,) or one for both, the driver's open eyes.
+        """
+        ratio = (eyes - self._shut_threshold) / (awake - self._shut_threshold)
         mean, wink = ratio.mean(-1, keepdims=True), (ratio[:, :1] - ratio[:, 1:]) / 2
         wink = wink * smoothstep(*WINK_RANGE, np.abs(wink))
         target = np.concatenate([mean + wink, mean - wink], -1)
         target = np.clip(target, 0, closure.MAX_OPENING_RATIO)
         if not self._exact_lids:
             target = deepen_squints(target)
-        target = self._limit_wide(target, eyes)
-        own = judge_alike(self._source_eyes)
-        source_open = smoothstep(*SOURCE_EYE_RANGE, own)
-        opening = 1 + gain[:, None] * source_open * (target - 1)
-        opening = np.clip(opening, 0, closure.MAX_OPENING_RATIO)
-        source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, own)
-        source_shut = source_shut * self._beside_open(own)
-        return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * target)
+        return self._limit_wide(target, eyes)
 
     def _beside_open(self, own: Array) -> Array:
         """Return shares (2,) of a neutral eye's gap that make shut eyes as open as the other one.
 
-        1 where both are shut.
+        Where both are shut, between a neutral face's and the driver's, whose eyes they show, if
+        those are narrower.
         """
         usual = float(canonical.eye_openings(neutral()).mean())
         lacking = np.clip((own.max() - own) / usual, 0, 1)
-        return np.asarray(1 + smoothstep(*SOURCE_EYE_RANGE, own.max()) * (lacking - 1))
+        unseen = float(np.sqrt(np.clip(self._usual_eyes / usual, 0, 1)))
+        return np.asarray(unseen + smoothstep(*SOURCE_EYE_RANGE, own.max()) * (lacking - unseen))
 
     def _limit_wide(self, target: Array, eyes: Array) -> Array:
         """Limit ratios (T, 2) of wide eyes to those with which the source's are wide.
