@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from thcli import media
@@ -59,6 +61,19 @@ class GreenPainter:
             Painted(np.clip(crop - np.array([0, 30 * strength, 0]), 0, 255).astype(np.uint8))
             for crop in crops
         ]
+
+
+def interrupt_paint(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """Interrupt an edit by `GreenPainter` as Ctrl-C does, after a number of calls."""
+    original, calls = GreenPainter.paint, []
+
+    def interrupted(*args: Any) -> list[Painted]:
+        calls.append(1)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(GreenPainter, "paint", interrupted)
 
 
 class BrightnessEditor:

@@ -18,6 +18,7 @@ from tests.pipeline.editing.fakes import (
     Clip,
     GenderModel,
     GreenPainter,
+    interrupt_paint,
     loss_of_green,
     read_frames,
     run_edit,
@@ -28,7 +29,7 @@ from thcli.cli.app import run
 from thcli.core.events import silent
 from thcli.core.options import EditOptions
 from thcli.core.protocols import Editor, Painter
-from thcli.core.types import Image, Painted
+from thcli.core.types import Image
 from thcli.editors.backends import TEXT_MODELS
 from thcli.editors.edit_file import EditFile, save
 from thcli.editors.shared.trajectory import SteerableEditor
@@ -87,16 +88,8 @@ def test_batches_and_a_resume_do_not_change_the_pixels(
     monkeypatch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 8)
     source = clip("plain.mp4", 24)
     assert run_edit(source, tmp_path / "one.mkv", "--batch-size", "1") == 0
-    original, calls = GreenPainter.paint, []
-
-    def interrupted(*args: Any) -> list[Painted]:
-        calls.append(1)
-        if len(calls) > 20:
-            raise KeyboardInterrupt
-        return original(*args)
-
     with monkeypatch.context() as patch:
-        patch.setattr(GreenPainter, "paint", interrupted)
+        interrupt_paint(patch, after=20)
         assert run_edit(source, tmp_path / "out.mkv", "--resume") == 130
     assert not (tmp_path / "out.mkv").exists()
     assert run_edit(source, tmp_path / "out.mkv", "--resume") == 0

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.pipeline.editing.fakes import MIDDLE, Clip, GreenPainter, read_frames, run_edit
+from tests.pipeline.editing.fakes import (
+    MIDDLE,
+    Clip,
+    GreenPainter,
+    interrupt_paint,
+    read_frames,
+    run_edit,
+)
 from tests.pipeline.sources.squeezed import squeeze
 from thcli import media
 from thcli.core.options import OutputOptions
-from thcli.core.types import Painted
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -52,16 +57,8 @@ def test_a_resumed_edit_of_an_anamorphic_video_equals_a_whole_one(
     source = squeeze(tmp_path / "s.mp4", clip("plain.mp4", 24))
     lossless = ("--codec", "h264", "--crf", "0", "--batch-size", "1")
     assert run_edit(source, tmp_path / "one.mp4", "--resume", *lossless) == 0
-    original, calls = GreenPainter.paint, []
-
-    def interrupted(*args: Any) -> list[Painted]:
-        calls.append(1)
-        if len(calls) > 20:
-            raise KeyboardInterrupt
-        return original(*args)
-
     with monkeypatch.context() as patch:
-        patch.setattr(GreenPainter, "paint", interrupted)
+        interrupt_paint(patch, after=20)
         assert run_edit(source, tmp_path / "out.mp4", "--resume", *lossless) == 130
     GreenPainter.seen.clear()
     assert run_edit(source, tmp_path / "out.mp4", "--resume", *lossless) == 0
