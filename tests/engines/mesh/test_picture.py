@@ -54,9 +54,8 @@ def test_only_what_lies_beyond_the_edges_is_smoothed() -> None:
         corners = np.dstack(np.meshgrid(np.arange(300), np.arange(200))) - matrix[:, 2]
         source = corners @ np.linalg.inv(matrix[:, :2]).T
         beyond = np.maximum(-source, source - (299, 199)).max(-1)
-        # the share is known every REDUCTION pixels, enlarged ones here
-        reach = 3 * picture.REDUCTION
-        near, far = beyond <= -reach, beyond > picture.FADE * 200 + reach
+        cell = 200 / picture.CELLS
+        near, far = beyond <= -2 * cell, beyond > picture.MAX_BLUR * 200 / picture.SPREAD
         assert far.any()
         assert np.array_equal(moved[near], sampled[near])
         steps, noise = (
@@ -65,6 +64,20 @@ def test_only_what_lies_beyond_the_edges_is_smoothed() -> None:
             for one in (moved, sampled)
         )
         assert steps < 10 < noise
+
+
+def test_fine_stripes_end_sooner_than_broad_ones_beyond_an_edge() -> None:
+    rows = np.arange(256)
+    contrasts = []
+    for width in (4, 32):
+        stripes = np.where(rows // width % 2, 200, 50).astype(np.uint8)
+        image = np.repeat(np.repeat(stripes[:, None, None], 256, 1), 3, 2)
+        moved = picture.move_picture(image, shift(100, 0))[64:192, :, 0].astype(float)
+        contrasts.append([moved[:, 100 - distance].std() / 75 for distance in (10, 40, 80)])
+    fine, broad = contrasts
+    assert fine[0] < 0.4 < 0.8 < broad[0]
+    assert broad[1] > 10 * fine[1]
+    assert broad[0] > broad[1] > broad[2]
 
 
 def test_zoom_in_leaves_no_edge() -> None:

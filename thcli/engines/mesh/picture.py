@@ -18,16 +18,17 @@ from thcli.engines.mesh.sampling import resize
 
 WHOLE_PIXELS = 2560  # longer side of a picture, above which its person moves by whole pixels
 STILL = 0.05  # pixels of motion below which the picture is unchanged
-REDUCTION = 8  # of the picture whose edges are extended
-BLUR = 0.06  # of the picture's height, standard deviation
+CELLS = 64  # rows of the reduced picture, of which what lies beyond an edge is made
+FADE = (1.0, 3.0)  # cells from the edge over which that takes the place of repeated pixels
+# Standard deviation of the smoothing over the distance from the edge; and at most, of the height
+SPREAD, MAX_BLUR = 0.5, 0.1
 WINDOW = 64  # rows that are smoothed at a time
-FADE = 0.06  # of the picture's height, from its edge to where the extension is smooth
 
 
 def move_picture(image: Image, image_from_still: Array) -> Image:
     """Move a picture (H, W, 3) uint8 by a (2, 3) affine matrix, extended beyond its edges.
 
-    Beyond an edge its pixels are repeated, and grow smooth away from it.
+    Beyond an edge its pixels are repeated, the smoother the further away from it.
     """
     height, width = image.shape[:2]
     corners = np.array([(0, 0, 1), (width, 0, 1), (0, height, 1), (width, height, 1)], np.float64)
@@ -140,24 +141,42 @@ def move_points(points: Array, body: Array | None, camera: Array | None) -> None
 
 
 def _extend(image: Image, matrix: Array) -> Image:
-    """Smooth what lies beyond the edges of a picture that was moved by `matrix`, in place."""
+    """Smooth what lies beyond the edges of a picture that was moved by `matrix`, in place.
+
+    The further from the edge, the more: fine detail ends soon, broad shapes go on.
+    """
     height, width = image.shape[:2]
-    size = max(2, width // REDUCTION), max(2, height // REDUCTION)
+    cell = height / CELLS
+    size = max(2, round(width / cell)), CELLS
     x, y = np.meshgrid(
-        (np.arange(size[0]) + 0.5) * width / size[0], (np.arange(size[1]) + 0.5) * height / size[1]
+        (np.arange(size[0]) + 0.5) * width / size[0], (np.arange(size[1]) + 0.5) * cell
     )
     linear = np.linalg.inv(matrix[:, :2])
     source = np.stack([x, y], -1) @ linear.T - linear @ matrix[:, 2]
     beyond = np.maximum(-source, source - (width - 1, height - 1)).max(-1)
-    coarse = np.asarray(smoothstep(0.0, FADE * height, beyond), np.float32)
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    blurred = cv2.GaussianBlur(small, (0, 0), max(1.0, BLUR * height / REDUCTION))
+    coarse = np.asarray(smoothstep(FADE[0] * cell, FADE[1] * cell, beyond), np.float32)
     weight = resize(coarse, (width, height))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    blur = np.clip(beyond * (SPREAD / cell), 0, MAX_BLUR * CELLS)
+    blurred = _blur(small.astype(np.float32), blur.astype(np.float32))
     smooth = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
     for region in _find_windows(weight):
         share, shown = weight[region][..., None], image[region]
-        shown[:] = shown + share * (smooth[region].astype(np.float32) - shown) + 0.5
+        shown[:] = shown + share * (smooth[region] - shown) + 0.5
     return image
+
+
+def _blur(image: Array32, deviation: Array32) -> Array32:
+    """Return an image (h, w, 3), smoothed by another standard deviation (h, w) at each pixel.
+
+    It lies between images that are smoothed by 0, 1, 2, 4, ... pixels.
+    """
+    out, below, above = image, 0.0, 1.0
+    while below < deviation.max():
+        share = np.clip((deviation - below) / (above - below), 0, 1)[..., None]
+        out = out + share * (cv2.GaussianBlur(image, (0, 0), above) - out)
+        below, above = above, 2 * above
+    return np.asarray(out, np.float32)
 
 
 def _find_windows(weight: Array32) -> Iterator[Region]:
