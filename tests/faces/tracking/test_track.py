@@ -69,6 +69,7 @@ class ScriptedClip:
     backdrops: Sequence[int] = ()
     painted: bool = False  # draw faces in a colour, for ByColour
     detected: int = 0
+    refitted: list[Face] = field(default_factory=list)  # faces from which others were fitted
     now: list[ScriptedFace] = field(default_factory=list)
 
     def image(self, frame: int) -> Pixels:
@@ -103,6 +104,7 @@ class ScriptedClip:
         return None
 
     def refit(self, image: Pixels, face: Face) -> Face | None:
+        self.refitted.append(face)
         return self.fit(image, face)
 
     def play(
@@ -122,6 +124,21 @@ def test_one_face_needs_the_detector_once_in_a_while() -> None:
     clip = ScriptedClip([[ScriptedFace(1, 100 + 3 * i)] for i in range(60)])
     assert clip.play() == [[0]] * 60
     assert clip.detected == 3
+
+
+@pytest.mark.parametrize(("step", "ahead"), [(0.02, 0.0), (0.045, 0.5), (0.08, 1.0)])
+def test_a_fast_face_is_expected_further_on(step: float, ahead: float) -> None:
+    side = float(np.ptp(ScriptedFace(1, 0).face().box.reshape(2, 2), axis=0).max())
+    places = 100 + step * side * np.arange(12)
+    clip = ScriptedClip([[ScriptedFace(1, float(x))] for x in places])
+    clip.play()
+    still = ScriptedFace(1, 0).face()
+    # the first frame is detected, and the second one's face has not been seen to move
+    for x, face in zip(places[1:], clip.refitted[1:], strict=False):
+        shift = float(x) + ahead * step * side
+        assert face.mesh is not None and still.mesh is not None
+        assert np.allclose(face.box - still.box, (shift, 0, shift, 0), atol=0.02)
+        assert np.allclose(face.mesh - still.mesh, (shift, 0, 0), atol=0.02)
 
 
 def test_faces_are_numbered_from_left_to_right() -> None:

@@ -12,6 +12,7 @@ from thcli.core.errors import UsageError
 from thcli.core.geometry import box_iou
 from thcli.core.protocols import Detector, IdentityEncoder, Landmarker
 from thcli.core.types import Array32, Face, Image
+from thcli.faces.crops.crop import transform_face
 from thcli.faces.identity.aligned_crop import aligned_crop
 from thcli.faces.tracking.cuts import CutDetector
 from thcli.faces.tracking.shape import (
@@ -27,6 +28,7 @@ SAMPLE_AGES = (1, 12, 48, 192)
 MAX_REMEMBERED_TRACKS = 64  # tracks kept beyond the memory, for their identity
 # Of the cosine of one person: below it even a face in the right place is another person.
 DIFFERENT_PERSON = 0.5
+STEADY_STEP = 0.03  # of a face's side a frame, below which it is expected where it was
 
 
 @runtime_checkable
@@ -70,7 +72,8 @@ class _Track:
 
     face: as last seen.  last_seen: its frame.  age: frames seen.  confident_face: as last seen with
     a confident mesh, because a face at the edge is distorted.  sample_count: crops taken.  crops:
-    aligned, not yet encoded.  vector: sum of identity vectors.
+    aligned, not yet encoded.  vector: sum of identity vectors.  step: (2,) pixels that it moved by
+    from the frame before.
     """
 
     number: int
@@ -82,6 +85,7 @@ class _Track:
     crops: list[Image] = field(default_factory=list)
     vector: Array32 | None = None
     before_cut: bool = False
+    step: Array32 = field(default_factory=lambda: np.zeros(2, np.float32))
 
 
 class Tracker:
@@ -145,7 +149,7 @@ class Tracker:
         """Refit every active track; drop those that lost their face or overlap another."""
         kept: list[_Track] = []
         for track in self._active:
-            face = self._landmarker.refit(image, track.face)
+            face = self._landmarker.refit(image, _predict(track))
             # After a jump the region was wrong: refit once more around the new position.
             if face is not None and _jumped(track.face, face):
                 face = self._landmarker.refit(image, face)
@@ -154,6 +158,7 @@ class Tracker:
             elif not any(
                 _overlap_share(face, other.face) > self._options.overlap for other in kept
             ):
+                track.step = _box_centre(face) - _box_centre(track.face)
                 track.face = replace(face, track=track.number)
                 if face.logit >= self._options.confident_logit:
                     track.confident_face = track.face
@@ -219,6 +224,7 @@ class Tracker:
             track.confident_face = track.face
         track.last_seen = self._frame
         track.before_cut = False
+        track.step = np.zeros(2, np.float32)
         self._sample_identity(track, image)
         return track
 
@@ -286,6 +292,18 @@ def _overlap_share(a: Face, b: Face) -> float:
     """Return the shared area of two boxes over the smaller one, 0..1."""
     low, high = np.maximum(a.box[:2], b.box[:2]), np.minimum(a.box[2:], b.box[2:])
     return float(np.clip(high - low, 0, None).prod()) / max(min(a.area, b.area), 1e-6)
+
+
+def _predict(track: _Track) -> Face:
+    """Return the face where it is expected in the next frame.
+
+    A steady one stays, a fast one moves on as it did: the fit in a region beside its face lags.
+    """
+    speed = float(np.linalg.norm(track.step)) / _box_side(track.face)
+    shift = float(np.clip(speed / STEADY_STEP - 1, 0, 1)) * track.step
+    if not shift.any():
+        return track.face
+    return transform_face(track.face, np.column_stack([np.eye(2), shift]))
 
 
 def _jumped(old: Face, new: Face) -> bool:
