@@ -129,17 +129,29 @@ def test_teeth_are_off_white_whatever_the_light_of_the_driver(
     assert np.allclose(colours.clean_teeth(gum, tone, 180.0, 1.0, np.ones((1, 1), bool)), gum)
 
 
+def test_teeth_stay_brighter_than_the_red_of_a_vivid_skin() -> None:
+    """With the brightness of its mean they were grey in warm light, of drawn mouths too."""
+    skin, driver_skin = np.array([126.0, 70, 38]), np.array([164.0, 134, 117])
+    tooth = np.array([187, 164, 150], np.float32).reshape(1, 1, 3)
+    enamel = mouth_interior.prepare(FACE, skin).enamel
+    assert enamel[0] > 1.05 * skin[0]
+    out = colours.match_tone(tooth, skin, driver_skin, 1.0, float(enamel.mean()))[0, 0]
+    assert out[0] / skin[0] == pytest.approx(187 / 164, rel=0.02)
+    usual = np.array([180.0, 150, 130])  # the same for skins that are no more vivid than others
+    assert colours.vividness(usual) == 1 and colours.vividness(usual[::-1]) == 1
+
+
 def test_a_pale_tongue_beside_white_teeth_is_no_tooth() -> None:
     """In hard light it is no redder than the skin, and became a white plate."""
     tone = np.array([210.0, 163, 144])
-    mouth = np.tile(np.array([226, 208, 200], np.float32), (4, 8, 1))  # teeth
-    mouth[2:] = (212, 172, 168)  # and a tongue
-    inside = np.ones((4, 8), bool)
+    mouth = np.tile(np.array([226, 208, 200], np.float32), (8, 8, 1))  # teeth
+    mouth[4:] = (212, 172, 168)  # and a tongue
+    inside = np.ones((8, 8), bool)
     out = colours.clean_teeth(mouth, tone, 203.0, 1.0, inside)
-    assert np.allclose(out[2:], mouth[2:], atol=2)
-    inside[:2] = False  # white beside the mouth is none of its teeth
+    assert np.allclose(out[5:], mouth[5:], atol=2)
+    inside[:4] = False  # white beside the mouth is none of its teeth
     stained = colours.clean_teeth(mouth, tone, 203.0, 1.0, inside)
-    assert float(colours.warmth(stained[3, 0])) < 0.9 * colours.warmth(mouth[3, 0])
+    assert float(colours.warmth(stained[7, 0])) < 0.9 * colours.warmth(mouth[7, 0])
 
 
 def test_teeth_that_are_pinker_than_pale_skin_are_told_from_the_tongue() -> None:

@@ -39,11 +39,12 @@ TEETH_BEYOND_WHITEST = (0.15, 0.35)
 # enough apart (exponents) to be teeth and tongue: teeth beside pale skin are pinker than it
 TEETH_TO_TONGUE, BOTH_RANGE, PINKEST_PERCENTILE = (0.3, 0.5), (0.8, 1.4), 90
 LIT, WHITEST_PERCENTILE = 0.7, 10  # of what is no dark of the mouth; its whitest
-MOST_LIFT = 1.2  # of dull teeth
+MOST_LIFT, MOST_KEPT = 1.2, 1.25  # of dull teeth; and so that they stay beside vivid skin
+USUAL_VIVIDNESS = 1.2  # of skin: its red over the mean of its channels
 # Light of tongue and gums in a grey picture over that of their driver, where only their colour
 # tells them from skin; redness of a skin from which they are told from teeth
 GREY_FLESH, RED_SKIN = 0.5, (1.15, 1.35)
-FLESH_BLUR = 0.03  # deviation of its outline, in widths of the region
+FLESH_BLUR, TEETH_BLUR = 0.03, 0.015  # deviations of outlines, in widths of the region
 # Log of the largest over the least gain between two skins, from alike to unlike: a driver's teeth
 # are as they are beside skin like its own
 UNLIKE_RANGE = (0.04, 0.12)
@@ -127,6 +128,14 @@ def redness(colours: Array) -> Array:
     return np.asarray(colours[..., 0] / np.maximum(colours[..., 1:].mean(-1), 1.0))
 
 
+def vividness(tone: Array) -> float:
+    """Return the red of a skin tone (3,) over its mean, over the usual; at least 1.
+
+    White beside a vivid skin is as much brighter than its red as beside a pale one.
+    """
+    return max(float(tone[0]) / max(float(tone.mean()), 1.0) / USUAL_VIVIDNESS, 1.0)
+
+
 def keep_colour(colour: Array32, tone: Array, natural: float) -> Array32:
     """Convert colours (h, w, 3) to grey times the tint of a skin tone.
 
@@ -170,7 +179,7 @@ def warm_up(colour: Array32, tone: Array) -> Array32:
 
 
 def clean_teeth(
-    colour: Array32, tone: Array, enamel: float, share: float, inside: Bools
+    colour: Array32, tone: Array, enamel: float, share: float, inside: Bools, vivid: float = 1.0
 ) -> Array32:
     """Return colours (h, w, 3) whose teeth are off-white beside a skin tone (3,).
 
@@ -182,15 +191,17 @@ def clean_teeth(
         tone: (3,) skin colour.
         enamel: mean of the channels of the source's teeth.
         share: 0..1 of the change.
+        vivid: factor on them that keeps their red over the skin's as in the driver's picture.
         inside: (h, w) what is between the lips.
     """
     if share <= 0:
         return colour
     lit = _lightness(colour, tone)
-    teeth = np.asarray(share * lit * _whiteness(colour, tone, inside), np.float32)
+    white = _soften(_whiteness(colour, tone, inside), TEETH_BLUR)
+    teeth = np.asarray(share * lit * white, np.float32)
     brightest = float(np.percentile(colour.mean(-1) * (teeth > 0), TEETH_PERCENTILE))
     lift = np.float32(np.clip(enamel / max(brightest, 1.0), 1.0, MOST_LIFT))
-    clean = lift * _cool_down(colour, tone)
+    clean = lift * np.float32(vivid) * _cool_down(colour, tone)
     return np.asarray(colour + teeth[..., None] * (clean - colour), np.float32)
 
 
@@ -211,10 +222,16 @@ def darken_flesh(
     share *= float(smoothstep(*RED_SKIN, redness(np.maximum(skin, 1.0))))
     if share <= 0:
         return out
-    flesh = 1 - _whiteness(colour, skin, inside)
-    soft = max(0.5, FLESH_BLUR * flesh.shape[1])  # a wet tongue has specks of white
-    flesh = np.asarray(cv2.GaussianBlur(flesh, (0, 0), soft), np.float32)
+    # a wet tongue has specks of white
+    flesh = _soften(1 - _whiteness(colour, skin, inside), FLESH_BLUR)
     return np.asarray(out * (1 - np.float32(share * (1 - GREY_FLESH)) * flesh)[..., None])
+
+
+def _soften(share: Array32, deviation: float) -> Array32:
+    """Blur shares (h, w) of a mouth by a deviation in widths of the region."""
+    return np.asarray(
+        cv2.GaussianBlur(share, (0, 0), max(0.5, deviation * share.shape[1])), np.float32
+    )
 
 
 def _lightness(colour: Array32, tone: Array) -> Array32:
@@ -245,14 +262,16 @@ def _pinkness(colours: Array | Array32) -> Array:
 
 
 def _cool_down(colour: Array32, tone: Array) -> Array32:
-    """Return colours (h, w, 3) of the same brightness with MOST_TOOTH_WARMTH at most."""
+    """Return colours (h, w, 3) of the same red with MOST_TOOTH_WARMTH at most.
+
+    With the same mean they would be darker than a vivid skin's red: grey.
+    """
     red, green, blue = np.maximum(tone, 1.0)
     out = colour.copy()
     least = np.float32(min(green / red, 1.0) ** MOST_TOOTH_WARMTH)
     np.maximum(out[..., 1], out[..., 0] * least, out=out[..., 1])
     least = np.float32(min(2 * blue / (red + green), 1.0) ** MOST_TOOTH_WARMTH)
     np.maximum(out[..., 2], (out[..., 0] + out[..., 1]) / 2 * least, out=out[..., 2])
-    out *= colour.mean(-1, keepdims=True) / np.maximum(out.mean(-1, keepdims=True), 1)
     return np.asarray(out, np.float32)
 
 
@@ -283,7 +302,9 @@ def match_tone(
     out = warm_up(colour * gain.astype(np.float32), wanted)
     inside = np.ones(out.shape[:2], np.bool_) if inside is None else inside
     out = darken_flesh(out, colour, present, 1 - natural, inside)
-    out = keep_colour(clean_teeth(out, wanted, enamel, unlike * natural, inside), wanted, natural)
+    vivid = float(np.clip(wanted[0] / max(present[0] * gain[0], 1.0), 1.0, MOST_KEPT))
+    clean = clean_teeth(out, wanted, enamel, unlike * natural, inside, vivid)
+    out = keep_colour(clean, wanted, natural)
     out = out * _dimming(out.mean(-1, keepdims=True), enamel)
     return np.asarray(out * _compression(out.max(-1, keepdims=True), SHOULDER, 255.0), np.float32)
 

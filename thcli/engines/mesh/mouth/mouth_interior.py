@@ -19,6 +19,7 @@ from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, LIPS
 from thcli.engines.mesh.eye_reading import EyeReading
 from thcli.engines.mesh.mouth import drawn_inside, mouth_corners, seen_teeth
+from thcli.engines.mesh.mouth.colours import vividness
 from thcli.engines.mesh.mouth.drawn_inside import Anchors, MouthInterior, millimetre_grid
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.opening import Opening, Region
@@ -96,7 +97,8 @@ def prepare(
     light, blur = ENAMEL_OVER_SKIN, 0.0
     if seen_eyes is not None:
         light, blur = ENAMEL_OFFSET + ENAMEL_OVER_WHITE * seen_eyes.white, seen_eyes.blur
-    light = min(float(np.clip(light, *ENAMEL_RANGE)) * skin, MOST_ENAMEL)
+    light = float(np.clip(light, *ENAMEL_RANGE)) * vividness(tone) ** (1 - ENAMEL_TINT)
+    light = min(light * skin, MOST_ENAMEL)
     enamel = light * (tone / skin) ** ENAMEL_TINT
     lower = lower - (0, SHOWS_LOWER)
     bite = _to_millimetres(flat[NOSE_BASE] - flat[CHIN], axes)[1] + upper[1] - lower[1]
