@@ -66,6 +66,36 @@ def test_wide_eyes_show_a_round_iris_and_the_white_above_it() -> None:
         assert white.sum() > 30 and dark[white].mean() < 0.2
 
 
+@pytest.mark.parametrize("towards", [-1, 1])
+def test_an_iris_that_looks_aside_leaves_white_where_the_source_has_a_corner(towards: int) -> None:
+    """The dark corner of the eye was drawn out over the ball."""
+    mesh = faces.centred_mesh(512, 512, 0.9)
+    iris, image = faces.iris_points(mesh), np.full((512, 512, 3), faces.SKIN, np.uint8)
+    for ring, points in zip(anatomy.EYES, iris, strict=True):
+        width = mesh[ring[8], 0] - mesh[ring[0], 0]
+        points[:, 0] -= 0.1 * towards * width  # little white on the side that it leaves
+        x = np.linspace(0, 511, 512) - mesh[ring[0], 0]
+        y, column = np.mgrid[:512, :512]
+        radius = float(np.linalg.norm(points[1] - points[0]))
+        ball = np.full_like(image, faces.WHITE)
+        ball[:, (x < 0.15 * width) | (x > 0.85 * width)] = (70, 40, 40)
+        ball[np.hypot(column - points[0, 0], y - points[0, 1]) < radius] = faces.IRIS
+        inside = faces.polygon_mask(mesh[ring, :2], 512, 512, grow=0)
+        image[inside] = ball[inside]
+    textures = eyes.extract_eyes(image, mesh, iris, np.array(faces.SKIN, float))
+    out = np.full_like(image, faces.SKIN)
+    gaze = np.array([[0.25 * towards, 0.0]] * 2)
+    eyes.render_eyes(out, textures, [1.0, 1.0], mesh, gaze)
+    for ring, points in zip(anatomy.EYES, iris, strict=True):
+        width = mesh[ring[8], 0] - mesh[ring[0], 0]
+        radius = float(np.linalg.norm(points[1] - points[0]))
+        middle = points[0, 0] + 0.25 * towards * width
+        row = out[round(float(points[0, 1]))].mean(-1).astype(float)
+        behind = middle - towards * np.linspace(1.25 * radius, 1.25 * radius + 0.15 * width, 20)
+        assert row[behind.round().astype(int)].min() > 0.85 * np.mean(faces.WHITE)
+        assert row[round(float(middle))] < 1.3 * np.mean(faces.IRIS)
+
+
 def test_the_driver_lends_no_eye_beside_one_of_the_source() -> None:
     mesh = faces.centred_mesh(512, 512)
     driver = faces.render_face(mesh, 512, 512)

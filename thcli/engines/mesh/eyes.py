@@ -34,6 +34,9 @@ LASH_WIDTH = 0.025  # widths: deviation of blur up to which the lash line stays 
 LASH_DEPTHS, LASH_SHARE, RIM_SLACK = (0.13, 0.04), 0.35, np.float32(0.03)
 CORNERS = (0.05, 0.2)  # widths from a corner of an eye from which it is uncovered
 ROUND_IRIS = (0.25, 0.75)  # place of an iris along an eye that shows the ball on both of its sides
+# Widths along an eye by which an iris moves, from which the white behind it is made; distance from
+# its middle in radii over which that begins
+LEAVES, BESIDE_IRIS = (0.05, 0.15), (0.95, 1.1)
 # An eye's foreshortening over the source's: limits, and its |log| from which it is followed
 TURN_RATIOS, TURN_RANGE = (0.4, 1.6), (0.1, 0.3)
 MAX_GAZE = (0.3, 0.2)  # largest distance of an iris from the middle, in widths along and across
@@ -136,7 +139,8 @@ def render_eyes(
             own_upper, own_lower = eye.opening.rims(u)
             top, bottom = np.clip(upper, own_upper, own_lower), np.clip(lower, own_upper, own_lower)
             source_v = opening.map_between_rims(v, rims, (top, bottom))
-            along, across = _shift_iris(u, source_v, eye, shift, within_rims=True)
+            along, across = _shift_iris(u, source_v, eye, _move(eye, shift))
+            across = np.clip(across, *eye.opening.rims(along))
             ball = remap(eye.image, opening.to_pixels(eye.opening, along, across))
         opening.blend(out, region, shown * mask, ball)
 
@@ -168,22 +172,42 @@ def render_lash_lines(
         opening.blend(out, region, np.float32(share) * mask, rim * np.float32(LASH_SHADE))
 
 
-def _shift_iris(
-    u: Array32, v: Array32, eye: EyeTexture, shift: Array, *, within_rims: bool
-) -> tuple[Array32, Array32]:
-    """Map u, v to the source when the iris moves: the iris shifts whole, its rim stretches."""
+def _move(eye: EyeTexture, shift: Array) -> Array:
+    """Return the way (2,) of an iris in widths: `shift`, as far as it stays in the eye."""
     middle = np.array([0.5, eye.iris[1]])
     low, high = np.minimum(middle - MAX_GAZE, eye.iris), np.maximum(middle + MAX_GAZE, eye.iris)
-    centre = np.clip(eye.iris + shift, low, high)
-    moved = (centre - eye.iris).astype(np.float32)
+    return np.asarray(np.clip(eye.iris + shift, low, high) - eye.iris)
+
+
+def _shift_iris(u: Array32, v: Array32, eye: EyeTexture, moved: Array) -> tuple[Array32, Array32]:
+    """Map u, v to the source when the iris moves: the iris shifts whole, its rim stretches."""
     length = float(np.hypot(*moved))
     if length < 1e-4 or eye.radius == 0:
         return u, v
-    distance = np.hypot(u - np.float32(centre[0]), v - np.float32(centre[1]))
+    distance = _distance(u, v, eye, moved)
     outer_radius = 2.2 * eye.radius + 1.2 * length
     share = (1 - smoothstep(eye.radius, outer_radius, distance)).astype(np.float32)
-    along, across = u - moved[0] * share, v - moved[1] * share
-    return along, np.clip(across, *eye.opening.rims(along)) if within_rims else across
+    return u - np.float32(moved[0]) * share, v - np.float32(moved[1]) * share
+
+
+def _distance(u: Array32, v: Array32, eye: EyeTexture, moved: Array) -> Array32:
+    """Return the distance of u, v from the middle of a moved iris."""
+    x, y = (eye.iris + moved).astype(np.float32)
+    return np.asarray(np.hypot(u - x, v - y), np.float32)
+
+
+def _left_behind(u: Array32, v: Array32, eye: EyeTexture, moved: Array) -> Array32:
+    """Return 0..1 for the eyeball that an iris leaves as it moves along the eye.
+
+    The source has too little beside its iris: the corner of the eye would be drawn out.
+    """
+    far = float(smoothstep(*LEAVES, abs(moved[0])))
+    if far == 0 or eye.radius == 0:
+        return np.zeros_like(u)
+    behind = (u - np.float32(eye.iris[0] + moved[0])) * np.float32(-np.sign(moved[0]))
+    outside = smoothstep(*BESIDE_IRIS, _distance(u, v, eye, moved) / eye.radius)
+    share = far * outside * smoothstep(0, eye.radius, behind)
+    return np.asarray(share, np.float32)
 
 
 def _uncover(
@@ -202,8 +226,13 @@ def _uncover(
         shift: (2,) of the iris in widths.
     """
     u, v = local
-    along, across = _shift_iris(u, v, eye, shift, within_rims=False)
+    way = _move(eye, shift)
+    along, across = _shift_iris(u, v, eye, way)
     ball = remap(eye.image, opening.to_pixels(eye.opening, along, across))
+    left = _left_behind(u, v, eye, way)
+    # what an iris leaves is sought where the eyeball, which moves as a whole, has it
+    along = along + left * (u - np.float32(way[0]) - along)
+    across = across + left * (v - np.float32(way[1]) - across)
     own, moved = eye.opening.rims(along), across - v
     thickest = LASH_SHARE * np.maximum(own[1] - own[0], 0)
     margins, hidden = [], np.zeros(u.shape, np.bool_)
@@ -212,13 +241,17 @@ def _uncover(
         margin = np.minimum(np.minimum(2 * uncovered, depth), thickest) - RIM_SLACK
         hidden |= sign * (across - own_rim) < margin
         margins.append(margin)
-    index = np.flatnonzero(hidden & (mask > 0))
+    made_share = np.maximum(hidden, left)
+    index = np.flatnonzero((made_share > 0) & (mask > 0))
     if not len(index):
         return ball
     place, inside = (along.take(index), across.take(index)), [m.take(index) for m in margins]
-    made = eyeball.sample_beside(eye.image, eye.opening, eye.iris, place, (inside[0], inside[1]))
+    made = eyeball.sample_beside(
+        eye.image, eye.opening, eye.iris, eye.radius, place, (inside[0], inside[1])
+    )
     near = u.take(index)
     weight = smoothstep(*CORNERS, np.minimum(near, 1 - near)).astype(np.float32)
+    weight *= made_share.take(index)
     out = ball.astype(np.float32).reshape(-1, 3)
     out[index] += weight[:, None] * (made - out[index])
     return out.reshape(ball.shape)

@@ -9,17 +9,27 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh.opening import Opening, Rims, to_pixels
+from thcli.engines.mesh.opening import COLUMNS, Opening, Rims, to_pixels
 from thcli.engines.mesh.sampling import remap
 
 SEAM = 0.08  # half width of the blend between both sides of an iris
-LEAST_GAP = 0.15  # of an eye that shows its ball
+OTHER_SIDE = 0.02  # weight of the other side, which counts where it alone shows the ball
+SHOWS = 0.5  # of its largest gap: columns of an eye that show its ball, not its corners
+BEYOND = 0.08  # widths beyond those, at which a side counts a quarter
+WHITE, LIGHTER = (1.0, 1.2), 4.0  # radii from the middle of an iris to its white; power of light
+BELOW = (0.12, 0.2, 0.28)  # widths below an eye at which its light is measured
+SHADES = (0.7, 1.05)  # limits of the root of that light over the one where a white comes from
 TURNS = 4  # steps in which the place at the same distance from an iris is found
 ROW = 128  # pixels in a row of the map they are sampled through; OpenCV takes 32767 rows
 
 
 def sample_beside(
-    image: Image, eye: Opening, iris: Array, place: tuple[Array32, Array32], margins: Rims
+    image: Image,
+    eye: Opening,
+    iris: Array,
+    radius: float,
+    place: tuple[Array32, Array32],
+    margins: Rims,
 ) -> Array32:
     """Sample the colours that lie as far from the middle of an iris, between the rims beside it.
 
@@ -27,6 +37,7 @@ def sample_beside(
         image: that holds the eye.
         eye: the eye's rims in `image`.
         iris: (2,) u, v of its centre.
+        radius: of the iris in widths. Beyond it the lighter side counts more: it is the white.
         place: (N,) u and v of the eyeball.
         margins: (N,) widths inside the upper and the lower rim that are left out.
 
@@ -40,16 +51,32 @@ def sample_beside(
     top, bottom = (np.resize(margin, rows) for margin in margins)
     side = np.array([-1, 1], np.float32)[:, None, None]
     squared, u = x**2 + y**2, centre_u + side * np.abs(x)
+    gaps = eye.lower - eye.upper
+    first, *_, last = COLUMNS[gaps >= SHOWS * gaps.max()].astype(np.float32)
     for _ in range(TURNS):
         upper, lower = eye.rims(u)
         v = np.clip(centre_v + y, upper + top, lower - bottom)
-        u = centre_u + side * np.sqrt(np.maximum(squared - (v - centre_v) ** 2, 0))
-    upper, lower = eye.rims(u)
-    seen = smoothstep(0, LEAST_GAP, lower - upper).astype(np.float32)
+        wanted = centre_u + side * np.sqrt(np.maximum(squared - (v - centre_v) ** 2, 0))
+        u = np.clip(wanted, first, last)
+    seen = 1 / (1 + ((wanted - u) / BEYOND) ** 2) ** 2
     right = smoothstep(-SEAM, SEAM, x).astype(np.float32)
     share = np.stack([1 - right, right])
-    weights = ((share + np.float32(1e-3)) * (seen + np.float32(1e-3))).reshape(2, -1, 1)
     positions = to_pixels(eye, u, v).reshape(-1, ROW, 2)
-    first, second = remap(image, positions).reshape(2, -1, 3)
-    mean = (weights[0] * first + weights[1] * second) / (weights[0] + weights[1])
-    return np.asarray(mean[:count], np.float32)
+    sides = remap(image, positions).astype(np.float32).reshape(2, *rows, 3)
+    light = sides.mean(-1) / np.maximum(sides.mean(-1).max(0), 1)
+    white = smoothstep(*WHITE, np.sqrt(squared) / max(radius, 1e-3))
+    weights = (share + OTHER_SIDE) * seen * light ** (LIGHTER * white)
+    weights /= weights.sum(0)
+    below = _light_below(image, eye)
+    lit, there = (np.interp(at, COLUMNS, below) for at in (x + centre_u, (weights * u).sum(0)))
+    shade = 1 + white * (np.clip(np.sqrt(lit / there), *SHADES) - 1)
+    mean = shade[..., None] * (weights[..., None] * sides).sum(0)
+    return np.asarray(mean.reshape(-1, 3)[:count], np.float32)
+
+
+def _light_below(image: Image, eye: Opening) -> Array:
+    """Measure the light on the skin below an eye: (97,) at COLUMNS, at least 1."""
+    v = eye.lower + np.array(BELOW)[:, None]
+    u = np.broadcast_to(np.clip(COLUMNS, 0, 1), v.shape)
+    skin = remap(image, to_pixels(eye, u.astype(np.float32), v.astype(np.float32)))
+    return np.asarray(np.maximum(np.median(skin.mean(-1), 0), 1.0))
