@@ -136,7 +136,7 @@ def test_teeth_stay_brighter_than_the_red_of_a_vivid_skin() -> None:
     enamel = mouth_interior.prepare(FACE, skin).enamel
     assert enamel[0] > 1.05 * skin[0]
     out = colours.match_tone(tooth, skin, driver_skin, 1.0, float(enamel.mean()))[0, 0]
-    assert out[0] / skin[0] == pytest.approx(187 / 164, rel=0.02)
+    assert 187 / 164 < out[0] / skin[0] < 1.2 * 187 / 164
     usual = np.array([180.0, 150, 130])  # the same for skins that are no more vivid than others
     assert colours.vividness(usual) == 1 and colours.vividness(usual[::-1]) == 1
 
