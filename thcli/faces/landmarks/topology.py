@@ -89,6 +89,8 @@ LIPS_OUTER = index_group("lips_outer")
 MOUTH_CORNERS = (61, 291)
 MOUTH_SKIN = index_group("mouth_skin")
 """Ring of skin around the mouth, for matching colours."""
+CHEEKS = index_group("cheeks")
+"""Skin of both cheeks below the eyes, where no beard grows."""
 EYES = (index_group("eye_left"), index_group("eye_right"))
 """Two rings of 16: the outer corner, the lower lid to the inner corner, the upper lid back."""
 BROWS = (index_group("brow_left"), index_group("brow_right"))

@@ -17,7 +17,7 @@ from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import colours, mouth_interior
 from thcli.engines.mesh.prepared_source import prepare
-from thcli.faces.landmarks.topology import LIPS_OUTER
+from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN
 
 FACE = faces.centred_mesh(256, 256)
 TEAL = np.array([0.75, 1.05, 1.0])
@@ -127,6 +127,20 @@ def test_teeth_are_off_white_whatever_the_light_of_the_driver(
     assert np.allclose(colours.match_tone(tooth, present, present, 1.0), tooth, atol=0.5)
     gum = np.array([170, 80, 70], np.float32).reshape(1, 1, 3)
     assert np.allclose(colours.clean_teeth(gum, tone, 180.0, 1.0, np.ones((1, 1), bool)), gum)
+
+
+@pytest.mark.parametrize("beard", [True, False])
+def test_a_beard_is_not_the_tone_of_skin(*, beard: bool) -> None:
+    """Teeth beside it were grey, and those of a driver with one were too bright."""
+    mesh = faces.centred_mesh(256, 256)
+    image = faces.render_face(mesh, 256, 256)
+    skin = colours.skin_tone(image, mesh)
+    assert np.abs(skin - colours.tone_at(image, mesh, MOUTH_SKIN)).max() < 1
+    shade = (60, 50, 45) if beard else np.asarray(0.9 * skin)
+    around = faces.polygon_mask(mesh[LIPS, :2], 256, 256, grow=14)
+    image[around] = shade
+    found = colours.skin_tone(image, mesh)
+    assert np.allclose(found, (0.85 if beard else 0.9) * skin, rtol=0.03)
 
 
 def test_teeth_stay_brighter_than_the_red_of_a_vivid_skin() -> None:
@@ -254,9 +268,11 @@ def test_a_tongue_is_darker_than_skin_in_a_grey_picture_and_teeth_are_not() -> N
     skin, grey = np.array([150.0, 100.0, 85.0]), np.full(3, 150.0)
     inside = np.zeros((60, 80, 3), np.float32)
     inside[:30], inside[30:] = (190, 180, 170), (150, 80, 85)
+    inside[28:30] = (170, 122, 118)  # the shine of gums on teeth
     out = colours.match_tone(inside, grey, skin, natural=0.0)
     natural = colours.match_tone(inside, grey, skin, natural=1.0)
     assert out[5].mean() == pytest.approx(natural[5].mean(), rel=0.05)
+    assert out[28].mean() > 0.85 * natural[28].mean()
     assert out[55].mean() < 0.65 * natural[55].mean()
     of_grey = colours.match_tone(inside, grey, grey, natural=0.0)
     assert of_grey[55].mean() == pytest.approx(inside[55].mean(), rel=0.05)

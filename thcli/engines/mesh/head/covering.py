@@ -56,7 +56,7 @@ def find(image: Image, regions: Regions, mesh: Array) -> Covering | None:
     if object_share < LEAST_COLOURED_OBJECT:
         return None
     if object_share < LEAST_OBJECT:
-        below, above = (colours.skin_tone(image, mesh, part) for part in (MOUTH_SKIN, _FOREHEAD))
+        below, above = (colours.tone_at(image, mesh, part) for part in (MOUTH_SKIN, _FOREHEAD))
         if abs(colours.warmth(below) - colours.warmth(above)) < LEAST_COLOUR:
             return None
     return Covering(np.maximum(front * _NEAR, _IS_LIP), np.maximum(front, _IS_LIP))

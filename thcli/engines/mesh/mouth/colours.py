@@ -10,10 +10,12 @@ from thcli.core.tones import fit_tones
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.sampling import remap
-from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN, Indices
+from thcli.faces.landmarks.topology import CHEEKS, LIPS_OUTER, MOUTH_SKIN, Indices
 from thcli.motion.timeline import Bools
 
 BRIGHTNESS_RANGE = (0.55, 1.4)  # of the gain on the driver's frame; teeth differ less than skins
+# Light of the skin around a mouth over that of the cheeks, from a beard to skin; and of usual faces
+BEARD_RANGE, BELOW_CHEEKS = (0.55, 0.8), 0.85
 LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour is taken
 # Of a picture in grey or one tint to one in natural colours: red less blue of the skin, over its
 # brightest; red over green and blue of the lips, over the skin's
@@ -44,7 +46,8 @@ USUAL_VIVIDNESS = 1.2  # of skin: its red over the mean of its channels
 # Light of tongue and gums in a grey picture over that of their driver, where only their colour
 # tells them from skin; redness of a skin from which they are told from teeth
 GREY_FLESH, RED_SKIN = 0.5, (1.15, 1.35)
-FLESH_BLUR, TEETH_BLUR = 0.03, 0.015  # deviations of outlines, in widths of the region
+FLESH_BLUR, TEETH_BLUR = 0.02, 0.015  # deviations of outlines, in widths of the region
+SPECKS, ROOTS = 0.01, 0.03  # half widths of what is no tooth, and of what still is, beside it
 # Log of the largest over the least gain between two skins, from alike to unlike: a driver's teeth
 # are as they are beside skin like its own
 UNLIKE_RANGE = (0.04, 0.12)
@@ -54,11 +57,19 @@ DARK_RANGE = (0.4, 0.6)  # of that over the skin's, from which it is no dark
 CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
 
 
-def skin_tone(image: Image, mesh: Array, places: Indices = MOUTH_SKIN) -> Array:
-    """Measure the skin's colour, (3,), 0..255, around the mouth or at other points of the mesh.
+def skin_tone(image: Image, mesh: Array) -> Array:
+    """Measure the skin's colour, (3,), 0..255, as it is around the mouth.
 
-    The medians are robust to a beard or a shadow that covers less than half.
+    A beard, or a shadow over half of a face, makes it much darker than the cheeks, from which it is
+    taken then.
     """
+    own, cheeks = tone_at(image, mesh, MOUTH_SKIN), tone_at(image, mesh, CHEEKS)
+    hidden = 1 - float(smoothstep(*BEARD_RANGE, own.mean() / max(float(cheeks.mean()), 1.0)))
+    return np.asarray(own + hidden * (BELOW_CHEEKS * cheeks - own))
+
+
+def tone_at(image: Image, mesh: Array, places: Indices) -> Array:
+    """Measure the colour, (3,), 0..255, around points of the mesh, a median."""
     reach = max(1.0, 0.03 * float(np.linalg.norm(mesh[LIPS[0], :2] - mesh[LIPS[10], :2])))
     star = reach * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
     points = (mesh[places, None, :2] + star).reshape(1, -1, 2).astype(np.float32)
@@ -222,8 +233,12 @@ def darken_flesh(
     share *= float(smoothstep(*RED_SKIN, redness(np.maximum(skin, 1.0))))
     if share <= 0:
         return out
-    # a wet tongue has specks of white
-    flesh = _soften(1 - _whiteness(colour, skin, inside), FLESH_BLUR)
+    white = _whiteness(colour, skin, inside)
+    # a wet tongue has specks of white, and the roots and sides of teeth a shine of gums
+    for change, width in ((cv2.erode, SPECKS), (cv2.dilate, SPECKS + ROOTS)):
+        size = 2 * round(width * white.shape[1]) + 1
+        white = np.asarray(change(white, np.ones((size, size), np.uint8)), np.float32)
+    flesh = _soften(1 - white, FLESH_BLUR)
     return np.asarray(out * (1 - np.float32(share * (1 - GREY_FLESH)) * flesh)[..., None])
 
 

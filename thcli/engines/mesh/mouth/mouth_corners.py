@@ -19,8 +19,9 @@ from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, LIPS
-from thcli.engines.mesh.mouth.colours import skin_tone
+from thcli.engines.mesh.mouth.colours import tone_at
 from thcli.engines.mesh.sampling import remap
+from thcli.faces.landmarks.topology import MOUTH_SKIN
 from thcli.motion import anatomy, canonical
 from thcli.motion.timeline import Bools, Ints
 
@@ -243,7 +244,7 @@ def _find_dark(image: Image, mesh: Array, local: Array) -> Bools | None:
     beside = (between > 0) & (ALONG <= 0)
     if not beside.any():
         return None
-    skin = max(float(skin_tone(image, mesh).mean()), 1.0)
+    skin = max(float(tone_at(image, mesh, MOUTH_SKIN).mean()), 1.0)
     darkest = float(np.quantile(light[beside], DARK_QUANTILE))
     for part in DARK_SHARES:
         is_dark = light < min(darkest + part * (skin - darkest), MOST_LIGHT * skin)
