@@ -221,3 +221,15 @@ def test_the_reference_is_a_frame_at_rest_not_the_end_of_a_fast_turn(rate: int) 
     motion = sliders.motion_from_sliders(held, moments, Fraction(1, 25), synthetic.SIZE)
     store = RetargetedMotion(source, synthetic.buffer(motion), MotionOptions(smooth=0))
     assert 11 <= store.reference <= 39
+
+
+def test_raised_brows_are_no_reference() -> None:
+    """All frames beside them frowned: the source's brows met above its nose."""
+    moments = np.arange(60)
+    raised = np.where(moments % 20 > 15, 1.0, 0.0)
+    curves = sliders.SliderCurves(brow=0.5 * raised, yaw=6 * raised)
+    motion = sliders.motion_from_sliders(curves, moments, Fraction(1, 25), synthetic.SIZE)
+    store = RetargetedMotion(
+        synthetic.source(yaw=6), synthetic.buffer(motion), MotionOptions(smooth=0)
+    )
+    assert raised[store.reference] == 0

@@ -14,6 +14,7 @@ from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
+from thcli.motion import brows
 from thcli.motion.canonical import (
     PosedShape,
     eye_openings,
@@ -38,6 +39,9 @@ SOURCE_PARTED, PARTED, SHUT_COST = (0.04, 0.1), (0.01, 0.035), 0.45
 # Radians a second by which a head turns, at rest and fast; cost of a reference in a fast turn, as
 # 10 degrees more of turn: it is blurred, and is an end of the driver's motion rather than its rest
 TURNING, TURNING_COST = (np.radians(25.0), np.radians(100.0)), 0.35
+# Quantiles of the height of a clip's brows between which they are as usual; cost of a reference for
+# each canonical unit beyond, as 1.8 degrees more of turn for a hundredth
+USUAL_BROWS, BROW_COST = (0.1, 0.5), 6.0
 LEAST_STEP = 0.02  # seconds between frames; noise of nearer ones would be fast turns
 # Eye opening by which lids are off their smoothed motion: noise at least, and a blink above it
 LID_NOISE, LID_MARGIN = 0.008, 0.008
@@ -166,7 +170,9 @@ def measure_frames(
         poses = timeline.pose[start : start + len(window)]
         parts.append(_measure_window(window, poses, source))
         start += len(window)
-    eyes, mouth, turn, rms, *offsets = (np.concatenate(part) for part in zip(*parts, strict=True))
+    eyes, mouth, rise, turn, rms, *offsets = (
+        np.concatenate(part) for part in zip(*parts, strict=True)
+    )
     pose_distance = turn / np.radians(30) + 4 * rms
     opening = eyes.mean(-1)
     median = max(float(np.median(opening[timeline.unoccluded])), 1e-6)
@@ -184,7 +190,10 @@ def measure_frames(
     shut = smoothstep(*SOURCE_PARTED, own_mouth) * (1 - smoothstep(*PARTED, mouth))
     turning = TURNING_COST * smoothstep(*TURNING, turning_speeds(timeline))
     distance = pose_distance + blink + 3 * mouth_distance + 3 * gaze_distance + SHUT_COST * shut
-    distance = distance + turning
+    # beside one that raises its brows all other frames would frown, and the other way round
+    low, usual = np.quantile(rise[timeline.unoccluded], USUAL_BROWS)
+    raised = np.maximum(rise - usual, 0) + np.maximum(low - rise, 0)
+    distance = distance + turning + BROW_COST * raised
     seen = timeline.unoccluded
     return FrameMeasurements(
         eyes, mouth, *(np.where(seen, each, np.inf) for each in (distance, *offsets))
@@ -202,7 +211,7 @@ def turning_speeds(timeline: Timeline) -> Array:
 
 
 def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[Array, ...]:
-    """Return eye and mouth openings, differences of pose and shape, and both offsets of one window.
+    """Return eye and mouth openings, brows, differences of pose and shape, and offsets of a window.
 
     Args:
         window: frames of the driving motion.
@@ -224,7 +233,8 @@ def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[A
     offset = _offset(points + 0.5, source_points + 0.5)
     centred = points - points.mean(1, keepdims=True)
     crop_offset = _offset(centred, source_points - source_points.mean(0))
-    return eye_openings(shape), mouth_opening(shape), angle, rms, offset, crop_offset
+    rise = brows.measure(shape - neutral())[0].mean(-1)
+    return eye_openings(shape), mouth_opening(shape), rise, angle, rms, offset, crop_offset
 
 
 def _offset(points: Array, source: Array) -> Array:
