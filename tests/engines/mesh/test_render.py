@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import EYES, LIPS, face_height
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.mouth import closed_lips, driver_mouth
+from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior, side_light
+from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
 
 
@@ -166,6 +168,11 @@ def test_small_motion_makes_small_changes() -> None:
     assert np.quantile(np.abs(one - two).max(-1), 0.999) <= 6
 
 
+def _grey_interior(mesh: Array) -> MouthInterior:
+    grey = np.full(3, 128.0)
+    return replace(mouth_interior.prepare(mesh, grey), enamel=grey * 1.6)
+
+
 def test_a_driver_mouth_that_shrinks_is_averaged() -> None:
     """Stripes of single pixels, a fifth as large in the source, are grey."""
     base = faces.make_source(96, 96)
@@ -173,8 +180,7 @@ def test_a_driver_mouth_that_shrinks_is_averaged() -> None:
     stripes = np.zeros((480, 480, 3), np.uint8)
     stripes[:, ::2] = 255
     out = np.full((96, 96, 3), 128, np.uint8)
-    grey = np.full(3, 128.0)
-    driver_mouth.render(out, (grey, grey * 1.6), 1.0, target, target * 5, stripes)
+    driver_mouth.render(out, _grey_interior(target), target, target * 5, stripes)
     lips = fit_opening(target, LIPS)
     u, v = local_coordinates(lips, (slice(0, 96), slice(0, 96)))
     upper, lower = lips.rims(u)
@@ -183,17 +189,41 @@ def test_a_driver_mouth_that_shrinks_is_averaged() -> None:
     assert np.ptp(out[inside].astype(int)) < 40
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_driver_mouth_takes_the_light_at_the_side_of_the_source(side: int) -> None:
+    """Teeth in hard light were as bright in the shadow as in the light."""
+    base = faces.make_source(192, 192)
+    target = faces.make_target(base, mouth=0.4).points
+    frame = np.full((192, 192, 3), 120, np.uint8)
+    lit = np.where(np.arange(192) * side > target[LIPS, 0].mean() * side, 180, 60)
+    source = np.repeat(np.tile(lit, (192, 1))[..., None], 3, -1).astype(np.uint8)
+    aside = side_light.measure(source, target)
+    assert aside == pytest.approx(side * np.log(3), abs=0.05)
+    lips, middle = fit_opening(target, LIPS), target[LIPS, :2].mean(0)
+    row = slice(int(middle[1]) - 2, int(middle[1]) + 2)
+    light = []
+    for own in (0.1 * side, aside):
+        out = np.zeros((192, 192, 3), np.uint8)
+        interior = replace(_grey_interior(target), aside=own)
+        driver_mouth.render(out, interior, target, target, frame)
+        places = (middle[0] + np.array([-0.25, 0.25]) * lips.width).astype(int)
+        light.append([float(out[row, x].mean()) for x in places])
+    assert light[0][0] == pytest.approx(light[0][1], rel=0.02)
+    dark, bright = light[1][::side]
+    assert dark < 0.85 * bright
+
+
 def test_a_driver_mouth_is_as_blurred_as_the_source() -> None:
     """Stripes of four pixels, as large in the source, lose their contrast in a blurred one."""
     base = faces.make_source(192, 192)
     target = faces.make_target(base, mouth=0.4).points
     stripes = np.zeros((192, 192, 3), np.uint8)
     stripes[:, np.arange(192) // 4 % 2 > 0] = 255
-    grey = np.full(3, 128.0)
     ranges = []
     for blur in (0.0, 6.0):
         out = np.full((192, 192, 3), 128, np.uint8)
-        driver_mouth.render(out, (grey, grey * 1.6), 1.0, target, target, stripes, blur)
+        interior = replace(_grey_interior(target), blur=blur)
+        driver_mouth.render(out, interior, target, target, stripes)
         lips = fit_opening(target, LIPS)
         u, v = local_coordinates(lips, (slice(0, 192), slice(0, 192)))
         upper, lower = lips.rims(u)

@@ -93,12 +93,10 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         closed_lips.render_parting(out, source.image, source.shut_lips, points)
     inside, interior = None if target.drawn_mouth else driver, source.interior
     if not source.mouth_hidden and driving is not None and inside is not None:
-        colours = interior.tone, interior.enamel
-        blur, natural = interior.blur, interior.natural
         if source.parted_lips is not None:
             made = closed_lips.made_share(source.parted_lips, points)
             driver_mouth.render_seam(out, points, inside, driving, made)
-        driver_mouth.render(out, colours, natural, points, inside, driving, blur)
+        driver_mouth.render(out, interior, points, inside, driving)
     elif not source.mouth_hidden:
         own, seen = source.mesh, source.seen_mouths
         mouth_interior.render(out, source.image, interior, own, free, seen)

@@ -35,6 +35,7 @@ from thcli.engines.mesh.mouth import (
     lip_rims,
     mouth_corners,
     mouth_interior,
+    side_light,
     wide_jaw,
 )
 from thcli.engines.mesh.mouth.closed_lips import PartedLips, ShutLips
@@ -268,6 +269,7 @@ def prepare(
     interior = replace(
         mouth_interior.prepare(mesh, tone, seen_eyes, natural),
         darkest=colours.darkest_level(image, mesh, tone),
+        aside=side_light.measure(image, mesh),
     )
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:

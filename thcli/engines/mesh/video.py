@@ -31,6 +31,7 @@ from thcli.engines.mesh.mouth import (
     lip_rims,
     mouth_corners,
     mouth_interior,
+    side_light,
 )
 from thcli.engines.mesh.mouth.lip_rims import PARTED_GAP
 from thcli.engines.mesh.mouth.mouth_corners import Smirks
@@ -172,7 +173,9 @@ def prepare_frame(
     """
     tone = colours.skin_tone(image, mesh)
     interior = replace(
-        mouth_interior.prepare(mesh, tone, look.seen_eyes, look.natural), darkest=look.darkest
+        mouth_interior.prepare(mesh, tone, look.seen_eyes, look.natural),
+        darkest=look.darkest,
+        aside=side_light.measure(image, mesh),
     )
     parted = None
     if interior.lips.gap > PARTED_GAP:

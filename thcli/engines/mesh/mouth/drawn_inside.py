@@ -43,7 +43,7 @@ class MouthInterior:
     bite: mm that the upper teeth reach below the edge of the lower ones.  gap: mm between the lips.
     natural: 0..1, whether the picture has colours, see `colours.natural_colour`.  shows: 0..1,
     whether it shows its own inside, or lips alone between the rims.  darkest: level of the face's
-    darkest tone, 0..255; 0 for black.
+    darkest tone, 0..255; 0 for black.  aside: see `side_light.measure`.
     """
 
     upper: Array
@@ -57,6 +57,7 @@ class MouthInterior:
     natural: float
     shows: float = 1.0
     darkest: float = 0.0
+    aside: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.mouth import side_light
 from thcli.engines.mesh.mouth.colours import match_tone, skin_tone
+from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.sampling import remap
 
 OPEN_RANGE = (0.02, 0.07)  # gap / width between which the inside fades in
@@ -26,32 +28,22 @@ INSIDE = 0.5  # coverage of pixels that are between the lips
 LEAST_BLUR = 0.6  # pixels of blur that a driver's mouth gets at least, if any
 
 
-def render(
-    out: Image,
-    colours: tuple[Array, Array],
-    natural: float,
-    target: Array,
-    driver: Array,
-    frame: Image,
-    blur: float = 0.0,
-) -> None:
+def render(out: Image, source: MouthInterior, target: Array, driver: Array, frame: Image) -> None:
     """Copy the inside of the driver's mouth between the target's lips, in place.
 
     It becomes as blurred as the source: sharp teeth look pasted into an enlarged thumbnail.
 
     Args:
         out: (H, W, 3) uint8 frame.
-        colours: (3,) of the source's skin, and of its teeth.
-        natural: of the source, see `colours.natural_colour`.
+        source: the source's mouth: its tones, its blur and the light at its side.
         target: (468, 3) target mesh.
         driver: (468, 3) the driver's mesh in pixels of `frame`.
         frame: (h, w, 3) uint8 driving frame.
-        blur: of the source beyond that of a sharp picture, deviation in pixels.
     """
     lips, driver_lips = opening.fit_opening(target, LIPS), opening.fit_opening(driver, LIPS)
     shown = float(smoothstep(*OPEN_RANGE, lips.gap))
     shrinking = driver_lips.width / max(lips.width, 1.0)
-    added = _added_blur(blur, shrinking)
+    added = _added_blur(source.blur, shrinking)
     margin = 0.06 + 2 * added / max(lips.width, 1.0)
     region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), margin)
     if shown <= 0 or region is None:
@@ -63,9 +55,10 @@ def render(
     colour = _sample_smooth(frame, positions, shrinking).astype(np.float32)
     inner = (upper + 0.01, lower - 0.01)
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
-    tone, enamel = colours[0], float(colours[1].mean())
-    present = skin_tone(frame, driver)
-    colour = match_tone(colour, tone, present, natural, enamel, mask > INSIDE)
+    present, enamel = skin_tone(frame, driver), float(source.enamel.mean())
+    colour = match_tone(colour, source.tone, present, source.natural, enamel, mask > INSIDE)
+    light = side_light.along(u, source.aside - side_light.measure(frame, driver))
+    colour = np.minimum(colour * light[..., None], 255)
     if added > 0:
         colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), added), np.float32)
         mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), added), np.float32)
