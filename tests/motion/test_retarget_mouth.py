@@ -98,6 +98,23 @@ def test_a_mouth_that_hardly_changes_its_width_keeps_its_motion(
     assert share[0] > 0.99
 
 
+def test_lips_that_are_wide_already_part_as_far_as_a_grin_asks() -> None:
+    """A statue's lips, .68 of the eyes' distance wide, showed a slit of teeth."""
+    reference = neutral()
+    lips = np.unique(np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER]))
+    middle = reference[lips].mean(0)
+    driver, source = reference.copy(), reference.copy()
+    driver[lips] = middle + (reference[lips] - middle) * (1.3, 1.0, 1.0)
+    source[lips] = middle + (reference[lips] - middle) * (1.4, 1.0, 1.0)
+    change = (driver - reference)[None]
+    share = closure.limit_mouth(change, source, driver[None], reference, np.ones(1))
+    own, moved = (
+        np.ptp(shape[list(topology.MOUTH_CORNERS), 0]) for shape in (source, source + change[0])
+    )
+    assert moved < 1.15 * own
+    assert share[0] > 0.85
+
+
 @pytest.mark.parametrize("name", ["strength", "expression"])
 def test_a_pucker_is_limited_after_its_gain(name: str) -> None:
     """A mouth that was limited to .62 of its width came to .43."""

@@ -176,8 +176,8 @@ def limit_mouth(
     narrow = np.maximum(asked, 1 + np.minimum(driven, 0))
     narrow = 2 - _bend(2 - narrow, 2 - FREE_WIDTH, 2 - LEAST_WIDTH)
     free_reach, widest = np.maximum((FREE_REACH, WIDEST_REACH), own * np.array([1.0, 1.05])) / own
-    wide = np.minimum(asked, 1 + np.maximum(driven, 0))
-    wide = _bend(_bend(wide, FREE_GRIN, WIDEST_GRIN), free_reach, widest)
+    grin = _bend(np.minimum(asked, 1 + np.maximum(driven, 0)), FREE_GRIN, WIDEST_GRIN)
+    wide = _bend(grin, free_reach, widest)
     kept_narrow = _kept(1 - asked, 1 - narrow)
     kept_wide = _kept(asked - 1, wide - 1)
     lost = 1 - kept_narrow * kept_wide
@@ -186,7 +186,9 @@ def limit_mouth(
         common = change[:, lips].mean(1, keepdims=True)
         change -= lost[:, None, None] * region_mask("lips") * (change - common)
     _limit_lips(change, source_shape, asked, mouth_opening(driver))
-    return np.asarray(1 - smoothstep(0, FREE_GRIN - 1, asked - 1) * (1 - kept_wide))
+    # lips that are as wide as a grin already part as far as it asks
+    kept_grin = _kept(asked - 1, grin - 1)
+    return np.asarray(1 - smoothstep(0, FREE_GRIN - 1, asked - 1) * (1 - kept_grin))
 
 
 def _kept(asked: Array, limit: Array) -> Array:
