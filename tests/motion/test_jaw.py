@@ -38,3 +38,21 @@ def test_a_chin_follows_the_lip_of_a_wide_open_source_only() -> None:
     np.testing.assert_allclose(closure.chin_height(closed)[0], most)
     assert np.array_equal(lip_gaps(closed), lip_gaps(kept))
     assert np.array_equal(closed[:, [10, 33, 263, 1]], kept[:, [10, 33, 263, 1]])
+
+
+def test_lips_that_open_do_not_swallow_the_chin() -> None:
+    opened = neutral()[None].copy()
+    set_lips(opened, np.full((1, 9), 1.2))
+    least = closure.LEAST_CHIN * closure.chin_height(neutral())
+    assert closure.chin_height(opened)[0] < 0.8 * least
+    kept = opened.copy()
+    closure.lower_chin(kept, neutral(), EVERYWHERE)
+    np.testing.assert_allclose(closure.chin_height(kept)[0], least)
+    assert np.array_equal(lip_gaps(kept), lip_gaps(opened))
+    again = kept.copy()
+    closure.lower_chin(again, neutral(), EVERYWHERE)
+    np.testing.assert_allclose(again, kept)
+    spoken = neutral()[None] + 0.4 * load_slider_shapes().jaw
+    unchanged = spoken.copy()
+    closure.lower_chin(unchanged, neutral(), EVERYWHERE)
+    assert np.array_equal(unchanged, spoken)

@@ -59,10 +59,13 @@ def test_eyes_shut_in_the_source_are_narrow_if_those_of_the_driver_are(narrow: f
     assert eyes[10].max() < 0.03
 
 
-def wink(side: int) -> Motion:
-    """Return a neutral driver that shuts one eye (0: on the image's left) at frame 10 of 20."""
+def wink(side: int, frames: int = 7) -> Motion:
+    """Return a neutral driver of 20 frames that shuts one eye (0: on the image's left) around 10.
+
+    frames: for which it is shut, odd.
+    """
     openings = np.ones((20, 2))
-    openings[10, side] = 0.0
+    openings[10 - frames // 2 : 11 + frames // 2, side] = 0.0
     return with_lids(openings)
 
 
@@ -86,6 +89,25 @@ def test_a_wink_shuts_the_same_eye_of_the_source(side: int, source_blink: float)
     eyes = canonical.eye_openings(canonical_shapes(out))
     assert eyes[10, side] < 0.1 * eyes[0, side]
     assert eyes[10, 1 - side] > 0.9 * eyes[0, 1 - side] > 0.15
+
+
+def test_an_eye_that_is_read_alone_for_moments_is_no_wink() -> None:
+    """In a fast blink one eye is often read late; both eyes of the source stay alike."""
+    eyes = canonical.eye_openings(canonical_shapes(retargeted(wink(0, frames=1))))
+    assert eyes[10] == pytest.approx(eyes[10, ::-1], rel=0.05)
+    assert eyes[10].mean() < 0.75 * eyes[0].mean()
+
+
+def test_a_lasting_difference_of_the_eyes_needs_frames_before_it_alone_if_causal() -> None:
+    eyes = np.full((40, 2), 0.25)
+    eyes[20:, 0] = 0.05
+    seconds = np.arange(40) / 25
+    both = frames.lasting_differences(eyes, seconds, causal=False)
+    live = frames.lasting_differences(eyes, seconds, causal=True)
+    assert both[19] == live[20] == 0
+    assert both[20] == live[26] == pytest.approx(-0.2)
+    first = frames.lasting_differences(eyes[:25], seconds[:25], causal=True)
+    assert np.array_equal(first, live[:25])
 
 
 def test_a_driver_whose_eyes_stay_shut_shuts_the_sources() -> None:

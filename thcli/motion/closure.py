@@ -33,6 +33,7 @@ OPEN_LIPS = (0.1, 0.3)
 LIPS_CLOSE = 0.04  # canonical units by which lips close alone
 WIDE_RANGE = (0.2, 0.35)  # opening of a mouth between which it counts as wide open
 MOST_CHIN = 1.15  # of the chin below a lip that closes, over the source's
+LEAST_CHIN = 0.7  # the same below a lip that opens
 BESIDE_CHIN = 0.15  # canonical units above the chin's edge, where the jaw moves as much as the chin
 _LOWER_LIP = int(anatomy.LIPS.lower_rings[-1][anatomy.LIPS.lower_rings.shape[1] // 2])
 MAX_OPENING_RATIO = 1.7  # largest opening of an eye over its opening in the source
@@ -147,6 +148,16 @@ def raise_chin(shapes: Array, source_shape: Array, share: Array) -> None:
     beyond = np.maximum(chin_height(shapes) - MOST_CHIN * chin_height(source_shape), 0)
     if wide > 0 and beyond.any():
         shapes[..., 1] -= wide * beyond[:, None] * chin_shares() * share[:, 0]
+
+
+def lower_chin(shapes: Array, source_shape: Array, share: Array) -> None:
+    """Move the chin down where an opening lip comes too near, in place; see `raise_chin`.
+
+    The chin of a driver that is seen from the side hardly moves, and a wide mouth would swallow it.
+    """
+    missing = np.maximum(LEAST_CHIN * chin_height(source_shape) - chin_height(shapes), 0)
+    if missing.any():
+        shapes[..., 1] += missing[:, None] * chin_shares() * share[:, 0]
 
 
 def limit_mouth(

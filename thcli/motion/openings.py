@@ -15,7 +15,7 @@ from thcli.motion.timeline import Bools
 # mouth opening of the reference above which opening ratios to it are defined
 MOUTH_OPEN_RANGE = (0.01, 0.035)
 CLOSED_LIPS_RANGE = (0.01, 0.03)  # mouth opening of closed and of parted lips
-WINK_RANGE = (0.15, 0.35)  # difference of the eyes' openings: below noise, above a wink
+WINK_RANGE = (0.2, 0.45)  # difference of the eyes' openings: below noise, above a wink
 AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
 # opening of wide eyes, whatever the driver's; share of what lies beyond that and the driver's own
 WIDE_OPENING, WIDER_SHARE = 0.28, 0.2

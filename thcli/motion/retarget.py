@@ -104,7 +104,9 @@ class RetargetedMotion:
         )
         self._measurements = measure_frames(store, self._timeline, self._source, self._source_gaze)
         self._same = self._measurements.find_same()
-        self._lids = FastLids(self._measurements, self._timeline.unoccluded, options.smooth)
+        self._lids = FastLids(
+            self._measurements, self._timeline, options.smooth, causal=options.causal
+        )
         self._reference = ReferenceSearch(
             self._timeline,
             store,
@@ -291,6 +293,7 @@ class RetargetedMotion:
                 closure.close_jaw(retargeted, asked, self._mask, load_slider_shapes().jaw)
                 closure.set_lips(retargeted, asked)
                 closure.raise_chin(retargeted, source, self._mask)
+                closure.lower_chin(retargeted, source, self._mask)
             if region in ("all", "expression", "eyes"):
                 eyes = self._lids.openings(shape, start)
                 if len(self) == 1:  # a video has frames that show how its eyes are read

@@ -47,6 +47,9 @@ LEAST_STEP = 0.02  # seconds between frames; noise of nearer ones would be fast 
 LID_NOISE, LID_MARGIN = 0.008, 0.008
 NOISE_GAIN = 2.5  # of the noise that a clip's own lids show
 LID_FADE = 2  # frames beside those without eyes over which measured lids fade out
+# Seconds for which eyes that are unlike stay so, and frames at least: in a fast blink one of them
+# is often read late
+WINK_SECONDS, WINK_FRAMES = 0.28, 5
 # Share of a face's radius by which the source's points are off a frame's, in their picture, below
 # which the frame is the source picture itself. Of its own frames a twentieth are further off; other
 # clips of a person in the same studio come as near as .008, other persons .033.
@@ -270,28 +273,58 @@ def keep_fast_lids(
     return np.asarray(smoothed + fast[:, None] * lost)
 
 
+def keep_lasting_winks(openings: Array, lasting: Array) -> Array:
+    """Return openings (T, 2) of eyes that are unlike by what lasts (T,), left less right, at most.
+
+    The mean of both is kept.
+    """
+    unlike = openings[:, 0] - openings[:, 1]
+    same = np.where(unlike * lasting > 0, np.minimum(np.abs(unlike), np.abs(lasting)), 0.0)
+    lost = (unlike - np.sign(unlike) * same)[:, None] / 2
+    return np.asarray(openings + lost * (-1.0, 1.0))
+
+
+def lasting_differences(eyes: Array, seconds: Array, *, causal: bool) -> Array:
+    """Return by how much the eyes of frames are unlike for longer than a blink, (T,), a median.
+
+    Args:
+        eyes: (T, 2) openings.
+        seconds: (T,) of the frames.
+        causal: over frames up to each alone.
+    """
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
+    half = max(WINK_FRAMES, round(WINK_SECONDS / max(step, 1e-3))) // 2
+    beside = (2 * half, 0) if causal else (half, half)
+    unlike = np.pad(eyes[:, 0] - eyes[:, 1], beside, mode="edge")
+    rows = np.lib.stride_tricks.sliding_window_view(unlike, 2 * half + 1)
+    return np.asarray(np.median(rows, -1))
+
+
 class FastLids:
     """Openings of the eyes of a clip, smoothed, but with their fast motion as measured.
 
     Args:
         measurements: of the clip's frames.
-        unoccluded: (T,) frames that show the eyes.
+        timeline: of the clip.
         smoothing: 0..10, that of the motion.
+        causal: frames depend on none after them.
     """
 
     def __init__(
-        self, measurements: FrameMeasurements, unoccluded: Bools, smoothing: float
+        self, measurements: FrameMeasurements, timeline: Timeline, smoothing: float, *, causal: bool
     ) -> None:
         self._measured = measurements.eyes
-        self._usable = fade_lids(unoccluded)
-        self._limits = measurements.lid_limits(unoccluded, smoothing)
+        self._usable = fade_lids(timeline.unoccluded)
+        self._limits = measurements.lid_limits(timeline.unoccluded, smoothing)
+        self._lasting = lasting_differences(measurements.eyes, timeline.seconds, causal=causal)
 
     def openings(self, shapes: Array, start: int) -> Array:
         """Return the openings (N, 2) of frames from `start` on; shapes: theirs, smoothed."""
         rows = slice(start, start + len(shapes))
-        return keep_fast_lids(
+        openings = keep_fast_lids(
             eye_openings(shapes), self._measured[rows], self._usable[rows], self._limits
         )
+        return keep_lasting_winks(openings, self._lasting[rows])
 
 
 def select_neutral_frames(
