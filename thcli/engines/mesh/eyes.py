@@ -240,14 +240,21 @@ def _uncover(
         uncovered = np.maximum(sign * (own_rim - rim - moved), 0)
         margin = np.minimum(np.minimum(2 * uncovered, depth), thickest) - RIM_SLACK
         hidden |= sign * (across - own_rim) < margin
-        margins.append(margin)
+        lashes = left * np.minimum(np.float32(depth), thickest)
+        margins.append(np.maximum(margin, lashes))
     made_share = np.maximum(hidden, left)
     index = np.flatnonzero((made_share > 0) & (mask > 0))
     if not len(index):
         return ball
     place, inside = (along.take(index), across.take(index)), [m.take(index) for m in margins]
     made = eyeball.sample_beside(
-        eye.image, eye.opening, eye.iris, eye.radius, place, (inside[0], inside[1])
+        eye.image,
+        eye.opening,
+        eye.iris,
+        eye.radius,
+        place,
+        (inside[0], inside[1]),
+        left.take(index),
     )
     near = u.take(index)
     weight = smoothstep(*CORNERS, np.minimum(near, 1 - near)).astype(np.float32)

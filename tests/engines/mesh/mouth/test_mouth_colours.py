@@ -15,7 +15,7 @@ from thcli.core.tones import fit_tones
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.mouth import colours, mouth_interior
+from thcli.engines.mesh.mouth import colours, mouth_interior, toned_driver
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN
 
@@ -276,3 +276,23 @@ def test_a_tongue_is_darker_than_skin_in_a_grey_picture_and_teeth_are_not() -> N
     assert out[55].mean() < 0.65 * natural[55].mean()
     of_grey = colours.match_tone(inside, grey, grey, natural=0.0)
     assert of_grey[55].mean() == pytest.approx(inside[55].mean(), rel=0.05)
+
+
+def test_teeth_that_come_out_too_bright_keep_the_shade_between_them() -> None:
+    """Beside pale skin those of a driver in strong light would be one white plate."""
+    pale, tanned = np.array([225.0, 205, 195]), np.array([180.0, 140, 125])
+    teeth = np.array([[[240.0, 225, 215], [205.0, 185, 175]]], np.float32)
+    out = colours.match_tone(np.repeat(teeth, 50, 0), pale, tanned, 1.0, enamel=232.0)[0]
+    assert out.mean(-1).max() <= colours.BRIGHTEST + 1
+    assert out[0].mean() - out[1].mean() > 20
+
+
+def test_flesh_of_a_driver_in_one_tint_turns_red_and_teeth_do_not() -> None:
+    tone = np.array([198.0, 178, 179])
+    inside = np.array([[[90.0, 90, 90], [30.0, 32, 31], [185.0, 180, 178]]], np.float32)
+    tongue, dark, teeth = toned_driver.colour_flesh(inside, tone, 1.0)[0]
+    for before, after in ((inside[0, 0], tongue), (inside[0, 1], dark)):
+        assert after[0] > 1.15 * after[1:].max()
+        assert after.mean() == pytest.approx(before.mean(), rel=0.01)
+    np.testing.assert_allclose(teeth, inside[0, 2])
+    assert toned_driver.colour_flesh(inside, tone, 0.0) is inside

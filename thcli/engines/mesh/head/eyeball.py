@@ -13,7 +13,8 @@ from thcli.engines.mesh.opening import COLUMNS, Opening, Rims, to_pixels
 from thcli.engines.mesh.sampling import remap
 
 SEAM = 0.08  # half width of the blend between both sides of an iris
-OTHER_SIDE = 0.02  # weight of the other side, which counts where it alone shows the ball
+# Weight of the other side, which counts where it alone shows the ball, and of its white
+OTHER_SIDE, OTHER_WHITE = 0.02, 0.3
 SHOWS = 0.5  # of its largest gap: columns of an eye that show its ball, not its corners
 BEYOND = 0.08  # widths beyond those, at which a side counts a quarter
 WHITE, LIGHTER = (1.0, 1.2), 4.0  # radii from the middle of an iris to its white; power of light
@@ -30,6 +31,7 @@ def sample_beside(
     radius: float,
     place: tuple[Array32, Array32],
     margins: Rims,
+    left: Array32,
 ) -> Array32:
     """Sample the colours that lie as far from the middle of an iris, between the rims beside it.
 
@@ -40,6 +42,7 @@ def sample_beside(
         radius: of the iris in widths. Beyond it the lighter side counts more: it is the white.
         place: (N,) u and v of the eyeball.
         margins: (N,) widths inside the upper and the lower rim that are left out.
+        left: (N,) in 0..1 what the iris leaves, whose white may be that of either side.
 
     Returns:
         (N, 3), mixed of both sides.
@@ -65,7 +68,8 @@ def sample_beside(
     sides = remap(image, positions).astype(np.float32).reshape(2, *rows, 3)
     light = sides.mean(-1) / np.maximum(sides.mean(-1).max(0), 1)
     white = smoothstep(*WHITE, np.sqrt(squared) / max(radius, 1e-3))
-    weights = (share + OTHER_SIDE) * seen * light ** (LIGHTER * white)
+    other = OTHER_SIDE + white * np.resize(left, rows) * np.float32(OTHER_WHITE - OTHER_SIDE)
+    weights = (share + other) * seen * light ** (LIGHTER * white)
     weights /= weights.sum(0)
     below = _light_below(image, eye)
     lit, there = (np.interp(at, COLUMNS, below) for at in (x + centre_u, (weights * u).sum(0)))

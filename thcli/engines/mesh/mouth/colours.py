@@ -27,6 +27,9 @@ SHOULDER = 230.0  # brightness above which highlights are compressed
 # Mean of the channels over that of the source's enamel: of the brightest teeth, and of the shade
 # that stays as it is where they are too bright
 MOST_OVER_ENAMEL, DARK_SHARE = 1.2, 0.5
+BRIGHTEST = (
+    235.0  # mean of the channels of a mouth: brighter teeth would have no shade between them
+)
 TEETH_PERCENTILE = 99  # of the levels of a mouth: its brightest teeth
 # Brightness over the skin's, from the dark of a mouth to teeth, and the share of the skin's warmth
 # (exponent of its ratios of channels) that teeth have at least
@@ -79,22 +82,29 @@ def tone_at(image: Image, mesh: Array, places: Indices) -> Array:
 def natural_colour(image: Image, mesh: Array, tone: Array) -> float:
     """Return 0..1, whether a picture shows the colours of skin or lips, or only a tint.
 
-    Skin is warm, and in cold light the lips are still redder than the skin. Pictures in grey and
-    films in a cold tint have neither, and the colours of sepia ones follow from their brightness.
+    Beyond `warm_colour`, the colours of sepia pictures follow from their brightness.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         tone: (3,) skin colour.
     """
+    tones = fit_tones(_face_box(image, mesh))
+    departs = tones.departs / max(tones.brightness, 1.0)
+    return warm_colour(image, mesh, tone) * float(smoothstep(*FACE_DEPARTS, departs))
+
+
+def warm_colour(image: Image, mesh: Array, tone: Array) -> float:
+    """Return 0..1, whether skin is warm, or lips are redder than it; arguments as above.
+
+    Pictures in grey and films in a cold tint have neither.
+    """
     inner, outer = mesh[LIPS, :2], mesh[LIPS_OUTER, :2]
     places = np.concatenate([inner + share * (outer - inner) for share in LIP_PLACES])
     lips = np.median(remap(image, places[None].astype(np.float32))[0].astype(np.float64), 0)
     redder = redness(lips) / np.maximum(redness(tone), 1e-3)
     warm = float(smoothstep(*WARM_RANGE, warmth(tone)))
-    natural = max(warm, float(smoothstep(*REDDER_RANGE, redder)))
-    tones = fit_tones(_face_box(image, mesh))
-    return natural * float(smoothstep(*FACE_DEPARTS, tones.departs / max(tones.brightness, 1.0)))
+    return max(warm, float(smoothstep(*REDDER_RANGE, redder)))
 
 
 def darkest_level(image: Image, mesh: Array, tone: Array) -> float:
@@ -177,7 +187,7 @@ def warm_up(colour: Array32, tone: Array) -> Array32:
     grey. Teeth have a share of the skin's warmth, the dark all of it. Cool skin is its own limit.
     """
     red, green, blue = np.maximum(tone, 1.0)
-    share = 1 - (1 - TOOTH_WARMTH) * _lightness(colour, tone)
+    share = 1 - (1 - TOOTH_WARMTH) * lightness(colour, tone)
     out = colour.copy()
     for channel, ratio, beside in (
         (1, green / red, out[..., 0]),
@@ -207,7 +217,7 @@ def clean_teeth(
     """
     if share <= 0:
         return colour
-    lit = _lightness(colour, tone)
+    lit = lightness(colour, tone)
     white = _soften(_whiteness(colour, tone, inside), TEETH_BLUR)
     teeth = np.asarray(share * lit * white, np.float32)
     brightest = float(np.percentile(colour.mean(-1) * (teeth > 0), TEETH_PERCENTILE))
@@ -249,7 +259,7 @@ def _soften(share: Array32, deviation: float) -> Array32:
     )
 
 
-def _lightness(colour: Array32, tone: Array) -> Array32:
+def lightness(colour: Array32, tone: Array) -> Array32:
     """Return 0..1 how far colours (h, w, 3) are no dark of a mouth beside a skin tone (3,)."""
     light = colour.mean(-1) / np.float32(max(float(tone.mean()), 1.0))
     return np.asarray(smoothstep(*DARK_TO_TEETH, light), np.float32)
@@ -258,7 +268,7 @@ def _lightness(colour: Array32, tone: Array) -> Array32:
 def _whiteness(colour: Array32, tone: Array, inside: Bools) -> Array32:
     """Return 0..1 how far colours (h, w, 3) are teeth beside a skin tone, not gums or lips."""
     skin = float(_pinkness(tone))
-    seen = inside & (_lightness(colour, tone) > LIT)
+    seen = inside & (lightness(colour, tone) > LIT)
     if skin <= 1 or not seen.any():  # nothing is to be cooled down in cold light
         return np.zeros(colour.shape[:2], np.float32)
     share = np.log(np.maximum(_pinkness(colour), 1.0)) / np.log(skin)
@@ -330,7 +340,8 @@ def _dimming(levels: Array32, enamel: float) -> Array32:
     Levels over DARK_SHARE of it are squeezed evenly: teeth that all came to one level would be a
     white plate, without the shade between them.
     """
-    shade, most = np.float32(DARK_SHARE * enamel), np.float32(MOST_OVER_ENAMEL * enamel)
+    shade = np.float32(DARK_SHARE * enamel)
+    most = np.float32(min(MOST_OVER_ENAMEL * enamel, BRIGHTEST))
     brightest = np.float32(np.percentile(levels, TEETH_PERCENTILE))
     if brightest <= most:
         return np.ones_like(levels)

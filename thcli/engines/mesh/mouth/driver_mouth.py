@@ -12,8 +12,8 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.mouth import side_light
-from thcli.engines.mesh.mouth.colours import match_tone, skin_tone
+from thcli.engines.mesh.mouth import side_light, toned_driver
+from thcli.engines.mesh.mouth.colours import match_tone, skin_tone, warm_colour
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.sampling import remap
 
@@ -57,6 +57,8 @@ def render(out: Image, source: MouthInterior, target: Array, driver: Array, fram
     mask = opening.coverage(lips, u, v, inner, max(1.5, 0.035 * lips.width))
     present, enamel = skin_tone(frame, driver), float(source.enamel.mean())
     colour = match_tone(colour, source.tone, present, source.natural, enamel, mask > INSIDE)
+    toned = source.natural * (1 - warm_colour(frame, driver, present))
+    colour = toned_driver.colour_flesh(colour, source.tone, toned)
     light = side_light.along(u, source.aside - side_light.measure(frame, driver))
     colour = np.minimum(colour * light[..., None], 255)
     if added > 0:
