@@ -69,7 +69,8 @@ def drawn_frames(
     ("option", "inside", "side", "is_drawn"),
     [
         ("auto", CAVITY, 256, False),
-        ("auto", CAVITY, 128, True),  # half as wide as the source's
+        ("auto", CAVITY, 128, False),
+        ("auto", CAVITY, 85, True),  # a third as wide as the source's
         ("auto", TEETH, 256, True),
         ("driver", TEETH, 128, False),
     ],
@@ -87,8 +88,8 @@ def test_a_source_whose_mouth_is_wide_open_does_not_stretch_the_drivers() -> Non
 def test_a_driver_that_is_the_sources_own_clip_shows_its_own_teeth() -> None:
     image, mesh = smiling(TEETH)
     assert drawn_frames("auto", image, mesh, 256, [mesh] * 5) == [False] * 5
-    small = (mesh + 0.5) / 2 - 0.5
-    assert drawn_frames("auto", image, mesh, 128, [small] * 5) == [True] * 5
+    small = (mesh + 0.5) / 3 - 0.5
+    assert drawn_frames("auto", image, mesh, 85, [small] * 5) == [True] * 5
 
 
 @pytest.mark.parametrize(("yaw", "is_drawn"), [(-36.0, False), (-48.0, True), (48.0, True)])

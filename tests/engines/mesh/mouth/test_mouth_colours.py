@@ -203,7 +203,17 @@ def test_the_dark_of_a_mouth_is_as_warm_as_the_skin() -> None:
 @given(st.floats(5, 250), st.floats(5, 250), st.floats(5, 250))
 def test_tone_gain_is_bounded(red: float, green: float, blue: float) -> None:
     factor = colours.tone_gain(np.array([200.0, 150, 130]), np.array([red, green, blue]))
-    assert (factor > 0.3).all() and (factor < 2.5).all()
+    least, most = colours.BRIGHTNESS_RANGE
+    assert (factor > least / np.exp(colours.MOST_CHROMA)).all()
+    assert (factor < most * np.exp(colours.MOST_CHROMA)).all()
+
+
+def test_colour_beyond_that_of_skins_is_the_lights_and_goes_whole() -> None:
+    skin = np.array([200.0, 150, 130])
+    usual = colours.tone_gain(skin, skin * [1.1, 1.0, 0.95])
+    lit = colours.tone_gain(skin, skin * [1.1, 1.0, 0.3])
+    assert 1.0 < usual[2] / usual[1] < 1 / 0.95
+    assert lit[2] / lit[1] > 0.8 / 0.3
 
 
 def test_a_mouth_below_dark_skin_grows_no_white_blocks_in_a_pale_face() -> None:

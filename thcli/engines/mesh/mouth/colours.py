@@ -57,7 +57,9 @@ UNLIKE_RANGE = (0.04, 0.12)
 DARKEST_PERCENTILE = 0.2  # of the levels of a face: its darkest tone
 CLEAR_DARKEST = 0.3  # of that over the skin's, from which on light lies over all of a picture
 DARK_RANGE = (0.4, 0.6)  # of that over the skin's, from which it is no dark
-CHROMA_SHARE = 0.6  # share of a difference in colour (beyond brightness) that is matched
+# Share of a difference in colour (beyond brightness) that is matched: skins differ by up to that
+# log of ratios, and light alone by more, up to the most
+CHROMA_SHARE, ALIKE_CHROMA, MOST_CHROMA = 0.6, 0.3, 1.2
 
 
 def skin_tone(image: Image, mesh: Array) -> Array:
@@ -173,11 +175,15 @@ def keep_colour(colour: Array32, tone: Array, natural: float) -> Array32:
 def tone_gain(wanted: Array, present: Array) -> Array:
     """Compute the (3,) colour factor from one skin tone (3,) to another.
 
-    Brightness is matched within BRIGHTNESS_RANGE, colour by CHROMA_SHARE.
+    Brightness is matched within BRIGHTNESS_RANGE, colour by CHROMA_SHARE as far as skins differ
+    and whole beyond it.
     """
-    light = float(wanted.mean() / max(present.mean(), 1.0))
-    colour = np.clip(wanted / np.maximum(present, 1.0) / max(light, 1e-3), 0.6, 1.6)
-    return np.asarray(np.clip(light, *BRIGHTNESS_RANGE) * colour**CHROMA_SHARE)
+    light = max(float(wanted.mean() / max(present.mean(), 1.0)), 1e-3)
+    ratios = np.log(np.maximum(wanted, 1.0) / np.maximum(present, 1.0) / light)
+    ratios = np.clip(ratios, -MOST_CHROMA, MOST_CHROMA)
+    skins = np.clip(ratios, -ALIKE_CHROMA, ALIKE_CHROMA)
+    colour = np.exp(ratios - (1 - CHROMA_SHARE) * skins)
+    return np.asarray(np.clip(light, *BRIGHTNESS_RANGE) * colour)
 
 
 def warm_up(colour: Array32, tone: Array) -> Array32:

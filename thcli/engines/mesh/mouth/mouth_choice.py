@@ -25,7 +25,7 @@ from thcli.motion.limits import PROFILE_RANGE
 from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.timeline import Timeline
 
-LEAST_WIDTH = 0.6  # of the driver's mouth over the source's, in pixels
+LEAST_WIDTH = 0.4  # of the driver's mouth over the source's, in pixels
 MEASURED = 48  # frames of the driver whose mouth is measured, at most
 MEASURED_INSIDES = 480  # the same, of those in which it may be open
 LEAST_INSIDE = 0.5  # median over its open frames of what is shown, from which it is an inside
