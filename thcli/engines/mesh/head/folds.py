@@ -30,7 +30,7 @@ from thcli.motion import canonical
 FADE_RANGE = (0.2, 0.6)  # change of the smile over the mean one between which the folds fade in
 GAIN_UNIT = 200  # 8-bit factor that stands for 1
 LEAST_GAIN = 0.5 / GAIN_UNIT  # above which that is another one
-MAX_AMOUNT = 1.3  # mean smiles
+MAX_AMOUNT = 1.8  # mean smiles: laughs have up to 2.7
 DARK_RANGE = (0.35, 0.65)  # brightness over the skin's between which beards and shadows fade out
 BRIGHT_RANGE = (215.0, 250.0)  # brightness between which they fade: white skin would turn grey
 BARE_SKIN = (50, 280, 101, 330, 36, 266, 9, 151)  # mesh points of cheeks and forehead

@@ -26,6 +26,7 @@ from thcli.engines.mesh.sampling import resize, to_samples
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
 NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
 LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
+SIDE_LOSS = 0.5  # of the light on upper teeth at the sides, beyond the corners' shade
 LEAST_SHARE = 1 / 512  # of the inside that changes a pixel
 BLUR_REACH = 4.0  # deviations from which OpenCV's blur takes samples
 # Pixels per mm above which the inside is drawn at half the size, where teeth have edges of .35 mm;
@@ -194,7 +195,7 @@ def _lay_teeth(
     tooth_colour, cover = teeth.render(x, beyond, UPPER_TEETH, UPPER_TOOTH_HEIGHT)
     lit = smoothstep(0, LIP_SHADOW, under_lip).astype(np.float32)
     shade = np.float32(LEAST_LIGHT) + np.float32(1 - LEAST_LIGHT) * lit
-    shade *= (1 - np.float32(0.72) * smoothstep(8, 26, np.abs(x))).astype(np.float32)
+    shade *= (1 - np.float32(SIDE_LOSS) * smoothstep(10, 30, np.abs(x))).astype(np.float32)
     shade *= np.float32(NARROW_LIGHT + (1 - NARROW_LIGHT) * float(smoothstep(*NARROW_RANGE, gap)))
     colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
 
