@@ -24,7 +24,7 @@ class HeadTransfer:
         mesh: Array,
         reference: DriverReference,
         shape_ratio: float,
-        room: tuple[Array, Array] | None,
+        size: tuple[int, int] | None,
     ) -> None:
         """Measure the source and the reference.
 
@@ -33,9 +33,10 @@ class HeadTransfer:
             mesh: (468, 3) of it in pixels.
             reference: the driver's reference.
             shape_ratio: scale of the source's shape over that of the reference.
-            room: see `limits.room_in_picture`; None lets the person leave its picture.
+            size: (width, height) of the source's picture; None lets the person leave it.
         """
-        self._source, self._reference, self._room = source, reference, room
+        self._source, self._reference, self._size = source, reference, size
+        self._room = None if size is None else limits.room_in_picture(mesh, size)
         self.source_yaw = float(rotvec_from_matrix(source.rotation)[1])
         # source pixels per driver pixel
         self._pixel_ratio = float(np.exp(source.log_scale - reference.log_scale) * shape_ratio)
@@ -45,8 +46,13 @@ class HeadTransfer:
         forehead, chin = mesh[anatomy.FOREHEAD], mesh[anatomy.CHIN]
         self._height = float(np.linalg.norm((forehead - chin)[:2]))
 
-    def picture_place(self, size: tuple[int, int]) -> PicturePlace:
-        """Return the place of the source in the driver's scene, seen in (width, height) pixels."""
+    def picture_place(self, size: tuple[int, int], *, own_clip: bool) -> PicturePlace:
+        """Return the place of the source in the driver's scene.
+
+        Args:
+            size: (width, height) of the driver's frames in pixels.
+            own_clip: the source is a frame of the driver, as which its picture moves.
+        """
         height = size[1]
         return PicturePlace(
             (self._reference_pivot[:2] - (np.array(size) - 1) / 2) / height,
@@ -54,6 +60,7 @@ class HeadTransfer:
             self._pixel_ratio * height,
             self._height,
             self._room,
+            None if own_clip else self._size,
         )
 
     def change(self, driver: PosedShape, gain: Array) -> tuple[Array, Array, Array]:

@@ -49,7 +49,7 @@ class RetargetedMotion:
         options: motion options.
         reference: frame to use as the reference instead of the one that is found.
         rules: False leaves out the rules of lids, lips and limits (for tests of the algebra).
-        room: see `limits.room_in_picture`; None lets the person leave its picture.
+        size: (width, height) of the source's picture; None lets the person leave it.
         shoulders: whether the source's can follow the driver's torso.
 
     Raises:
@@ -67,7 +67,7 @@ class RetargetedMotion:
         *,
         reference: int | None = None,
         rules: bool = True,
-        room: tuple[Array, Array] | None = None,
+        size: tuple[int, int] | None = None,
         shoulders: bool = True,
     ) -> None:
         if store.kind != KIND:
@@ -78,7 +78,7 @@ class RetargetedMotion:
         if source.mesh is None:
             raise NoFaceError("The source's face has no mesh.", "Choose another source image.")
         self._store, self._options, self._rules = store, options, rules
-        self._room, self._shoulders = room, shoulders
+        self._source_size, self._shoulders = size, shoulders
         self._source = canonical.decompose(source.mesh)
         self._source_mesh = np.asarray(source.mesh, np.float64)
         self._source_gaze = (
@@ -183,7 +183,7 @@ class RetargetedMotion:
         scale, self._source_from_reference, _ = fit_rigid_points(reference.shape, source.shape)
         self._shape_ratio = float(scale)  # of the canonical shapes
         self._head = HeadTransfer(
-            source, self._source_mesh, reference, self._shape_ratio, self._room
+            source, self._source_mesh, reference, self._shape_ratio, self._source_size
         )
         self._mask = closure.region_mask(self._options.region)
         frame = self._reference.frame
@@ -195,7 +195,7 @@ class RetargetedMotion:
             camera.find_base(rows, shot, frame if frame == same else None),
             torsos,
             camera.find_base(torsos, shot, frame if frame >= 0 else None),
-            self._head.picture_place(self._size),
+            self._head.picture_place(self._size, own_clip=self.is_own_clip),
         )
         exact_lids = self._rest_pose is not None  # of generated motion: 0 is shut
         unoccluded = self._timeline.unoccluded
@@ -339,9 +339,9 @@ def retarget(
     source: Face,
     store: MotionStore,
     options: MotionOptions,
-    room: tuple[Array, Array] | None = None,
+    size: tuple[int, int] | None = None,
     *,
     shoulders: bool = True,
 ) -> RetargetedMotion:
     """Return the source's motion under the driver's; see `RetargetedMotion`."""
-    return RetargetedMotion(source, store, options, room=room, shoulders=shoulders)
+    return RetargetedMotion(source, store, options, size=size, shoulders=shoulders)

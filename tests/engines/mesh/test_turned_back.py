@@ -207,18 +207,23 @@ def test_a_profile_gives_a_warning_of_how_far_it_turns_back() -> None:
     assert "turns back by 9 degrees" in warnings[2]
 
 
-def test_hair_before_one_cheek_of_a_frontal_source_is_no_texture_of_the_other() -> None:
-    for angle, is_kept in ((6.0, False), (25.0, True)):
-        source = turned_source(angle)
-        known = mirrored_cheek.prepare(source.image, source.mesh)
-        assert known is not None
-        planes = np.zeros((len(CLASSES), 512, 512), np.float32)
-        hair = np.zeros((512, 512), np.bool_)
-        shown = known.hidden > 0.5 * known.hidden.max()
-        for x, y in known.positions[shown]:
-            hair[int(y) - 20 : int(y) + 21, int(x) - 20 : int(x) + 21] = True
-        planes[class_number("hair")], planes[class_number("skin")] = hair, ~hair
-        regions = Regions(Crop(np.eye(3), (512, 512)), planes)
-        found = mirrored_cheek.prepare(source.image, source.mesh, regions)
-        largest = 0.0 if found is None else float(found.hidden[shown].max())
-        assert (largest > 0.5 * known.hidden.max()) == is_kept
+@pytest.mark.parametrize(
+    ("angle", "locks", "is_kept"),
+    [(6.0, None, False), (25.0, None, False), (6.0, 1, False), (25.0, 1, True)],
+)
+def test_hair_before_one_cheek_is_no_texture_of_the_other(
+    angle: float, locks: int | None, *, is_kept: bool
+) -> None:
+    source = turned_source(angle)
+    known = mirrored_cheek.prepare(source.image, source.mesh)
+    assert known is not None
+    planes = np.zeros((len(CLASSES), 512, 512), np.float32)
+    hair = np.zeros((512, 512), np.bool_)
+    shown = np.flatnonzero(known.hidden > 0.5 * known.hidden.max())[:locks]
+    for x, y in known.positions[shown]:
+        hair[int(y) - 20 : int(y) + 21, int(x) - 20 : int(x) + 21] = True
+    planes[class_number("hair")], planes[class_number("skin")] = hair, ~hair
+    regions = Regions(Crop(np.eye(3), (512, 512)), planes)
+    found = mirrored_cheek.prepare(source.image, source.mesh, regions)
+    largest = 0.0 if found is None else float(found.hidden[shown].max())
+    assert (largest > 0.5 * known.hidden.max()) == is_kept

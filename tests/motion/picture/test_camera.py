@@ -136,6 +136,38 @@ def test_the_picture_of_a_small_face_follows_the_camera_as_far_as_the_face_has_r
     assert 0.95 * camera.MAX_SHIFT * 100 < moved <= camera.MAX_SHIFT * 100
 
 
+@given(st.floats(-0.6, 0.6), st.floats(-0.5, 0.5), st.floats(-1, 1), st.floats(-1, 1))
+def test_little_shows_beyond_the_edges_of_a_strangers_picture(
+    zoom: float, roll: float, x: float, y: float
+) -> None:
+    row, still, size = np.array([[zoom, roll, x, y]]), np.zeros((1, 4)), (800, 600)
+    place = camera.PicturePlace(np.zeros(2), np.array([300.0, 200.0]), 900.0, 150.0, None, size)
+    matrix = camera.picture_motion(row, still, np.ones(1), place)[0]
+    scale = np.sqrt(np.linalg.det(matrix[:, :2]))
+    centre = matrix[:, :2] @ [300.0, 200.0] + matrix[:, 2]
+    low = centre - scale * np.array([300.0, 200.0])  # the roll turns the picture about its face
+    high = centre + scale * np.array([499.0, 399.0])
+    most = camera.MAX_BEYOND * np.array(size)
+    rest = (
+        2 * most if scale < 1 else most
+    )  # zoomed out, a face at one side leaves more at the other
+    assert (low <= rest + 1e-6).all() and (high >= np.array(size) - 1 - rest - 1e-6).all()
+    assert abs(np.arctan2(matrix[1, 0], matrix[0, 0])) <= 2 * camera.MAX_BEYOND
+
+
+def test_a_frame_of_the_clip_moves_as_far_as_its_camera() -> None:
+    motion = synthetic.driver(degrees=5)
+    cameras = [Similarity(1, complex(4 * i, 0)) for i in range(len(motion))]
+    seen, size = with_camera(motion, cameras), (800, 900)
+    moves = []
+    for face in (synthetic.face(synthetic.meshes(motion)[0]), synthetic.source()):
+        store = RetargetedMotion(face, synthetic.buffer(seen), MotionOptions(smooth=0), size=size)
+        shifts = np.asarray(store.window(0, len(seen)).arrays["camera"])[:, 0, 2]
+        moves.append(float(np.ptp(shifts)))
+    assert moves[0] > 0.9 * np.ptp([one.b.real for one in cameras])
+    assert 0 < moves[1] <= 2 * camera.MAX_BEYOND * size[0]
+
+
 def test_a_far_shift_moves_the_whole_person() -> None:
     motion = synthetic.driver(degrees=0)
     pose = rows_of(motion, "pose").copy()
@@ -159,11 +191,13 @@ def test_the_person_moves_no_further_than_its_picture_has_room(room: float) -> N
     assert face.mesh is not None
     low, high = limits.room_in_picture(np.asarray(face.mesh, np.float64), (800, 900))
     assert (low > 0).all() and (face.mesh.max(0)[:2] + high < (800, 900)).all()
-    high[0] = room
+    narrow = 800 - int(high[0] - room), 900
+    limit = limits.room_in_picture(np.asarray(face.mesh, np.float64), narrow)[1][0]
+    assert room <= limit < room + 1
     out = RetargetedMotion(
-        face, synthetic.buffer(moved), MotionOptions(smooth=0), reference=0, room=(low, high)
+        face, synthetic.buffer(moved), MotionOptions(smooth=0), reference=0, size=narrow
     ).window(0, len(moved))
-    assert 0.9 * room <= np.asarray(out.arrays["body"])[-1, 0] <= room + 1e-6
+    assert 0.9 * limit <= np.asarray(out.arrays["body"])[-1, 0] <= limit + 1e-6
 
 
 def test_a_camera_that_makes_the_head_move_more_is_discarded() -> None:

@@ -37,7 +37,7 @@ from thcli.engines.mesh.prepared_source import MeshSource, SourceNetworks, prepa
 from thcli.engines.mesh.video import MeshVideo
 from thcli.engines.shared.memory import keep_memory
 from thcli.motion import canonical
-from thcli.motion.limits import PROFILE_YAW, room_in_picture, yaw_limits
+from thcli.motion.limits import PROFILE_YAW, yaw_limits
 from thcli.motion.observe import KIND, observe
 from thcli.motion.render_target import RenderTarget, iterate_render_targets
 from thcli.motion.retarget import retarget
@@ -118,9 +118,8 @@ class MeshEngine:
     ) -> MotionStore:
         """Transfer a driving motion to the source's face, and choose the mouth's inside."""
         first = source.first
-        room = room_in_picture(first.mesh, first.size)
         layered = first.layers is not None
-        moved = retarget(source.face, motion, options, room, shoulders=layered)
+        moved = retarget(source.face, motion, options, first.size, shoulders=layered)
         if self._mouth != "auto":
             return moved
         own_clip = moved.is_own_clip

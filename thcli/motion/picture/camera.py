@@ -24,6 +24,9 @@ MAX_SPREAD = 0.9  # of the head's positions in the scene, over those in the fram
 # that is more; share of the limit up to which it follows the camera fully.
 MAX_SHIFT, BEYOND_ROOM = 1.2, 0.5
 FREE_SHARE = 0.8
+# Share of a picture's side beyond whose edge a frame may show, unless the picture is of the driver:
+# what lies there is a guess
+MAX_BEYOND = 0.06
 
 
 def pack_camera(frame_from_scene: Similarity, size: tuple[int, int]) -> Array:
@@ -107,6 +110,8 @@ class PicturePlace:
     height_ratio: source pixels per height of the driver's image.
     face_height: of the source in pixels.
     room: see `limits.room_in_picture`; None where the picture is not known.
+    bounds: (width, height) in pixels of the picture beyond whose edges little may show; None
+    without such a limit.
     """
 
     scene_pivot: Array
@@ -114,18 +119,40 @@ class PicturePlace:
     height_ratio: float
     face_height: float
     room: tuple[Array, Array] | None = None
+    bounds: tuple[int, int] | None = None
 
-    def limit(self, shift: Array) -> Array:
+    def limit(self, shift: Array, scale: Array) -> Array:
         """Limit shifts (T, 2) of the picture, so that half of the face at least stays in it.
 
-        A close-up may move further, by MAX_SHIFT.
+        A close-up may move further, by MAX_SHIFT. Where the picture has bounds, no more than
+        MAX_BEYOND of the frame lies beyond an edge of it, which it has at a scale (T,).
         """
         least = np.full(2, MAX_SHIFT * self.face_height)
         sides = [
             least if side is None else np.maximum(least, side + BEYOND_ROOM * self.face_height)
             for side in self.room or (None, None)
         ]
-        return limits.limit_to_room(shift, (sides[0], sides[1]), FREE_SHARE)
+        limited = limits.limit_to_room(shift, (sides[0], sides[1]), FREE_SHARE)
+        if self.bounds is None:
+            return limited
+        size = np.asarray(self.bounds, np.float64)
+        grown, beyond = (scale - 1)[:, None], MAX_BEYOND * size
+        low = beyond + grown * (size - 1 - self.pivot)
+        high = beyond + grown * self.pivot
+        return limits.limit_to_room(limited, (low, high))
+
+    def limit_zoom(self, zoom: Array) -> Array:
+        """Limit log zooms (T,) of the picture."""
+        limited = limits.soft_limit(zoom, MAX_LOG_ZOOM)
+        if self.bounds is None:
+            return limited
+        most = -np.log(1 - 2 * MAX_BEYOND)
+        return np.where(zoom < 0, limits.soft_limit(limited, most), limited)
+
+    def limit_roll(self, roll: Array) -> Array:
+        """Limit rolls (T,) of the picture in radians."""
+        most = MAX_ROLL if self.bounds is None else np.arctan(2 * MAX_BEYOND)
+        return limits.soft_limit(roll, most)
 
 
 def picture_motion(camera: Array, base: Array, gain: Array, place: PicturePlace) -> Array:
@@ -141,9 +168,9 @@ def picture_motion(camera: Array, base: Array, gain: Array, place: PicturePlace)
     zoom, roll = ((camera - base)[:, :2] * gain[:, None]).T
     seen = _seen_at(camera, place.scene_pivot) - _seen_at(base, place.scene_pivot)
     shift = seen * (place.height_ratio * np.exp(-base[:, 0]) * gain)[:, None]
-    shift = place.limit(shift)
-    roll = limits.soft_limit(roll, MAX_ROLL)
-    a = np.exp(limits.soft_limit(zoom, MAX_LOG_ZOOM)) * np.exp(1j * roll)
+    scale = np.exp(place.limit_zoom(zoom))
+    shift = place.limit(shift, scale)
+    a = scale * np.exp(1j * place.limit_roll(roll))
     linear = np.stack([np.stack([a.real, -a.imag], -1), np.stack([a.imag, a.real], -1)], -2)
     return np.concatenate([linear, (place.pivot + shift - linear @ place.pivot)[..., None]], -1)
 

@@ -30,7 +30,7 @@ from thcli.engines.mesh.head.steep_texture import (
 from thcli.engines.mesh.sampling import box_mean, masked_mean, mix, odd_size, remap, to_levels
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
-from thcli.faces.parsing.classes import FACE, SKIN
+from thcli.faces.parsing.classes import FACE, HAIR, SKIN
 from thcli.faces.parsing.crops import Regions
 
 MIN_WEIGHT = 0.05  # largest weight below which nothing is rendered
@@ -50,7 +50,10 @@ PERSON = 0.5  # share from which the pixels are the person's alone
 # Sine of a source's yaw up to which what it mirrors has to be skin, from which it may be hair: hair
 # before one cheek of a frontal source is no texture of the other one. Share of skin: none, enough
 FRONTAL, SKIN_SHARE = (0.12, 0.25), (0.4, 0.8)
-SKIN_RADIUS = 0.03  # face heights around a point in which that is looked for
+# Share of hair over the side that is mirrored, above which no source mirrors it: strands before one
+# cheek would lie in the middle of the other one
+MOST_HAIR = 0.28
+REGION_RADIUS = 0.03  # face heights around a point in which these shares are measured
 BESIDE = 0.06  # face heights beyond the outline from which the source shows what is beside it
 
 
@@ -79,7 +82,7 @@ class MirroredCheek:
 
 
 def prepare(image: Image, mesh: Array, regions: Regions | None = None) -> MirroredCheek | None:
-    """Find the hidden half of a source; None when the source shows both cheeks.
+    """Find the hidden half of a source; None when both cheeks are seen, or the seen one has hair.
 
     Args:
         image: (H, W, 3) uint8.
@@ -101,19 +104,22 @@ def prepare(image: Image, mesh: Array, regions: Regions | None = None) -> Mirror
     pull = PULL * anatomy.face_height(mesh) * (steep * BORDER)[:, None]
     positions = (mesh[:, :2] + pull * inwards)[PAIRS]
     frontal = 1 - float(smoothstep(*FRONTAL, abs(sine_of_yaw(mesh))))
-    if regions is not None and frontal > 0:
-        hidden = hidden * (1 - frontal * (1 - _skin_share(regions, positions)))
-        if hidden.max() < MIN_WEIGHT:
+    if regions is not None:
+        found = _region_share(regions, HAIR, mesh[PAIRS, :2])
+        hair = float(np.average(found, weights=hidden))
+        skin = smoothstep(*SKIN_SHARE, _region_share(regions, FACE, positions))
+        hidden = hidden * (1 - frontal * (1 - skin))
+        if hair > MOST_HAIR or hidden.max() < MIN_WEIGHT:
             return None
     return MirroredCheek(normal, hidden, positions, gains)
 
 
-def _skin_share(regions: Regions, positions: Array) -> Array:
-    """Return how far source pixels (468, 2) show the face itself, (468,) 0..1."""
+def _region_share(regions: Regions, classes: frozenset[int], positions: Array) -> Array:
+    """Return the share of classes around source pixels (468, 2), (468,) 0..1."""
     points = transform_points(regions.placement.crop_from_frame, positions)
-    reach = odd_size(2 * SKIN_RADIUS * anatomy.face_height(points))
-    found = remap(box_mean(regions.mask(FACE), reach), points[None].astype(np.float32))[0]
-    return np.asarray(smoothstep(*SKIN_SHARE, found), np.float64)
+    reach = odd_size(2 * REGION_RADIUS * anatomy.face_height(points))
+    found = remap(box_mean(regions.mask(classes), reach), points[None].astype(np.float32))[0]
+    return np.asarray(found, np.float64)
 
 
 def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[Array, Array]:
