@@ -54,6 +54,22 @@ def test_the_expression_of_one_picture_is_taken_and_its_pose_is_not(causal: bool
     assert abs(scale - 1) < 0.005 and np.trace(rotation) > 3 - 1e-4
 
 
+def test_the_expression_of_one_picture_is_taken_with_its_pose_in_absolute_mode() -> None:
+    source = synthetic.source()
+    out = retargeted(picture(yaw=20.0, smile=0.8, jaw=0.5), MotionOptions(mode="absolute"), source)
+    assert smile_of(canonical_shapes(out)[0]) - smile_of(shape_of(source)) > 0.5
+    _, rotation, _ = canonical.fit_rigid_points(np.asarray(source.mesh), rows(out, "points")[0])
+    assert np.degrees(np.arccos((np.trace(rotation) - 1) / 2)) > 5
+
+
+def test_eyes_that_a_laugh_narrows_are_narrowed_more_than_narrow_eyes() -> None:
+    narrow, laughing = (
+        rows(retargeted(picture(blink=0.55, smile=smile), MotionOptions()), "opening").max()
+        for smile in (0.0, 1.2)
+    )
+    assert laughing < 0.8 * narrow
+
+
 def test_a_picture_at_rest_moves_nothing() -> None:
     source = synthetic.source()
     out = retargeted(picture(), MotionOptions(), source)

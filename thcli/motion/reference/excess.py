@@ -34,7 +34,7 @@ REST_SHAPE = 0.05  # of each further shape
 # chance, and a laugh
 SMILE_RANGE, MOUTH_RANGE = (0.5, 0.95), (0.08, 0.16)
 ORDINARY_EYES = (0.15, 0.25)  # openings of eyes that are neither narrowed nor wide
-LAUGHING_EYES = 0.2  # most that the eyes of a driver count as open that laughs in its reference
+LAUGHING_EYES = 0.2  # usual opening of eyes that laugh in a reference: of a video at most
 SEEN_IRIS = (0.09, 0.13)  # opening of the eyes from which on their gaze is seen
 GAZE_RANGE = (0.03, 0.08)  # eye widths of a difference of gaze: noise, and none
 GAZE_TURN = (np.radians(12.0), np.radians(25.0))  # of a head whose eyes look elsewhere therefore
@@ -56,6 +56,8 @@ def add_picture(reference: DriverReference, source: PosedShape, gaze: Array) -> 
     shape = _with_lips(shape, canonical.lip_gaps(source.shape) / scale)
     opening = float(reference.eyes.mean())
     usual = float(np.clip(opening, *ORDINARY_EYES))
+    laugh = _smiles_more(reference.shape, source.shape)
+    usual += laugh * max(LAUGHING_EYES - usual, 0.0)
     # narrow or wide eyes of the source are not narrowed or widened twice
     own = float(np.clip(canonical.eye_openings(source.shape).mean(), 0.05, 1.0))
     own /= float(np.clip(own, *ORDINARY_EYES))
@@ -81,10 +83,8 @@ def add_laugh(reference: DriverReference, source: PosedShape, wide_eyes: float) 
         source: pose and canonical shape of the source.
         wide_eyes: opening of the driver's eyes that few of its frames exceed.
     """
-    both = np.stack([reference.shape, source.shape])
-    smiles = expression_coefficients(both)[:, EXPRESSION_NAMES.index("smile")]
-    smile = float(smoothstep(*SMILE_RANGE, smiles[0] - max(smiles[1], 0.0)))
-    openings = canonical.mouth_opening(both)
+    smile = _smiles_more(reference.shape, source.shape)
+    openings = canonical.mouth_opening(np.stack([reference.shape, source.shape]))
     opened = float(smoothstep(*MOUTH_RANGE, openings[0] - openings[1]))
     laugh = max(smile, opened)
     if laugh == 0:
@@ -99,6 +99,12 @@ def add_laugh(reference: DriverReference, source: PosedShape, wide_eyes: float) 
     usual = reference.usual_eyes + smile * (awake - reference.usual_eyes)
     eyes = reference.eyes * usual / max(reference.usual_eyes, 1e-6)
     return replace(reference, shape=shape, usual_eyes=usual, eyes=eyes)
+
+
+def _smiles_more(shape: Array, source: Array) -> float:
+    """Return whether a shape (468, 3) smiles more than a source's, 0..1."""
+    smiles = expression_coefficients(np.stack([shape, source]))[:, EXPRESSION_NAMES.index("smile")]
+    return float(smoothstep(*SMILE_RANGE, smiles[0] - max(smiles[1], 0.0)))
 
 
 def expression_coefficients(shapes: Array) -> Array:

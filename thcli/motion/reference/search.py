@@ -122,7 +122,7 @@ class ReferenceSearch:
         median = canonical.unpack_pose(np.median(pose, 0), shape, self.size)
         # the rotation in which this driver looks in the source's direction
         _, rotation, _ = fit_rigid_points(shape, self.source.shape)
-        return DriverReference(
+        reference = DriverReference(
             shape,
             self.source.rotation @ rotation,
             float(median.log_scale),
@@ -132,3 +132,6 @@ class ReferenceSearch:
             canonical.eye_openings(shape),
             self._usual_eyes,
         )
+        if len(self.store) > 1:
+            return reference
+        return excess.add_picture(reference, self.source, source_gaze)
