@@ -272,6 +272,20 @@ def test_a_turned_source_turns_back_to_the_front_but_a_profile_does_not() -> Non
     assert np.degrees(turned) > 20 and np.degrees(side) <= 10 and np.degrees(profile) <= 6
 
 
+@given(st.floats(-0.9, 0.9), st.floats(-0.9, 0.9), st.floats(-0.6, 0.6))
+def test_a_head_turns_little_further_away_than_its_driver(
+    change: float, driver: float, own: float
+) -> None:
+    rotvec = np.array([[0.1, change, -0.2]])
+    limited = limits.limit_overturn(rotvec, own, np.array([driver]))
+    assert np.array_equal(limited[:, [0, 2]], rotvec[:, [0, 2]])
+    before, after = abs(own + change), abs(own + float(limited[0, 1]))
+    most = max(abs(driver), abs(own) + limits.OWN_TURN * abs(change))
+    assert after <= max(most, 0) + limits.MAX_OVERTURN + 1e-9 and after <= before + 1e-9
+    if before <= most:
+        assert limited[0, 1] == change
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.data(), st.booleans(), st.sampled_from(["relative", "absolute"]))
 def test_windows_do_not_change_the_result(data: st.DataObject, causal: bool, mode: str) -> None:

@@ -75,6 +75,8 @@ class HeadTransfer:
         relative = (
             rotvec_from_matrix(driver.rotation @ rotation @ reference.rotation.T) * gain[:, None]
         )
+        seen = rotvec_from_matrix(driver.rotation)[:, 1] * np.maximum(gain, 1)
+        relative = limits.limit_overturn(relative, self.source_yaw, seen)
         zoom = (driver.log_scale + np.log(scale) - reference.log_scale) * gain
         pivot = np.einsum("tij,tj->ti", driver.rotation, RIGID_WEIGHTS @ driver.shape[:, RIGID])
         pivot = np.exp(driver.log_scale)[:, None] * pivot + driver.centre

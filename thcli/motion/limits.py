@@ -20,6 +20,9 @@ MAX_YAWS_BACK = np.radians([50.0, 28.0, 10.0, 6.0])
 PROFILE_YAW = np.radians(40.0)  # of a source from which that is worth a warning
 MAX_TOTAL_YAW = np.radians(56.0)  # source yaw plus relative yaw, away from the frontal pose
 MIN_YAW_AWAY = np.radians(6.0)
+# Share of a change of yaw that a source takes in any case, and yaw by which it then turns further
+# from the front than the driver does
+OWN_TURN, MAX_OVERTURN = 0.6, np.radians(6.0)
 MAX_PITCH = np.radians(32.0)
 MAX_ROLL = np.radians(50.0)
 MAX_LOG_ZOOM = np.log(1.6)
@@ -75,6 +78,26 @@ def limit_rotation(rotvec: Array, source_yaw: float) -> Array:
         ],
         -1,
     )
+
+
+def limit_overturn(rotvec: Array, source_yaw: float, driver_yaw: Array) -> Array:
+    """Limit relative rotation vectors (T, 3) whose head would turn further away than its driver's.
+
+    Where no frame of the driver looks as the source does, its reference is turned itself, and all
+    of its yaws are measured from there.
+
+    Args:
+        rotvec: radians.
+        source_yaw: yaw of the source.
+        driver_yaw: (T,) yaw of the driver.
+    """
+    yaw = source_yaw + rotvec[:, 1]
+    own = abs(source_yaw) + OWN_TURN * np.abs(rotvec[:, 1])
+    base = np.maximum(np.abs(driver_yaw), own)
+    excess = np.maximum(np.abs(yaw) - base, 0)
+    out = rotvec.copy()
+    out[:, 1] -= np.sign(yaw) * (excess - soft_limit(excess, MAX_OVERTURN))
+    return out
 
 
 def mouth_share(added: Array, source_yaw: float) -> Array:
