@@ -255,6 +255,15 @@ def test_a_shut_eye_beside_an_open_one_opens_as_far_as_that() -> None:
 
 
 def test_of_a_turned_head_the_nearer_eye_counts() -> None:
-    eyes = np.array([[0.14, 0.07]] * 3)
-    out = openings.prefer_near(eyes, np.radians([5.0, 30.0, -30.0]))
-    np.testing.assert_allclose(out, [[0.14, 0.07], [0.07, 0.07], [0.14, 0.14]])
+    eyes = np.array([[0.14, 0.1]] * 3)
+    out = openings.read_picture(eyes, np.radians([5.0, 30.0, -30.0]))
+    np.testing.assert_allclose(out, [[0.14, 0.1], [0.1, 0.1], [0.14, 0.14]])
+
+
+def test_an_eye_of_a_picture_that_is_half_as_open_as_the_other_winks() -> None:
+    eyes = np.array([[0.2, 0.08], [0.09, 0.21], [0.2, 0.15], [0.05, 0.06]])
+    out = openings.read_picture(eyes, np.zeros(4))
+    assert (
+        out[0, 1] == 0 and out[1, 0] < 0.01 and (out[[0, 1], [0, 1]] == eyes[[0, 1], [0, 1]]).all()
+    )
+    assert np.array_equal(out[2:], eyes[2:])

@@ -24,6 +24,7 @@ SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios a
 SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio where they end
 SHUT_EYE_RANGE = (0.085, 0.105)  # source eye opening; below it the neutral eye's gap is used
 NEAR_YAW = (np.radians(12.0), np.radians(25.0))  # of a face whose nearer eye counts alone
+WINK_SHARE = (0.4, 0.6)  # of the other eye's opening: an eye of a picture is shut, and open
 ALIKE_RANGE = (0.03, 0.07)  # difference of a source's eyes between which each is judged by itself
 
 
@@ -135,15 +136,19 @@ class OpeningRules:
         return np.asarray(target - (1 - WIDER_SHARE) * beyond)
 
 
-def prefer_near(eyes: Array, yaw: Array) -> Array:
-    """Return openings (T, 2) of eyes, both those of the nearer one where a head is turned.
+def read_picture(eyes: Array, yaw: Array) -> Array:
+    """Return openings (T, 2) of the eyes of single pictures, whose lids no other frame explains.
 
-    The far eye, which hardly shows, is read as too open in a face that laughs with its eyes shut.
+    Of a turned head, both are those of the nearer eye: the far one, which hardly shows, is read as
+    too open in a face that laughs with its eyes shut. An eye that is half as open as the other one
+    is shut: it winks, and its landmarks lie on the folds around it.
 
-    yaw: (T,) radians of the head.
+    yaw: (T,) radians of the heads.
     """
     near = np.where(yaw > 0, eyes[:, 1], eyes[:, 0])[:, None]
-    return np.asarray(eyes + smoothstep(*NEAR_YAW, np.abs(yaw))[:, None] * (near - eyes))
+    read = eyes + smoothstep(*NEAR_YAW, np.abs(yaw))[:, None] * (near - eyes)
+    winks = 1 - smoothstep(*WINK_SHARE, read / np.maximum(read.max(-1, keepdims=True), 1e-6))
+    return np.asarray(read * (1 - winks))
 
 
 def judge_alike(eyes: Array) -> Array:

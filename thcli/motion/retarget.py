@@ -297,7 +297,7 @@ class RetargetedMotion:
             if region in ("all", "expression", "eyes"):
                 eyes = self._lids.openings(shape, start)
                 if len(self) == 1:  # a video has frames that show how its eyes are read
-                    eyes = openings.prefer_near(eyes, self._timeline.pose[start:stop, 1])
+                    eyes = openings.read_picture(eyes, self._timeline.pose[start:stop, 1])
                 opening, added_opening = self._openings.eye_openings(eyes, gain)
                 closure.set_lids(retargeted, source, opening, added_opening)
         if self._controls.sliders:
