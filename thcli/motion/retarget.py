@@ -234,9 +234,10 @@ class RetargetedMotion:
                 self.kind, driving.pts, driving.time_base, driving.valid, arrays, driving.constants
             )
         shape, opening = self._retarget_shape(start, stop, weight)
-        change = self._head_change(start, stop, weight)
-        moved, shoulders = self._picture.window(start, self._pose_gain * weight, change[1])
-        points, body = self._place_points(shape, change, shoulders)
+        rotation, zoom, shift = self._head_change(start, stop, weight)
+        gain = self._pose_gain * weight
+        moved, shoulders, shift = self._picture.window(start, gain, zoom, shift)
+        points, body = self._place_points(shape, (rotation, zoom, shift), shoulders)
         arrays = {
             "points": points,
             "gaze": self._controls.add_gaze(self._gaze_shift(start, stop, weight), start, stop),

@@ -216,3 +216,27 @@ def test_shoulders_are_smoothed_as_the_head_is(causal: bool) -> None:
     shown = [shoulders_of(moved, smooth=smooth)[8:, :, 2] for smooth in (0, 1)]
     raw, smoothed = (np.abs(np.diff(rows, 2, 0)).mean() for rows in shown)
     assert smoothed < 0.7 * raw
+
+
+@pytest.mark.parametrize(("follows", "carries"), [(True, False), (True, True), (False, False)])
+def test_a_head_stays_in_view_where_the_picture_stays_behind_its_camera(
+    *, follows: bool, carries: bool
+) -> None:
+    still, rows, rest = np.zeros((5, 4)), np.zeros((5, 4)), np.zeros((5, 4))
+    rows[:, 3] = -np.linspace(0, 0.35, 5)  # image heights
+    rest[:, 3] = -rows[:, 3] if carries else 0
+    pivot, size = np.array([400.0, 300.0]), (800, 600)
+    place = camera.PicturePlace(np.zeros(2), pivot, 600.0, 150.0, None, size)
+    motion = torso.PictureMotion(rows, still, rest, still, place)
+    shift = np.zeros((5, 3))
+    shift[:, 1] = -600 * rows[:, 3] if follows else 0
+    picture, shoulders, kept = motion.window(0, np.ones(5), np.zeros(5), shift)
+    assert np.abs(picture[:, 1, 2]).max() <= camera.MAX_BEYOND * size[1] + 1e-6
+    if not follows:
+        assert not kept.any()
+        return
+    shown = pivot + kept[:, :2] + picture[:, :, 2]
+    free = camera.picture_motion(rows, still, np.ones(5), replace(place, bounds=None))
+    np.testing.assert_allclose(shown, pivot + shift[:, :2] + free[:, :, 2], atol=0.1)
+    carried = np.einsum("tij,j->ti", shoulders, [*pivot, 1.0]) - pivot
+    assert np.abs(carried).max() <= np.abs(kept[:, :2]).max() + 1e-6

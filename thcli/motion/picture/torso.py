@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,22 +82,45 @@ class PictureMotion:
     torso_base: Array
     place: PicturePlace
 
-    def window(self, start: int, gain: Array, head_zoom: Array) -> tuple[Array, Array]:
-        """Return picture and shoulders from a frame on, (T, 2, 3) image_from_still matrices each.
+    def window(
+        self, start: int, gain: Array, head_zoom: Array, shift: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return picture and shoulders from a frame on, and the shifts of the head in it.
 
-        They are in source pixels.
+        A camera that follows a head keeps it in view. Where the picture stays behind its camera,
+        head and shoulders do not leave the place in the frame at which the camera shows them.
 
         Args:
             start: first frame.
             gain: (T,).
             head_zoom: (T,) see `shoulder_motion`.
+            shift: (T, 3) source pixels by which the head moves in the scene.
+
+        Returns:
+            image_from_still matrices (T, 2, 3) of both in source pixels, and shifts (T, 3).
         """
-        frames = slice(start, start + len(gain))
-        torso, base = self.torso[frames], self.torso_base[frames]
-        return (
-            picture_motion(self.camera[frames], self.camera_base[frames], gain, self.place),
-            shoulder_motion(torso, base, gain, self.place, head_zoom),
+        frames, place = slice(start, start + len(gain)), self.place
+        camera, base = self.camera[frames], self.camera_base[frames]
+        shoulders = shoulder_motion(
+            self.torso[frames], self.torso_base[frames], gain, place, head_zoom
         )
+        picture = picture_motion(camera, base, gain, place)
+        if place.bounds is None:
+            return picture, shoulders, shift
+        free = picture_motion(camera, base, gain, replace(place, bounds=None))
+        seen = np.insert(place.pivot + shift[:, :2], 2, 1, -1)
+        apart = np.einsum("tij,tj->ti", free - picture, seen)
+        missing = np.linalg.solve(picture[:, :, :2], apart[..., None])[..., 0]
+        kept = shift.copy()
+        kept[:, :2] += _against(missing, shift[:, :2])
+        carried = shoulders @ [*place.pivot, 1] - place.pivot
+        shoulders[..., 2] += _against(missing, carried)
+        return picture, shoulders, kept
+
+
+def _against(shift: Array, motion: Array) -> Array:
+    """Return shifts (T, 2) along the axes on which they oppose a motion, no longer than it."""
+    return np.asarray(np.where(shift * motion < 0, np.clip(shift, -abs(motion), abs(motion)), 0))
 
 
 def _complex(shift: Array) -> Array:
