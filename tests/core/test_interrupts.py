@@ -50,3 +50,19 @@ def test_an_interrupt_leaves_no_lock_held(function: str) -> None:
 def test_elsewhere_an_interrupt_comes_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("handler")
+def test_an_interrupt_waits_for_the_end_of_an_unbroken_function() -> None:
+    ended = []
+
+    @interrupts.unbroken
+    def work() -> None:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(10 * interrupts.RETRY)
+        ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+        time.sleep(5)
+    assert ended

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from thcli.core import interrupts
 from thcli.core.errors import OutputError
 from thcli.media.atomic_file import AtomicFile, JsonLinesWriter, replace_atomically
 from thcli.media.destination import publish
@@ -108,3 +111,27 @@ def test_a_name_that_was_reserved_is_given_back(
 
 def refused(*given: object) -> None:
     raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("call", ["touch", "unlink"])
+def test_ctrl_c_while_a_folder_is_tried_leaves_nothing(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(Path, call)
+
+    def press(path: Path, *args: object, **named: object) -> None:
+        if call == "unlink":
+            signal.raise_signal(signal.SIGINT)
+        original(path, *args, **named)
+        if call == "touch":
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, interrupts.interrupt)
+    monkeypatch.setattr(Path, call, press)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            AtomicFile(tmp_path / "x.bin", False)
+            time.sleep(5)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,8 @@
-"""Ctrl-C that leaves no lock of Python's threads held.
+"""Ctrl-C that leaves no lock of Python's threads held, and no file that was made to try a folder.
 
 `threading` takes and releases the locks of its conditions in functions of Python, within which an
 exception of a signal keeps the lock: a thread that waits for it, and who joins that thread, wait
-for ever.
+for ever. Our own short functions that end what they begin are `unbroken`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import os
 import signal
 import threading
 import time
-from types import FrameType
+from types import CodeType, FrameType, FunctionType
+from typing import TypeVar
 
 RETRY = 0.002  # seconds after which an interrupt is tried again
 _CONDITION = threading.Condition
-_LOCKING = frozenset(
+_UNBROKEN: set[CodeType] = {
     function.__code__
     for function in (
         _CONDITION.__enter__,
@@ -25,11 +26,19 @@ _LOCKING = frozenset(
         _CONDITION.notify_all,
         threading.Semaphore.release,
     )
-)
+}
+Function = TypeVar("Function")
+
+
+def unbroken(function: Function) -> Function:
+    """Decorate a short function within which the main thread is not interrupted."""
+    assert isinstance(function, FunctionType)
+    _UNBROKEN.add(function.__code__)
+    return function
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:
-    """Handle a signal: interrupt the main thread, at once or when it has left a lock's function.
+    """Handle a signal: interrupt the main thread, at once or when it has left such a function.
 
     Args:
         signum: the signal.
@@ -38,7 +47,7 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
     Raises:
         KeyboardInterrupt: it is in none.
     """
-    while frame is not None and frame.f_code not in _LOCKING:
+    while frame is not None and frame.f_code not in _UNBROKEN:
         frame = frame.f_back
     if frame is None:
         raise KeyboardInterrupt

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from thcli.core.errors import OutputError
+from thcli.core.interrupts import unbroken
 from thcli.core.json_text import to_json
 from thcli.core.temp_folders import guarded
 from thcli.media.destination import (
@@ -68,10 +69,14 @@ class AtomicFile:
         self._guard = ExitStack()
         self._check()
         try:
-            self.partial.touch(exist_ok=False)
-            self.partial.unlink()
+            self._try_folder()
         except OSError as exc:
             raise to_output_error(path, exc) from exc
+
+    @unbroken
+    def _try_folder(self) -> None:
+        self.partial.touch(exist_ok=False)
+        self.partial.unlink()
 
     def _check(self) -> None:
         if self.path.is_dir():
@@ -104,8 +109,12 @@ class AtomicFile:
         except OSError as exc:
             raise to_output_error(self.path, exc) from exc
         finally:
-            self.partial.unlink(missing_ok=True)
-            self._guard.close()
+            self._remove_partial()
+
+    @unbroken
+    def _remove_partial(self) -> None:
+        self.partial.unlink(missing_ok=True)
+        self._guard.close()
 
     def _is_own(self, error: OSError) -> bool:
         """Return True for a failed write that names this file, or none, as those to open files."""
