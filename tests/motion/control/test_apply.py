@@ -67,6 +67,19 @@ def test_a_face_that_grins_stops_before_it_looks_sad() -> None:
     np.testing.assert_array_equal(moved(grin, brows=1)[[LEFT, RIGHT]], grin[[LEFT, RIGHT]])
 
 
+def test_a_face_that_smiles_takes_less_of_a_raised_smile() -> None:
+    smile = load_slider_shapes().smile
+    added = [
+        np.linalg.norm(moved(neutral() + own * smile, smile=0.8) - neutral() - own * smile)
+        for own in (0.0, 0.6, 1.3, 1.6)
+    ]
+    assert added[0] > 1.2 * added[1] > 1.4 * added[2] > 0
+    np.testing.assert_allclose(added[3], added[2], rtol=0.05)
+    for own in (0.0, 1.3):  # the slider goes on widening the mouth
+        widths = [mouth_width(moved(neutral() + own * smile, smile=s)) for s in (0, 0.5, 1)]
+        assert widths[0] < widths[1] < widths[2]
+
+
 def test_lids_shut_widen_and_wink_on_the_side_that_is_named() -> None:
     own = eye_openings(neutral())
     np.testing.assert_allclose(eye_openings(moved(lids=1)), 0, atol=1e-3)

@@ -20,7 +20,8 @@ WIDEST = 0.4  # share by which lids at -1 open an open eye further
 SQUINT = 0.35  # closing of the lids at squint 1
 LID_FOLLOWS = 0.012  # closing of the lids per degree that the eyes look down
 RELAXED = 2.0  # share of the own smile that a lowered smile of -1 takes away, at most all
-ORDINARY_SMILE = 0.25  # coefficient that faces at rest reach
+ORDINARY_SMILE, BROAD_SMILE = 0.25, 1.25  # coefficients: of faces at rest, of a broad smile
+LEAST_ADDED = 0.3  # share of a raised smile that a broad smile takes
 BARED_TEETH = 0.16  # opening of the mouth by a whole smile
 SHUT_EYES = (0.06, 0.1)  # opening of a source's eyes below which lids at -1 open them
 
@@ -32,7 +33,7 @@ def apply_sliders(shape: Array, rows: Mapping[str, Array]) -> None:
         shape: shapes of a source.
         rows: values (T,) of sliders by their names in `core.expressions.SLIDERS`.
     """
-    _relax_smile(shape, rows)
+    rows = _fit_smile(shape, rows)
     gaps = lip_gaps(shape)
     lids = [shape[:, rims.upper] - shape[:, rims.lower] for rims in anatomy.LIDS]
     openings = eye_openings(shape)
@@ -55,16 +56,35 @@ def apply_sliders(shape: Array, rows: Mapping[str, Array]) -> None:
         closure.open_rims(shape, rims, change, closure.UPPER_LID, closure.LID_RINGS)
 
 
-def _relax_smile(shape: Array, rows: Mapping[str, Array]) -> None:
-    """Take a smile out of shapes (T, 468, 3), in place, as far as the slider `smile` is negative.
+def _fit_smile(shape: Array, rows: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Fit the slider `smile` to the smiles that shapes (T, 468, 3) have. Returns all sliders.
+
+    A lowered one first takes the own smile out of the shapes, in place. A raised one adds the less
+    the more the face smiles, so that the upper lip does not rise beyond its teeth.
+    """
+    smile = rows.get("smile")
+    if smile is None or not smile.any():
+        return rows
+    own = expression_coefficients(shape)[:, EXPRESSION_NAMES.index("smile")]
+    if smile.min() < 0:
+        _relax_smile(shape, own, np.maximum(-smile, 0))
+    added = 1 - (1 - LEAST_ADDED) * np.clip(
+        (own - ORDINARY_SMILE) / (BROAD_SMILE - ORDINARY_SMILE), 0, 1
+    )
+    return {**rows, "smile": np.where(smile > 0, added * smile, smile)}
+
+
+def _relax_smile(shape: Array, own: Array, lowered: Array) -> None:
+    """Take a smile out of shapes (T, 468, 3), in place, as far as it is lowered.
 
     A mouth that smiles has corners far above those that the slider lowers. What the face model
     finds of a smile, beyond that of a face at rest, goes first, and the gap of the lips with it.
+
+    Args:
+        shape: the shapes.
+        own: (T,) coefficient of their smiles.
+        lowered: (T,) by which the slider is below 0.
     """
-    lowered = np.maximum(-rows.get("smile", np.zeros(len(shape))), 0)
-    if not lowered.any():
-        return
-    own = expression_coefficients(shape)[:, EXPRESSION_NAMES.index("smile")]
     taken = np.minimum(RELAXED * lowered, 1) * np.maximum(own - ORDINARY_SMILE, 0)
     opening = mouth_opening(shape)
     closed = 1 - np.minimum(BARED_TEETH * taken / np.maximum(opening, 1e-6), 1)
