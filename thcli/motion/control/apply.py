@@ -68,9 +68,7 @@ def _fit_smile(shape: Array, rows: Mapping[str, Array]) -> Mapping[str, Array]:
     own = expression_coefficients(shape)[:, EXPRESSION_NAMES.index("smile")]
     if smile.min() < 0:
         _relax_smile(shape, own, np.maximum(-smile, 0))
-    added = 1 - (1 - LEAST_ADDED) * np.clip(
-        (own - ORDINARY_SMILE) / (BROAD_SMILE - ORDINARY_SMILE), 0, 1
-    )
+    added = np.interp(own, (ORDINARY_SMILE, BROAD_SMILE), (1, LEAST_ADDED))
     return {**rows, "smile": np.where(smile > 0, added * smile, smile)}
 
 
