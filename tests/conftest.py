@@ -9,6 +9,7 @@ import platform
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from thcli.core import interrupts
 from thcli.engines.shared.memory import MMAP_MAX, TRIM_THRESHOLD
 from thcli.evaluate.benchmarks.memory import peak_rss, rss
 
@@ -191,3 +193,13 @@ def shared() -> Path:
             pytest.fail(f"{folder} is missing in CI")
         pytest.skip("needs ../shared (real clips that may not be in the repository)")
     return folder
+
+
+@pytest.fixture
+def interrupt_handler() -> Iterator[None]:
+    """Handle Ctrl-C as the program does, which waits for functions that are not to be broken."""
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX signals")
+    before = signal.signal(signal.SIGINT, interrupts.interrupt)
+    yield
+    signal.signal(signal.SIGINT, before)

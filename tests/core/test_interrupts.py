@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -14,17 +13,8 @@ import pytest
 
 from thcli.core import interrupts
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
-
-@pytest.fixture
-def handler() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, interrupts.interrupt)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("handler")
+@pytest.mark.usefixtures("interrupt_handler")
 @pytest.mark.parametrize("function", ["__enter__", "__exit__"])
 def test_an_interrupt_leaves_no_lock_held(function: str) -> None:
     condition = threading.Condition(threading.Lock())
@@ -46,13 +36,13 @@ def test_an_interrupt_leaves_no_lock_held(function: str) -> None:
     assert condition.acquire(blocking=False)
 
 
-@pytest.mark.usefixtures("handler")
+@pytest.mark.usefixtures("interrupt_handler")
 def test_elsewhere_an_interrupt_comes_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.usefixtures("handler")
+@pytest.mark.usefixtures("interrupt_handler")
 def test_an_interrupt_waits_for_the_end_of_an_unbroken_function() -> None:
     ended = []
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from thcli.core import interrupts
 from thcli.core.errors import OutputError
 from thcli.media.atomic_file import AtomicFile, JsonLinesWriter, replace_atomically
 from thcli.media.destination import publish
@@ -113,6 +112,7 @@ def refused(*given: object) -> None:
     raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
+@pytest.mark.usefixtures("interrupt_handler")
 @pytest.mark.parametrize("call", ["touch", "unlink"])
 def test_ctrl_c_while_a_folder_is_tried_leaves_nothing(
     call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -126,12 +126,8 @@ def test_ctrl_c_while_a_folder_is_tried_leaves_nothing(
         if call == "touch":
             signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(signal.SIGINT, interrupts.interrupt)
     monkeypatch.setattr(Path, call, press)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            AtomicFile(tmp_path / "x.bin", False)
-            time.sleep(5)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        AtomicFile(tmp_path / "x.bin", False)
+        time.sleep(5)
     assert list(tmp_path.iterdir()) == []
