@@ -120,3 +120,9 @@ def test_iou() -> None:
     assert geometry.box_iou([0, 0, 2, 2], [0, 0, 2, 2]) == pytest.approx(1)
     assert geometry.box_iou([0, 0, 2, 2], [1, 0, 3, 2]) == pytest.approx(1 / 3)
     assert geometry.box_iou([0, 0, 1, 1], [5, 5, 6, 6]) == 0
+
+
+def test_overlap_is_the_share_of_the_smaller_box() -> None:
+    assert geometry.box_overlap([0, 0, 4, 4], [1, 1, 3, 3]) == pytest.approx(1)
+    assert geometry.box_overlap([0, 0, 2, 2], [1, 0, 5, 2]) == pytest.approx(0.5)
+    assert geometry.box_overlap([0, 0, 1, 1], [5, 5, 6, 6]) == 0

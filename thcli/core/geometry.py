@@ -176,6 +176,18 @@ def bounding_box(points: npt.ArrayLike) -> Array32:
 
 def box_iou(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Compute the intersection over union of two (4,) boxes x0, y0, x1, y1, 0..1."""
+    p, q, inner = _areas(a, b)
+    return inner / max(p + q - inner, 1e-12)
+
+
+def box_overlap(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+    """Compute the shared area of two (4,) boxes x0, y0, x1, y1 over the smaller one's, 0..1."""
+    p, q, inner = _areas(a, b)
+    return inner / max(min(p, q), 1e-12)
+
+
+def _areas(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[float, float, float]:
+    """Return the areas of two (4,) boxes and the area that they share."""
     p, q = np.asarray(a, np.float64), np.asarray(b, np.float64)
     inner = np.clip(np.minimum(p[2:], q[2:]) - np.maximum(p[:2], q[:2]), 0, None).prod()
-    return float(inner / max((p[2:] - p[:2]).prod() + (q[2:] - q[:2]).prod() - inner, 1e-12))
+    return float((p[2:] - p[:2]).prod()), float((q[2:] - q[:2]).prod()), float(inner)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from thcli.core.types import Face, Image
-from thcli.faces.landmarks.detected import fit_detected
+from thcli.faces.landmarks.detected import fit_detected, is_certain
 from thcli.faces.tracking.select import read_reference_face
 from thcli.pipeline.observe.face_finder import FaceFinder
 
@@ -16,13 +17,24 @@ BLANK = np.zeros((64, 64, 3), np.uint8)
 
 
 class Scripted:
-    """Detector and landmarker of boxes, larger from left to right, with given logits."""
+    """Detector and landmarker of boxes, larger from left to right, with given logits.
 
-    def __init__(self, logits: Sequence[float | None], *, mesh: bool = True) -> None:
+    again: score at which a box is found once more, in a crop around it; None: not at all.
+    """
+
+    def __init__(
+        self, logits: Sequence[float | None], *, mesh: bool = True, again: float | None = 0.8
+    ) -> None:
         self._logits = logits
         self._has_mesh = mesh
+        self._again = again
+        self.crops: list[tuple[int, ...]] = []
 
     def detect(self, image: Image) -> list[Face]:
+        if image.shape != BLANK.shape:
+            self.crops.append(image.shape)
+            box = np.array([0, 0, image.shape[1] / 2, image.shape[0]], np.float32)
+            return [] if self._again is None else [Face(box, self._again)]
         boxes = [(10 * i, 0, 11 * i + 5, 20) for i in range(len(self._logits))]
         return [Face(np.array(box, np.float32), 0.9) for box in boxes]
 
@@ -41,6 +53,7 @@ class Scripted:
     [
         ((8.5, 6.4), [8.5]),  # the larger box is on a wall
         ((6.4, 22.0, 0.5, 7.0), [22.0, 7.0]),
+        ((8.0, 17.9), [8.0, 17.9]),
         ((0.5, 5.1, 3.0), [5.1]),  # one doubtful face is better than none
         ((None, 5.1), [5.1]),
         ((None,), []),
@@ -55,6 +68,33 @@ def test_doubtful_fits_are_left_out_beside_a_better_one(
     found = FaceFinder(both, both).find(BLANK)
     assert [face.logit for face in found] == kept
     assert [face.track for face in found] == list(range(len(kept)))
+
+
+@pytest.mark.parametrize(
+    ("logits", "again", "kept", "searched"),
+    [
+        ((11.4, 29.0), None, [29.0], 1),  # a wall
+        ((11.4, 29.0), 0.5, [29.0], 1),
+        ((11.4, 29.0), 0.6, [11.4, 29.0], 1),  # a profile beside a face
+        ((11.4, 17.0), None, [11.4, 17.0], 0),  # two doubtful ones
+        ((11.4,), None, [11.4], 0),
+        ((29.0, 18.0), None, [29.0, 18.0], 0),
+    ],
+)
+def test_a_doubtful_box_beside_a_certain_face_must_be_found_again(
+    logits: Sequence[float], again: float | None, kept: list[float], searched: int
+) -> None:
+    both = Scripted(logits, again=again)
+    assert [face.logit for face in fit_detected(BLANK, both, both)] == kept
+    assert len(both.crops) == searched
+
+
+def test_a_box_outside_of_the_image_is_not_certain() -> None:
+    both = Scripted((11.4,))
+    outside = Face(np.array([90, 90, 110, 110], np.float32), 0.9, logit=9.0)
+    assert is_certain(BLANK, outside, both)  # no mesh, so no logit
+    fitted = replace(outside, mesh=np.zeros((468, 3), np.float32))
+    assert not is_certain(BLANK, fitted, both)
 
 
 def test_a_reference_image_with_a_larger_box_on_a_wall() -> None:

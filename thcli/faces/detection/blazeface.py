@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.geometry import box_overlap
 from thcli.core.imaging import subsample
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face
@@ -213,17 +214,9 @@ def drop_overlapping(faces: Sequence[Face], overlap: float = OVERLAP) -> list[Fa
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
         # Over the smaller box: the two networks' boxes of one face differ in size.
-        if all(
-            _intersection(face, other) <= overlap * min(face.area, other.area) for other in kept
-        ):
+        if all(box_overlap(face.box, other.box) <= overlap for other in kept):
             kept.append(face)
     return kept
-
-
-def _intersection(a: Face, b: Face) -> float:
-    """Return the area that two boxes share, in square pixels."""
-    low, high = np.maximum(a.box[:2], b.box[:2]), np.minimum(a.box[2:], b.box[2:])
-    return float(np.clip(high - low, 0, None).prod())
 
 
 def rotate_back(face: Face, quarters: int, width: int, height: int) -> Face:

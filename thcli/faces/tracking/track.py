@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.errors import UsageError
-from thcli.core.geometry import box_iou
-from thcli.core.protocols import Detector, IdentityEncoder, Landmarker
+from thcli.core.geometry import box_iou, box_overlap
+from thcli.core.protocols import Detector, FastDetector, IdentityEncoder, Landmarker
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.crops.crop import transform_face
 from thcli.faces.identity.aligned_crop import aligned_crop
+from thcli.faces.landmarks.detected import CERTAIN_LOGIT, is_certain
 from thcli.faces.tracking.cuts import CutDetector
 from thcli.faces.tracking.shape import (
     SAME_PERSON_CERTAIN,
@@ -39,14 +40,6 @@ class MeshLandmarker(Protocol):
     def refit(self, image: Pixels, face: Face) -> Face | None: ...
 
 
-@runtime_checkable
-class FastDetector(Protocol):
-    """Detector with a cheaper pass for every frame beside its thorough one."""
-
-    def detect(self, image: Pixels) -> list[Face]: ...
-    def detect_fast(self, image: Pixels) -> list[Face]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class TrackerOptions:
     """Parameters of the tracker; lengths are in frames."""
@@ -59,7 +52,7 @@ class TrackerOptions:
     thorough_every: int = 12
     # Logit of the mesh network to begin a track (a face has 15 to 32, a wall -24 to 3).
     start_logit: float = 10.0
-    confident_logit: float = 18.0  # from which a mesh represents the shape of its face
+    confident_logit: float = CERTAIN_LOGIT  # from which a mesh represents the shape of its face
     # Below it a track ends: a face half out of the image has 10, a half-occluded one 18.
     end_logit: float = 5.0
     overlap: float = 0.3  # share of the smaller box above which two tracks are one face
@@ -156,7 +149,7 @@ class Tracker:
             if face is None or face.logit < self._options.end_logit or not _inside(face, image):
                 self._lost.append(track)
             elif not any(
-                _overlap_share(face, other.face) > self._options.overlap for other in kept
+                box_overlap(face.box, other.face.box) > self._options.overlap for other in kept
             ):
                 track.step = _box_centre(face) - _box_centre(track.face)
                 track.face = replace(face, track=track.number)
@@ -187,18 +180,21 @@ class Tracker:
         """Detect, and begin or resume a track for each face without one."""
         self._last_detection = self._frame
         self.detections += 1
+        tracked = [t.face for t in self._active]
         new: list[Face] = []
         for found in self._run_detector(image):
-            taken = [t.face for t in self._active] + new
+            taken = tracked + new
             if len(taken) >= self._options.max_faces or any(
-                _overlap_share(found, f) > self._options.overlap for f in taken
+                box_overlap(found.box, f.box) > self._options.overlap for f in taken
             ):
                 continue
             face = self._landmarker.fit(image, replace(found, mesh=None))
             if face is None or face.logit < self._options.start_logit or not _inside(face, image):
                 continue
-            if not any(_overlap_share(face, other) > self._options.overlap for other in taken):
+            if not any(box_overlap(face.box, other.box) > self._options.overlap for other in taken):
                 new.append(face)
+        if any(face.logit >= self._options.confident_logit for face in [*tracked, *new]):
+            new = [face for face in new if is_certain(image, face, self._detector)]
         # Faces that appear together are numbered from left to right.
         for face in sorted(new, key=lambda f: float(f.box[0])):
             self._active.append(self._start_track(image, face))
@@ -286,12 +282,6 @@ def _box_side(face: Face) -> float:
 
 def _box_centre(face: Face) -> Array32:
     return np.asarray((face.box[:2] + face.box[2:]) / 2, np.float32)
-
-
-def _overlap_share(a: Face, b: Face) -> float:
-    """Return the shared area of two boxes over the smaller one, 0..1."""
-    low, high = np.maximum(a.box[:2], b.box[:2]), np.minimum(a.box[2:], b.box[2:])
-    return float(np.clip(high - low, 0, None).prod()) / max(min(a.area, b.area), 1e-6)
 
 
 def _predict(track: _Track) -> Face:
