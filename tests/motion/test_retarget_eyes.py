@@ -110,6 +110,26 @@ def test_a_lasting_difference_of_the_eyes_needs_frames_before_it_alone_if_causal
     assert np.array_equal(first, live[:25])
 
 
+@pytest.mark.parametrize(("yaw", "near"), [(45.0, 1), (-45.0, 0)])
+def test_the_far_eye_of_a_turned_driver_neither_winks_nor_opens(yaw: float, near: int) -> None:
+    motion = wink(1 - near)
+    motion.arrays["pose"][:, 1] = np.radians(yaw)
+    eyes = canonical.eye_openings(canonical_shapes(retargeted(motion)))
+    assert eyes[10] == pytest.approx(eyes[0], rel=0.1)
+    motion = wink(near)
+    motion.arrays["pose"][:, 1] = np.radians(yaw)
+    eyes = canonical.eye_openings(canonical_shapes(retargeted(motion)))
+    assert eyes[10].max() < 0.2 * eyes[0].min()
+
+
+def test_the_far_eye_counts_less_the_further_a_head_is_turned() -> None:
+    eyes = np.tile([0.1, 0.3], (4, 1))
+    yaw = np.radians([0.0, 20.0, 33.0, 60.0])
+    read = frames.count_near_eye(eyes, yaw, frames.FAR_EYE_YAW)
+    assert np.array_equal(read[:2], eyes[:2]) and read[3] == pytest.approx([0.3, 0.3])
+    assert 0.1 < read[2, 0] < 0.3 and read[2, 1] == pytest.approx(0.3)
+
+
 def test_a_driver_whose_eyes_stay_shut_shuts_the_sources() -> None:
     motion = sliders.motion_from_sliders(
         sliders.SliderCurves(blink=1.0, jaw=np.linspace(0, 1, 20)),

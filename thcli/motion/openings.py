@@ -8,7 +8,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.motion import anatomy, canonical, closure
 from thcli.motion.canonical import neutral
-from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE, DriverReference
+from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE, DriverReference, count_near_eye
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Bools
 
@@ -145,8 +145,7 @@ def read_picture(eyes: Array, yaw: Array) -> Array:
 
     yaw: (T,) radians of the heads.
     """
-    near = np.where(yaw > 0, eyes[:, 1], eyes[:, 0])[:, None]
-    read = eyes + smoothstep(*NEAR_YAW, np.abs(yaw))[:, None] * (near - eyes)
+    read = count_near_eye(eyes, yaw, NEAR_YAW)
     winks = 1 - smoothstep(*WINK_SHARE, read / np.maximum(read.max(-1, keepdims=True), 1e-6))
     return np.asarray(read * (1 - winks))
 

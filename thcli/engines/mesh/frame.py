@@ -95,7 +95,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     if not source.mouth_hidden and driving is not None and inside is not None:
         if source.parted_lips is not None:
             made = closed_lips.made_share(source.parted_lips, points)
-            driver_mouth.render_seam(out, points, inside, driving, made)
+            driver_mouth.render_seam(out, points, inside, driving, made, interior.natural)
         driver_mouth.render(out, interior, points, inside, driving)
     elif not source.mouth_hidden:
         own, seen = source.mesh, source.seen_mouths

@@ -50,6 +50,8 @@ LID_FADE = 2  # frames beside those without eyes over which measured lids fade o
 # Seconds for which eyes that are unlike stay so, and frames at least: in a fast blink one of them
 # is often read late
 WINK_SECONDS, WINK_FRAMES = 0.28, 5
+# Turn to a side from which the far eye hardly shows: it is read as shut or open by chance
+FAR_EYE_YAW = (np.radians(25.0), np.radians(40.0))
 # Share of a face's radius by which the source's points are off a frame's, in their picture, below
 # which the frame is the source picture itself. Of its own frames a twentieth are further off; other
 # clips of a person in the same studio come as near as .008, other persons .033.
@@ -237,7 +239,8 @@ def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[A
     centred = points - points.mean(1, keepdims=True)
     crop_offset = _offset(centred, source_points - source_points.mean(0))
     rise = brows.measure(shape - neutral())[0].mean(-1)
-    return eye_openings(shape), mouth_opening(shape), rise, angle, rms, offset, crop_offset
+    eyes = count_near_eye(eye_openings(shape), poses[:, 1], FAR_EYE_YAW)
+    return eyes, mouth_opening(shape), rise, angle, rms, offset, crop_offset
 
 
 def _offset(points: Array, source: Array) -> Array:
@@ -254,6 +257,18 @@ def fade_lids(unoccluded: Bools) -> Array:
     padded = np.pad(unoccluded.astype(np.float64), LID_FADE, mode="edge")
     near = np.convolve(padded, np.full(width, 1 / width), "valid")
     return np.asarray(np.where(unoccluded, np.maximum(2 * near - 1, 0), 0.0))
+
+
+def count_near_eye(eyes: Array, yaw: Array, turned: tuple[float, float]) -> Array:
+    """Return openings (T, 2), of turned heads both those of the eye that is nearer to the camera.
+
+    Args:
+        eyes: (T, 2) openings, the eye on the image's left first.
+        yaw: (T,) radians of the heads.
+        turned: radians between which the far eye stops to count.
+    """
+    near = np.where(yaw > 0, eyes[:, 1], eyes[:, 0])[:, None]
+    return np.asarray(eyes + smoothstep(*turned, np.abs(yaw))[:, None] * (near - eyes))
 
 
 def keep_fast_lids(
@@ -313,7 +328,7 @@ class FastLids:
     def __init__(
         self, measurements: FrameMeasurements, timeline: Timeline, smoothing: float, *, causal: bool
     ) -> None:
-        self._measured = measurements.eyes
+        self._measured, self._yaw = measurements.eyes, timeline.pose[:, 1]
         self._usable = fade_lids(timeline.unoccluded)
         self._limits = measurements.lid_limits(timeline.unoccluded, smoothing)
         self._lasting = lasting_differences(measurements.eyes, timeline.seconds, causal=causal)
@@ -321,9 +336,8 @@ class FastLids:
     def openings(self, shapes: Array, start: int) -> Array:
         """Return the openings (N, 2) of frames from `start` on; shapes: theirs, smoothed."""
         rows = slice(start, start + len(shapes))
-        openings = keep_fast_lids(
-            eye_openings(shapes), self._measured[rows], self._usable[rows], self._limits
-        )
+        smoothed = count_near_eye(eye_openings(shapes), self._yaw[rows], FAR_EYE_YAW)
+        openings = keep_fast_lids(smoothed, self._measured[rows], self._usable[rows], self._limits)
         return keep_lasting_winks(openings, self._lasting[rows])
 
 

@@ -279,12 +279,29 @@ def test_closed_lips_meet_as_darkly_as_the_drivers() -> None:
     x, y = np.mean([left_end, right_end], 0).astype(int)
     cv2.line(driving, left_end, right_end, (30, 25, 22), 3)
     shaded, left, apart = (plain.copy() for _ in range(3))
-    driver_mouth.render_seam(shaded, mesh, mesh, driving, 1.0)
-    driver_mouth.render_seam(left, mesh, mesh, driving, 0.0)
-    driver_mouth.render_seam(apart, mesh, opened(mesh, 0.2), driving, 1.0)
+    driver_mouth.render_seam(shaded, mesh, mesh, driving, 1.0, 1.0)
+    driver_mouth.render_seam(left, mesh, mesh, driving, 0.0, 1.0)
+    driver_mouth.render_seam(apart, mesh, opened(mesh, 0.2), driving, 1.0, 1.0)
     column = shaded[y - 3 : y + 4, x].astype(int)
     darkest = column[column.sum(-1).argmin()]
     assert darkest == pytest.approx(np.array([40, 20, 20]), abs=8)
     assert np.array_equal(left, plain) and np.array_equal(apart, plain)
     changed = np.flatnonzero((shaded != plain).any((1, 2)))
     assert np.ptp(changed) < 0.4 * lips.width
+
+
+def test_the_line_of_closed_lips_has_no_highlight_and_in_grey_pictures_no_colour() -> None:
+    mesh = opened(centred_mesh(256, 256, 0.6), 0.0)
+    lips = opening.fit_opening(mesh, LIPS)
+    grey = np.full((256, 256, 3), 140, np.uint8)
+    left_end, right_end = np.rint([lips.corner, lips.corner + lips.axes[0]]).astype(int).tolist()
+
+    def render(line: tuple[int, int, int]) -> Image:
+        out, driving = grey.copy(), np.full((256, 256, 3), (120, 100, 90), np.uint8)
+        cv2.line(driving, left_end, right_end, line, 3)
+        driver_mouth.render_seam(out, mesh, mesh, driving, 1.0, 0.0)
+        return out
+
+    assert np.array_equal(render((250, 240, 230)), grey)  # a wet lip's highlight
+    red = render((100, 20, 20)).astype(int)
+    assert red.min() < 90 and np.ptp(red, axis=2).max() <= 1

@@ -22,8 +22,9 @@ OPEN_RANGE = (0.02, 0.07)  # gap / width between which the inside fades in
 LEAST_SHRINKING = 1.2
 SHARP_DEVIATION = 1.0  # pixels of the blur that sharp pictures have
 # Line between closed lips: widths from it in which the driver's shade fades out, where the lips'
-# own colour is taken, and from the corners in which it fades in; limits of the shade
-SEAM_REACH, SEAM_LIPS, SEAM_ENDS, SEAM_SHADES = (0.03, 0.1), 0.12, (0.0, 0.08), (0.2, 1.5)
+# own colour is taken, and from the corners in which it fades in; limits of the shade: a wet lip
+# below the line has highlights, which are no line
+SEAM_REACH, SEAM_LIPS, SEAM_ENDS, SEAM_SHADES = (0.03, 0.1), 0.12, (0.0, 0.08), (0.2, 1.0)
 INSIDE = 0.5  # coverage of pixels that are between the lips
 LEAST_BLUR = 0.6  # pixels of blur that a driver's mouth gets at least, if any
 
@@ -67,7 +68,9 @@ def render(out: Image, source: MouthInterior, target: Array, driver: Array, fram
     opening.blend(out, region, shown * mask, colour)
 
 
-def render_seam(out: Image, target: Array, driver: Array, frame: Image, share: float) -> None:
+def render_seam(
+    out: Image, target: Array, driver: Array, frame: Image, share: float, natural: float
+) -> None:
     """Shade the line between closed lips as the driver's closed lips have it, in place.
 
     Lips that are open in the source say nothing of how dark they meet. The driver's colours beside
@@ -79,6 +82,7 @@ def render_seam(out: Image, target: Array, driver: Array, frame: Image, share: f
         driver: (468, 3) the driver's mesh in pixels of `frame`.
         frame: (h, w, 3) uint8 driving frame.
         share: 0..1, how far the lips of the frame are made.
+        natural: 0..1, see `colours.natural_colour`: a grey picture takes no colour of the shade.
     """
     lips, driver_lips = opening.fit_opening(target, LIPS), opening.fit_opening(driver, LIPS)
     share *= 1 - float(smoothstep(*OPEN_RANGE, max(lips.gap, driver_lips.gap)))
@@ -110,9 +114,11 @@ def render_seam(out: Image, target: Array, driver: Array, frame: Image, share: f
     lip = upper_lip[0] + side * (lower_lip[0] - upper_lip[0])
     its_lip = np.maximum(upper_lip[1] + side * (lower_lip[1] - upper_lip[1]), 8)
     shade = np.clip(driven(between + above + below) / its_lip, *SEAM_SHADES)
+    grey = shade.mean(-1, keepdims=True)
+    shade = grey + np.float32(natural) * (shade - grey)
     inside = smoothstep(*SEAM_ENDS, np.minimum(u, 1 - u))
     mask = share * inside * (1 - smoothstep(*SEAM_REACH, away))
-    opening.blend(out, region, np.asarray(mask, np.float32), np.minimum(lip * shade, 255))
+    opening.blend(out, region, np.asarray(mask, np.float32), lip * shade)
 
 
 def _added_blur(blur: float, shrinking: float) -> float:
