@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ from thcli import media
 from thcli.core.errors import MediaError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import ReadOptions
+from thcli.media.reading import image
+from thcli.media.reading.open_image import open_image
+from thcli.media.reading.pixel_limit import PixelLimit
 
 
 def test_still_images(tmp_path: Path) -> None:
@@ -114,3 +119,28 @@ def test_a_folder_of_images_comes_in_natural_order(tmp_path: Path) -> None:
     assert [frame.pts for frame in frames] == [0, 1, 2]
     with media.read(tmp_path, ReadOptions(start=0.04, end=0.08)) as part:
         assert [frame.pts for frame in part] == [1]
+
+
+def test_an_image_is_probed_anew_only_when_its_file_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job asks several times, and a large picture takes a tenth of a second to decode."""
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 30)).save(path)
+    opened: list[Path] = []
+
+    def count(path: Path, limit: PixelLimit) -> AbstractContextManager[Image.Image]:
+        opened.append(path)
+        return open_image(path, limit)
+
+    monkeypatch.setattr(image, "open_image", count)
+    assert [media.probe(path).size for _ in range(3)] == [(40, 30)] * 3
+    assert len(opened) == 1
+    Image.new("RGB", (50, 30)).save(path)
+    os.utime(path, ns=(0, 0))
+    assert media.probe(path).size == (50, 30)
+    assert len(opened) == 2
+    path.write_bytes(path.read_bytes()[:60])
+    for _ in range(2):
+        with pytest.raises(MediaError):
+            media.probe(path)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ SUFFIXES = frozenset(
 )
 MAX_PIXELS = 7680 * 4320  # a larger image is read at 1/2, 1/4 … of its size
 SRGB = Colour(0, 2, 1, 13)
+PROBED = 16  # image files whose properties are remembered
 FOLDER_RATE = Fraction(25)  # frames per second of a folder of images, which has no time stamps
 _MILLISECOND = Fraction(1, 1000)
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
@@ -100,7 +102,21 @@ def load_image(path: Path, background: str, limit: PixelLimit) -> Image:
 
 
 def probe_image(path: Path, limit: PixelLimit) -> MediaInfo:
-    """Read the properties of an image file. An animation (GIF, WebP, APNG) counts as a video."""
+    """Read the properties of an image file. An animation (GIF, WebP, APNG) counts as a video.
+
+    A file that has not changed since is not decoded again: a job asks several times.
+    """
+    try:
+        state = path.stat()
+    except OSError as exc:
+        raise to_media_error(path, exc) from exc
+    stamp = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    return _probe_once(path, limit, stamp)
+
+
+@lru_cache(maxsize=PROBED)
+def _probe_once(path: Path, limit: PixelLimit, stamp: tuple[int, ...]) -> MediaInfo:
+    """Read the properties of a file whose device, inode, size and time of change are `stamp`."""
     with open_image(path, limit) as image:
         try:
             frames = count_frames(image)
