@@ -39,6 +39,40 @@ def test_eyes_that_are_shut_in_the_source_open(shut: tuple[bool, bool]) -> None:
     assert np.abs(lent[inside].astype(int) - driver[inside]).mean() < 25
 
 
+@pytest.mark.parametrize("closed", [(True, True), (True, False)])
+def test_shut_eyes_of_a_source_stay_its_own_until_they_open(closed: tuple[bool, bool]) -> None:
+    """Landmarks of shut eyes are apart: between them a made eye glared in each of its blinks."""
+    mesh = faces.centred_mesh(512, 512)
+    for lid, shut in zip(topology.LIDS, closed, strict=True):
+        if shut:
+            height = mesh[lid.lower, 1] - mesh[lid.upper, 1]
+            mesh[lid.upper, 1] += 0.7 * height
+    image = np.full((512, 512, 3), faces.SKIN, np.uint8)
+    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), None)
+    assert tuple(not eye.is_own for eye in source.eyes) == closed
+    assert 0.03 < source.eyes[0].shut < 0.12
+    rest = faces.rest_target(source)
+    inside = faces.polygon_mask(mesh[anatomy.EYES[0], :2], 512, 512, grow=3)
+    for driving in (None, faces.render_face(mesh, 512, 512)):
+        target = rest if driving is None else replace(rest, driver=mesh)
+        out = render_frame(source, target, driving)
+        assert np.abs(out[inside].astype(int) - image[inside]).max() <= 2
+    visible = eyes.visibilities(source.eyes, faces.centred_mesh(512, 512))
+    assert visible == [1.0, 1.0]
+
+
+def test_an_eye_that_is_painted_in_a_small_face_is_smooth() -> None:
+    steepest = []
+    for size in (64, 512):
+        mesh = faces.centred_mesh(size, size)
+        for lid in topology.LIDS:
+            mesh[lid.upper] = mesh[lid.lower]
+        image = np.full((size, size, 3), faces.SKIN, np.uint8)
+        painted = eyes.extract_eyes(image, mesh, None, np.array(faces.SKIN, float))[0].image
+        steepest.append(np.abs(np.diff(painted.astype(int), axis=1)).max())
+    assert 0 < steepest[0] < 0.6 * steepest[1]
+
+
 def test_wide_eyes_show_a_round_iris_and_the_white_above_it() -> None:
     """Lids that hid the upper part of an iris uncover it; the ball is not stretched."""
     wide = faces.centred_mesh(512, 512, 0.9)

@@ -24,7 +24,10 @@ from thcli.motion.openings import SHUT_EYE_RANGE, judge_alike
 
 CLOSED_GAP = 0.12  # gap / width of a source eye below which its eyeball cannot be used
 OPEN_GAP = 0.22  # gap / width of a typical open eye
+LENT_GAP = 0.05  # gap / width of a driver's eye from which a slit of it can be shown
+PAINTED_BLUR = 0.5  # pixels of blur, at least, of an eye that is painted
 VISIBLE_RATIO = (0.06, 0.3)  # target gap / source gap between which the eyeball fades in
+SHOWS_SHUT = 1.1  # gap over that of the source's shut eye, up to which it shows that alone
 LASH_SHADE = 0.8  # brightness of the lash line once the lids meet
 LASH_OFFSET = 0.015  # widths above the rim at which the lash line's colour is sampled
 RIM_BLUR = 1.5  # width of the lids' soft rims over the deviation of the eye's blur
@@ -50,7 +53,8 @@ class EyeTexture:
     the iris centre.  radius: of the iris, in widths; 0 when its gaze is right already.  is_own:
     whether the eye is the source's own.  blur: deviation in widths, 0 in pictures that are sharp.
     sees_iris: whether the iris was seen away from the corners, so that what lids hid can be made.
-    seen: its foreshortening, see `opening.foreshortening`.
+    seen: its foreshortening, see `opening.foreshortening`.  shut: gap of the source's shut eye in
+    whose place it stands, 0 for its own.
     """
 
     image: Image
@@ -61,6 +65,7 @@ class EyeTexture:
     blur: float = 0.0
     sees_iris: bool = False
     seen: float = 1.0
+    shut: float = 0.0
 
 
 def is_round(iris_u: float) -> bool:
@@ -78,29 +83,37 @@ def turn_ratio(eye: EyeTexture, ring: npt.NDArray[np.int32], target: Array) -> f
 
 
 def visibilities(eyes: tuple[EyeTexture, ...], target: Array) -> list[float]:
-    """Compute how much of each eyeball shows in a target mesh, 0 (closed) to 1."""
+    """Compute how much of each eyeball shows in a target mesh, 0 (closed) to 1.
+
+    An eye that is shut in the source shows its own lids until it opens further than they are apart.
+    """
     out = []
     for ring, eye in zip(EYES, eyes, strict=True):
         source_gap = eye.opening.gap if eye.is_own else OPEN_GAP
         target_gap = opening.fit_opening(target, ring).gap * turn_ratio(eye, ring, target)
-        out.append(float(smoothstep(*VISIBLE_RATIO, target_gap / max(source_gap, 1e-3))))
+        shut, open_from = VISIBLE_RATIO[0] * source_gap, VISIBLE_RATIO[1] * source_gap
+        beyond = max(SHOWS_SHUT * eye.shut - shut, 0.0)
+        out.append(float(smoothstep(shut + beyond, open_from + beyond, target_gap)))
     return out
 
 
-def strip_sources(mesh: Array, visible: list[float]) -> Array:
+def strip_sources(mesh: Array, eyes: tuple[EyeTexture, ...], visible: list[float]) -> Array:
     """Compute the source positions of the triangles under the eyeballs.
 
-    As an eye closes, its lower rim takes the lash line of the upper one.
+    As an open eye closes, its lower rim takes the lash line of the upper one.
 
     Args:
         mesh: (468, 3) source mesh.
+        eyes: texture of each eye.
         visible: visibility of each eyeball.
 
     Returns:
         (468, 2) source pixels.
     """
     out = mesh[:, :2].copy()
-    for ring, shown in zip(EYES, visible, strict=True):
+    for ring, eye, shown in zip(EYES, eyes, visible, strict=True):
+        if not eye.is_own:
+            continue
         lower, upper = ring[1:8], ring[:8:-1]
         out[lower] += (1 - shown) * (out[upper] - out[lower])
     return out
@@ -303,8 +316,15 @@ def extract_eyes(
     ]
     if all(is_open):
         return tuple(eyes)
-    substitute = mirror_eye(eyes[is_open.index(True)]) if any(is_open) else paint_eye(tone, blur)
-    return tuple(eye if usable else substitute for eye, usable in zip(eyes, is_open, strict=True))
+    if any(is_open):
+        substitute = mirror_eye(eyes[is_open.index(True)])
+    else:  # large, it would be jagged in a small face
+        pixel = PAINTED_BLUR / max(min(eye.opening.width for eye in eyes), 1.0)
+        substitute = paint_eye(tone, max(blur, pixel))
+    return tuple(
+        eye if usable else replace(substitute, shut=eye.opening.gap)
+        for eye, usable in zip(eyes, is_open, strict=True)
+    )
 
 
 def mirror_eye(eye: EyeTexture) -> EyeTexture:
@@ -391,7 +411,7 @@ def substitute_from_driver(
     for ring, eye in zip(EYES, eyes, strict=True):
         eye_opening = opening.fit_opening(driver, ring)
         region = opening.bounding_region(eye_opening, (frame.shape[1], frame.shape[0]), 0.3)
-        if region is None or eye_opening.gap < CLOSED_GAP:
+        if region is None or eye_opening.gap < LENT_GAP:
             out.append(eye)
             continue
         rows, columns = region

@@ -45,7 +45,11 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     points = placed.held
     visible = eyes.visibilities(source.eyes, points) if source.eyes else []
     shown = sides.find(source, points)
-    strips = eyes.strip_sources(source.mesh, visible) if visible else source.mesh[:, :2].copy()
+    strips = (
+        eyes.strip_sources(source.mesh, source.eyes, visible)
+        if visible
+        else source.mesh[:, :2].copy()
+    )
     strips[LIPS] = shown.texture[LIPS]
     texture = warp.TexturePositions(shown.texture, strips)
     if source.parted_lips is not None:
