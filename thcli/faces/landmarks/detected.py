@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from thcli.core.geometry import box_overlap
@@ -36,9 +38,23 @@ def fit_detected(image: Image, detector: Detector, landmarker: Landmarker) -> li
     fitted = [landmarker.fit(image, found) for found in detector.detect(image)]
     faces = [face for face in fitted if face is not None]
     clear = [face for face in faces if face.mesh is None or face.logit >= CLEAR_LOGIT]
-    if any(face.logit >= CERTAIN_LOGIT for face in clear):
-        clear = [face for face in clear if is_certain(image, face, detector)]
+    clear = drop_doubtful(image, clear, detector)
     return clear or sorted(faces, key=lambda face: face.logit)[-1:]
+
+
+def drop_doubtful(
+    image: Image, faces: Sequence[Face], detector: Detector, beside: Sequence[Face] = ()
+) -> list[Face]:
+    """Return the faces without those that are not certain where one of them is, or one beside.
+
+    Args:
+        image, detector: as in `is_certain`.
+        faces: fitted boxes.
+        beside: faces that the image shows, too.
+    """
+    if all(face.logit < CERTAIN_LOGIT for face in (*faces, *beside)):
+        return list(faces)
+    return [face for face in faces if is_certain(image, face, detector)]
 
 
 def is_certain(image: Image, face: Face, detector: Detector) -> bool:

@@ -14,7 +14,7 @@ from thcli.core.protocols import Detector, FastDetector, IdentityEncoder, Landma
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.crops.crop import transform_face
 from thcli.faces.identity.aligned_crop import aligned_crop
-from thcli.faces.landmarks.detected import CERTAIN_LOGIT, is_certain
+from thcli.faces.landmarks.detected import CERTAIN_LOGIT, drop_doubtful
 from thcli.faces.tracking.cuts import CutDetector
 from thcli.faces.tracking.shape import (
     SAME_PERSON_CERTAIN,
@@ -193,8 +193,7 @@ class Tracker:
                 continue
             if not any(box_overlap(face.box, other.box) > self._options.overlap for other in taken):
                 new.append(face)
-        if any(face.logit >= self._options.confident_logit for face in [*tracked, *new]):
-            new = [face for face in new if is_certain(image, face, self._detector)]
+        new = drop_doubtful(image, new, self._detector, beside=tracked)
         # Faces that appear together are numbered from left to right.
         for face in sorted(new, key=lambda f: float(f.box[0])):
             self._active.append(self._start_track(image, face))
