@@ -21,7 +21,7 @@ from pictures import find_pictures, measure_each
 import thcli
 from thcli.core.options import FaceOptions, RunOptions
 from thcli.core.types import Image
-from thcli.engines.mesh.eye_reading import read_eyes
+from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.mouth.colours import skin_tone
 from thcli.engines.mesh.prepared_source import MOST_BLUR
 from thcli.pipeline.observe.face_finder import FaceFinder

@@ -15,9 +15,10 @@ from tests.motion import synthetic_motion
 from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
 from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Crop, Face, Frame, Image, Motion
-from thcli.engines.mesh import eye_reading, video
+from thcli.engines.mesh import video
 from thcli.engines.mesh.anatomy import face_height
 from thcli.engines.mesh.engine import MeshEngine, load
+from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import folds
 from thcli.engines.mesh.mouth import closed_lips, colours, seen_mouths, shot_looks
@@ -117,7 +118,7 @@ def test_lips_change_and_the_rest_is_the_frame() -> None:
 def test_the_light_of_the_eyes_is_the_same_in_every_frame() -> None:
     source = mesh_engine().encode_video(own_clip()[1], own_clip()[0])
     own = faces.astronaut(False)
-    reading = eye_reading.read_eyes(own.image, own.mesh, own.tone)
+    reading = read_eyes(own.image, own.mesh, own.tone)
     look = source.look_at(0)
     assert look.seen_eyes is not None and reading is not None
     assert look.seen_eyes.white == pytest.approx(reading.white, rel=0.05)

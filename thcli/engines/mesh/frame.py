@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Image
-from thcli.engines.mesh import compose, eyes, picture, warp
+from thcli.engines.mesh import compose, picture, warp
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.background.moved_map import move_map
+from thcli.engines.mesh.eyes import layer as eye_layer
+from thcli.engines.mesh.eyes import stand_ins
 from thcli.engines.mesh.head import drawn_out, folds, hidden_eyes
 from thcli.engines.mesh.head.cheeks import sides
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
@@ -43,10 +45,10 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     """Render one frame as `render_frame` does, without the picture's border."""
     placed = source.place(target.points)
     points = placed.held
-    visible = eyes.visibilities(source.eyes, points) if source.eyes else []
+    visible = eye_layer.visibilities(source.eyes, points) if source.eyes else []
     shown = sides.find(source, points)
     strips = (
-        eyes.strip_sources(source.mesh, source.eyes, visible)
+        eye_layer.strip_sources(source.mesh, source.eyes, visible)
         if visible
         else source.mesh[:, :2].copy()
     )
@@ -86,11 +88,11 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     textures = source.eyes
     driver = target.driver if driving is not None else None
     if driving is not None and driver is not None and has_shut_eyes(source):
-        textures = eyes.substitute_from_driver(textures, driving, driver, source.tone)
+        textures = stand_ins.substitute_from_driver(textures, driving, driver, source.tone)
     before_eyes = hidden_eyes.find(out, points, warp_map) if textures else []
     if textures:
-        eyes.render_lash_lines(out, textures, visible, points, source.step)
-        eyes.render_eyes(out, textures, visible, points, target.gaze)
+        eye_layer.render_lash_lines(out, textures, visible, points, source.step)
+        eye_layer.render_eyes(out, textures, visible, points, target.gaze)
     if source.parted_lips is not None:
         closed_lips.render(out, source.image, source.parted_lips, points)
     if source.shut_lips is not None:

@@ -12,12 +12,13 @@ from thcli.core.errors import NoFaceError, WeightsError
 from thcli.core.options import Matte, RunOptions
 from thcli.core.protocols import Parser
 from thcli.core.types import Array, Array32, Crop, Face, Image
-from thcli.engines.mesh import eye_reading, eyes
 from thcli.engines.mesh.background import cut_out, matte
 from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.eyes import EyeTexture
+from thcli.engines.mesh.eyes.extract import extract_eyes
+from thcli.engines.mesh.eyes.reading import read_eyes
+from thcli.engines.mesh.eyes.texture import EyeTexture
 from thcli.engines.mesh.head import brow_lines, covering, crown, folds, steep_texture
 from thcli.engines.mesh.head.cheeks import far_side, grown_cheek, mirrored_cheek
 from thcli.engines.mesh.head.cheeks.far_side import FarSide
@@ -259,7 +260,7 @@ def prepare(
     image = np.ascontiguousarray(image if border is None else border.extend_inside())
     body = None if parsed is None else parsed.body
     tone = colours.skin_tone(image, mesh)
-    seen_eyes = eye_reading.read_eyes(image, mesh, tone)
+    seen_eyes = read_eyes(image, mesh, tone)
     natural = colours.natural_colour(image, mesh, tone)
     worn = None if parsed is None else held_glasses.find(parsed.face, mesh)
     glasses: Glasses | None = None
@@ -307,7 +308,7 @@ def prepare(
         NearSide.of(mesh),
         surroundings,
         layers,
-        eyes.extract_eyes(image, mesh, face.iris, tone, blur if is_blurred else 0.0),
+        extract_eyes(image, mesh, face.iris, tone, blur if is_blurred else 0.0),
         cheek,
         tone,
         interior,

@@ -18,8 +18,8 @@ from thcli.core.geometry import bounding_box
 from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
-from thcli.engines.mesh import eyes
 from thcli.engines.mesh.anatomy import LIPS, face_height
+from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.head import folds, steep_texture
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.head.cheeks.near_side import NearSide
@@ -194,7 +194,7 @@ def prepare_frame(
         NearSide.of(mesh),
         Surroundings(find_outline(mesh), float(image.shape[0] - 1), False),
         None,
-        eyes.extract_eyes(image, mesh, None, tone) if moves_eyes else (),
+        extract_eyes(image, mesh, None, tone) if moves_eyes else (),
         mirrored_cheek.prepare(image, mesh) if mirrored_cheek.may_show(mesh, target) else None,
         tone,
         interior,

@@ -9,8 +9,9 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import anatomy, eyes, opening, warp
+from thcli.engines.mesh import anatomy, opening, warp
 from thcli.engines.mesh.anatomy import EYES, LIPS
+from thcli.engines.mesh.eyes.texture import turn_ratio
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.silhouette import find_silhouette
 from thcli.engines.mesh.mouth import closed_lips
@@ -86,9 +87,9 @@ def test_a_far_eye_is_narrow_and_its_iris_as_high_as_before(angle: float) -> Non
     target = faces.make_target(source, turn=(0, angle, 0))
     widths = [opening.fit_opening(target.points, ring).width for ring in EYES]
     side = int(np.argmin(widths))
-    ratio = eyes.turn_ratio(source.eyes[side], EYES[side], target.points)
+    ratio = turn_ratio(source.eyes[side], EYES[side], target.points)
     assert ratio < 0.8
-    assert eyes.turn_ratio(source.eyes[side], EYES[side], source.mesh) == 1.0
+    assert turn_ratio(source.eyes[side], EYES[side], source.mesh) == 1.0
 
     def iris_height(image: Image, points: Array) -> int:
         inside = faces.polygon_mask(points[EYES[side], :2], SIDE, SIDE)
@@ -105,7 +106,7 @@ def test_small_turns_leave_eyes_as_they_are() -> None:
     for turn in ((0.0, 8.0, 0.0), (15.0, -6.0, 10.0)):
         target = faces.make_target(source, turn=turn).points
         for eye, ring in zip(source.eyes, EYES, strict=True):
-            assert abs(eyes.turn_ratio(eye, ring, target) - 1) < 0.02
+            assert abs(turn_ratio(eye, ring, target) - 1) < 0.02
 
 
 def test_a_turned_face_ends_at_its_last_samples_and_a_forehead_is_blended() -> None:

@@ -11,9 +11,9 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from tests.engines.mesh.synthetic_faces import centred_mesh, make_face
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import eye_reading, opening
+from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
-from thcli.engines.mesh.eye_reading import EyeReading
+from thcli.engines.mesh.eyes.reading import EyeReading, read_eyes
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import colours, driver_mouth, lip_rims, mouth_interior
 from thcli.engines.mesh.prepared_source import prepare
@@ -139,7 +139,7 @@ def test_teeth_are_as_bright_as_the_eyes_tell() -> None:
     tone = np.full(3, 150.0)
     light = []
     for white in (90, 120, 165, 200):
-        reading = eye_reading.read_eyes(*with_eyes(white), tone)
+        reading = read_eyes(*with_eyes(white), tone)
         assert reading is not None and reading.white == pytest.approx(white / 150, abs=0.05)
         mesh = with_eyes(white)[1]
         light.append(mouth_interior.prepare(mesh, tone, reading).enamel.mean())
@@ -150,9 +150,9 @@ def test_teeth_are_as_bright_as_the_eyes_tell() -> None:
 def test_blur_is_measured_in_pixels_and_in_widths_of_an_eye() -> None:
     image, mesh = with_eyes(220)
     tone = np.full(3, 150.0)
-    sharp = eye_reading.read_eyes(image, mesh, tone)
+    sharp = read_eyes(image, mesh, tone)
     soft = np.asarray(cv2.GaussianBlur(image, (0, 0), 5.0), np.uint8)
-    blurred = eye_reading.read_eyes(soft, mesh, tone)
+    blurred = read_eyes(soft, mesh, tone)
     assert sharp is not None and blurred is not None
     assert sharp.share < 0.02 < 0.05 < blurred.share
     assert blurred.share * opening.fit_opening(mesh, EYES[0]).width == pytest.approx(
@@ -182,7 +182,7 @@ def test_a_mouth_of_lips_alone_has_no_inside_of_its_own(
 def test_teeth_are_as_sharp_as_the_eyes() -> None:
     image, mesh = with_eyes(220)
     blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 4), np.uint8)
-    sharp, soft = (eye_reading.read_eyes(one, mesh, np.full(3, 150.0)) for one in (image, blurred))
+    sharp, soft = (read_eyes(one, mesh, np.full(3, 150.0)) for one in (image, blurred))
     assert sharp is not None and soft is not None
     assert sharp.blur == 0 and 2 < soft.blur < 4  # a deviation, as the picture was blurred by
     out = []
@@ -204,7 +204,7 @@ def test_eyes_outside_of_the_image_tell_nothing(visible: int) -> None:
     lowest = np.floor(mesh[eyes, 0].min() - 0.15 * width - 2)
     mesh[:, 0] += 96 - visible - lowest
     image = np.full((96, 96, 3), 250, np.uint8)
-    assert eye_reading.read_eyes(image, mesh, np.full(3, 100.0)) is None
+    assert read_eyes(image, mesh, np.full(3, 100.0)) is None
 
 
 def jaw_dropped(mesh: Array, share: float) -> Array:

@@ -18,7 +18,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.background.windows import iterate_windows
-from thcli.engines.mesh.eye_reading import EDGE_WIDTH
+from thcli.engines.mesh.eyes.reading import EDGE_WIDTH
 from thcli.engines.mesh.mouth import lip_rims
 from thcli.engines.mesh.opening import COLUMNS, Opening, Region
 from thcli.engines.mesh.raster import SampleGrid

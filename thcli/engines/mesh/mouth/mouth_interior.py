@@ -17,7 +17,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, LIPS
-from thcli.engines.mesh.eye_reading import EyeReading
+from thcli.engines.mesh.eyes.reading import EyeReading
 from thcli.engines.mesh.mouth import drawn_inside, mouth_corners, seen_teeth
 from thcli.engines.mesh.mouth.colours import vividness
 from thcli.engines.mesh.mouth.drawn_inside import Anchors, MouthInterior, millimetre_grid

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array, Image
-from thcli.engines.mesh import eye_reading
-from thcli.engines.mesh.eye_reading import EyeReading
+from thcli.engines.mesh.eyes import reading
+from thcli.engines.mesh.eyes.reading import EyeReading
 from thcli.engines.mesh.mouth import colours, seen_mouths
 from thcli.engines.mesh.mouth.lip_rims import PARTED_GAP
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouth, SeenMouths
@@ -80,7 +80,7 @@ class LookSamples:
     def add(self, index: int, image: Image, mesh: Array) -> None:
         if index in self.sampled:
             tone = colours.skin_tone(image, mesh)
-            self._readings.append(eye_reading.read_eyes(image, mesh, tone))
+            self._readings.append(reading.read_eyes(image, mesh, tone))
             natural = colours.natural_colour(image, mesh, tone)
             darkest = colours.darkest_level(image, mesh, tone)
             self._tones.append((natural, darkest, colours.haze_level(image, mesh, tone)))

@@ -10,7 +10,8 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
-from thcli.engines.mesh.eyes import CLOSED_GAP, is_round
+from thcli.engines.mesh.eyes.extract import CLOSED_GAP
+from thcli.engines.mesh.eyes.texture import is_round
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches import inputs

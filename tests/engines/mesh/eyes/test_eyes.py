@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
-from thcli.engines.mesh import anatomy, eyes
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.eyes import layer, stand_ins
+from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks import topology
@@ -57,7 +59,7 @@ def test_shut_eyes_of_a_source_stay_its_own_until_they_open(closed: tuple[bool, 
         target = rest if driving is None else replace(rest, driver=mesh)
         out = render_frame(source, target, driving)
         assert np.abs(out[inside].astype(int) - image[inside]).max() <= 2
-    visible = eyes.visibilities(source.eyes, faces.centred_mesh(512, 512))
+    visible = layer.visibilities(source.eyes, faces.centred_mesh(512, 512))
     assert visible == [1.0, 1.0]
 
 
@@ -68,7 +70,7 @@ def test_an_eye_that_is_painted_in_a_small_face_is_smooth() -> None:
         for lid in topology.LIDS:
             mesh[lid.upper] = mesh[lid.lower]
         image = np.full((size, size, 3), faces.SKIN, np.uint8)
-        painted = eyes.extract_eyes(image, mesh, None, np.array(faces.SKIN, float))[0].image
+        painted = extract_eyes(image, mesh, None, np.array(faces.SKIN, float))[0].image
         steepest.append(np.abs(np.diff(painted.astype(int), axis=1)).max())
     assert 0 < steepest[0] < 0.6 * steepest[1]
 
@@ -88,9 +90,9 @@ def test_wide_eyes_show_a_round_iris_and_the_white_above_it() -> None:
         ball[np.hypot(x - middle[0], y - middle[1]) < radius] = faces.IRIS
         inside = faces.polygon_mask(own[ring, :2], 512, 512, grow=0)
         image[inside] = ball[inside]
-    textures = eyes.extract_eyes(image, own, iris, np.array(faces.SKIN, float))
+    textures = extract_eyes(image, own, iris, np.array(faces.SKIN, float))
     out = np.full_like(image, faces.SKIN)
-    eyes.render_eyes(out, textures, [1.0, 1.0], wide, np.zeros((2, 2)))
+    layer.render_eyes(out, textures, [1.0, 1.0], wide, np.zeros((2, 2)))
     for ring, (middle, *rim) in zip(anatomy.EYES, iris, strict=True):
         inside = faces.polygon_mask(wide[ring, :2], 512, 512, grow=-4)
         disc = np.hypot(x - middle[0], y - middle[1]) < np.linalg.norm(rim[0] - middle)
@@ -116,10 +118,10 @@ def test_an_iris_that_looks_aside_leaves_white_where_the_source_has_a_corner(tow
         ball[np.hypot(column - points[0, 0], y - points[0, 1]) < radius] = faces.IRIS
         inside = faces.polygon_mask(mesh[ring, :2], 512, 512, grow=0)
         image[inside] = ball[inside]
-    textures = eyes.extract_eyes(image, mesh, iris, np.array(faces.SKIN, float))
+    textures = extract_eyes(image, mesh, iris, np.array(faces.SKIN, float))
     out = np.full_like(image, faces.SKIN)
     gaze = np.array([[0.25 * towards, 0.0]] * 2)
-    eyes.render_eyes(out, textures, [1.0, 1.0], mesh, gaze)
+    layer.render_eyes(out, textures, [1.0, 1.0], mesh, gaze)
     for ring, points in zip(anatomy.EYES, iris, strict=True):
         width = mesh[ring[8], 0] - mesh[ring[0], 0]
         radius = float(np.linalg.norm(points[1] - points[0]))
@@ -133,12 +135,12 @@ def test_an_iris_that_looks_aside_leaves_white_where_the_source_has_a_corner(tow
 def test_the_driver_lends_no_eye_beside_one_of_the_source() -> None:
     mesh = faces.centred_mesh(512, 512)
     driver = faces.render_face(mesh, 512, 512)
-    made = eyes.paint_eye(np.full(3, 120.0), 0.05)
-    assert eyes.mirror_eye(made).blur == made.blur
+    made = stand_ins.paint_eye(np.full(3, 120.0), 0.05)
+    assert stand_ins.mirror_eye(made).blur == made.blur
     mixed = (replace(made, is_own=True), made)
     tone = np.full(3, 120.0)
-    assert eyes.substitute_from_driver(mixed, driver, mesh, tone) == mixed
-    lent = eyes.substitute_from_driver((made, made), driver, mesh, tone)
+    assert stand_ins.substitute_from_driver(mixed, driver, mesh, tone) == mixed
+    lent = stand_ins.substitute_from_driver((made, made), driver, mesh, tone)
     assert all(eye.image is not made.image for eye in lent)
 
 
@@ -147,15 +149,15 @@ def test_eyes_that_the_driver_lends_are_as_blurred_as_the_source() -> None:
     driver, tone = faces.render_face(mesh, 512, 512), np.full(3, 120.0)
     steepest = []
     for blur in (0.0, 0.05):
-        made = eyes.paint_eye(tone, blur)
-        lent = eyes.substitute_from_driver((made, made), driver, mesh, tone)
+        made = stand_ins.paint_eye(tone, blur)
+        lent = stand_ins.substitute_from_driver((made, made), driver, mesh, tone)
         steepest.append(np.abs(np.diff(lent[0].image.astype(int), axis=1)).max())
     assert 0 < steepest[1] < 0.5 * steepest[0]
 
 
 def test_a_made_up_iris_stays_round_in_a_wide_eye() -> None:
     mesh = faces.centred_mesh(512, 512)
-    eye = eyes.paint_eye(np.full(3, 150.0))
+    eye = stand_ins.paint_eye(np.full(3, 150.0))
     widths = []
     for stretch in (1.0, 2.2):
         wide = mesh.copy()
@@ -163,7 +165,7 @@ def test_a_made_up_iris_stays_round_in_a_wide_eye() -> None:
             middle = wide[ring, 1].mean()
             wide[ring, 1] = middle + stretch * (wide[ring, 1] - middle)
         out = np.full((512, 512, 3), 200, np.uint8)
-        eyes.render_eyes(out, (eye, eye), [1.0, 1.0], wide, np.zeros((2, 2)))
+        layer.render_eyes(out, (eye, eye), [1.0, 1.0], wide, np.zeros((2, 2)))
         dark = out.max(-1) < 110
         widths.append((dark.any(0).sum() / 2, dark[:, : dark.shape[1] // 2].any(1).sum()))
     assert widths[1][0] == pytest.approx(widths[0][0], abs=3)
@@ -172,14 +174,14 @@ def test_a_made_up_iris_stays_round_in_a_wide_eye() -> None:
 
 def test_a_painted_eye_is_as_bright_as_the_skin() -> None:
     for level in (60.0, 180.0):
-        eye = eyes.paint_eye(np.array([1.1, 1.0, 0.9]) * level)
+        eye = stand_ins.paint_eye(np.array([1.1, 1.0, 0.9]) * level)
         assert eye.image.max() < 1.4 * level + 10 and eye.image.min() < 0.3 * level
 
 
 def test_a_painted_eye_is_as_blurred_as_the_source() -> None:
     tone = np.full(3, 150.0)
     steepest = [
-        np.abs(np.diff(eyes.paint_eye(tone, blur).image.astype(int), axis=1)).max()
+        np.abs(np.diff(stand_ins.paint_eye(tone, blur).image.astype(int), axis=1)).max()
         for blur in (0.0, 0.05)
     ]
     assert steepest[1] < 0.3 * steepest[0]

@@ -1,0 +1,69 @@
+"""Extraction of the eyes of a source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.types import Array, Image
+from thcli.engines.mesh import opening
+from thcli.engines.mesh.anatomy import EYES
+from thcli.engines.mesh.eyes.stand_ins import mirror_eye, paint_eye
+from thcli.engines.mesh.eyes.texture import EyeTexture, is_round
+from thcli.motion import canonical
+from thcli.motion.openings import SHUT_EYE_RANGE, judge_alike
+
+CLOSED_GAP = 0.12  # gap / width of a source eye below which its eyeball cannot be used
+PAINTED_BLUR = 0.5  # pixels of blur, at least, of an eye that is painted
+
+
+def extract_eyes(
+    image: Image,
+    mesh: Array,
+    iris: npt.NDArray[np.floating] | None,
+    tone: Array,
+    blur: float = 0.0,
+) -> tuple[EyeTexture, ...]:
+    """Extract both eyes of a source image.
+
+    A closed eye takes the mirror image of the other one. When both are closed, a synthetic eye
+    is painted, as blurred as the source.
+
+    Args:
+        image: (H, W, 3) uint8 source image.
+        mesh: (468, 3) pixels.
+        iris: (2, 5, 2) pixels, centre first, or None.
+        tone: (3,) skin colour, 0..255.
+        blur: of the source, deviation in widths of an eye.
+    """
+    eyes = []
+    for side, ring in enumerate(EYES):
+        eye_opening = opening.fit_opening(mesh, ring)
+        centre, radius = np.array([0.5, 0.0]), 0.2
+        if iris is not None:
+            rim = eye_opening.to_local(iris[side])
+            distances = np.linalg.norm(rim[1:] - rim[0], axis=1)
+            centre, radius = rim[0], float(np.clip(distances.mean(), 0.1, 0.3))
+        seen = iris is not None and is_round(centre[0])
+        share = opening.foreshortening(mesh, ring)
+        eyes.append(
+            EyeTexture(image, eye_opening, centre, radius, True, blur, sees_iris=seen, seen=share)
+        )
+    alike = judge_alike(canonical.eye_openings(canonical.decompose(mesh).shape))
+    is_open = [
+        eye.opening.gap >= CLOSED_GAP and opens > SHUT_EYE_RANGE[1]
+        for eye, opens in zip(eyes, alike, strict=True)
+    ]
+    if all(is_open):
+        return tuple(eyes)
+    if any(is_open):
+        substitute = mirror_eye(eyes[is_open.index(True)])
+    else:  # large, it would be jagged in a small face
+        pixel = PAINTED_BLUR / max(min(eye.opening.width for eye in eyes), 1.0)
+        substitute = paint_eye(tone, max(blur, pixel))
+    return tuple(
+        eye if usable else replace(substitute, shut=eye.opening.gap)
+        for eye, usable in zip(eyes, is_open, strict=True)
+    )

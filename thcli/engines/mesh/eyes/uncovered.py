@@ -1,0 +1,114 @@
+"""An eyeball whose iris moves and whose lids part further than the source's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import opening
+from thcli.engines.mesh.eyes import eyeball
+from thcli.engines.mesh.eyes.texture import EyeTexture
+from thcli.engines.mesh.opening import Rims
+from thcli.engines.mesh.sampling import remap
+
+# What lids uncover. Widths of lashes and their shadow inside the upper and the lower rim of the
+# source, and at most this share of its gap; widths beyond the rims that count as seen
+LASH_DEPTHS, LASH_SHARE, RIM_SLACK = (0.13, 0.04), 0.35, np.float32(0.03)
+CORNERS = (0.05, 0.2)  # widths from a corner of an eye from which it is uncovered
+# Widths along an eye by which an iris moves, from which the white behind it is made; distance from
+# its middle in radii over which that begins
+LEAVES, BESIDE_IRIS = (0.05, 0.15), (0.95, 1.1)
+MAX_GAZE = (0.3, 0.2)  # largest distance of an iris from the middle, in widths along and across
+
+
+def uncover(
+    eye: EyeTexture, local: tuple[Array32, Array32], rims: Rims, mask: Array32, shift: Array
+) -> Image | Array32:
+    """Sample an eyeball, also where the lids of the source hide it: (h, w, 3).
+
+    An eyeball keeps its shape when lids open further or its iris moves. What they uncover has the
+    colours at the same distance from the middle of the iris, beside which the source shows them.
+
+    Args:
+        eye: with an iris that was seen.
+        local: u and v of the target's opening, (h, w).
+        rims: of the target at u.
+        mask: (h, w) how much of a pixel shows the eyeball.
+        shift: (2,) of the iris in widths.
+    """
+    u, v = local
+    way = move_iris(eye, shift)
+    along, across = shift_iris(u, v, eye, way)
+    ball = remap(eye.image, opening.to_pixels(eye.opening, along, across))
+    left = _left_behind(u, v, eye, way)
+    # what an iris leaves is sought where the eyeball, which moves as a whole, has it
+    along = along + left * (u - np.float32(way[0]) - along)
+    across = across + left * (v - np.float32(way[1]) - across)
+    own, moved = eye.opening.rims(along), across - v
+    thickest = LASH_SHARE * np.maximum(own[1] - own[0], 0)
+    margins, hidden = [], np.zeros(u.shape, np.bool_)
+    for sign, rim, own_rim, depth in zip((1, -1), rims, own, LASH_DEPTHS, strict=True):
+        uncovered = np.maximum(sign * (own_rim - rim - moved), 0)
+        margin = np.minimum(np.minimum(2 * uncovered, depth), thickest) - RIM_SLACK
+        hidden |= sign * (across - own_rim) < margin
+        lashes = left * np.minimum(np.float32(depth), thickest)
+        margins.append(np.maximum(margin, lashes))
+    made_share = np.maximum(hidden, left)
+    index = np.flatnonzero((made_share > 0) & (mask > 0))
+    if not len(index):
+        return ball
+    place, inside = (along.take(index), across.take(index)), [m.take(index) for m in margins]
+    made = eyeball.sample_beside(
+        eye.image,
+        eye.opening,
+        eye.iris,
+        eye.radius,
+        place,
+        (inside[0], inside[1]),
+        left.take(index),
+    )
+    near = u.take(index)
+    weight = smoothstep(*CORNERS, np.minimum(near, 1 - near)).astype(np.float32)
+    weight *= made_share.take(index)
+    out = ball.astype(np.float32).reshape(-1, 3)
+    out[index] += weight[:, None] * (made - out[index])
+    return out.reshape(ball.shape)
+
+
+def move_iris(eye: EyeTexture, shift: Array) -> Array:
+    """Return the way (2,) of an iris in widths: `shift`, as far as it stays in the eye."""
+    middle = np.array([0.5, eye.iris[1]])
+    low, high = np.minimum(middle - MAX_GAZE, eye.iris), np.maximum(middle + MAX_GAZE, eye.iris)
+    return np.asarray(np.clip(eye.iris + shift, low, high) - eye.iris)
+
+
+def shift_iris(u: Array32, v: Array32, eye: EyeTexture, moved: Array) -> tuple[Array32, Array32]:
+    """Map u, v to the source when the iris moves: the iris shifts whole, its rim stretches."""
+    length = float(np.hypot(*moved))
+    if length < 1e-4 or eye.radius == 0:
+        return u, v
+    distance = _distance(u, v, eye, moved)
+    outer_radius = 2.2 * eye.radius + 1.2 * length
+    share = (1 - smoothstep(eye.radius, outer_radius, distance)).astype(np.float32)
+    return u - np.float32(moved[0]) * share, v - np.float32(moved[1]) * share
+
+
+def _distance(u: Array32, v: Array32, eye: EyeTexture, moved: Array) -> Array32:
+    """Return the distance of u, v from the middle of a moved iris."""
+    x, y = (eye.iris + moved).astype(np.float32)
+    return np.asarray(np.hypot(u - x, v - y), np.float32)
+
+
+def _left_behind(u: Array32, v: Array32, eye: EyeTexture, moved: Array) -> Array32:
+    """Return 0..1 for the eyeball that an iris leaves as it moves along the eye.
+
+    The source has too little beside its iris: the corner of the eye would be drawn out.
+    """
+    far = float(smoothstep(*LEAVES, abs(moved[0])))
+    if far == 0 or eye.radius == 0:
+        return np.zeros_like(u)
+    behind = (u - np.float32(eye.iris[0] + moved[0])) * np.float32(-np.sign(moved[0]))
+    outside = smoothstep(*BESIDE_IRIS, _distance(u, v, eye, moved) / eye.radius)
+    share = far * outside * smoothstep(0, eye.radius, behind)
+    return np.asarray(share, np.float32)
