@@ -1,4 +1,4 @@
-"""Inside of an open mouth: teeth, dark, or one light tone."""
+"""Inside of an open mouth: teeth, dark, one light tone, or the mud of a soft video."""
 
 from __future__ import annotations
 
@@ -28,9 +28,17 @@ def mouth(gap: float, upper: int, lower: int) -> tuple[Image, Array]:
 
 @pytest.mark.parametrize(
     ("upper", "lower", "shown"),
-    [(150, 150, 0.0), (140, 150, 0.0), (40, 40, 1.0), (200, 110, 1.0), (60, 150, 1.0)],
+    [
+        (150, 150, 0.0),
+        (140, 150, 0.0),
+        (40, 40, 1.0),
+        (200, 110, 1.0),
+        (60, 150, 1.0),
+        (100, 70, 0.0),  # neither teeth nor a cavity: a soft video
+        (100, 20, 1.0),
+    ],
 )
-def test_a_light_tone_alone_is_no_inside(upper: int, lower: int, shown: float) -> None:
+def test_an_inside_is_told_by_teeth_or_a_dark_cavity(upper: int, lower: int, shown: float) -> None:
     image, mesh = mouth(0.6, upper, lower)
     assert shown_inside(image, mesh) == shown
     assert shown_inside(image.astype(np.uint16) * 257, mesh) == shown

@@ -15,6 +15,11 @@ LEAST_GAP = 0.12  # mean gap of its middle over its width, from which a mouth is
 # to one that shows something. A tongue that is stuck out and mouths that a filter smooths have
 # .05 to .11 and .85 or more in most frames, teeth .14 or more, a dark inside at most .7.
 VARIED_RANGE, LIGHT_RANGE = (0.11, 0.14), (0.7, 0.8)
+# Brightness over the skin's of its lightest and its darkest parts, from which a mouth shows teeth
+# or a cavity, and the median of one that is dark as a whole. A soft video has none of them: up to
+# .75, from .3 and around .55, a tan plate.
+TEETH_RANGE, CAVITY_RANGE, DIM_RANGE = (0.77, 0.83), (0.23, 0.28), (0.35, 0.45)
+LIGHTEST, DARKEST = 0.8, 0.02  # shares of the pixels up to which those are measured
 ACROSS = np.linspace(0.15, 0.85, 15)
 MIDDLE = slice(2, 7)  # of the nine facing points of the lips
 
@@ -40,8 +45,10 @@ def shown_inside(pixels: Pixels, mesh: AnyArray) -> float:
     skin = float(np.median(_brightness(pixels, points[None, MOUTH_SKIN])))
     light = inside / max(skin, 1.0)
     varied = float(smoothstep(*VARIED_RANGE, light.std()))
-    dark = 1 - float(smoothstep(*LIGHT_RANGE, np.median(light)))
-    return max(varied, dark)
+    darkest, median, lightest = np.quantile(light, (DARKEST, 0.5, LIGHTEST))
+    dark = 1 - float(smoothstep(*LIGHT_RANGE, median))
+    cavity = 1 - min(smoothstep(*CAVITY_RANGE, darkest), smoothstep(*DIM_RANGE, median))
+    return max(varied, dark) * float(max(smoothstep(*TEETH_RANGE, lightest), cavity))
 
 
 def _brightness(pixels: Pixels, places: Array) -> Array:

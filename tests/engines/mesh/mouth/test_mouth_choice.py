@@ -112,6 +112,7 @@ def test_a_driver_that_is_mostly_seen_from_the_side_lends_no_mouth(
     [
         ([0.1, 1.0, CLOSED, 0.0, 0.2], 0.3, True),  # a tongue that is stuck out, most of the time
         ([0.1, 1.0, CLOSED, 0.9, 1.0], 0.3, False),
+        ([0.1, 1.0, 0.0, 1.0, 1.0], 0.3, True),  # teeth without a shade, now and then
         ([CLOSED] * 5, 0.3, True),  # nothing but lips, which would be stretched
         ([CLOSED] * 5, 0.0, False),
     ],

@@ -28,7 +28,9 @@ from thcli.motion.timeline import Timeline
 LEAST_WIDTH = 0.4  # of the driver's mouth over the source's, in pixels
 MEASURED = 48  # frames of the driver whose mouth is measured, at most
 MEASURED_INSIDES = 480  # the same, of those in which it may be open
-LEAST_INSIDE = 0.5  # median over its open frames of what is shown, from which it is an inside
+# What is shown in all but this share of its open frames, from which it is an inside: fewer plain
+# moments, in which the others would look better, are hardly noticed
+LEAST_INSIDE, PLAIN_SHARE = 0.5, 0.25
 LEAST_GAP = 0.05  # gap / width of a source whose teeth are seen
 WIDE_GAP = 0.35  # gap / width from which a source's mouth is wide open: its motion is added to that
 LEAST_TEETH, LEAST_SHOWN = 0.3, 0.5  # share of the pixels between its lips; and of an inside at all
@@ -70,10 +72,11 @@ def driver_width(driving: MotionStore, timeline: Timeline) -> float:
 
 
 def driver_shows_inside(timeline: Timeline, source_gap: float) -> bool:
-    """Tell whether a driver's lips part and show more than one light tone, as far as measured.
+    """Tell whether a driver's lips part and show teeth or a dark cavity, as far as measured.
 
-    A tongue that is stuck out, or a mouth that a filter smooths, would be a plain plate. Lips that
-    never part, stretched over the open mouth of a source, would be a striped one.
+    A tongue that is stuck out, teeth without a shade, or a mouth that a filter or a soft video
+    smooths, would be a plain plate. Lips that never part, stretched over the open mouth of a
+    source, would be a striped one.
 
     Args:
         timeline: of the driver.
@@ -84,7 +87,7 @@ def driver_shows_inside(timeline: Timeline, source_gap: float) -> bool:
     shown = rows[rows >= 0]
     if not len(shown):
         return bool(np.isnan(rows).all()) or source_gap < LEAST_GAP
-    return float(np.median(shown)) >= LEAST_INSIDE
+    return float(np.quantile(shown, PLAIN_SHARE)) >= LEAST_INSIDE
 
 
 def _chosen(rows: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
