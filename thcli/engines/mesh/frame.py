@@ -10,7 +10,7 @@ from thcli.engines.mesh import compose, picture, warp
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.background.moved_map import move_map
 from thcli.engines.mesh.eyes import layer as eye_layer
-from thcli.engines.mesh.eyes import stand_ins
+from thcli.engines.mesh.eyes import lid_skin, stand_ins
 from thcli.engines.mesh.head import drawn_out, folds, hidden_eyes
 from thcli.engines.mesh.head.cheeks import sides
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
@@ -90,6 +90,8 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
     if driving is not None and driver is not None and has_shut_eyes(source):
         textures = stand_ins.substitute_from_driver(textures, driving, driver, source.tone)
     before_eyes = hidden_eyes.find(out, points, warp_map) if textures else []
+    if source.lid_skins:
+        lid_skin.render(out, source.image, source.lid_skins, points)
     if textures:
         eye_layer.render_lash_lines(out, textures, visible, points, source.step)
         eye_layer.render_eyes(out, textures, visible, points, target.gaze)

@@ -57,12 +57,17 @@ class Opening:
 
     def rims(self, u: npt.NDArray[np.floating]) -> Rims:
         """Interpolate v of the upper and of the lower rim at u, float32."""
-        at = np.minimum(np.maximum((u + 0.25) * 64, 0), 95.999)
-        low = at.astype(np.intp)
-        part = (at - np.floor(at)).astype(np.float32)
-        both = np.array((self.upper, self.lower), np.float32)
-        upper, lower = both.take(low, 1) * (1 - part) + both.take(low + 1, 1) * part
+        upper, lower = interpolate(u, self.upper, self.lower)
         return upper, lower
+
+
+def interpolate(u: npt.NDArray[np.floating], *rows: Array) -> list[Array32]:
+    """Interpolate rows of values at COLUMNS, (97,) each, at u, float32 of its shape."""
+    at = np.minimum(np.maximum((u + 0.25) * 64, 0), 95.999)
+    low = at.astype(np.intp)
+    part = (at - np.floor(at)).astype(np.float32)
+    values = np.array(rows, np.float32)
+    return list(values.take(low, 1) * (1 - part) + values.take(low + 1, 1) * part)
 
 
 def fit_opening(mesh: Array, ring: npt.NDArray[np.int32]) -> Opening:

@@ -16,7 +16,9 @@ from thcli.engines.mesh.background import cut_out, matte
 from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
 from thcli.engines.mesh.background.matte import MatteLayers
+from thcli.engines.mesh.eyes import lid_skin
 from thcli.engines.mesh.eyes.extract import extract_eyes
+from thcli.engines.mesh.eyes.lid_skin import LidSkin
 from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.eyes.texture import EyeTexture
 from thcli.engines.mesh.head import brow_lines, covering, crown, folds, steep_texture
@@ -103,6 +105,7 @@ class MeshSource:
     layers: person and plate, or None.  eyes: none where they are skin like the rest.
     hidden_cheek: None when both cheeks are seen.
     tone: (3,) skin colour.  parted_lips: to be closed; None when they are closed in the source.
+    lid_skins: skin above the eyes that is drawn out in a band; none where eyes are skin.
     shut_lips: to be parted; None when they are open in it, or no dark line is between them.
     seen_mouths: the mouth in other frames of a clip.
     painter: paints eyes and mouth into rendered frames; None leaves them as they are.
@@ -129,6 +132,7 @@ class MeshSource:
     tone: Array
     interior: MouthInterior
     parted_lips: PartedLips | None
+    lid_skins: tuple[LidSkin, ...] = ()
     seen_mouths: SeenMouths | None = None
     shut_lips: ShutLips | None = None
     painter: SourcePainter | None = None
@@ -315,6 +319,7 @@ def prepare(
         closed_lips.prepare(image, mesh, interior.lips.gap, blur=interior.blur)
         if is_parted and covered is None
         else None,
+        lid_skins=lid_skin.extract(image, mesh),
         shut_lips=closed_lips.prepare_shut(image, mesh)
         if not is_parted and covered is None
         else None,

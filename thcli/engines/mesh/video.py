@@ -19,6 +19,7 @@ from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh.anatomy import LIPS, face_height
+from thcli.engines.mesh.eyes import lid_skin
 from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.head import folds, steep_texture
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
@@ -199,6 +200,7 @@ def prepare_frame(
         tone,
         interior,
         parted,
+        lid_skin.extract(image, mesh) if moves_eyes else (),
         look.mouths,
         folds=folds.prepare(image, mesh, None) if moves_eyes else None,
         rigid=worn,

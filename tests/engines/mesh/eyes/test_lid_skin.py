@@ -1,0 +1,96 @@
+"""Skin between brow and lid: drawn out where it is plain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array, Image
+from thcli.engines.mesh.anatomy import EYES
+from thcli.engines.mesh.eyes import lid_skin
+from thcli.engines.mesh.eyes.lid_skin import BROWS
+from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.faces.landmarks import topology
+
+HAIR = (40, 30, 25)
+SIZE = 512
+
+
+def low_brows() -> tuple[Image, Array]:
+    """Return a face whose brows hang over half of the skin above its eyes, and its mesh."""
+    mesh = faces.centred_mesh(SIZE, SIZE)
+    image = faces.render_face(mesh, SIZE, SIZE)
+    for ring, brow in zip(EYES, BROWS, strict=True):
+        lower = mesh[list(brow), :2]
+        height = mesh[ring[12], 1] - lower[2, 1]
+        down = np.array([0, 0.45 * height])
+        hair = np.concatenate([lower - (0, 6), lower[::-1] + down])
+        cv2.fillPoly(image, [np.rint(hair).astype(np.int32)], HAIR)
+    return image, mesh
+
+
+def hair_height(frame: Image, mesh: Array, eye: int) -> int:
+    """Count the dark pixels above the middle of an eye."""
+    brow, lid = mesh[BROWS[eye][2], :2], mesh[EYES[eye][12], :2]
+    column = frame[round(brow[1]) : round(lid[1]) - 3, round(lid[0])]
+    return int((column.mean(-1) < 90).sum())
+
+
+def moved(mesh: Array, raised: float, shut: float) -> Array:
+    """Return a mesh with raised brows (pixels), and with eyes that are shut by a share."""
+    out = mesh.copy()
+    for ring, brow, lid in zip(EYES, topology.BROWS, topology.LIDS, strict=True):
+        out[brow, 1] -= raised
+        gap = mesh[ring[4], 1] - mesh[ring[12], 1]
+        out[lid.upper, 1] += shut * gap
+    return out
+
+
+def prepared(image: Image, mesh: Array) -> MeshSource:
+    return prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), None)
+
+
+@pytest.mark.parametrize(("raised", "shut"), [(24.0, 0.0), (12.0, 1.0)])
+def test_a_low_brow_stays_as_high_as_it_is(raised: float, shut: float) -> None:
+    image, mesh = low_brows()
+    source = prepared(image, mesh)
+    target = replace(faces.rest_target(source), points=moved(mesh, raised, shut))
+    by_mesh = render_frame(replace(source, lid_skins=()), target, None)
+    out = render_frame(source, target, None)
+    for eye in (0, 1):
+        own = hair_height(image, mesh, eye)
+        assert own > 8
+        assert hair_height(out, target.points, eye) <= own + 3
+        assert hair_height(by_mesh, target.points, eye) > own + 3
+
+
+def test_skin_that_is_not_drawn_out_stays_as_it_is() -> None:
+    image, mesh = low_brows()
+    source = prepared(image, mesh)
+    for raised, shut in ((0.0, 0.0), (-8.0, 0.0)):
+        target = replace(faces.rest_target(source), points=moved(mesh, raised, shut))
+        by_mesh = render_frame(replace(source, lid_skins=()), target, None)
+        np.testing.assert_array_equal(render_frame(source, target, None), by_mesh)
+
+
+def test_the_band_lies_on_skin() -> None:
+    for skin in lid_skin.extract(*low_brows()):
+        assert skin.band > 0.5  # the brow covers .45
+
+
+def test_an_eye_that_is_seen_from_the_side_is_left_to_the_mesh() -> None:
+    image, mesh = low_brows()
+    source = prepared(image, mesh)
+    target = faces.make_target(source, turn=(0, 75, 0)).points
+    target = moved(target, 24.0, 0.0)
+    out = np.full((SIZE, SIZE, 3), 128, np.uint8)
+    lid_skin.render(out, image, source.lid_skins, target)
+    narrow = [np.ptp(target[ring, 0]) for ring in EYES]
+    far = int(np.argmin(narrow))
+    inside = faces.polygon_mask(target[list(BROWS[far]), :2], SIZE, SIZE, grow=4)
+    assert (out[inside] == 128).all()

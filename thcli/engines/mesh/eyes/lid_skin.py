@@ -1,0 +1,121 @@
+"""Skin between brow and lid that a raised brow or a shut eye draws apart.
+
+The brow and the lashes keep their width: what is drawn out is a band of plain skin between them. By
+the mesh alone, the hair and the shadow of a low brow would be drawn over the lid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import anatomy, opening
+from thcli.engines.mesh.anatomy import EYES
+from thcli.engines.mesh.opening import COLUMNS, Opening
+from thcli.engines.mesh.sampling import remap
+
+BROWS = ((46, 53, 52, 65, 55), (285, 295, 282, 283, 276))  # lower edges, from the image's left
+LEAST_HEIGHT = 0.05  # widths of an eye from its brow to its lid
+DRAWN_OUT = (1.1, 1.4)  # height of the skin over the source's from which it is drawn out in a band
+BAND = 0.2  # height of the band over that of the skin
+ACROSS = np.linspace(0.0, 1.0, 25)  # shares of the way from brow to lid at which light is measured
+INNER = slice(3, -3)  # of those, where the band may lie
+LIGHT_BLUR = 2.0  # of those shares over which light is averaged
+ENDS = (-0.2, 0.1)  # widths beside an eye over which the skin ends
+TURNED = (0.4, 0.6)  # foreshortening of an eye from which the nose may lie before the skin
+EDGES = (0.15, 0.08)  # of its height, over which it ends at the brow and at the lid
+STREAKS = 0.06  # widths over which what is drawn out is blurred: hairs would be streaks
+MIDDLE = slice(16, 81)  # COLUMNS from corner to corner
+
+
+@dataclass(frozen=True, slots=True)
+class LidSkin:
+    """Skin above an eye of a source.
+
+    eye: its opening.  brow: (97,) v of the brow's lower edge at `opening.COLUMNS`.  band: the
+    lightest skin, which is neither hair nor lashes, share of the way from brow to lid.  height: of
+    the face in pixels.
+    """
+
+    eye: Opening
+    brow: Array
+    band: float
+    height: float
+
+    @property
+    def drawn(self) -> Array:
+        """(97,) pixels from brow to lid."""
+        return (self.eye.upper - self.brow) * self.eye.width
+
+
+def extract(image: Image, mesh: Array) -> tuple[LidSkin, ...]:
+    """Find the skin above both eyes of a source.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+    """
+    found = []
+    for ring, brow in zip(EYES, BROWS, strict=True):
+        eye = opening.fit_opening(mesh, ring)
+        edge = _brow_edge(eye, mesh, brow)
+        v = edge + ACROSS[:, None] * (eye.upper - edge)
+        u = np.broadcast_to(COLUMNS, v.shape)
+        places = opening.to_pixels(eye, u.astype(np.float32), v.astype(np.float32))
+        light = remap(image, places)[:, MIDDLE].mean((1, 2), dtype=np.float32)
+        light = cv2.GaussianBlur(light, (0, 0), LIGHT_BLUR).ravel()[INNER]
+        band = float(ACROSS[INNER][light.argmax()])
+        found.append(LidSkin(eye, edge, band, anatomy.face_height(mesh)))
+    return tuple(found)
+
+
+def render(out: Image, image: Image, skins: tuple[LidSkin, ...], target: Array) -> None:
+    """Render the skin above both eyes of a target where it is drawn out, in place.
+
+    Args:
+        out: (H, W, 3) uint8 frame.
+        image: (H, W, 3) uint8 source image.
+        skins: of the source.
+        target: (468, 3) target mesh.
+    """
+    for ring, brow, skin in zip(EYES, BROWS, skins, strict=True):
+        eye = opening.fit_opening(target, ring)
+        above = Opening(eye.corner, eye.axes, _brow_edge(eye, target, brow), eye.upper)
+        scale = eye.width * skin.height / anatomy.face_height(target)
+        drawn = (above.lower - above.upper) * scale
+        if (drawn / skin.drawn)[MIDDLE].max() <= DRAWN_OUT[0]:
+            continue
+        region = opening.bounding_region(above, (out.shape[1], out.shape[0]), -ENDS[0])
+        if region is None:
+            continue
+        u, v = opening.local_coordinates(above, region)
+        top, height, own, brow_v = opening.interpolate(u, above.upper, drawn, skin.drawn, skin.brow)
+        below = (v - top) * np.float32(scale)
+        extra, band = np.maximum(height - own, 0), np.float32(BAND) * own
+        first = np.float32(skin.band) * own - band / 2
+        passed = np.clip((below - first) / (extra + band), 0, 1)
+        from_brow = (below - extra * passed) / np.float32(skin.eye.width)
+        sampled = remap(image, opening.to_pixels(skin.eye, u, brow_v + from_brow))
+        colour = _without_streaks(sampled, 4 * passed * (1 - passed), STREAKS * eye.width)
+        part = below / np.maximum(height, 1)
+        share = smoothstep(*DRAWN_OUT, height / own) * smoothstep(*ENDS, np.minimum(u, 1 - u))
+        share *= smoothstep(-EDGES[0], 0, part) * (1 - smoothstep(1, 1 + EDGES[1], part))
+        share *= smoothstep(*TURNED, opening.foreshortening(target, ring))
+        opening.blend(out, region, np.asarray(share, np.float32), colour)
+
+
+def _brow_edge(eye: Opening, mesh: Array, brow: tuple[int, ...]) -> Array:
+    """Return v of a brow's lower edge at COLUMNS, a little above the lid at least."""
+    points = eye.to_local(mesh[list(brow), :2])
+    edge = np.interp(COLUMNS, np.maximum.accumulate(points[:, 0]), points[:, 1])
+    return np.minimum(edge, eye.upper - LEAST_HEIGHT)
+
+
+def _without_streaks(colour: Image, drawn_out: Array32, deviation: float) -> Array32:
+    """Return colours (h, w, 3) that are blurred where they are drawn out, (h, w) in 0..1."""
+    soft = cv2.GaussianBlur(colour, (0, 0), max(deviation, 0.3)).astype(np.float32)
+    return np.asarray(colour + drawn_out[..., None] * (soft - colour), np.float32)
