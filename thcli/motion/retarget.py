@@ -22,7 +22,7 @@ from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
-from thcli.motion import brows, canonical, closure, limits, openings, smooth
+from thcli.motion import brows, canonical, closure, limits, openings, smiles, smooth
 from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
 from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
@@ -270,6 +270,7 @@ class RetargetedMotion:
         if self._rules:
             reference = self._reference.shape * self._shape_ratio
             change = brows.keep_above(brows.strengthen(change), source, reference)
+            change = smiles.keep(change, source, aligned)
             added = self._face_gain * canonical.lip_gaps(change).mean(-1)
             lips_gain = limits.mouth_share(added, self._head.source_yaw)
             change *= 1 - (1 - lips_gain[:, None, None]) * closure.region_mask("lips")
