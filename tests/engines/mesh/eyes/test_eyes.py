@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -185,3 +186,30 @@ def test_a_painted_eye_is_as_blurred_as_the_source() -> None:
         for blur in (0.0, 0.05)
     ]
     assert steepest[1] < 0.3 * steepest[0]
+
+
+def test_what_wide_eyes_uncover_is_as_blurred_as_the_source() -> None:
+    """White with hard edges lay in the eyes of enlarged thumbnails."""
+    mesh, wide = faces.centred_mesh(512, 512, 0.9), faces.centred_mesh(512, 512, 0.9)
+    image = np.full((512, 512, 3), faces.SKIN, np.uint8)
+    iris = faces.iris_points(mesh)
+    for ring, (middle, *rim) in zip(anatomy.EYES, iris, strict=True):
+        inside = faces.polygon_mask(mesh[ring, :2], 512, 512, grow=0)
+        image[inside] = faces.WHITE
+        y, x = np.mgrid[:512, :512]
+        image[inside & (np.hypot(x - middle[0], y - middle[1]) < rim[0][0] - middle[0])] = (
+            faces.IRIS
+        )
+        wide[ring[9:], 1] -= 0.12 * np.linalg.norm(wide[ring[8]] - wide[ring[0]])
+    steepest = []
+    for blur in (0.0, 0.05):
+        width = float(np.linalg.norm(mesh[anatomy.EYES[0][8]] - mesh[anatomy.EYES[0][0]]))
+        seen = image if blur == 0 else cv2.GaussianBlur(image, (0, 0), blur * width)
+        textures = extract_eyes(seen, mesh, iris, np.array(faces.SKIN, float), blur)
+        out = np.asarray(seen, np.uint8).copy()
+        layer.render_eyes(out, textures, [1.0, 1.0], wide, np.zeros((2, 2)))
+        steps = np.abs(np.diff(out.astype(int), axis=0)).max(-1)
+        steepest.append(
+            steps[faces.polygon_mask(wide[anatomy.EYES[0], :2], 512, 512, -3)[1:]].max()
+        )
+    assert 0 < steepest[1] < 0.4 * steepest[0]

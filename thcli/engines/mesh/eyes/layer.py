@@ -89,7 +89,7 @@ def render_eyes(
         upper, lower = (rim * ratio for rim in eye_opening.rims(u))
         rims = upper, lower
         if eye.sees_iris:
-            ball = uncover(eye, (u, v), rims, mask, shift)
+            ball = uncover(eye, (u, v), rims, mask, shift, eye_opening.width)
         else:
             own_upper, own_lower = eye.opening.rims(u)
             top, bottom = np.clip(upper, own_upper, own_lower), np.clip(lower, own_upper, own_lower)

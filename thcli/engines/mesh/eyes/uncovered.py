@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from thcli.core.imaging import smoothstep
@@ -23,7 +24,12 @@ MAX_GAZE = (0.3, 0.2)  # largest distance of an iris from the middle, in widths 
 
 
 def uncover(
-    eye: EyeTexture, local: tuple[Array32, Array32], rims: Rims, mask: Array32, shift: Array
+    eye: EyeTexture,
+    local: tuple[Array32, Array32],
+    rims: Rims,
+    mask: Array32,
+    shift: Array,
+    width: float,
 ) -> Image | Array32:
     """Sample an eyeball, also where the lids of the source hide it: (h, w, 3).
 
@@ -36,6 +42,7 @@ def uncover(
         rims: of the target at u.
         mask: (h, w) how much of a pixel shows the eyeball.
         shift: (2,) of the iris in widths.
+        width: of the target's opening in pixels.
     """
     u, v = local
     way = move_iris(eye, shift)
@@ -71,9 +78,12 @@ def uncover(
     near = u.take(index)
     weight = smoothstep(*CORNERS, np.minimum(near, 1 - near)).astype(np.float32)
     weight *= made_share.take(index)
-    out = ball.astype(np.float32).reshape(-1, 3)
-    out[index] += weight[:, None] * (made - out[index])
-    return out.reshape(ball.shape)
+    out = ball.astype(np.float32)
+    added = np.zeros_like(out)
+    added.reshape(-1, 3)[index] = weight[:, None] * (made - out.reshape(-1, 3)[index])
+    if eye.blur > 0:  # what is made is as blurred as the source
+        added = np.asarray(cv2.GaussianBlur(added, (0, 0), eye.blur * width), np.float32)
+    return np.asarray(out + added, np.float32)
 
 
 def move_iris(eye: EyeTexture, shift: Array) -> Array:
