@@ -204,9 +204,10 @@ def test_what_wide_eyes_uncover_is_as_blurred_as_the_source() -> None:
     steepest = []
     for blur in (0.0, 0.05):
         width = float(np.linalg.norm(mesh[anatomy.EYES[0][8]] - mesh[anatomy.EYES[0][0]]))
-        seen = image if blur == 0 else cv2.GaussianBlur(image, (0, 0), blur * width)
+        blurred = image if blur == 0 else cv2.GaussianBlur(image, (0, 0), blur * width)
+        seen = np.asarray(blurred, np.uint8)
         textures = extract_eyes(seen, mesh, iris, np.array(faces.SKIN, float), blur)
-        out = np.asarray(seen, np.uint8).copy()
+        out = seen.copy()
         layer.render_eyes(out, textures, [1.0, 1.0], wide, np.zeros((2, 2)))
         steps = np.abs(np.diff(out.astype(int), axis=0)).max(-1)
         steepest.append(
