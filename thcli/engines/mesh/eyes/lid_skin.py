@@ -24,7 +24,8 @@ DRAWN_OUT = (1.1, 1.4)  # height of the skin over the source's from which it is 
 BAND = 0.2  # height of the band over that of the skin
 ACROSS = np.linspace(0.0, 1.0, 25)  # shares of the way from brow to lid at which light is measured
 INNER = slice(3, -3)  # of those, where the band may lie
-LIGHT_BLUR = 2.0  # of those shares over which light is averaged
+DARK_PART = 0.25  # of such a row: hair in a part of it would be drawn out, too
+LIGHT_BLUR = 1.5  # of those shares over which light is averaged
 ENDS = (-0.2, 0.1)  # widths beside an eye over which the skin ends
 TURNED = (0.4, 0.6)  # foreshortening of an eye from which the nose may lie before the skin
 EDGES = (0.15, 0.08)  # of its height, over which it ends at the brow and at the lid
@@ -66,9 +67,10 @@ def extract(image: Image, mesh: Array) -> tuple[LidSkin, ...]:
         v = edge + ACROSS[:, None] * (eye.upper - edge)
         u = np.broadcast_to(COLUMNS, v.shape)
         places = opening.to_pixels(eye, u.astype(np.float32), v.astype(np.float32))
-        light = remap(image, places)[:, MIDDLE].mean((1, 2), dtype=np.float32)
-        light = cv2.GaussianBlur(light, (0, 0), LIGHT_BLUR).ravel()[INNER]
-        band = float(ACROSS[INNER][light.argmax()])
+        rows = remap(image, places)[:, MIDDLE].mean(-1, dtype=np.float32)
+        light = np.quantile(rows, DARK_PART, 1)
+        smooth = cv2.GaussianBlur(light, (0, 0), LIGHT_BLUR).ravel()[INNER]
+        band = float(ACROSS[INNER][smooth.argmax()])
         found.append(LidSkin(eye, edge, band, anatomy.face_height(mesh)))
     return tuple(found)
 
