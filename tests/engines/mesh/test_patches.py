@@ -278,6 +278,20 @@ def test_both_eyes_are_painted_in_one_call() -> None:
     assert calls == [2]
 
 
+@pytest.mark.parametrize("natural", [0.0, 1.0])
+def test_what_is_painted_into_a_grey_picture_is_grey(natural: float) -> None:
+    source = painted_source(PatchPainter(red_network(EYE_CHANNELS), None))
+    assert source.painter is not None
+    patches = source.painter.patches
+    interior = replace(patches.interior, natural=natural, tone=np.full(3, 128.0))
+    out = np.full_like(source.image, 128)
+    source.painter.painter.paint_eyes(
+        out, replace(patches, interior=interior), shut_eyes(source.mesh), np.zeros((2, 2))
+    )
+    assert (out != 128).any()
+    assert bool((np.ptp(out, axis=-1) > 4).any()) == (natural > 0)
+
+
 def test_unknown_irises_have_no_disc() -> None:
     found = pack.read_iris(FACE, None)
     assert found.radius.tolist() == [0, 0]

@@ -29,7 +29,7 @@ LIGHT_BLUR = 1.5  # of those shares over which light is averaged
 ENDS = (-0.2, 0.1)  # widths beside an eye over which the skin ends
 TURNED = (0.4, 0.6)  # foreshortening of an eye from which the nose may lie before the skin
 EDGES = (0.15, 0.08)  # of its height, over which it ends at the brow and at the lid
-STREAKS = 0.06  # widths over which what is drawn out is blurred: hairs would be streaks
+STREAKS = 0.1  # widths over which what is drawn out is blurred: hairs would be streaks
 MIDDLE = slice(16, 81)  # COLUMNS from corner to corner
 
 
@@ -102,7 +102,7 @@ def render(out: Image, image: Image, skins: tuple[LidSkin, ...], target: Array) 
         passed = np.clip((below - first) / (extra + band), 0, 1)
         from_brow = (below - extra * passed) / np.float32(skin.eye.width)
         sampled = remap(image, opening.to_pixels(skin.eye, u, brow_v + from_brow))
-        colour = _without_streaks(sampled, 4 * passed * (1 - passed), STREAKS * eye.width)
+        colour = _without_streaks(sampled, passed, STREAKS * eye.width)
         part = below / np.maximum(height, 1)
         share = smoothstep(*DRAWN_OUT, height / own) * smoothstep(*ENDS, np.minimum(u, 1 - u))
         share *= smoothstep(-EDGES[0], 0, part) * (1 - smoothstep(1, 1 + EDGES[1], part))
@@ -117,7 +117,14 @@ def _brow_edge(eye: Opening, mesh: Array, brow: tuple[int, ...]) -> Array:
     return np.minimum(edge, eye.upper - LEAST_HEIGHT)
 
 
-def _without_streaks(colour: Image, drawn_out: Array32, deviation: float) -> Array32:
-    """Return colours (h, w, 3) that are blurred where they are drawn out, (h, w) in 0..1."""
+def _without_streaks(colour: Image, passed: Array32, deviation: float) -> Array32:
+    """Return colours (h, w, 3) that are blurred within the band.
+
+    Args:
+        colour: 0..255.
+        passed: (h, w) share of the band that is above, 0..1.
+        deviation: of the blur in pixels.
+    """
     soft = cv2.GaussianBlur(colour, (0, 0), max(deviation, 0.3)).astype(np.float32)
-    return np.asarray(colour + drawn_out[..., None] * (soft - colour), np.float32)
+    inside = np.minimum(8 * passed * (1 - passed), 1)[..., None]
+    return np.asarray(colour + inside * (soft - colour), np.float32)

@@ -160,10 +160,10 @@ def vividness(tone: Array) -> float:
 
 
 def keep_colour(colour: Array32, tone: Array, natural: float) -> Array32:
-    """Convert colours (h, w, 3) to grey times the tint of a skin tone.
+    """Convert colours (..., 3) to grey times the tint of a skin tone.
 
     Args:
-        colour: 0..255.
+        colour: 0..255, or their change.
         tone: (3,) skin colour.
         natural: share of the colours that is kept, 0..1.
     """

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from thcli.core.types import Array, Array32, Face, Image
+from thcli.engines.mesh.mouth.colours import keep_colour
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.patches import pack
 from thcli.engines.mesh.patches.frames import (
@@ -56,7 +57,7 @@ class PatchPainter:
         frames = [eye_frame(target, side) for side in range(2)]
         coarse = sample_patch(out, frames[0]), sample_patch(out, frames[1])
         stack, window = pack.stack_eyes(coarse, source, target, gaze, changes)
-        painted = _run(self._eyes, stack) * window[..., None] / np.float32(source.factor)
+        painted = _paint(self._eyes, stack, source) * window[..., None]
         for frame, patch, change in zip(frames, coarse, painted, strict=True):
             composite(out, frame, patch, change)
 
@@ -67,18 +68,22 @@ class PatchPainter:
         frame = mouth_frame(target)
         coarse = sample_patch(out, frame)
         stack, window = pack.stack_mouth(coarse, source, target)
-        painted = _run(self._mouth, stack[None])[0] * window[..., None]
-        composite(out, frame, coarse, painted / np.float32(source.factor))
+        painted = _paint(self._mouth, stack[None], source)[0] * window[..., None]
+        composite(out, frame, coarse, painted)
 
 
-def _run(network: PatchNet, stack: Array32) -> Array32:
-    """Return a network's changes (B, h, w, 3) of patches (B, C, h, w).
+def _paint(network: PatchNet, stack: Array32, source: SourcePatches) -> Array32:
+    """Return a network's changes (B, h, w, 3) of patches (B, C, h, w) in colours of the source.
 
     Channels last, and both eyes at once, take half the time.
     """
     patches = torch.from_numpy(stack).to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        return np.asarray(network(patches).permute(0, 2, 3, 1).numpy(), np.float32)
+        change = network(patches).permute(0, 2, 3, 1).numpy() / np.float32(source.factor)
+    interior = source.interior
+    if interior.natural < 1:  # lids in a grey picture have no colour
+        change = keep_colour(change, interior.tone, interior.natural)
+    return np.asarray(change, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
