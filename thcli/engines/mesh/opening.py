@@ -19,6 +19,8 @@ from thcli.core.types import Array, Array32, Image
 
 COLUMNS = np.linspace(-0.25, 1.25, 97)
 """(97,) u at which the rims are stored."""
+BETWEEN_CORNERS = slice(16, 81)
+"""COLUMNS from corner to corner."""
 
 STRIP_PIXELS = 1 << 14  # that are drawn at a time: fits the cache
 Region = tuple[slice, slice]
@@ -114,8 +116,8 @@ def bounding_region(opening: Opening, size: tuple[int, int], margin: float) -> R
     Returns:
         Rows and columns, or None when the opening lies outside of the image.
     """
-    u = COLUMNS[16:81]
-    rim = np.concatenate([np.stack([u, v[16:81]], 1) for v in (opening.upper, opening.lower)])
+    u, rims = COLUMNS[BETWEEN_CORNERS], (opening.upper, opening.lower)
+    rim = np.concatenate([np.stack([u, v[BETWEEN_CORNERS]], 1) for v in rims])
     corners = opening.corner + rim @ opening.axes
     border = margin * opening.width + 2
     x0, y0 = np.floor(corners.min(0) - border).astype(int)

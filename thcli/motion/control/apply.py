@@ -8,11 +8,9 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
-from thcli.motion import anatomy, closure
+from thcli.motion import anatomy, closure, smiles
 from thcli.motion.canonical import eye_openings, lip_gaps, mouth_opening, neutral
 from thcli.motion.control.shapes import sum_shapes
-from thcli.motion.model3d import EXPRESSION_NAMES
-from thcli.motion.reference.excess import expression_coefficients
 from thcli.motion.sliders import load_slider_shapes
 
 EYE_RADIUS = 0.4  # of the eyeball over the eye's width: 12 of 30 mm
@@ -65,7 +63,7 @@ def _fit_smile(shape: Array, rows: Mapping[str, Array]) -> Mapping[str, Array]:
     smile = rows.get("smile")
     if smile is None or not smile.any():
         return rows
-    own = expression_coefficients(shape)[:, EXPRESSION_NAMES.index("smile")]
+    own = smiles.levels(shape)
     if smile.min() < 0:
         _relax_smile(shape, own, np.maximum(-smile, 0))
     added = np.interp(own, (ORDINARY_SMILE, BROAD_SMILE), (1, LEAST_ADDED))

@@ -15,7 +15,7 @@ import numpy as np
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
-from thcli.motion import canonical, closure
+from thcli.motion import canonical, closure, smiles
 from thcli.motion.canonical import PosedShape, fit_rigid_points
 from thcli.motion.model3d import (
     EXPRESSION_NAMES,
@@ -103,8 +103,8 @@ def add_laugh(reference: DriverReference, source: PosedShape, wide_eyes: float) 
 
 def _smiles_more(shape: Array, source: Array) -> float:
     """Return whether a shape (468, 3) smiles more than a source's, 0..1."""
-    smiles = expression_coefficients(np.stack([shape, source]))[:, EXPRESSION_NAMES.index("smile")]
-    return float(smoothstep(*SMILE_RANGE, smiles[0] - max(smiles[1], 0.0)))
+    seen, own = smiles.levels(np.stack([shape, source]))
+    return float(smoothstep(*SMILE_RANGE, seen - max(own, 0.0)))
 
 
 def expression_coefficients(shapes: Array) -> Array:

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.anatomy import EYES
-from thcli.engines.mesh.opening import COLUMNS, Opening
+from thcli.engines.mesh.opening import BETWEEN_CORNERS, COLUMNS, Opening
 from thcli.engines.mesh.sampling import remap
+from thcli.faces.landmarks import topology
 
-BROWS = ((46, 53, 52, 65, 55), (285, 295, 282, 283, 276))  # lower edges, from the image's left
+BROWS = topology.BROWS[0][:4:-1], topology.BROWS[1][5:]  # lower edges, from the image's left
 LEAST_HEIGHT = 0.05  # widths of an eye from its brow to its lid
 DRAWN_OUT = (1.1, 1.4)  # height of the skin over the source's from which it is drawn out in a band
 BAND = 0.2  # height of the band over that of the skin
@@ -30,27 +32,25 @@ ENDS = (-0.2, 0.1)  # widths beside an eye over which the skin ends
 TURNED = (0.4, 0.6)  # foreshortening of an eye from which the nose may lie before the skin
 EDGES = (0.15, 0.08)  # of its height, over which it ends at the brow and at the lid
 STREAKS = 0.1  # widths over which what is drawn out is blurred: hairs would be streaks
-MIDDLE = slice(16, 81)  # COLUMNS from corner to corner
 
 
 @dataclass(frozen=True, slots=True)
 class LidSkin:
     """Skin above an eye of a source.
 
-    eye: its opening.  brow: (97,) v of the brow's lower edge at `opening.COLUMNS`.  band: the
+    above: between the lower edge of the brow and the upper lid, in widths of the eye.  band: the
     lightest skin, which is neither hair nor lashes, share of the way from brow to lid.  height: of
     the face in pixels.
     """
 
-    eye: Opening
-    brow: Array
+    above: Opening
     band: float
     height: float
 
     @property
     def drawn(self) -> Array:
         """(97,) pixels from brow to lid."""
-        return (self.eye.upper - self.brow) * self.eye.width
+        return (self.above.lower - self.above.upper) * self.above.width
 
 
 def extract(image: Image, mesh: Array) -> tuple[LidSkin, ...]:
@@ -62,16 +62,14 @@ def extract(image: Image, mesh: Array) -> tuple[LidSkin, ...]:
     """
     found = []
     for ring, brow in zip(EYES, BROWS, strict=True):
-        eye = opening.fit_opening(mesh, ring)
-        edge = _brow_edge(eye, mesh, brow)
-        v = edge + ACROSS[:, None] * (eye.upper - edge)
-        u = np.broadcast_to(COLUMNS, v.shape)
-        places = opening.to_pixels(eye, u.astype(np.float32), v.astype(np.float32))
-        rows = remap(image, places)[:, MIDDLE].mean(-1, dtype=np.float32)
+        above = _fit_above(mesh, ring, brow)
+        along = COLUMNS[BETWEEN_CORNERS].astype(np.float32)
+        places = opening.between_rims(above, along, ACROSS.astype(np.float32))
+        rows = remap(image, places).mean(-1, dtype=np.float32)
         light = np.quantile(rows, DARK_PART, 1)
         smooth = cv2.GaussianBlur(light, (0, 0), LIGHT_BLUR).ravel()[INNER]
         band = float(ACROSS[INNER][smooth.argmax()])
-        found.append(LidSkin(eye, edge, band, anatomy.face_height(mesh)))
+        found.append(LidSkin(above, band, anatomy.face_height(mesh)))
     return tuple(found)
 
 
@@ -85,24 +83,25 @@ def render(out: Image, image: Image, skins: tuple[LidSkin, ...], target: Array) 
         target: (468, 3) target mesh.
     """
     for ring, brow, skin in zip(EYES, BROWS, skins, strict=True):
-        eye = opening.fit_opening(target, ring)
-        above = Opening(eye.corner, eye.axes, _brow_edge(eye, target, brow), eye.upper)
-        scale = eye.width * skin.height / anatomy.face_height(target)
+        above = _fit_above(target, ring, brow)
+        scale = above.width * skin.height / anatomy.face_height(target)
         drawn = (above.lower - above.upper) * scale
-        if (drawn / skin.drawn)[MIDDLE].max() <= DRAWN_OUT[0]:
+        if (drawn / skin.drawn)[BETWEEN_CORNERS].max() <= DRAWN_OUT[0]:
             continue
         region = opening.bounding_region(above, (out.shape[1], out.shape[0]), -ENDS[0])
         if region is None:
             continue
         u, v = opening.local_coordinates(above, region)
-        top, height, own, brow_v = opening.interpolate(u, above.upper, drawn, skin.drawn, skin.brow)
+        top, height, own, brow_v = opening.interpolate(
+            u, above.upper, drawn, skin.drawn, skin.above.upper
+        )
         below = (v - top) * np.float32(scale)
         extra, band = np.maximum(height - own, 0), np.float32(BAND) * own
         first = np.float32(skin.band) * own - band / 2
         passed = np.clip((below - first) / (extra + band), 0, 1)
-        from_brow = (below - extra * passed) / np.float32(skin.eye.width)
-        sampled = remap(image, opening.to_pixels(skin.eye, u, brow_v + from_brow))
-        colour = _without_streaks(sampled, passed, STREAKS * eye.width)
+        from_brow = (below - extra * passed) / np.float32(skin.above.width)
+        sampled = remap(image, opening.to_pixels(skin.above, u, brow_v + from_brow))
+        colour = _without_streaks(sampled, passed, STREAKS * above.width)
         part = below / np.maximum(height, 1)
         share = smoothstep(*DRAWN_OUT, height / own) * smoothstep(*ENDS, np.minimum(u, 1 - u))
         share *= smoothstep(-EDGES[0], 0, part) * (1 - smoothstep(1, 1 + EDGES[1], part))
@@ -110,11 +109,15 @@ def render(out: Image, image: Image, skins: tuple[LidSkin, ...], target: Array) 
         opening.blend(out, region, np.asarray(share, np.float32), colour)
 
 
-def _brow_edge(eye: Opening, mesh: Array, brow: tuple[int, ...]) -> Array:
-    """Return v of a brow's lower edge at COLUMNS, a little above the lid at least."""
-    points = eye.to_local(mesh[list(brow), :2])
+def _fit_above(mesh: Array, ring: npt.NDArray[np.int32], brow: npt.NDArray[np.int32]) -> Opening:
+    """Measure the skin between a brow and the upper lid of the eye inside a ring of mesh points.
+
+    It is as wide as the eye, and a little above the lid at least.
+    """
+    eye = opening.fit_opening(mesh, ring)
+    points = eye.to_local(mesh[brow, :2])
     edge = np.interp(COLUMNS, np.maximum.accumulate(points[:, 0]), points[:, 1])
-    return np.minimum(edge, eye.upper - LEAST_HEIGHT)
+    return Opening(eye.corner, eye.axes, np.minimum(edge, eye.upper - LEAST_HEIGHT), eye.upper)
 
 
 def _without_streaks(colour: Image, passed: Array32, deviation: float) -> Array32:
