@@ -14,7 +14,7 @@ from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
 from thcli.motion import anatomy, canonical, closure, openings, sliders
 from thcli.motion.canonical import neutral
-from thcli.motion.reference import frames
+from thcli.motion.reference import lids
 from thcli.motion.reference.frames import DriverReference
 
 
@@ -102,11 +102,11 @@ def test_a_lasting_difference_of_the_eyes_needs_frames_before_it_alone_if_causal
     eyes = np.full((40, 2), 0.25)
     eyes[20:, 0] = 0.05
     seconds = np.arange(40) / 25
-    both = frames.lasting_differences(eyes, seconds, causal=False)
-    live = frames.lasting_differences(eyes, seconds, causal=True)
+    both = lids.lasting_differences(eyes, seconds, causal=False)
+    live = lids.lasting_differences(eyes, seconds, causal=True)
     assert both[19] == live[20] == 0
     assert both[20] == live[26] == pytest.approx(-0.2)
-    first = frames.lasting_differences(eyes[:25], seconds[:25], causal=True)
+    first = lids.lasting_differences(eyes[:25], seconds[:25], causal=True)
     assert np.array_equal(first, live[:25])
 
 
@@ -125,7 +125,7 @@ def test_the_far_eye_of_a_turned_driver_neither_winks_nor_opens(yaw: float, near
 def test_the_far_eye_counts_less_the_further_a_head_is_turned() -> None:
     eyes = np.tile([0.1, 0.3], (4, 1))
     yaw = np.radians([0.0, 20.0, 33.0, 60.0])
-    read = frames.count_near_eye(eyes, yaw, frames.FAR_EYE_YAW)
+    read = lids.count_near_eye(eyes, yaw, lids.FAR_EYE_YAW)
     assert np.array_equal(read[:2], eyes[:2]) and read[3] == pytest.approx([0.3, 0.3])
     assert 0.1 < read[2, 0] < 0.3 and read[2, 1] == pytest.approx(0.3)
 
@@ -169,21 +169,21 @@ def test_eyes_that_stay_wide_are_wide_against_the_rest_pose(widened: float) -> N
     assert found == pytest.approx(1 + widened, abs=0.08)
 
 
-def lid_limits(eyes: Array, smoothing: float = 1.0) -> tuple[float, float]:
-    zeros = np.zeros(len(eyes))
-    return frames.FrameMeasurements(eyes, zeros, zeros, zeros, zeros).lid_limits(
-        zeros == 0, smoothing
-    )
+def limits(eyes: Array, smoothing: float = 1.0) -> tuple[float, float]:
+    return lids.lid_limits(eyes, np.ones(len(eyes), bool), smoothing)
 
 
 def test_blinks_are_followed_as_measured_and_noise_is_not() -> None:
     smoothed, usable = np.full((3, 2), 0.2), np.array([1.0, 1.0, 0.0])
     measured = smoothed + np.array([[0.004], [-0.06], [-0.06]])
-    quiet, calm = (lid_limits(np.full((9, 2), 0.2), smoothing) for smoothing in (1.0, 10.0))
-    out = frames.keep_fast_lids(smoothed, measured, usable, quiet)
+    quiet, calm = (
+        lids.lid_limits(np.full((9, 2), 0.2), np.ones(9, bool), smoothing)
+        for smoothing in (1.0, 10.0)
+    )
+    out = lids.keep_fast_lids(smoothed, measured, usable, quiet)
     np.testing.assert_array_equal(out[[0, 2]], smoothed[[0, 2]])
     np.testing.assert_allclose(out[1], measured[1])
-    np.testing.assert_array_equal(frames.keep_fast_lids(smoothed, measured, usable, calm), smoothed)
+    np.testing.assert_array_equal(lids.keep_fast_lids(smoothed, measured, usable, calm), smoothed)
 
 
 @pytest.mark.parametrize("alike", [False, True])
@@ -193,7 +193,7 @@ def test_noise_of_a_small_face_is_no_blink_and_a_blink_in_it_is(alike: bool) -> 
         noise[:, 1] = noise[:, 0]
     smoothed, measured = 0.25 + 0.3 * noise, 0.25 + noise
     measured[100:103] -= 0.2
-    out = frames.keep_fast_lids(smoothed, measured, np.ones(200), lid_limits(measured))
+    out = lids.keep_fast_lids(smoothed, measured, np.ones(200), limits(measured))
     np.testing.assert_allclose(out[100:103], measured[100:103])
     still = np.delete(out - smoothed, [100, 101, 102], 0)
     assert still.std() < 0.2 * noise.std()
@@ -202,14 +202,14 @@ def test_noise_of_a_small_face_is_no_blink_and_a_blink_in_it_is(alike: bool) -> 
 def test_lids_that_move_apart_are_followed_too() -> None:
     smoothed = np.full((1, 2), 0.2)
     measured = smoothed + np.array([0.05, -0.05])
-    out = frames.keep_fast_lids(smoothed, measured, np.ones(1), lid_limits(smoothed))
+    out = lids.keep_fast_lids(smoothed, measured, np.ones(1), limits(smoothed))
     np.testing.assert_allclose(out, measured)
 
 
 def test_measured_lids_fade_out_beside_an_occlusion() -> None:
     seen = np.ones(12, bool)
     seen[4:7] = False
-    shares = frames.fade_lids(seen)
+    shares = lids.fade_lids(seen)
     np.testing.assert_allclose(shares, [1, 1, 0.6, 0.2, 0, 0, 0, 0.2, 0.6, 1, 1, 1], atol=1e-12)
 
 

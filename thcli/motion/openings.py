@@ -8,7 +8,8 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.motion import anatomy, canonical, closure
 from thcli.motion.canonical import neutral
-from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE, DriverReference, count_near_eye
+from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE, DriverReference
+from thcli.motion.reference.lids import count_near_eye
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Bools
 

@@ -30,7 +30,8 @@ from thcli.motion.head_transfer import HeadTransfer
 from thcli.motion.observe import KIND, rebuild_driver_meshes
 from thcli.motion.picture import camera
 from thcli.motion.picture.torso import PictureMotion
-from thcli.motion.reference.frames import FastLids, measure_frames
+from thcli.motion.reference.frames import measure_frames
+from thcli.motion.reference.lids import FastLids
 from thcli.motion.reference.search import ReferenceSearch
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline, read_timeline
@@ -105,7 +106,7 @@ class RetargetedMotion:
         self._measurements = measure_frames(store, self._timeline, self._source, self._source_gaze)
         self._same = self._measurements.find_same()
         self._lids = FastLids(
-            self._measurements, self._timeline, options.smooth, causal=options.causal
+            self._measurements.eyes, self._timeline, options.smooth, causal=options.causal
         )
         self._reference = ReferenceSearch(
             self._timeline,

@@ -21,7 +21,7 @@ from thcli.engines.mesh.engine import load
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.head.outline import find_outline
-from thcli.engines.mesh.mouth import colours
+from thcli.engines.mesh.mouth import tone_match
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.surroundings import (
@@ -205,7 +205,7 @@ def test_the_drivers_mouth_is_lit_like_the_source() -> None:
     )  # the driver's frame is darker
     out = render_frame(source, replace(target, driver=target.points), dark)
     inside = faces.polygon_mask(target.points[anatomy.LIPS, :2], 256, 256, grow=-4)
-    warmth = (np.array(faces.SKIN) / faces.SKIN[0]) ** colours.TOOTH_WARMTH
+    warmth = (np.array(faces.SKIN) / faces.SKIN[0]) ** tone_match.TOOTH_WARMTH
     assert out[inside].mean(0) == pytest.approx(faces.INSIDE * warmth, abs=12)
     assert np.array_equal(out, render_frame(source, replace(target, driver=target.points), dark))
 

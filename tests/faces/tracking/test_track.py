@@ -1,125 +1,17 @@
-"""Face tracker on scripted frames: the image encodes its frame number for fake networks."""
+"""Face tracker on scripted frames, and on real faces."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from tests.faces.tracking.scripted import Pixels, ScriptedClip, ScriptedFace
 from thcli.core.errors import UsageError
-from thcli.core.geometry import bounding_box
-from thcli.core.types import Array32, Face
+from thcli.core.types import Face
 from thcli.faces.detection.blazeface import BlazeFace
-from thcli.faces.identity.encoder import AlignedCropEncoder
 from thcli.faces.landmarks.facemesh import FaceMesh
 from thcli.faces.tracking.track import Tracker, TrackerOptions
-from thcli.motion.canonical import neutral
-
-Pixels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class ScriptedFace:
-    """One face in one scripted frame. person: also decides the face's shape and colour."""
-
-    person: int
-    x: float
-    y: float = 150.0
-    size: float = 60.0
-    logit: float = 25.0
-
-    def mesh(self) -> Array32:
-        """Return a mesh; persons from 4 on have long heads, the others share one shape."""
-        shape = neutral() * (1, 1.2 if self.person >= 4 else 1, 1)
-        return np.asarray(self.size * shape + (self.x, self.y, 0), np.float32)
-
-    def face(self) -> Face:
-        mesh = self.mesh()
-        return Face(
-            bounding_box(mesh), 0.9, None, mesh, np.zeros((2, 5, 2), np.float32), self.logit
-        )
-
-
-class ByColour(AlignedCropEncoder):
-    """Identity encoder by the colour of faces. encoded: number of crops so far."""
-
-    name, same_person = "fake", 0.5
-
-    def __init__(self) -> None:
-        self.encoded = 0
-
-    def encode_crops(self, crops: Sequence[Pixels]) -> Array32:
-        self.encoded += len(crops)
-        out = np.zeros((len(crops), 512), np.float32)
-        out[
-            np.arange(len(crops)), [round(float(crop[40:72, 40:72].mean()) / 25) for crop in crops]
-        ] = 1
-        return out
-
-
-@dataclass
-class ScriptedClip:
-    """Fake detector and landmarker that find the faces of a script."""
-
-    frames: Sequence[Sequence[ScriptedFace]]
-    backdrops: Sequence[int] = ()
-    painted: bool = False  # draw faces in a colour, for ByColour
-    detected: int = 0
-    refitted: list[Face] = field(default_factory=list)  # faces from which others were fitted
-    now: list[ScriptedFace] = field(default_factory=list)
-
-    def image(self, frame: int) -> Pixels:
-        self.now = list(self.frames[frame])
-        seed = self.backdrops[frame] if self.backdrops else 0
-        rng = np.random.default_rng(seed)
-        small = rng.uniform(0, 255, (6, 8, 3)).astype(np.float32)
-        small *= rng.uniform(0.4, 1, 3).astype(np.float32)
-        large = cv2.resize(small, (800, 300), interpolation=cv2.INTER_CUBIC)
-        out = np.clip(large, 0, 255).astype(np.uint8)
-        for face in self.now if self.painted else ():
-            cv2.circle(
-                out,
-                (round(face.x), round(face.y)),
-                round(0.5 * face.size),
-                (25 * face.person,) * 3,
-                -1,
-            )
-        return out
-
-    def detect(self, image: Pixels) -> list[Face]:
-        if image.shape[1] < 800:  # a crop around a doubtful box
-            return []
-        self.detected += 1
-        return [Face(scripted.face().box, 0.9) for scripted in self.now]
-
-    def fit(self, image: Pixels, face: Face) -> Face | None:
-        middle = (face.box[:2] + face.box[2:]) / 2
-        reach = float(max(face.box[2:] - face.box[:2]))
-        for scripted in self.now:
-            found = scripted.face()
-            if np.abs((found.box[:2] + found.box[2:]) / 2 - middle).max() < 0.5 * reach:
-                return replace(found, track=face.track)
-        return None
-
-    def refit(self, image: Pixels, face: Face) -> Face | None:
-        self.refitted.append(face)
-        return self.fit(image, face)
-
-    def play(
-        self, *, identity: ByColour | None = None, options: TrackerOptions | None = None
-    ) -> list[list[int]]:
-        """Track the clip; returns the track numbers in each frame, left to right."""
-        tracker = Tracker(self, self, identity=identity, options=options)
-        out = []
-        for i in range(len(self.frames)):
-            faces = tracker.update(self.image(i))
-            assert all(f.mesh is not None for f in faces)
-            out.append([f.track for f in sorted(faces, key=lambda f: f.box[0])])
-        return out
 
 
 def test_one_face_needs_the_detector_once_in_a_while() -> None:
@@ -229,79 +121,6 @@ def test_a_face_outside_of_the_image_is_lost() -> None:
         [0],
         [],
     ]
-
-
-def test_over_a_cut_another_person_is_another_track() -> None:
-    frames = (
-        [[ScriptedFace(1, 100)]] * 3 + [[ScriptedFace(5, 110)]] * 3 + [[ScriptedFace(1, 100)]] * 3
-    )
-    clip = ScriptedClip(frames, backdrops=[0] * 3 + [7] * 3 + [0] * 3)
-    assert clip.play() == [[0]] * 3 + [[1]] * 3 + [[0]] * 3
-
-
-def test_over_a_cut_the_same_person_keeps_the_track() -> None:
-    frames = [[ScriptedFace(1, 100)]] * 3 + [[ScriptedFace(1, 500, size=90)]] * 3
-    assert ScriptedClip(frames, backdrops=[0] * 3 + [7] * 3).play() == [[0]] * 6
-
-
-def test_the_tracker_reports_cuts() -> None:
-    clip = ScriptedClip([[]] * 4, backdrops=[0, 0, 7, 7])
-    tracker = Tracker(clip, clip)
-    cuts = []
-    for i in range(4):
-        tracker.update(clip.image(i))
-        cuts.append(tracker.cut)
-    assert cuts == [False, False, True, False]
-
-
-def test_with_an_identity_encoder_people_are_known_again() -> None:
-    frames = (
-        [[ScriptedFace(1, 100), ScriptedFace(2, 500)]] * 2
-        + [[]] * 2
-        + [[ScriptedFace(2, 100), ScriptedFace(1, 500)]] * 3
-    )
-    assert ScriptedClip(frames, painted=True).play()[-1] == [
-        0,
-        1,
-    ]  # by place, since the shapes are alike enough
-    assert ScriptedClip(frames, painted=True).play(identity=ByColour())[-1] == [1, 0]
-
-
-def test_identity_decides_over_cuts() -> None:
-    """Shot and reverse shot of two people of one shape in one place, and back after the memory."""
-    scenes = [1, 2, 1, 3, 2]
-    frames = [[ScriptedFace(person, 100, size=80)] for person in scenes for _ in range(6)]
-    backdrops = [person for person in scenes for _ in range(6)]
-    clip = ScriptedClip(frames, backdrops, painted=True)
-    options = TrackerOptions(memory=4)
-    assert [found for (found,) in clip.play(identity=ByColour(), options=options)[::6]] == [
-        0,
-        1,
-        0,
-        2,
-        1,
-    ]
-    assert [found for (found,) in clip.play(options=options)[::6]] != [0, 1, 0, 2, 1]
-
-
-def test_a_single_person_is_never_encoded() -> None:
-    """The face is also lost and returns to its place."""
-    encoder = ByColour()
-    frames = (
-        [[ScriptedFace(1, 100 + i)] for i in range(60)] + [[]] * 8 + [[ScriptedFace(1, 180)]] * 10
-    )
-    assert ScriptedClip(frames, painted=True).play(identity=encoder)[-1] == [0]
-    assert encoder.encoded == 0
-
-
-def test_a_place_that_fits_and_a_face_that_does_not_is_somebody_else() -> None:
-    frames = (
-        [[ScriptedFace(1, 100), ScriptedFace(2, 600)]] * 3
-        + [[ScriptedFace(2, 600)]] * 8
-        + [[ScriptedFace(3, 100), ScriptedFace(2, 600)]] * 8
-    )
-    assert ScriptedClip(frames, painted=True).play(identity=ByColour())[-1] == [2, 1]
-    assert ScriptedClip(frames, painted=True).play()[-1] == [0, 1]
 
 
 def test_memory_ends() -> None:

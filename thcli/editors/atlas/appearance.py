@@ -8,7 +8,7 @@ import numpy as np
 
 from thcli.core.types import Array32
 from thcli.editors.atlas import layout, tone
-from thcli.faces.landmarks.topology import PAIRS
+from thcli.faces.landmarks.topology import BROWS, PAIRS
 from thcli.motion.canonical import neutral
 
 LOOK_SIZE = 4
@@ -17,7 +17,6 @@ skin."""
 APPEARANCE_SIZE = LOOK_SIZE + 1
 """Numbers of an appearance: those of its look, and `mouth.smile_amount`."""
 
-_BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
 
 COVARIATES = 2
 """Lightness of the skin and darkness of the brows, which some textures depend on."""
@@ -44,7 +43,7 @@ def _weights() -> tuple[Array32, Array32]:
             out |= np.hypot(x - flat[point, 0], y - flat[point, 1]) < reach * layout.DENSITY
         return out.astype(np.float32)
 
-    return near((50, 117, 101, 118, 151, 109, 69, 205), 0.11), near(_BROWS, 0.04)
+    return near((50, 117, 101, 118, 151, 109, 69, 205), 0.11), near(tuple(BROWS[0]), 0.04)
 
 
 def measure(texture: Array32, weight: Array32) -> Array32:

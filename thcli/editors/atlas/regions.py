@@ -11,7 +11,7 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
 from thcli.editors.atlas import layout
-from thcli.faces.landmarks.topology import EYES, LIPS_OUTER, OVAL, PAIRS, POINTS
+from thcli.faces.landmarks.topology import BROWS, EYES, LIPS_OUTER, OVAL, PAIRS, POINTS
 from thcli.motion.canonical import neutral
 
 RegionName = Literal[
@@ -29,7 +29,6 @@ RegionName = Literal[
     "upper_lip",
 ]
 
-_BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
 _UNDER_EYES = (111, 117, 118, 119, 120, 121, 31, 228, 229, 230, 231, 232, 233)
 _NOSE = (168, 6, 197, 195, 5, 4, 1, 2, 98, 64, 48, 49, 131, 198, 45, 220, 115)
 _UPPER_LIP = (0, 37, 39, 40, 61, 164, 167, 165, 92, 2, 97, 57, 186)
@@ -61,7 +60,7 @@ def region_mask(name: RegionName) -> Array32:
     points, reach = {
         "dark": ([*rings, 61], 0.05),
         "eyes": ([*rings, *_UNDER_EYES], 0.1),
-        "brows": (list(_BROWS), 0.1),
+        "brows": (BROWS[0].tolist(), 0.1),
         "lips": (LIPS_OUTER.tolist(), 0.05),
         "red": (LIPS_OUTER.tolist(), 0.008),
         "nose": (list(_NOSE), 0.12),

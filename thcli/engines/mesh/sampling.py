@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, TypeVar
 
 import cv2
@@ -64,6 +65,15 @@ def masked_mean(values: Pixels, weight: Array32, size: int) -> Array32:
     if values.ndim > weight.ndim:
         weight, total = weight[..., None], total[..., None]
     return np.asarray(box_mean(values * weight, size) / total, np.float32)
+
+
+def largest(values: Floats) -> Floats:
+    """Return the largest magnitude of the channels of values (h, w, C), (h, w).
+
+    Five times as fast as NumPy's maximum over the last axis.
+    """
+    # The stub loses the array's type.
+    return functools.reduce(np.maximum, cv2.split(np.abs(values)))  # type: ignore[no-any-return]
 
 
 def odd_size(size: float) -> int:

@@ -19,7 +19,7 @@ from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.head.silhouette import find_silhouette
 from thcli.engines.mesh.picture_limits import keep_below_chin, keep_inside
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import box_mean, resize
+from thcli.engines.mesh.sampling import box_mean, largest, resize
 from thcli.engines.mesh.surroundings import (
     Surroundings,
     motion_reach,
@@ -163,7 +163,7 @@ def build_map(
     view = displacement[row : row + face.rows, column : column + face.columns]
     apart, cut = None, None
     if surroundings.matte:
-        jump = np.abs(mesh_displacement - view).max(-1) * (ids >= 0)
+        jump = largest(mesh_displacement - view) * (ids >= 0)
         jump /= np.float32(anatomy.face_height(target))
         apart = _find_cut(jump, mesh_weight, merge_samples)
     if apart is None:
@@ -229,7 +229,7 @@ def _moving_region(
 
 def _trim_still(grid: SampleGrid, coarse: Array32, points: Array) -> tuple[SampleGrid, Array32]:
     """Trim the still samples at the border; the bounding box of the meshes' points stays."""
-    moves = np.abs(coarse).max(-1) > STILL
+    moves = largest(coarse) > STILL
     samples = grid.to_samples(points[:, :2])
     low, high = np.floor(samples.min(0)).astype(int) - 1, np.ceil(samples.max(0)).astype(int) + 2
     moves[max(low[1], 0) : max(high[1], 0), max(low[0], 0) : max(high[0], 0)] = True
@@ -289,7 +289,7 @@ def _fill_and_feather(
         displacement[holes] = near[holes, :2] / np.maximum(near[holes, 2:], 1e-3)
     # where one part covers another the displacement jumps: a ramp instead of stairs
     smooth = box_mean(displacement, 3)
-    torn = np.abs(displacement - smooth).max(-1) > tear
+    torn = largest(displacement - smooth) > tear
     displacement[torn] = smooth[torn]
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     core = np.asarray(

@@ -1,1 +1,1 @@
-"""Face of the driver that corresponds to the source, and the measurements it is chosen by."""
+"""Face of the driver that corresponds to the source, and measurements of the driver's frames."""

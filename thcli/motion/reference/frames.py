@@ -24,6 +24,7 @@ from thcli.motion.canonical import (
 )
 from thcli.motion.file.windows import windows
 from thcli.motion.observe import rebuild_driver_meshes
+from thcli.motion.reference.lids import FAR_EYE_YAW, count_near_eye
 from thcli.motion.timeline import Bools, Timeline
 
 SHUT_OPENING = 0.05  # lid gap / eye width of a shut eye
@@ -43,15 +44,6 @@ TURNING, TURNING_COST = (np.radians(25.0), np.radians(100.0)), 0.35
 # each canonical unit beyond, as 1.8 degrees more of turn for a hundredth
 USUAL_BROWS, BROW_COST = (0.1, 0.5), 6.0
 LEAST_STEP = 0.02  # seconds between frames; noise of nearer ones would be fast turns
-# Eye opening by which lids are off their smoothed motion: noise at least, and a blink above it
-LID_NOISE, LID_MARGIN = 0.008, 0.008
-NOISE_GAIN = 2.5  # of the noise that a clip's own lids show
-LID_FADE = 2  # frames beside those without eyes over which measured lids fade out
-# Seconds for which eyes that are unlike stay so, and frames at least: in a fast blink one of them
-# is often read late
-WINK_SECONDS, WINK_FRAMES = 0.28, 5
-# Turn to a side from which the far eye hardly shows: it is read as shut or open by chance
-FAR_EYE_YAW = (np.radians(25.0), np.radians(40.0))
 # Share of a face's radius by which the source's points are off a frame's, in their picture, below
 # which the frame is the source picture itself. Of its own frames a twentieth are further off; other
 # clips of a person in the same studio come as near as .008, other persons .033.
@@ -132,23 +124,6 @@ class FrameMeasurements:
         least = float(np.clip(low - SHUT_MARGIN, SHUT_OPENING, SHUT_OPENING_GLASSES))
         blinks = 1 - float(smoothstep(*NO_BLINK_RANGE, low))
         return SHUT_OPENING + blinks * (least - SHUT_OPENING)
-
-    def lid_limits(self, unoccluded: Bools, smoothing: float) -> tuple[float, float]:
-        """Return by how much lids that are noise, and those that blink, are off their smoothed way.
-
-        Small and noisy faces have more noise than LID_NOISE; its measure is the median distance of
-        an opening from the mean of its neighbours.
-
-        Args:
-            unoccluded: (T,) frames that show the eyes.
-            smoothing: 0..10; more of it takes more for noise.
-        """
-        eyes, gain = self.eyes, max(smoothing, 1.0) ** 2
-        beside = np.abs(eyes[1:-1] - (eyes[2:] + eyes[:-2]) / 2).mean(-1)
-        seen = beside[unoccluded[1:-1] & unoccluded[2:] & unoccluded[:-2]]
-        noise = NOISE_GAIN * float(np.median(seen)) if len(seen) else 0.0
-        low = max(LID_NOISE * gain, noise)
-        return low, low + LID_MARGIN * gain
 
 
 def measure_frames(
@@ -249,96 +224,6 @@ def _offset(points: Array, source: Array) -> Array:
     apart = source - scale[:, None, None] * points
     radius = np.linalg.norm(source - source.mean(0))
     return np.asarray(np.linalg.norm(apart, axis=(1, 2)) / radius)
-
-
-def fade_lids(unoccluded: Bools) -> Array:
-    """Return how far measured lids count in each frame (T,), fading out beside those without."""
-    width = 2 * LID_FADE + 1
-    padded = np.pad(unoccluded.astype(np.float64), LID_FADE, mode="edge")
-    near = np.convolve(padded, np.full(width, 1 / width), "valid")
-    return np.asarray(np.where(unoccluded, np.maximum(2 * near - 1, 0), 0.0))
-
-
-def count_near_eye(eyes: Array, yaw: Array, turned: tuple[float, float]) -> Array:
-    """Return openings (T, 2), of turned heads both those of the eye that is nearer to the camera.
-
-    Args:
-        eyes: (T, 2) openings, the eye on the image's left first.
-        yaw: (T,) radians of the heads.
-        turned: radians between which the far eye stops to count.
-    """
-    near = np.where(yaw > 0, eyes[:, 1], eyes[:, 0])[:, None]
-    return np.asarray(eyes + smoothstep(*turned, np.abs(yaw))[:, None] * (near - eyes))
-
-
-def keep_fast_lids(
-    smoothed: Array, measured: Array, usable: Array, limits: tuple[float, float]
-) -> Array:
-    """Return smoothed openings of the eyes with fast motion of the lids as it was measured.
-
-    Smoothing begins and ends a blink too slowly, and opens the eyes too far beside it.
-
-    Args:
-        smoothed, measured: (T, 2) openings.
-        usable: (T,) how far frames show the eyes, see `fade_lids`.
-        limits: see `FrameMeasurements.lid_limits`.
-    """
-    lost = measured - smoothed
-    fast = smoothstep(*limits, np.abs(lost).mean(-1)) * usable
-    return np.asarray(smoothed + fast[:, None] * lost)
-
-
-def keep_lasting_winks(openings: Array, lasting: Array) -> Array:
-    """Return openings (T, 2) of eyes that are unlike by what lasts (T,), left less right, at most.
-
-    The mean of both is kept.
-    """
-    unlike = openings[:, 0] - openings[:, 1]
-    same = np.where(unlike * lasting > 0, np.minimum(np.abs(unlike), np.abs(lasting)), 0.0)
-    lost = (unlike - np.sign(unlike) * same)[:, None] / 2
-    return np.asarray(openings + lost * (-1.0, 1.0))
-
-
-def lasting_differences(eyes: Array, seconds: Array, *, causal: bool) -> Array:
-    """Return by how much the eyes of frames are unlike for longer than a blink, (T,), a median.
-
-    Args:
-        eyes: (T, 2) openings.
-        seconds: (T,) of the frames.
-        causal: over frames up to each alone.
-    """
-    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1.0
-    half = max(WINK_FRAMES, round(WINK_SECONDS / max(step, 1e-3))) // 2
-    beside = (2 * half, 0) if causal else (half, half)
-    unlike = np.pad(eyes[:, 0] - eyes[:, 1], beside, mode="edge")
-    rows = np.lib.stride_tricks.sliding_window_view(unlike, 2 * half + 1)
-    return np.asarray(np.median(rows, -1))
-
-
-class FastLids:
-    """Openings of the eyes of a clip, smoothed, but with their fast motion as measured.
-
-    Args:
-        measurements: of the clip's frames.
-        timeline: of the clip.
-        smoothing: 0..10, that of the motion.
-        causal: frames depend on none after them.
-    """
-
-    def __init__(
-        self, measurements: FrameMeasurements, timeline: Timeline, smoothing: float, *, causal: bool
-    ) -> None:
-        self._measured, self._yaw = measurements.eyes, timeline.pose[:, 1]
-        self._usable = fade_lids(timeline.unoccluded)
-        self._limits = measurements.lid_limits(timeline.unoccluded, smoothing)
-        self._lasting = lasting_differences(measurements.eyes, timeline.seconds, causal=causal)
-
-    def openings(self, shapes: Array, start: int) -> Array:
-        """Return the openings (N, 2) of frames from `start` on; shapes: theirs, smoothed."""
-        rows = slice(start, start + len(shapes))
-        smoothed = count_near_eye(eye_openings(shapes), self._yaw[rows], FAR_EYE_YAW)
-        openings = keep_fast_lids(smoothed, self._measured[rows], self._usable[rows], self._limits)
-        return keep_lasting_winks(openings, self._lasting[rows])
 
 
 def select_neutral_frames(

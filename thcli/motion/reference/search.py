@@ -14,10 +14,10 @@ from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
 from thcli.motion.reference import excess
 from thcli.motion.reference.frames import (
     DriverReference,
-    FastLids,
     FrameMeasurements,
     select_neutral_frames,
 )
+from thcli.motion.reference.lids import FastLids
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline
 

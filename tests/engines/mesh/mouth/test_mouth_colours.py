@@ -15,7 +15,7 @@ from thcli.core.tones import fit_tones
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.mouth import colours, mouth_interior, toned_driver
+from thcli.engines.mesh.mouth import colours, mouth_interior, tone_match, toned_driver
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks.topology import LIPS_OUTER, MOUTH_SKIN
 
@@ -99,12 +99,14 @@ def test_the_inside_of_a_toned_picture_has_its_tint(*, from_driver: bool) -> Non
 
 def test_teeth_turn_neither_blue_nor_green_between_skins_of_unlike_warmth() -> None:
     teeth = np.full((2, 2, 3), (200, 195, 180), np.float32)
-    out = colours.match_tone(teeth, np.array([190.0, 172, 168]), np.array([190.0, 140, 110]), 1.0)
+    out = tone_match.match_tone(
+        teeth, np.array([190.0, 172, 168]), np.array([190.0, 140, 110]), 1.0
+    )
     red, green, blue = out[0, 0]
     assert green <= red and blue <= (red + green) / 2
     assert blue < 0.99 * (red + green) / 2  # a share of the warmth around them
     cold = np.array([120.0, 140, 170])  # where the skin itself is cool, teeth may be
-    assert colours.warm_up(teeth * cold / 170, cold)[0, 0, 2] >= 180
+    assert tone_match.warm_up(teeth * cold / 170, cold)[0, 0, 2] >= 180
 
 
 @pytest.mark.parametrize(
@@ -119,14 +121,14 @@ def test_teeth_are_off_white_whatever_the_light_of_the_driver(
 ) -> None:
     tone, present = np.array(skin, float), np.array(driver_skin, float)
     tooth = np.array(teeth, np.float32).reshape(1, 1, 3)
-    out = colours.match_tone(tooth, tone, present, 1.0, 180.0)[0, 0].astype(float)
+    out = tone_match.match_tone(tooth, tone, present, 1.0, 180.0)[0, 0].astype(float)
     red, green, blue = out
     assert green / red >= 0.99 * (skin[1] / skin[0]) ** 0.4
     assert blue / red >= 0.99 * (skin[2] / skin[0]) ** 0.4
     assert colours.warmth(out) > 0.03  # and yet in the light of the scene
-    assert np.allclose(colours.match_tone(tooth, present, present, 1.0), tooth, atol=0.5)
+    assert np.allclose(tone_match.match_tone(tooth, present, present, 1.0), tooth, atol=0.5)
     gum = np.array([170, 80, 70], np.float32).reshape(1, 1, 3)
-    assert np.allclose(colours.clean_teeth(gum, tone, 180.0, 1.0, np.ones((1, 1), bool)), gum)
+    assert np.allclose(tone_match.clean_teeth(gum, tone, 180.0, 1.0, np.ones((1, 1), bool)), gum)
 
 
 @pytest.mark.parametrize("beard", [True, False])
@@ -149,7 +151,7 @@ def test_teeth_stay_brighter_than_the_red_of_a_vivid_skin() -> None:
     tooth = np.array([187, 164, 150], np.float32).reshape(1, 1, 3)
     enamel = mouth_interior.prepare(FACE, skin).enamel
     assert enamel[0] > 1.05 * skin[0]
-    out = colours.match_tone(tooth, skin, driver_skin, 1.0, float(enamel.mean()))[0, 0]
+    out = tone_match.match_tone(tooth, skin, driver_skin, 1.0, float(enamel.mean()))[0, 0]
     assert 187 / 164 < out[0] / skin[0] < 1.2 * 187 / 164
     usual = np.array([180.0, 150, 130])  # the same for skins that are no more vivid than others
     assert colours.vividness(usual) == 1 and colours.vividness(usual[::-1]) == 1
@@ -161,10 +163,10 @@ def test_a_pale_tongue_beside_white_teeth_is_no_tooth() -> None:
     mouth = np.tile(np.array([226, 208, 200], np.float32), (8, 8, 1))  # teeth
     mouth[4:] = (212, 172, 168)  # and a tongue
     inside = np.ones((8, 8), bool)
-    out = colours.clean_teeth(mouth, tone, 203.0, 1.0, inside)
+    out = tone_match.clean_teeth(mouth, tone, 203.0, 1.0, inside)
     assert np.allclose(out[5:], mouth[5:], atol=2)
     inside[:4] = False  # white beside the mouth is none of its teeth
-    stained = colours.clean_teeth(mouth, tone, 203.0, 1.0, inside)
+    stained = tone_match.clean_teeth(mouth, tone, 203.0, 1.0, inside)
     assert float(colours.warmth(stained[7, 0])) < 0.9 * colours.warmth(mouth[7, 0])
 
 
@@ -175,7 +177,7 @@ def test_teeth_that_are_pinker_than_pale_skin_are_told_from_the_tongue() -> None
     mouth[:3, 4:] = (190, 142, 128)  # and at the side, a gap of red over green from the skin's
     mouth[3:] = (180, 105, 105)
     inside = np.ones((9, 8), bool)
-    out = colours.darken_flesh(mouth, mouth, skin, 1.0, inside)
+    out = tone_match.darken_flesh(mouth, mouth, skin, 1.0, inside)
     assert np.allclose(out[:1], mouth[:1], rtol=0.12)
     assert out[8].mean() < 0.65 * mouth[8].mean()
 
@@ -183,21 +185,25 @@ def test_teeth_that_are_pinker_than_pale_skin_are_told_from_the_tongue() -> None
 def test_dull_teeth_are_lifted_towards_the_enamel_of_the_source() -> None:
     tone, teeth = np.array([176.0, 118, 87]), np.full((1, 9, 3), 130, np.float32)
     inside = np.ones((1, 9), bool)
-    assert colours.clean_teeth(teeth, tone, 140.0, 1.0, inside).mean() == pytest.approx(140, abs=1)
-    assert colours.clean_teeth(teeth, tone, 250.0, 1.0, inside).mean() == pytest.approx(156, abs=1)
-    assert colours.clean_teeth(teeth, tone, 250.0, 0.0, inside) is teeth
+    assert tone_match.clean_teeth(teeth, tone, 140.0, 1.0, inside).mean() == pytest.approx(
+        140, abs=1
+    )
+    assert tone_match.clean_teeth(teeth, tone, 250.0, 1.0, inside).mean() == pytest.approx(
+        156, abs=1
+    )
+    assert tone_match.clean_teeth(teeth, tone, 250.0, 0.0, inside) is teeth
 
 
 def test_the_dark_of_a_mouth_is_as_warm_as_the_skin() -> None:
     """That of a driver in a film toned teal was green in a face of natural colours."""
     skin = np.array([200.0, 140, 110])
-    dark = colours.match_tone(
+    dark = tone_match.match_tone(
         np.full((1, 1, 3), (20, 34, 36), np.float32), skin, np.array([70.0, 115, 125]), 1.0
     )
     red, green, blue = dark[0, 0]
     assert green < 0.75 * red and blue < 0.75 * red
     pale = np.full(3, 180.0)  # a picture in grey
-    assert np.ptp(colours.warm_up(np.full((1, 1, 3), 40, np.float32), pale)) < 1e-3
+    assert np.ptp(tone_match.warm_up(np.full((1, 1, 3), 40, np.float32), pale)) < 1e-3
 
 
 @given(st.floats(5, 250), st.floats(5, 250), st.floats(5, 250))
@@ -220,25 +226,25 @@ def test_a_mouth_below_dark_skin_grows_no_white_blocks_in_a_pale_face() -> None:
     """Teeth are as light in dark skin as in pale skin, so that skins say little about them."""
     pale, teeth = np.full(3, 220.0), np.full((1, 1, 3), 150, np.float32)
     enamel = float(mouth_interior.prepare(FACE, pale).enamel.mean())
-    light = float(colours.match_tone(teeth, pale, np.full(3, 60.0), 1.0, enamel).max())
+    light = float(tone_match.match_tone(teeth, pale, np.full(3, 60.0), 1.0, enamel).max())
     assert 150 < light < 0.96 * 220 and light < 1.3 * enamel
 
 
 def test_a_grey_source_gets_a_grey_mouth_and_highlights_are_not_clipped() -> None:
     levels = np.array([[[200.0, 90, 100], [255, 240, 230]]], np.float32)
     skin, grey = np.array([180.0, 130, 110]), np.full(3, 140.0)
-    out = colours.match_tone(levels, grey, skin, 0.0)
+    out = tone_match.match_tone(levels, grey, skin, 0.0)
     assert np.ptp(out, axis=-1).max() < 1e-3
-    bright = colours.match_tone(levels, skin * 1.35, skin, 1.0)
+    bright = tone_match.match_tone(levels, skin * 1.35, skin, 1.0)
     assert 230 < bright[0, 1].max() < 255 and np.ptp(bright[0, 0]) > 50
-    same = colours.match_tone(levels[:, :1], skin, skin, 1.0)
+    same = tone_match.match_tone(levels[:, :1], skin, skin, 1.0)
     assert np.allclose(same, levels[:, :1], atol=0.01)
 
 
 def test_the_drivers_teeth_are_no_brighter_than_a_dim_source_has_them() -> None:
     dim, dark = np.full(3, 70.0), np.full(3, 60.0)
     teeth = np.linspace(40, 250, 22, dtype=np.float32).repeat(3).reshape(1, 22, 3)
-    out = colours.match_tone(teeth, dim, dark, 0.0, enamel=105.0)
+    out = tone_match.match_tone(teeth, dim, dark, 0.0, enamel=105.0)
     assert out.max() < 1.3 * 105 and (np.diff(out[0, :, 0]) > 0).all()
     shade = teeth[0, :, 0] * 70 / 60 < 0.5 * 105
     assert np.allclose(out[0, shade, 0], teeth[0, shade, 0] * 70 / 60, rtol=1e-4)
@@ -249,9 +255,11 @@ def test_teeth_that_are_brought_down_keep_the_shade_between_them() -> None:
     teeth = np.tile(np.array([230, 240, 190, 235, 225], np.float32), 40)[None, :, None].repeat(
         3, -1
     )
-    out = colours.match_tone(teeth, np.full(3, 90.0), np.full(3, 60.0), 0.0, enamel=130.0)[0, :, 0]
+    out = tone_match.match_tone(teeth, np.full(3, 90.0), np.full(3, 60.0), 0.0, enamel=130.0)[
+        0, :, 0
+    ]
     assert 130 < out.max() < 1.3 * 130 and out[0] - out[2] > 0.4 * 130 / 240 * 40
-    dim = colours.match_tone(teeth * 0.3, np.full(3, 90.0), np.full(3, 60.0), 0.0, enamel=130.0)
+    dim = tone_match.match_tone(teeth * 0.3, np.full(3, 90.0), np.full(3, 60.0), 0.0, enamel=130.0)
     assert np.allclose(dim, teeth * 0.3 * 1.4, rtol=1e-4)
 
 
@@ -262,14 +270,14 @@ def test_the_drivers_teeth_are_as_bright_as_drawn_ones_in_coloured_light(
     tone, present = np.array(skin), np.array([190.0, 150, 130])
     enamel = mouth_interior.prepare(FACE, tone).enamel
     teeth = np.full((1, 1, 3), 200, np.float32)
-    out = colours.match_tone(teeth, tone, present, 1.0, float(enamel.mean()))[0, 0]
+    out = tone_match.match_tone(teeth, tone, present, 1.0, float(enamel.mean()))[0, 0]
     assert out.max() > 120 and enamel.mean() < out.mean() < 1.3 * enamel.mean()
 
 
 def test_the_drivers_mouth_in_black_skin_divides_by_nothing() -> None:
     teeth = np.full((1, 1, 3), 200, np.float32)
     with np.errstate(divide="raise", invalid="raise"):
-        out = colours.match_tone(teeth, np.zeros(3), np.full(3, 150.0), 1.0, 0.0)
+        out = tone_match.match_tone(teeth, np.zeros(3), np.full(3, 150.0), 1.0, 0.0)
     assert np.isfinite(out).all() and out.max() < 1.5
 
 
@@ -279,12 +287,12 @@ def test_a_tongue_is_darker_than_skin_in_a_grey_picture_and_teeth_are_not() -> N
     inside = np.zeros((60, 80, 3), np.float32)
     inside[:30], inside[30:] = (190, 180, 170), (150, 80, 85)
     inside[28:30] = (170, 122, 118)  # the shine of gums on teeth
-    out = colours.match_tone(inside, grey, skin, natural=0.0)
-    natural = colours.match_tone(inside, grey, skin, natural=1.0)
+    out = tone_match.match_tone(inside, grey, skin, natural=0.0)
+    natural = tone_match.match_tone(inside, grey, skin, natural=1.0)
     assert out[5].mean() == pytest.approx(natural[5].mean(), rel=0.05)
     assert out[28].mean() > 0.85 * natural[28].mean()
     assert out[55].mean() < 0.65 * natural[55].mean()
-    of_grey = colours.match_tone(inside, grey, grey, natural=0.0)
+    of_grey = tone_match.match_tone(inside, grey, grey, natural=0.0)
     assert of_grey[55].mean() == pytest.approx(inside[55].mean(), rel=0.05)
 
 
@@ -292,8 +300,8 @@ def test_teeth_that_come_out_too_bright_keep_the_shade_between_them() -> None:
     """Beside pale skin those of a driver in strong light would be one white plate."""
     pale, tanned = np.array([225.0, 205, 195]), np.array([180.0, 140, 125])
     teeth = np.array([[[240.0, 225, 215], [205.0, 185, 175]]], np.float32)
-    out = colours.match_tone(np.repeat(teeth, 50, 0), pale, tanned, 1.0, enamel=232.0)[0]
-    assert out.mean(-1).max() <= colours.BRIGHTEST + 1
+    out = tone_match.match_tone(np.repeat(teeth, 50, 0), pale, tanned, 1.0, enamel=232.0)[0]
+    assert out.mean(-1).max() <= tone_match.BRIGHTEST + 1
     assert out[0].mean() - out[1].mean() > 20
 
 

@@ -12,7 +12,7 @@ from thcli.engines.mesh import anatomy, raster
 from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import box_mean
+from thcli.engines.mesh.sampling import box_mean, largest
 from thcli.engines.mesh.warp import TEAR, WarpMap
 
 SOLID = 0.4  # blend weight of the mesh from which the overlay is opaque
@@ -51,7 +51,7 @@ def iterate_values(
     covered = box_mean((ids >= 0).astype(np.float32), 3)
     around = box_mean(samples, 3) / np.maximum(covered, np.float32(0.1))[..., None]
     # what is not covered is not interpolated with; where parts meet there is a ramp
-    torn = (np.abs(samples - around)[..., :2].max(-1) > TEAR * face.step) | (ids < 0)
+    torn = (largest((samples - around)[..., :2]) > TEAR * face.step) | (ids < 0)
     samples[torn] = around[torn]
     mean = around[..., 2]
     solid = smoothstep(0, SOLID, warp_map.mesh_weight[rows, columns])

@@ -13,8 +13,9 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.mouth import side_light, toned_driver
-from thcli.engines.mesh.mouth.colours import match_tone, skin_tone, warm_colour
+from thcli.engines.mesh.mouth.colours import skin_tone, warm_colour
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
+from thcli.engines.mesh.mouth.tone_match import match_tone
 from thcli.engines.mesh.sampling import remap
 
 OPEN_RANGE = (0.02, 0.07)  # gap / width between which the inside fades in

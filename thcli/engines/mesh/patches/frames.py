@@ -17,6 +17,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
 from thcli.engines.mesh.opening import Region
+from thcli.engines.mesh.sampling import largest
 
 EYE_SIZE, MOUTH_SIZE = (64, 48), (96, 72)
 """(width, height) of the patches in pixels."""
@@ -123,7 +124,7 @@ def composite(out: Image, frame: PatchFrame, coarse: Image, change: Array32) -> 
         coarse: (h, w, 3) uint8 patch of `out`, from `sample_patch`.
         change: (h, w, 3) float32, in 0..255, 0 along the patch's border.
     """
-    amount = np.abs(change).max(-1)
+    amount = largest(change)
     replaced = np.zeros_like(amount)
     if float(np.hypot(*frame.axes[0])) > DETAIL_SCALE:
         replaced = np.clip(
