@@ -94,3 +94,28 @@ def test_an_eye_that_is_seen_from_the_side_is_left_to_the_mesh() -> None:
     far = int(np.argmin(narrow))
     inside = faces.polygon_mask(target[list(BROWS[far]), :2], SIZE, SIZE, grow=4)
     assert (out[inside] == 128).all()
+
+
+def test_skin_in_the_shade_of_a_brow_comes_into_the_light() -> None:
+    image, mesh = low_brows()
+    for ring, brow in zip(EYES, BROWS, strict=True):
+        lower, lid = mesh[list(brow), :2], mesh[list(ring[:8:-1]), :2]
+        shade = np.concatenate([lower, lid[::-1]])
+        cv2.fillPoly(image, [np.rint(shade).astype(np.int32)], HAIR)
+    source = prepared(image, mesh)
+    unlit = tuple(replace(skin, lift=np.zeros_like(skin.lift)) for skin in source.lid_skins)
+    lights = []
+    for raised in (0.0, 30.0):
+        target = replace(faces.rest_target(source), points=moved(mesh, raised, 0.0))
+        frames = [
+            render_frame(replace(source, lid_skins=s), target, None)
+            for s in (source.lid_skins, unlit)
+        ]
+        for eye in (0, 1):
+            brow, lid = target.points[BROWS[eye][2], :2], target.points[EYES[eye][12], :2]
+            x, y = np.rint((brow + lid) / 2).astype(int)
+            lights.append(frames[0][y, x].astype(float) - frames[1][y, x])
+    assert not np.any(lights[:2])
+    assert np.min(np.mean(lights[2:], -1)) > 20
+    skin = np.array(faces.SKIN, float)
+    np.testing.assert_allclose(lights[2] / lights[2][0], skin / skin[0], atol=0.15)

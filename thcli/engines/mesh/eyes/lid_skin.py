@@ -16,11 +16,14 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.anatomy import EYES
+from thcli.engines.mesh.mouth.colours import tone_at
 from thcli.engines.mesh.opening import BETWEEN_CORNERS, COLUMNS, Opening
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks import topology
 
 BROWS = topology.BROWS[0][:4:-1], topology.BROWS[1][5:]  # lower edges, from the image's left
+_BELOW_LEFT = np.array([100, 101, 118, 119, 120], np.int32)
+BELOW = _BELOW_LEFT, topology.PAIRS[_BELOW_LEFT]  # skin below the eyes
 LEAST_HEIGHT = 0.05  # widths of an eye from its brow to its lid
 DRAWN_OUT = (1.1, 1.4)  # height of the skin over the source's from which it is drawn out in a band
 BAND = 0.2  # height of the band over that of the skin
@@ -31,6 +34,14 @@ LIGHT_BLUR = 1.5  # of those shares over which light is averaged
 ENDS = (-0.2, 0.1)  # widths beside an eye over which the skin ends
 TURNED = (0.4, 0.6)  # foreshortening of an eye from which the nose may lie before the skin
 EDGES = (0.15, 0.08)  # of its height, over which it ends at the brow and at the lid
+# Light of skin that is drawn out over that below the eye, at least: a brow that hangs over a lid
+# shades it, and a raised one does not. Ratios to it from which the own skin is lit; height of the
+# skin over the source's, over which it comes into the light
+LIT, SHADED, RAISED = 0.75, (0.8, 1.0), (1.1, 2.2)
+MOST_LIGHT = 4.0  # of that light over the own one
+LIFT_ENDS = (-0.15, 0.4)  # widths from the corners of an eye over which it begins
+LIFT_EDGES = (0.0, 0.8)  # of how far the middle of the band is, over which it begins across it
+LIGHT_ALONG = 6  # columns over which that light is averaged
 STREAKS = 0.1  # widths over which what is drawn out is blurred: hairs would be streaks
 
 
@@ -39,12 +50,13 @@ class LidSkin:
     """Skin above an eye of a source.
 
     above: between the lower edge of the brow and the upper lid, in widths of the eye.  band: the
-    lightest skin, which is neither hair nor lashes, share of the way from brow to lid.  height: of
-    the face in pixels.
+    lightest skin, which is neither hair nor lashes, share of the way from brow to lid.  lift: (97,
+    3) what the band lacks to be in the light, levels.  height: of the face in pixels.
     """
 
     above: Opening
     band: float
+    lift: Array32
     height: float
 
     @property
@@ -60,8 +72,8 @@ def extract(image: Image, mesh: Array) -> tuple[LidSkin, ...]:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
     """
-    found = []
-    for ring, brow in zip(EYES, BROWS, strict=True):
+    found, skin = [], tone_at(image, mesh, topology.CHEEKS)
+    for ring, brow, below in zip(EYES, BROWS, BELOW, strict=True):
         above = _fit_above(mesh, ring, brow)
         along = COLUMNS[BETWEEN_CORNERS].astype(np.float32)
         places = opening.between_rims(above, along, ACROSS.astype(np.float32))
@@ -69,7 +81,10 @@ def extract(image: Image, mesh: Array) -> tuple[LidSkin, ...]:
         light = np.quantile(rows, DARK_PART, 1)
         smooth = cv2.GaussianBlur(light, (0, 0), LIGHT_BLUR).ravel()[INNER]
         band = float(ACROSS[INNER][smooth.argmax()])
-        found.append(LidSkin(above, band, anatomy.face_height(mesh)))
+        light = float(tone_at(image, mesh, below).mean() / max(float(skin.mean()), 1.0))
+        lit = LIT * min(light, 1.0) * skin
+        lift = _lift(image, above, band, lit)
+        found.append(LidSkin(above, band, lift, anatomy.face_height(mesh)))
     return tuple(found)
 
 
@@ -101,7 +116,9 @@ def render(out: Image, image: Image, skins: tuple[LidSkin, ...], target: Array) 
         passed = np.clip((below - first) / (extra + band), 0, 1)
         from_brow = (below - extra * passed) / np.float32(skin.above.width)
         sampled = remap(image, opening.to_pixels(skin.above, u, brow_v + from_brow))
-        colour = _without_streaks(sampled, passed, STREAKS * above.width)
+        lift = np.stack(opening.interpolate(u, *skin.lift.T), -1)
+        lift *= smoothstep(*RAISED, height / own)[..., None]
+        colour = _draw_out(sampled, passed, lift, STREAKS * above.width)
         part = below / np.maximum(height, 1)
         share = smoothstep(*DRAWN_OUT, height / own) * smoothstep(*ENDS, np.minimum(u, 1 - u))
         share *= smoothstep(-EDGES[0], 0, part) * (1 - smoothstep(1, 1 + EDGES[1], part))
@@ -120,14 +137,38 @@ def _fit_above(mesh: Array, ring: npt.NDArray[np.int32], brow: npt.NDArray[np.in
     return Opening(eye.corner, eye.axes, np.minimum(edge, eye.upper - LEAST_HEIGHT), eye.upper)
 
 
-def _without_streaks(colour: Image, passed: Array32, deviation: float) -> Array32:
-    """Return colours (h, w, 3) that are blurred within the band.
+def _lift(image: Image, above: Opening, band: float, lit: Array) -> Array32:
+    """Return what a band lacks to be in the light, (97, 3) levels.
+
+    Args:
+        image: (H, W, 3) uint8.
+        above: skin above an eye.
+        band: share of the way from brow to lid.
+        lit: (3,) colour of skin in the light, 0..255.
+    """
+    rows = np.array([band - BAND / 2, band, band + BAND / 2], np.float32)
+    places = opening.between_rims(above, COLUMNS.astype(np.float32), rows)
+    colours = remap(image, places).mean(0, dtype=np.float32)[None]
+    colours = cv2.blur(colours, (LIGHT_ALONG, 1), borderType=cv2.BORDER_REPLICATE)[0]
+    own, most = colours.mean(-1), max(float(lit.mean()), 1.0)
+    shaded = 1 - smoothstep(*SHADED, own / most)
+    shaded *= smoothstep(*LIFT_ENDS, np.minimum(COLUMNS, 1 - COLUMNS))
+    light = min(MOST_LIGHT * float(own[BETWEEN_CORNERS].mean()) / most, 1.0) * lit
+    return np.asarray(shaded[:, None] * (light - colours), np.float32)
+
+
+def _draw_out(colour: Image, passed: Array32, lift: Array32, deviation: float) -> Array32:
+    """Return colours (h, w, 3) that are blurred and lit within the band.
 
     Args:
         colour: 0..255.
         passed: (h, w) share of the band that is above, 0..1.
+        lift: (h, w, 3) levels that are added in its middle.
         deviation: of the blur in pixels.
     """
     soft = cv2.GaussianBlur(colour, (0, 0), max(deviation, 0.3)).astype(np.float32)
-    inside = np.minimum(8 * passed * (1 - passed), 1)[..., None]
-    return np.asarray(colour + inside * (soft - colour), np.float32)
+    middle = (4 * passed * (1 - passed))[..., None]
+    inside = np.minimum(2 * middle, 1)
+    return np.asarray(
+        colour + inside * (soft - colour) + smoothstep(*LIFT_EDGES, middle) * lift, np.float32
+    )
