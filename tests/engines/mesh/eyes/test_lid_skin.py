@@ -112,8 +112,8 @@ def test_skin_in_the_shade_of_a_brow_comes_into_the_light() -> None:
             for s in (source.lid_skins, unlit)
         ]
         for eye in (0, 1):
-            brow, lid = target.points[BROWS[eye][2], :2], target.points[EYES[eye][12], :2]
-            x, y = np.rint((brow + lid) / 2).astype(int)
+            above, below = target.points[BROWS[eye][2], :2], target.points[EYES[eye][12], :2]
+            x, y = np.rint((above + below) / 2).astype(int)
             lights.append(frames[0][y, x].astype(float) - frames[1][y, x])
     assert not np.any(lights[:2])
     assert np.min(np.mean(lights[2:], -1)) > 20
