@@ -97,6 +97,12 @@ def render_face(mesh: Array, width: int, height: int, *, plain: bool = False) ->
     return out
 
 
+def add_relief(image: Image) -> Image:
+    """Return an image with the grain of a photograph, which drawings in plain colours lack."""
+    light = np.exp(np.random.default_rng(1).normal(0, 0.06, (*image.shape[:2], 1)))
+    return np.clip(light * image, 0, 255).astype(np.uint8)
+
+
 def polygon_mask(points: Array, width: int, height: int, grow: int = 0) -> npt.NDArray[np.bool_]:
     """Fill a polygon, dilated (or eroded) by `grow` pixels: (height, width) bool."""
     mask = np.zeros((height, width), np.uint8)

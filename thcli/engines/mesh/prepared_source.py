@@ -326,7 +326,9 @@ def prepare(
         painter=None
         if painter is None or is_blurred
         else painter.bind(image, mesh, face, interior),
-        folds=folds.prepare(image, mesh, brow_lines.prepare(image, mesh, blur, worn), no_skin)
+        folds=folds.prepare(
+            image, mesh, brow_lines.prepare(image, mesh, blur, worn), natural, no_skin
+        )
         if with_folds
         else None,
         border=border,

@@ -24,7 +24,7 @@ def mesh() -> Array:
 
 
 def skin() -> Image:
-    return np.full((SIDE, SIDE, 3), faces.SKIN, np.uint8)
+    return faces.add_relief(np.full((SIDE, SIDE, 3), faces.SKIN, np.uint8))
 
 
 def source(image: Image) -> MeshSource:

@@ -76,6 +76,7 @@ def test_a_mask_is_neither_folded_nor_made_skin() -> None:
     seen, rows = regions("background"), slice(round(MESH[2, 1]) + 3, round(MESH[152, 1]) - 2)
     image = IMAGE.copy()
     image[rows] = 240
+    image = faces.add_relief(image)
     face = faces.make_face(MESH, faces.iris_points(MESH))
     covered = prepare(image, face, None, with_folds=True, parsed=ParsedSource(seen, seen))
     assert covered.grown_cheek is None

@@ -32,9 +32,10 @@ def smiling(mesh: Array, amount: float) -> RenderTarget:
     )
 
 
-def source(colour: tuple[int, int, int] = faces.SKIN) -> MeshSource:
+def source(colour: tuple[int, int, int] = faces.SKIN, *, plain: bool = False) -> MeshSource:
     mesh = faces.centred_mesh(256, 256, 0.7)
     image = np.full((256, 256, 3), colour, np.uint8)
+    image = image if plain else faces.add_relief(image)
     return prepare(image, faces.make_face(mesh), None, with_folds=True)
 
 
@@ -90,15 +91,17 @@ def test_a_full_beard_is_not_folded() -> None:
     mesh = faces.centred_mesh(256, 256, 0.7)
     image = np.full((256, 256, 3), faces.SKIN, np.uint8)
     image[int(mesh[2, 1]) :] = (50, 40, 35)  # from the nose down, the skin around the mouth too
+    image = faces.add_relief(image)
     found = prepare(image, faces.make_face(mesh), None, with_folds=True).folds
     assert found is not None
     assert not found.shown[mesh[:, 1] > mesh[2, 1] + 2].any()
     assert found.shown[9] == 1
 
 
-def test_overexposed_skin_is_not_folded() -> None:
+def test_overexposed_skin_is_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folds, "RELIEF_RANGE", (-1.0, 0.0))
     for light, shown in ((200, 1.0), (254, 0.0)):
-        found = source((light, light, light)).folds
+        found = source((light, light, light), plain=True).folds
         assert found is not None
         assert (found.shown == shown).all()
 
@@ -109,3 +112,28 @@ def test_the_option_turns_the_folds_off() -> None:
         options = ReenactOptions(mesh=MeshOptions(matte="off", patches="off", folds=value))  # type: ignore[arg-type]
         engine = load(RunOptions(), options)
         assert (engine.encode_source(own.image, own.face).folds is not None) == has
+
+
+def test_plain_colours_of_a_drawing_are_not_folded() -> None:
+    own = source(plain=True)
+    assert own.folds is not None and not own.folds.shown.any()
+    assert not change(own, smiling(own.mesh, 1.0)).any()
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_skin_reddens_where_it_darkens_but_not_in_grey_pictures(grey: bool) -> None:
+    mesh = faces.centred_mesh(256, 256, 0.7)
+    image = faces.add_relief(faces.render_face(mesh, 256, 256))
+    if grey:
+        image = np.repeat(image.mean(-1, keepdims=True).astype(np.uint8), 3, 2)
+    own = prepare(image, faces.make_face(mesh), None, with_folds=True)
+    target = smiling(mesh, 1.5)
+    plain = render_frame(replace(own, folds=None), target, None).astype(float)
+    folded = render_frame(own, target, None).astype(float)
+    dark = (plain - folded).mean(-1) > 8
+    red, green, blue = np.log(folded[dark] / plain[dark]).mean(0)
+    assert dark.sum() > 50
+    if grey:
+        assert red == pytest.approx(blue, abs=1e-3)
+    else:
+        assert 0.7 < red / green < 0.9 and 1.0 < blue / green < 1.15

@@ -136,7 +136,7 @@ def test_a_parsed_source_wears_glasses_that_its_frames_and_meshes_hold(
 
 
 def test_brows_behind_a_frame_draw_lines_above_it(engine: MeshEngine) -> None:
-    source = engine.encode_source(np.full_like(IMAGE, faces.SKIN), FACE)
+    source = engine.encode_source(faces.add_relief(np.full_like(IMAGE, faces.SKIN)), FACE)
     assert source.rigid is not None and source.folds is not None
     points = raised(source)
     found = render(source, points) - render(replace(source, folds=None), points)

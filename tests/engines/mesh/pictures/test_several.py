@@ -76,7 +76,7 @@ def test_a_further_picture_is_in_the_place_of_the_first() -> None:
 
 def test_further_pictures_are_measured_and_shaded_as_the_first() -> None:
     first = astronaut(matte=False)
-    folded = replace(first, folds=folds.prepare(first.image, first.mesh, None))
+    folded = replace(first, folds=folds.prepare(first.image, first.mesh, None, 1.0))
     (other,) = prepare_pictures(folded, [(first.image, first.face)], [None]).others
     assert other.source.folds is not None and pictures().others[0].source.folds is None
     np.testing.assert_allclose(other.posed.shape, decompose(other.source.mesh).shape)
