@@ -22,8 +22,8 @@ from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks import topology
 
 BROWS = topology.BROWS[0][:4:-1], topology.BROWS[1][5:]  # lower edges, from the image's left
-_BELOW_LEFT = np.array([100, 101, 118, 119, 120], np.int32)
-BELOW = _BELOW_LEFT, topology.PAIRS[_BELOW_LEFT]  # skin below the eyes
+BELOW_LEFT = np.array([100, 101, 118, 119, 120], np.int32)  # skin below the eye
+BELOW = BELOW_LEFT, topology.PAIRS[BELOW_LEFT]
 LEAST_HEIGHT = 0.05  # widths of an eye from its brow to its lid
 DRAWN_OUT = (1.1, 1.4)  # height of the skin over the source's from which it is drawn out in a band
 BAND = 0.2  # height of the band over that of the skin
@@ -78,12 +78,11 @@ def extract(image: Image, mesh: Array) -> tuple[LidSkin, ...]:
         along = COLUMNS[BETWEEN_CORNERS].astype(np.float32)
         places = opening.between_rims(above, along, ACROSS.astype(np.float32))
         rows = remap(image, places).mean(-1, dtype=np.float32)
-        light = np.quantile(rows, DARK_PART, 1)
-        smooth = cv2.GaussianBlur(light, (0, 0), LIGHT_BLUR).ravel()[INNER]
+        dark = np.quantile(rows, DARK_PART, 1)
+        smooth = cv2.GaussianBlur(dark, (0, 0), LIGHT_BLUR).ravel()[INNER]
         band = float(ACROSS[INNER][smooth.argmax()])
-        light = float(tone_at(image, mesh, below).mean() / max(float(skin.mean()), 1.0))
-        lit = LIT * min(light, 1.0) * skin
-        lift = _lift(image, above, band, lit)
+        light = tone_at(image, mesh, below).mean() / max(float(skin.mean()), 1.0)
+        lift = _lift(image, above, band, LIT * min(float(light), 1.0) * skin)
         found.append(LidSkin(above, band, lift, anatomy.face_height(mesh)))
     return tuple(found)
 
