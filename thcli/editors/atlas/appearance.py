@@ -17,7 +17,6 @@ skin."""
 APPEARANCE_SIZE = LOOK_SIZE + 1
 """Numbers of an appearance: those of its look, and `mouth.smile_amount`."""
 
-
 COVARIATES = 2
 """Lightness of the skin and darkness of the brows, which some textures depend on."""
 

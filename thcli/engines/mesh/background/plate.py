@@ -18,7 +18,14 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
-from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, remap, resize
+from thcli.engines.mesh.sampling import (
+    box_mean,
+    largest,
+    masked_mean,
+    odd_size,
+    remap,
+    resize,
+)
 
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
@@ -101,7 +108,7 @@ def _continue_rim(filled: Array32, hole: Mask) -> Array32:
     known = np.zeros(int(labels.max()) + 1, np.intp)
     known[labels[~hole]] = np.flatnonzero(~hole)
     offset = box_mean(mean.reshape(-1, 3)[known[labels]], odd_size(RIM_RANGE[0] * side))
-    share = smoothstep(*OTHER_TONE, np.abs(offset).max(-1)) * inside
+    share = smoothstep(*OTHER_TONE, largest(offset)) * inside
     share *= 1 - smoothstep(*RIM_RANGE, depth / np.float32(side))
     out = np.clip(filled + share[..., None].astype(np.float32) * offset, 0, 255)
     return np.asarray(out, np.float32)

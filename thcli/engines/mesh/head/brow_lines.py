@@ -20,7 +20,7 @@ from thcli.engines.mesh.anatomy import Indices
 from thcli.engines.mesh.head import eye_lines, lines_of_skin
 from thcli.engines.mesh.head.lines_of_skin import UNIT, places, size
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import remap
+from thcli.engines.mesh.sampling import largest, remap
 from thcli.faces.landmarks import topology
 from thcli.motion import brows, canonical
 
@@ -208,7 +208,7 @@ def _skin(bright: Array32, tint: Array32) -> Array32:
     fine = _blur(bright, OWN_BAND[0])
     strands = np.asarray(np.abs(cv2.Sobel(fine, cv2.CV_32F, 1, 0, scale=1 / 4)), np.float32)
     is_skin = 1 - smoothstep(*BRIGHT_RANGE, np.abs(_blur(bright, SKIN_BLUR) - skin))
-    is_skin *= 1 - smoothstep(*TINT_RANGE, np.abs(_blur(tint, SKIN_BLUR) - skin_tint).max(-1))
+    is_skin *= 1 - smoothstep(*TINT_RANGE, largest(_blur(tint, SKIN_BLUR) - skin_tint))
     is_skin *= 1 - smoothstep(*ROUGH_RANGE, _blur(strands, STRAND_BLUR))
     eroded = cv2.erode(is_skin.astype(np.float32), np.ones((SKIN_MARGIN,) * 2, np.uint8))
     return _blur(np.asarray(eroded, np.float32), SKIN_BLUR)

@@ -35,6 +35,7 @@ MAX_AMOUNT = 1.8  # mean smiles: laughs have up to 2.7
 DARK_RANGE = (0.35, 0.65)  # brightness over the skin's between which beards and shadows fade out
 BRIGHT_RANGE = (215.0, 250.0)  # brightness between which they fade: white skin would turn grey
 BARE_SKIN = (50, 280, 101, 330, 36, 266, 9, 151)  # mesh points of cheeks and forehead
+SKIN = [*BARE_SKIN, *topology.CHEEKS, *topology.NOSE]
 # Log of the brightness of red, green and blue that goes with a change of their mean by 1: skin that
 # darkens reddens. From 60 pairs of the London set; darker folds alone .85, 1.06, 1.09
 SKIN_CHANGE = (0.856, 1.043, 1.101)
@@ -124,12 +125,17 @@ def _relief(brightness: Array) -> float:
     Args:
         brightness: (468,) 0..255.
     """
-    skin = np.array([*BARE_SKIN, *topology.CHEEKS, *topology.NOSE])
-    x, y = canonical.neutral()[skin, :2].T
-    shade = np.stack([np.ones(len(skin)), x, y, np.abs(x)], 1)
-    levels = np.log(brightness[skin] + LEAST_LEVEL)
-    even = shade @ np.linalg.lstsq(shade, levels, rcond=None)[0]
-    return float(np.median(np.abs(levels - even)))
+    levels = np.log(brightness[SKIN] + LEAST_LEVEL)
+    shade, fit = _even_shade()
+    return float(np.median(np.abs(levels - shade @ (fit @ levels))))
+
+
+@cache
+def _even_shade() -> tuple[Array, Array]:
+    """Return what an even shade of N points of skin is made of, (N, 4), and its fit, (4, N)."""
+    x, y = canonical.neutral()[SKIN, :2].T
+    shade = np.stack([np.ones(len(SKIN)), x, y, np.abs(x)], 1)
+    return shade, np.asarray(np.linalg.pinv(shade), np.float64)
 
 
 def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_map: WarpMap) -> None:

@@ -53,7 +53,7 @@ def match_tone(
     Args:
         colour: (h, w, 3) float32, 0..255.
         wanted, present: (3,) skin tones.
-        natural: of the picture with the wanted tone, see `natural_colour`.
+        natural: of the picture with the wanted tone, see `colours.natural_colour`.
         enamel: mean of the channels of teeth in that picture. The ratio of skins makes those of
             dark skin, or of hard light, glow in the shade.
         inside: (h, w) what is between the lips; None for all.
