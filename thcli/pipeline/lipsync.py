@@ -38,11 +38,12 @@ from thcli.pipeline.job.job import Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
 from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
-from thcli.pipeline.job.spans import least_of_lip_sync
+from thcli.pipeline.job.spans import frames_of_lip_sync, least_of_lip_sync
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.background import KEEP
 from thcli.pipeline.render.frames import DrivingFrames, RenderPlan, SourceFace, render_frames
+from thcli.pipeline.render.helpers import share_rendering
 from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.render.video_frames import WholeFrameRenderer, kept_where_failed
 from thcli.pipeline.sources.audio_source import SpeechTrack, read_speech
@@ -90,6 +91,8 @@ def lip_sync(
         post_processor = PostProcessor.load(options, face_finder)
 
         # Pass 1. Motion of the face; which frames are shown, and which of them are spoken.
+        expected = frames_of_lip_sync(info, seconds, options.footage)
+        shared = share_rendering(engine, job, options.run, expected, info.size)
         span = options.read.whole
         # The longer the sound, the surer is the choice of the face that speaks.
         if not options.footage.keeps_rest and options.source_face != SPEAKING:
@@ -110,7 +113,7 @@ def lip_sync(
 
         # Pass 2. Render the spoken frames, pass the others through, write.
         keep_depth = options.background == KEEP
-        renderer = WholeFrameRenderer(engine, source.encoded, source.pixels, keep_depth)
+        renderer = WholeFrameRenderer(shared, source.encoded, source.pixels, keep_depth)
         frames_from = _frames_from(renderer, motion, footage, options, job)
         total = len(footage.order)
         write_plan, output_options = _sound(footage, speech, seconds, options, job)

@@ -24,7 +24,7 @@ from thcli.pipeline.job.job import Job, Report
 from thcli.pipeline.job.output_names import check_outputs, output_path, srgb_video_info
 from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.replayable_frames import RenderedFrame
-from thcli.pipeline.job.spans import least_frames
+from thcli.pipeline.job.spans import frames_in_span, least_frames
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.pose_driver import check_pose_driver, is_pose_table, probe_driver
@@ -32,6 +32,7 @@ from thcli.pipeline.reenact_video import reenact_video
 from thcli.pipeline.render.correction import load_correction
 from thcli.pipeline.render.drivers import encode_faces, observe_face_drivers, place_face
 from thcli.pipeline.render.frames import RenderPlan, render_frames
+from thcli.pipeline.render.helpers import share_rendering
 from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.render.render_job import RenderJob
 from thcli.pipeline.sources.framing import apply_framing
@@ -170,6 +171,8 @@ def animate(
 
     # Align and crop the source; a crop engine's output is pasted back into the full frame.
     framed_engine, framed = apply_framing(engine, source, options)
+    expected = frames_in_span(driver, options.read)
+    renderer = share_rendering(framed_engine, job, options.run, expected, framed.size)
     with _open_output(target, framed, render_job) as out:
         # Pass 1. Detect, track, align and crop the driving face; encode its landmarks as motion.
         observed = render_job.observe(engine)
@@ -181,7 +184,7 @@ def animate(
 
         # Pass 2. Warp and paste, refine, replace the background, write.
         last = observed.motion.last_duration
-        render_plan = RenderPlan(framed_engine, faces, framed.image, job.batches("render"), last)
+        render_plan = RenderPlan(renderer, faces, framed.image, job.batches("render"), last)
 
         def warp_from(start: int) -> Iterator[RenderedFrame]:
             driving = drivers.frames(framed_engine, render_job)

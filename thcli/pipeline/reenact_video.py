@@ -23,10 +23,11 @@ from thcli.pipeline.job.job import Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
 from thcli.pipeline.job.replayable_frames import RenderedFrame
-from thcli.pipeline.job.spans import least_frames
+from thcli.pipeline.job.spans import frames_in_span, least_frames
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.background import KEEP
 from thcli.pipeline.render.frames import DrivingFrames, RenderPlan, SourceFace, render_frames
+from thcli.pipeline.render.helpers import share_rendering
 from thcli.pipeline.render.render_job import RenderJob
 from thcli.pipeline.render.video_frames import (
     CropFrameRenderer,
@@ -79,6 +80,8 @@ def reenact_video(
         )
 
     # Pass 1. Motion of the driver; crops and motion of the source.
+    expected = frames_in_span(info, options.read)
+    shared = share_rendering(engine, job, options.run, expected, info.size)
     observed = render_job.observe(engine)
     is_still = len(observed.motion) == 1
     span = options.read
@@ -100,7 +103,7 @@ def reenact_video(
         if not full:
             size, like = video.crop_track.size, replace(info, sar=Fraction(1))
     else:
-        renderer = WholeFrameRenderer(engine, video.encoded, video.pixels, keep_depth)
+        renderer = WholeFrameRenderer(shared, video.encoded, video.pixels, keep_depth)
     black = np.zeros((*size[::-1], 3), np.uint8)
     faces = [SourceFace(video.crop_track, motion)]
     render_plan = RenderPlan(renderer, faces, black, job.batches("render"))

@@ -48,6 +48,7 @@ from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.reenact import animate
 from thcli.pipeline.render.drivers import FaceDrivers, encode_faces
 from thcli.pipeline.render.frames import DrivingFrames, RenderPlan, render_frames
+from thcli.pipeline.render.helpers import share_rendering
 from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.render.render_job import RenderJob
 from thcli.pipeline.sources.audio_source import SpeechTrack, read_speech
@@ -215,11 +216,13 @@ def render_motion(
 ) -> FramesFrom:
     """Generate motion from speech, on disk, and render the source's faces with it."""
     options, job = speak_job.options, speak_job.job
+    expected = len(speak_job.speech.pts)
+    renderer = share_rendering(engine, job, options.run, expected, source.size)
     path = job.temp_dir() / f"speech{SUFFIX}"
     write_motion(voice, path, speak_job)
     motion = _add_controls(MotionFile(path), speak_job)
     faces = encode_faces(engine, source, FaceDrivers(motion), options.motion, job.warn)
-    plan = RenderPlan(engine, faces, source.image, job.batches("render"), last_duration=1)
+    plan = RenderPlan(renderer, faces, source.image, job.batches("render"), last_duration=1)
     return lambda start: render_frames(plan, DrivingFrames(), start, options.run, job.clock)
 
 

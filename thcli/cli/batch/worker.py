@@ -34,11 +34,16 @@ def serve(run: Callable[[Sequence[str]], int]) -> int:
     Returns:
         Exit code: 0, or 130 when a job was interrupted.
     """
+    from thcli.pipeline.render.helpers import without_helpers
     from thcli.weights.backend import loaded_backends_kept
 
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     busy = threading.Event()
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream, loaded_backends_kept():
+    with (
+        os.fdopen(os.dup(1), "w", encoding="utf-8") as stream,
+        loaded_backends_kept(),
+        without_helpers(),
+    ):
         os.dup2(2, 1)  # what a library prints must not reach the answers
         threading.Thread(target=_listen, args=(sys.stdin, lines, busy), daemon=True).start()
         messages = _Messages(stream)

@@ -21,7 +21,7 @@ class RunOptions:
     device: str = option("auto", "Device: auto, cpu, cuda, cuda:N or mps.")
     precision: Precision = option("auto", "Precision of networks; auto: fp16 on CUDA, else fp32.")
     batch_size: int = option(8, "Frames per batch, 1..1024; results do not depend on it.")
-    threads: int = option(0, "Threads of the compute stage, up to 1024; 0: one per core.")
+    threads: int = option(0, "Threads and processes that compute, up to 1024; 0: one per core.")
     seed: int = option(0, "Random seed, 0..4294967295; the same seed gives the same result.")
     offline: bool = option(False, "Do not access the internet.", affects_result=False)
     licence: Licence = option("any", "free: exclude weights that are licensed for research only.")
@@ -35,7 +35,7 @@ class RunOptions:
 
     @property
     def workers(self) -> int:
-        """Number of threads for work that is done in parallel: --threads, else one per core."""
+        """Number of threads or processes for parallel work: --threads, else one per core."""
         return self.threads or os.cpu_count() or 1
 
 

@@ -103,6 +103,32 @@ class Engine(Protocol):
         ...
 
 
+class PortableRenderer(Protocol):
+    """The part of an engine that renders. It can be pickled, to render in another process."""
+
+    def begin_process(self) -> None:
+        """Set up a process that renders with one thread and does nothing else."""
+        ...
+
+    def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
+        """Render a window of retargeted motion, as `Engine.render` does."""
+        ...
+
+    def render_frames(self, source: Any, images: Sequence[Image], motion: Motion) -> list[Image]:
+        """Render frames of a source video, as `VideoSourceEngine.render_frames` does."""
+        ...
+
+
+@runtime_checkable
+class PortableEngine(Protocol):
+    """An engine for pictures and videos whose renderer and sources can be pickled.
+
+    renderer: gives what the engine itself gives, bit for bit.
+    """
+
+    renderer: PortableRenderer
+
+
 @runtime_checkable
 class VoiceDrivenEngine(Engine, Protocol):
     """An engine that also reads motion of other kinds than it observes, such as a voice's."""

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from thcli.core.geometry import rotvec_from_matrix
-from thcli.core.imaging import to_uint8
 from thcli.core.options import (
     Matte,
     MotionOptions,
@@ -24,22 +22,17 @@ from thcli.core.options import (
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Face, Frame, Image, Motion
 from thcli.engines.mesh import picture, video
-from thcli.engines.mesh.frame import has_shut_eyes, render_frame
-from thcli.engines.mesh.mouth import mouth_choice, wide_jaw
+from thcli.engines.mesh.frame import has_shut_eyes
+from thcli.engines.mesh.mouth import mouth_choice
 from thcli.engines.mesh.patches.loading import load_painter
-from thcli.engines.mesh.pictures.several import (
-    SeveralPictures,
-    blend_face,
-    prepare_pictures,
-    targets_of_others,
-)
+from thcli.engines.mesh.pictures.several import SeveralPictures, prepare_pictures
 from thcli.engines.mesh.prepared_source import MeshSource, SourceNetworks, prepare
+from thcli.engines.mesh.renderer import MeshRenderer, limit_process
 from thcli.engines.mesh.video import MeshVideo
-from thcli.engines.shared.memory import keep_memory
 from thcli.motion import canonical
 from thcli.motion.limits import PROFILE_YAW, yaw_limits
 from thcli.motion.observe import KIND, observe
-from thcli.motion.render_target import RenderTarget, iterate_render_targets
+from thcli.motion.render_target import iterate_render_targets
 from thcli.motion.retarget import retarget
 from thcli.motion.video_retarget import VideoRetargetedMotion
 
@@ -55,8 +48,9 @@ class MeshEngine:
     It is stateless between calls except for the networks of person and face regions, which are
     loaded for the first source that needs them.
 
-    follows_camera: its pictures move with the driver's camera. With `cut_out` they show the person
-    alone, with its alpha, where the segmentation network sees it.
+    renderer: renders windows, here or in another process.  follows_camera: its pictures move with
+    the driver's camera. With `cut_out` they show the person alone, with its alpha, where the
+    segmentation network sees it.
     """
 
     motion_kind = KIND
@@ -75,8 +69,9 @@ class MeshEngine:
     ) -> None:
         self._networks, self._painter = SourceNetworks(run, matte), painter
         self._cut_out = cut_out
-        self._mouth, self.follows_camera = mouth, follow_camera
-        self._with_folds = with_folds
+        self._mouth, self._with_folds = mouth, with_folds
+        self.renderer = MeshRenderer(follow_camera, paints=painter is not None)
+        self.follows_camera = follow_camera
 
     @property
     def uses_driving_frames(self) -> bool:
@@ -143,13 +138,7 @@ class MeshEngine:
             T images (H, W, 3) uint8 of the source's size; (H, W, 4), premultiplied colour and
             alpha, where the person is cut out.
         """
-        driving: list[Image | None] = [None] * len(motion)
-        if frames is not None:
-            driving = [to_uint8(frame.pixels) for frame in frames]
-        return [
-            self._move_picture(_render_any(source, target, frame), target.camera)
-            for target, frame in zip(iterate_render_targets(motion), driving, strict=True)
-        ]
+        return self.renderer.render(source, motion, frames)
 
     def find_warning(self, source: MeshSource | SeveralPictures) -> str | None:
         """Return sentences on profiles, shut eyes, still mouths, left out pictures, --patches."""
@@ -214,63 +203,16 @@ class MeshEngine:
             images: T whole frames (H, W, 3) uint8.
             motion: the T rows of these frames.
         """
-        return [render_video_frame(source, image, motion, row) for row, image in enumerate(images)]
-
-    def _move_picture(self, image: Image, image_from_still: Array | None) -> Image:
-        if image_from_still is None or not self.follows_camera:
-            return image
-        return picture.move_picture(image, image_from_still)
-
-
-def _render_any(
-    source: MeshSource | SeveralPictures, target: RenderTarget, driving: Image | None
-) -> Image:
-    """Render one frame of one picture, or of several that are blended."""
-    if isinstance(source, MeshSource):
-        return render_frame(source, target, driving)
-    out = render_frame(source.first, target, driving)
-    for other, own_target, share in targets_of_others(source, target):
-        rendered = render_frame(other.source, own_target, driving)
-        out = blend_face(out, rendered, target.points, target.body, share, other.kept)
-    return out
-
-
-def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int) -> Image:
-    """Render one frame of a source video; a frame that does not change is returned itself.
-
-    Args:
-        source: of the video.
-        image: (H, W, 3) uint8 frame.
-        motion: window of kind "mesh-video".
-        row: of the frame in the window.
-    """
-    if not video.is_changed(motion, row):
-        return image
-    mesh, points, gaze = (
-        np.asarray(motion.arrays[name][row], np.float64) for name in ("mesh", "points", "gaze")
-    )
-    doubt = float(motion.arrays["doubt"][row])
-    if source.smirks is not None:
-        mesh, points = source.smirks.correct(int(motion.pts[row]), mesh, points, doubt)
-    moves_eyes = bool(motion.arrays["moves_eyes"][row])
-    own, points = wide_jaw.lower_skin(mesh), wide_jaw.lower_skin(points)
-    look = source.look_at(int(motion.pts[row]))
-    prepared = video.prepare_frame(
-        image, own, points, look, moves_eyes=moves_eyes, worn=source.worn
-    )
-    out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
-    return video.keep_occluders(image, out, mesh, source, doubt)
+        return self.renderer.render_frames(source, images, motion)
 
 
 def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
     """Create the engine with a job's options.
 
     The driver's mouth and camera are only available where a video may drive (`ReenactOptions`).
-    OpenCV is limited to one thread per call, because frames are rendered in parallel already. Freed
-    memory is kept, see `keep_memory`.
+    The process is set up as `limit_process` says.
     """
-    cv2.setNumThreads(1)
-    keep_memory()
+    limit_process()
     mouth_inside: Mouth = "synthetic"
     follow_camera = False
     if isinstance(options, ReenactOptions):

@@ -27,6 +27,16 @@ class VideoRenderer(Renderer, Protocol):
     def original_pixels(self, source: Any, frame: Frame) -> Any: ...
 
 
+class FrameRenderer(Protocol):
+    """The part of an engine of source videos that pass 2 uses."""
+
+    @property
+    def parallel(self) -> bool: ...
+    def render_frames(
+        self, source: Any, images: Sequence[Image], motion: Motion
+    ) -> list[Image]: ...
+
+
 @runtime_checkable
 class CropVideoEngine(CropEngine, VideoSourceEngine, Protocol):
     """An engine that renders crops of a source video."""
@@ -113,7 +123,7 @@ class WholeFrameRenderer:
     keep_depth: frames keep more than 8 bits per channel.
     """
 
-    engine: VideoSourceEngine
+    engine: FrameRenderer
     encoded: Any
     pixels: PixelShape
     keep_depth: bool
