@@ -133,6 +133,34 @@ def test_wide_open_lips_push_the_skin_below_them() -> None:
     assert fixed[17, 1] < fixed[18, 1] < fixed[200, 1] < fixed[152, 1]
 
 
+@given(pursed=st.floats(0, 0.5), turn=st.floats(-30, 30), grow=st.floats(0.5, 2))
+def test_skin_beside_pursed_lips_goes_with_their_corners(
+    pursed: float, turn: float, grow: float
+) -> None:
+    mesh = faces.make_source().mesh
+    lips = np.unique(np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER, [76, 306]]))
+    middle, target = mesh[[61, 291]].mean(0), mesh.copy()
+    target[lips] += (middle - mesh[lips]) * pursed
+    angle = np.radians(turn)
+    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * grow
+    target[:, :2] = target[:, :2] @ turned.T
+    followed = unfold.follow_corners(mesh, target)
+    assert np.array_equal(followed[lips], target[lips])
+    assert np.array_equal(followed[[10, 152, 168, 234, 454]], target[[10, 152, 168, 234, 454]])
+    if pursed == 0:
+        assert followed is target
+    for corner, skin, jaw in ((61, 57, 58), (291, 287, 288)):
+        own, before, after = (
+            float(np.linalg.norm(m[skin, :2] - m[corner, :2]) / np.linalg.norm(width))
+            for m in (mesh, target, followed)
+            for width in [(mesh if m is mesh else target)[jaw, :2] - m[corner, :2]]
+        )
+        assert after <= before + 1e-9
+        assert after <= 1.26 * own or after == before
+    if pursed > 0.3:
+        assert not np.array_equal(followed[[57, 287]], target[[57, 287]])
+
+
 def test_layers_add_up_to_the_image_and_the_plate_shows_no_person() -> None:
     source = faces.astronaut()
     assert source.layers is not None
@@ -219,7 +247,7 @@ def test_a_source_without_a_mesh_is_refused() -> None:
 def test_the_engine_keeps_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Page faults took an eighth of a 4K frame's time."""
     kept: list[bool] = []
-    monkeypatch.setattr("thcli.engines.mesh.engine.keep_memory", lambda: kept.append(True))
+    monkeypatch.setattr("thcli.engines.mesh.renderer.keep_memory", lambda: kept.append(True))
     load(RunOptions())
     assert kept == [True]
 

@@ -46,7 +46,7 @@ from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.sampling import to_samples
 from thcli.engines.mesh.surroundings import Surroundings
-from thcli.engines.mesh.unfold import unfold_skin
+from thcli.engines.mesh.unfold import follow_corners, unfold_skin
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing import person_matte
 from thcli.faces.crops import align
@@ -156,7 +156,7 @@ class MeshSource:
 
     def place(self, target: Array) -> PlacedSkin:
         """Return where a frame shows the skin; target: (468, 3) mesh."""
-        free = self.near_side.narrow(unfold_skin(self.mesh, target))
+        free = self.near_side.narrow(follow_corners(self.mesh, unfold_skin(self.mesh, target)))
         if self.rigid is None:
             return PlacedSkin(free, free)
         return PlacedSkin(free, held_glasses.hold(self.rigid, self.mesh, free))

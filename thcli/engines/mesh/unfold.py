@@ -1,16 +1,29 @@
-"""Correction of skin that folds around the lips.
+"""Correction of skin that folds around the lips, or is drawn out beside them.
 
-Refined lips may cross the skin points of the plain mesh when the mouth opens wide.
+Refined lips may cross the skin points of the plain mesh when the mouth opens wide. Where lips
+purse, the landmarks beside the corners stay behind, and the shadow of the corners would be drawn
+out into streaks: that skin goes with the corners, and the cheek behind it gives way.
 """
 
 from __future__ import annotations
 
+from functools import cache
+
+import cv2
 import numpy as np
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
+from thcli.engines.mesh import anatomy
+from thcli.faces.landmarks.topology import LIPS_OUTER
+from thcli.motion import canonical
 
 # Share of its source position, between lip and chin (or nose), that a skin point keeps at least.
 MIN_SHARE = 0.6
+
+CORNER_STRETCH = 1.25  # most that skin beside a corner of the lips is drawn out, over the source's
+CORNER_REACH = (0.04, 0.16)  # face heights from the corner: skin that goes with it, that stays
+BESIDE = 0.03  # face heights on the lips' side of a corner where no skin goes with it
 
 # Columns of point indices, each from the lip outwards.
 _DOWN = np.array(
@@ -30,6 +43,7 @@ _UP = np.array(
     ],
     np.intp,
 )
+_SIDES = ((61, 57, 58), (291, 287, 288))  # corner of the lips, skin beside it, jaw
 
 
 def unfold_skin(source: Array, target: Array) -> Array:
@@ -53,6 +67,42 @@ def unfold_skin(source: Array, target: Array) -> Array:
                 corrected = target.copy() if corrected is None else corrected
                 corrected[skin] += np.maximum(deficit, 0)[:, None] * target_line
     return target if corrected is None else corrected
+
+
+def follow_corners(source: Array, target: Array) -> Array:
+    """Take skin beside the corners of the lips along where they purse.
+
+    Args:
+        source, target: (468, 3) meshes.
+
+    Returns:
+        (468, 3) the corrected target; `target` itself where no skin is drawn out.
+    """
+    corrected = None
+    for (corner, skin, jaw), follows in zip(_SIDES, _beside_corners(), strict=True):
+        source_line, target_line = source[[jaw]] - source[corner], target[[jaw]] - target[corner]
+        source_share = _share_along(source[[skin]] - source[corner], source_line)
+        target_share = _share_along(target[[skin]] - target[corner], target_line)
+        excess = float((target_share - CORNER_STRETCH * source_share)[0])
+        if excess > 0:
+            corrected = target.copy() if corrected is None else corrected
+            corrected -= excess * follows[:, None] * target_line
+    return target if corrected is None else corrected
+
+
+@cache
+def _beside_corners() -> tuple[Array, ...]:
+    """Return how far skin goes with each corner of the lips, (468,) 0..1."""
+    flat = canonical.neutral()[:, :2].astype(np.float32)
+    height = np.linalg.norm(flat[anatomy.FOREHEAD] - flat[anatomy.CHIN])
+    edge = flat[LIPS_OUTER]
+    is_lip = np.array([cv2.pointPolygonTest(edge, point.tolist(), False) >= 0 for point in flat])
+    found = []
+    for corner, _, _ in _SIDES:
+        inwards = (flat[corner, 0] - flat[:, 0]) * np.sign(flat[corner, 0]) / height
+        near = 1 - smoothstep(*CORNER_REACH, anatomy.neutral_distances(np.array([corner])))
+        found.append(near * (1 - smoothstep(0, BESIDE, inwards)) * ~is_lip)
+    return tuple(found)
 
 
 def _share_along(part: Array, whole: Array) -> Array:

@@ -17,7 +17,7 @@ BEARD_RANGE, BELOW_CHEEKS = (0.55, 0.8), 0.85
 LIP_PLACES = (0.35, 0.5, 0.65)  # shares of a lip's height at which its colour is taken
 # Of a picture in grey or one tint to one in natural colours: red less blue of the skin, over its
 # brightest; red over green and blue of the lips, over the skin's
-WARM_RANGE, REDDER_RANGE = (0.02, 0.12), (1.16, 1.3)
+WARM_RANGE, REDDER_RANGE = (0.07, 0.12), (1.16, 1.3)
 # Departure of the face's colours from what their brightness says, over the mean brightness, from
 # monochrome to colour; docs/figures/mouths-and-eyes.md has those of pictures
 FACE_DEPARTS = (0.016, 0.02)
