@@ -98,9 +98,11 @@ def render_face(mesh: Array, width: int, height: int, *, plain: bool = False) ->
 
 
 def add_relief(image: Image) -> Image:
-    """Return an image with the grain of a photograph, which drawings in plain colours lack."""
-    light = np.exp(np.random.default_rng(1).normal(0, 0.06, (*image.shape[:2], 1)))
-    return np.clip(light * image, 0, 255).astype(np.uint8)
+    """Return an image with the grain and the uneven light of a photograph, unlike drawings."""
+    grain = np.random.default_rng(1).normal(0, 1, image.shape[:2])
+    uneven = cv2.GaussianBlur(grain, (0, 0), image.shape[1] / 40)
+    relief = np.exp(0.05 * grain + 0.06 * uneven / uneven.std())
+    return np.asarray(np.clip(relief[..., None] * image, 0, 255), np.uint8)
 
 
 def polygon_mask(points: Array, width: int, height: int, grow: int = 0) -> npt.NDArray[np.bool_]:

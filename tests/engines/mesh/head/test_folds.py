@@ -99,7 +99,8 @@ def test_a_full_beard_is_not_folded() -> None:
 
 
 def test_overexposed_skin_is_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folds, "RELIEF_RANGE", (-1.0, 0.0))
+    for limits in ("RELIEF_RANGE", "PAPER_RANGE", "GREY_PAPER_RANGE"):
+        monkeypatch.setattr(folds, limits, (-1.0, 0.0))
     for light, shown in ((200, 1.0), (254, 0.0)):
         found = source((light, light, light), plain=True).folds
         assert found is not None
@@ -112,6 +113,21 @@ def test_the_option_turns_the_folds_off() -> None:
         options = ReenactOptions(mesh=MeshOptions(matte="off", patches="off", folds=value))  # type: ignore[arg-type]
         engine = load(RunOptions(), options)
         assert (engine.encode_source(own.image, own.face).folds is not None) == has
+
+
+@pytest.mark.parametrize("paper", [(200, 200, 200), faces.SKIN])
+def test_a_drawing_of_lines_on_paper_is_not_folded(
+    monkeypatch: pytest.MonkeyPatch, paper: tuple[int, int, int]
+) -> None:
+    mesh = faces.centred_mesh(256, 256, 0.7)
+    image = np.full((256, 256, 3), paper, np.uint8)
+    for column in range(3):
+        image[:, column::12] = image[:, column::12] // 2  # hatched
+    natural = float(paper == faces.SKIN)
+    monkeypatch.setattr(folds, "RELIEF_RANGE", (-1.0, 0.0))
+    assert not folds.prepare(image, mesh, None, natural).shown.any()
+    monkeypatch.setattr(folds, "PAPER_LINE", 1)  # which leaves the lines
+    assert folds.prepare(image, mesh, None, natural).shown.any()
 
 
 def test_plain_colours_of_a_drawing_are_not_folded() -> None:

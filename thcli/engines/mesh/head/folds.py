@@ -16,6 +16,7 @@ from importlib.resources import files
 import cv2
 import numpy as np
 
+from thcli.core.geometry import bounding_box, transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import raster
@@ -25,6 +26,8 @@ from thcli.engines.mesh.head import lines_of_skin
 from thcli.engines.mesh.head.brow_lines import BrowLines
 from thcli.engines.mesh.sampling import box_mean, remap
 from thcli.engines.mesh.warp import WarpMap
+from thcli.faces.crops import align
+from thcli.faces.crops.crop import crop
 from thcli.faces.landmarks import topology
 from thcli.motion import canonical
 
@@ -42,6 +45,9 @@ SKIN_CHANGE = (0.856, 1.043, 1.101)
 # Median of the log brightness of bare skin, cheeks and nose off an even shade, from a drawing in
 # plain colours to a photograph: on plain colours folds would be smears
 RELIEF_RANGE = (0.018, 0.03)
+# The same without dark lines, of which drawings are made: in pictures in colours, and in grey ones
+PAPER_RANGE, GREY_PAPER_RANGE = (0.008, 0.012), (0.021, 0.026)
+PAPER_SIDE, PAPER_LINE = 128, 9  # pixels: crop in which that is measured, widest line
 LEAST_LEVEL = 6.0  # brightness added before the logarithm
 
 
@@ -112,6 +118,8 @@ def prepare(
     shown = smoothstep(*DARK_RANGE, brightness / max(skin, 1.0))
     shown *= 1 - smoothstep(*BRIGHT_RANGE, brightness)
     relief = float(smoothstep(*RELIEF_RANGE, _relief(brightness)))
+    low, high = np.array(GREY_PAPER_RANGE) + natural * np.subtract(PAPER_RANGE, GREY_PAPER_RANGE)
+    relief *= float(smoothstep(low, high, _relief(_without_lines(image, mesh))))
     shown *= relief
     if no_skin is not None:
         shown = shown * (1 - no_skin)
@@ -128,6 +136,16 @@ def _relief(brightness: Array) -> float:
     levels = np.log(brightness[SKIN] + LEAST_LEVEL)
     shade, fit = _even_shade()
     return float(np.median(np.abs(levels - shade @ (fit @ levels))))
+
+
+def _without_lines(image: Image, mesh: Array) -> Array:
+    """Return the brightness (468,) at a mesh (468, 3) of what lies behind dark lines, 0..255."""
+    box = align.square(bounding_box(mesh[:, :2]), PAPER_SIDE)
+    grey = np.asarray(crop(image, box).mean(-1), np.float32)
+    pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (PAPER_LINE, PAPER_LINE))
+    bare = np.asarray(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, pen), np.float32)
+    places = transform_points(box.crop_from_frame, mesh[:, :2])
+    return np.asarray(remap(bare, places[None].astype(np.float32))[0], np.float64)
 
 
 @cache
