@@ -48,6 +48,38 @@ class Scripted:
     refit = refine = fit
 
 
+class Searching(Scripted):
+    """Boxes nothing but walls at first; a closer search finds the boxes of other logits."""
+
+    def __init__(self, at_first: Sequence[float | None], searched: Sequence[float | None]) -> None:
+        super().__init__(at_first)
+        self._searched = searched
+
+    def detect_fast(self, image: Image) -> list[Face]:
+        return self.detect(image)
+
+    def search(self, image: Image) -> list[Face]:
+        self._logits = self._searched
+        return self.detect(image)
+
+
+@pytest.mark.parametrize(
+    ("at_first", "searched", "kept"),
+    [
+        ((None,), (20.0,), [20.0]),
+        ((None, None), (8.0, 6.0), [8.0]),
+        ((None,), (3.1,), []),  # a dog
+        ((4.0,), (20.0,), [4.0]),
+        ((None,), (), []),
+    ],
+)
+def test_a_closer_search_follows_where_no_box_is_a_face(
+    at_first: Sequence[float | None], searched: Sequence[float | None], kept: list[float]
+) -> None:
+    both = Searching(at_first, searched)
+    assert [face.logit for face in fit_detected(BLANK, both, both)] == kept
+
+
 @pytest.mark.parametrize(
     ("logits", "kept"),
     [

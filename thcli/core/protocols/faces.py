@@ -19,10 +19,14 @@ class Detector(Protocol):
 
 @runtime_checkable
 class FastDetector(Detector, Protocol):
-    """A face detector with a cheaper pass beside its thorough one."""
+    """A face detector with a cheaper pass, and a closer search where that finds none."""
 
     def detect_fast(self, image: Image) -> list[Face]:
         """Detect upright faces that are not small, as `detect` does."""
+        ...
+
+    def search(self, image: Image) -> list[Face]:
+        """Detect small and rotated faces, as `detect` does where the fast pass finds none."""
         ...
 
 

@@ -150,17 +150,21 @@ class BlazeFace:
         """Detect faces in (H, W, 3) RGB uint8 or uint16, best score first.
 
         Faces have boxes (x0, y0, x1, y1) and six keypoints in pixels. When the whole image shows
-        none, overlapping tiles are searched for small faces, then the image rotated by 90, 270 and
-        180 degrees. Takes 4 ms with a face and up to 0.2 s without; `detect_fast` is for every
-        frame.
+        none, `search` follows. Takes 4 ms with a face and up to 0.2 s without; `detect_fast` is for
+        every frame.
         """
-        return (
-            self.detect_fast(image) or self._detect_in_tiles(image) or self._detect_rotated(image)
-        )
+        return self.detect_fast(image) or self.search(image)
 
     def detect_fast(self, image: Pixels) -> list[Face]:
         """Detect upright faces larger than about a tenth of the image, as `detect` does."""
         return drop_overlapping(self._short.detect(image) + self._full.detect(image))
+
+    def search(self, image: Pixels) -> list[Face]:
+        """Detect small faces in overlapping tiles, else in the image turned by 90, 270 and 180 °.
+
+        Faces are as those of `detect`.
+        """
+        return self._detect_in_tiles(image) or self._detect_rotated(image)
 
     def _detect_in_tiles(self, image: Pixels) -> list[Face]:
         """Detect upright faces down to 2 % of the longer side, of a panorama 7 % of the shorter."""

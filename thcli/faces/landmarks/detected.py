@@ -28,18 +28,29 @@ def fit_detected(image: Image, detector: Detector, landmarker: Landmarker) -> li
     A mesh below `CLEAR_LOGIT` is mostly a wall, lettering or a window: it is left out where another
     face of the picture is clear, or has a higher logit. One below `CERTAIN_LOGIT` is left out
     beside a certain one where the detector does not find it again. A picture of one doubtful face
-    keeps it.
+    keeps it. Where no box is a face at all, a tilted one may have been boxed askew: clear ones of
+    a closer search count then.
 
     Args:
         image: (H, W, 3) uint8.
         detector: finds the boxes.
         landmarker: fits them.
     """
-    fitted = [landmarker.fit(image, found) for found in detector.detect(image)]
-    faces = [face for face in fitted if face is not None]
-    clear = [face for face in faces if face.mesh is None or face.logit >= CLEAR_LOGIT]
-    clear = drop_doubtful(image, clear, detector)
+    faces = _fit(image, detector.detect(image), landmarker)
+    clear = drop_doubtful(image, _clear(faces), detector)
+    if not faces and isinstance(detector, FastDetector):
+        searched = _fit(image, detector.search(image), landmarker)
+        return drop_doubtful(image, _clear(searched), detector)
     return clear or sorted(faces, key=lambda face: face.logit)[-1:]
+
+
+def _fit(image: Image, boxes: Sequence[Face], landmarker: Landmarker) -> list[Face]:
+    fitted = (landmarker.fit(image, box) for box in boxes)
+    return [face for face in fitted if face is not None]
+
+
+def _clear(faces: Sequence[Face]) -> list[Face]:
+    return [face for face in faces if face.mesh is None or face.logit >= CLEAR_LOGIT]
 
 
 def drop_doubtful(
