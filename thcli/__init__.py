@@ -168,10 +168,8 @@ _HOMES = {
     "thcli.pipeline.receive": ("receive",),
     "thcli.pipeline.reenact": ("reenact",),
     "thcli.pipeline.refine": ("refine",),
-    "thcli.pipeline.speak": (
-        "speak",
-        "speak_each",
-    ),
+    "thcli.pipeline.speak": ("speak",),
+    "thcli.pipeline.speak_each": ("speak_each",),
     "thcli.pipeline.transmit": ("transmit",),
     "thcli.pipeline.stages.crop_align": (
         "align",

@@ -71,6 +71,7 @@ class Searching(Scripted):
         ((None,), (3.1,), []),  # a dog
         ((4.0,), (20.0,), [4.0]),
         ((None,), (), []),
+        ((), (20.0,), []),  # without a box, `detect` has searched already
     ],
 )
 def test_a_closer_search_follows_where_no_box_is_a_face(

@@ -161,9 +161,9 @@ def test_orders_and_answers() -> None:
     one = np.zeros((1, 1, 3), np.uint8)
     for order in (
         renderer,
-        ("render", 0, [source], (numbered_motion(2, 2), None)),
-        ("render", 0, [], (numbered_motion(4, 2), None)),
-        ("render_frames", 1, ["another"], ([one], numbered_motion(0, 1))),
+        ("render", 0, {0: source}, (numbered_motion(2, 2), None)),
+        ("render", 0, {}, (numbered_motion(4, 2), None)),
+        ("render_frames", 1, {1: "another"}, ([one], numbered_motion(0, 1))),
     ):
         pickle.dump(order, orders)
     orders.seek(0)

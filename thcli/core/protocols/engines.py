@@ -171,7 +171,8 @@ class MeshPlacingEngine(Engine, Protocol):
     follows_camera: its pictures move with the driver's camera.
     """
 
-    follows_camera: bool
+    @property
+    def follows_camera(self) -> bool: ...
 
     def source_face(self, source: Any) -> Face:
         """Return the face of an encoded source, in pixels of its image."""

@@ -64,8 +64,12 @@ def face_height(mesh: Array) -> float:
     return max(float(np.linalg.norm(mesh[FOREHEAD, :2] - mesh[CHIN, :2])), 1.0)
 
 
+def neutral_height() -> float:
+    """Return the face height of a mean face in canonical units."""
+    flat = canonical.neutral()[:, :2]
+    return float(np.linalg.norm(flat[FOREHEAD] - flat[CHIN]))
+
+
 def neutral_distances(points: npt.NDArray[np.integer]) -> Array:
     """Return each point's distance (468,) to the nearest of some in a mean face, face heights."""
-    flat = canonical.neutral()[:, :2]
-    height = np.linalg.norm(flat[FOREHEAD] - flat[CHIN])
-    return np.asarray(canonical.neutral_distances(points) / height)
+    return np.asarray(canonical.neutral_distances(points) / neutral_height())

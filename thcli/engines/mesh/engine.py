@@ -48,9 +48,8 @@ class MeshEngine:
     It is stateless between calls except for the networks of person and face regions, which are
     loaded for the first source that needs them.
 
-    renderer: renders windows, here or in another process.  follows_camera: its pictures move with
-    the driver's camera. With `cut_out` they show the person alone, with its alpha, where the
-    segmentation network sees it.
+    renderer: renders windows, here or in another process. With `cut_out` its pictures show the
+    person alone, with its alpha, where the segmentation network sees it.
     """
 
     motion_kind = KIND
@@ -71,7 +70,11 @@ class MeshEngine:
         self._cut_out = cut_out
         self._mouth, self._with_folds = mouth, with_folds
         self.renderer = MeshRenderer(follow_camera, paints=painter is not None)
-        self.follows_camera = follow_camera
+
+    @property
+    def follows_camera(self) -> bool:
+        """True when its pictures move with the driver's camera."""
+        return self.renderer.follows_camera
 
     @property
     def uses_driving_frames(self) -> bool:

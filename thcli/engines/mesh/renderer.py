@@ -31,11 +31,6 @@ class MeshRenderer:
     follows_camera: bool
     paints: bool
 
-    @property
-    def parallel(self) -> bool:
-        """See `Engine`."""
-        return True
-
     def begin_process(self) -> None:
         """Set a process up that renders and does nothing else."""
         limit_process()

@@ -94,12 +94,12 @@ def follow_corners(source: Array, target: Array) -> Array:
 def _beside_corners() -> tuple[Array, ...]:
     """Return how far skin goes with each corner of the lips, (468,) 0..1."""
     flat = canonical.neutral()[:, :2].astype(np.float32)
-    height = np.linalg.norm(flat[anatomy.FOREHEAD] - flat[anatomy.CHIN])
     edge = flat[LIPS_OUTER]
     is_lip = np.array([cv2.pointPolygonTest(edge, point.tolist(), False) >= 0 for point in flat])
     found = []
     for corner, _, _ in _SIDES:
-        inwards = (flat[corner, 0] - flat[:, 0]) * np.sign(flat[corner, 0]) / height
+        inwards = (flat[corner, 0] - flat[:, 0]) * np.sign(flat[corner, 0])
+        inwards /= anatomy.neutral_height()
         near = 1 - smoothstep(*CORNER_REACH, anatomy.neutral_distances(np.array([corner])))
         found.append(near * (1 - smoothstep(0, BESIDE, inwards)) * ~is_lip)
     return tuple(found)

@@ -36,11 +36,12 @@ def fit_detected(image: Image, detector: Detector, landmarker: Landmarker) -> li
         detector: finds the boxes.
         landmarker: fits them.
     """
-    faces = _fit(image, detector.detect(image), landmarker)
-    clear = drop_doubtful(image, _clear(faces), detector)
-    if not faces and isinstance(detector, FastDetector):
+    boxes = detector.detect(image)
+    faces = _fit(image, boxes, landmarker)
+    if boxes and not faces and isinstance(detector, FastDetector):
         searched = _fit(image, detector.search(image), landmarker)
         return drop_doubtful(image, _clear(searched), detector)
+    clear = drop_doubtful(image, _clear(faces), detector)
     return clear or sorted(faces, key=lambda face: face.logit)[-1:]
 
 

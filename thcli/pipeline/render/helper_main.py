@@ -1,8 +1,8 @@
 """Main program of a helper, see `helpers`: renders windows that it reads from standard input.
 
-First comes the renderer, answered with True. Each order after it is `(method, number, new, more)`:
-a method of the renderer, the number of its source, the source in a list where it is new, and the
-other arguments. It is answered with the images, or with None where rendering raises an exception:
+First comes the renderer, answered with True. Each order after it is `(method, key, new, more)`: a
+method of the renderer, the key of its source, {key: source} where that is new, and the other
+arguments. It is answered with the images, or with None where rendering raises an exception:
 the process that asked renders the window itself then, which raises it there. The helper ends with
 its input.
 """
@@ -22,16 +22,16 @@ def serve(orders: BinaryIO, answers: BinaryIO) -> None:
     renderer: PortableRenderer = pickle.load(orders)
     renderer.begin_process()
     _answer(answers, True)
-    sources: list[Any] = []
+    sources: dict[int, Any] = {}
     while True:
         try:
-            method, number, new, more = pickle.load(orders)
+            method, key, new, more = pickle.load(orders)
         except EOFError:
             return
-        sources += new
+        sources |= new
         images: list[Image] | None
         try:
-            images = getattr(renderer, method)(sources[number], *more)
+            images = getattr(renderer, method)(sources[key], *more)
         except Exception:  # noqa: BLE001  - not swallowed: it is raised where the window came from
             images = None
         _answer(answers, images)

@@ -76,7 +76,7 @@ class Helper:
     def __init__(self, renderer: PortableRenderer) -> None:
         """Start the process. Raises OSError."""
         self._renderer = renderer
-        self._sources: list[Any] = []  # that it has
+        self._sources: dict[int, Any] = {}  # that it has, by their id
         folder, others = str(Path(thcli.__file__).parents[1]), os.environ.get("PYTHONPATH")
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", MAIN],
@@ -93,11 +93,10 @@ class Helper:
 
     def render(self, method: str, source: Any, more: tuple[Any, ...]) -> list[Image] | None:
         """Call a method of the renderer; None where it raises an exception."""
-        numbers = [i for i, known in enumerate(self._sources) if known is source]
-        new = [] if numbers else [source]
-        self._sources += new
-        number = numbers[0] if numbers else len(self._sources) - 1
-        images: list[Image] | None = self._ask((method, number, new, more))
+        key = id(source)
+        new = {} if key in self._sources else {key: source}
+        self._sources |= new
+        images: list[Image] | None = self._ask((method, key, new, more))
         return images
 
     def _ask(self, order: Any) -> Any:

@@ -18,14 +18,7 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
-from thcli.engines.mesh.sampling import (
-    box_mean,
-    largest,
-    masked_mean,
-    odd_size,
-    remap,
-    resize,
-)
+from thcli.engines.mesh.sampling import box_mean, largest, masked_mean, odd_size, remap, resize
 
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
