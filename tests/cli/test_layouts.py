@@ -63,7 +63,7 @@ def checkpoint(name: str, state: State) -> Checkpoint:
     return Checkpoint(weights.registry()[name], {}, {"": state})
 
 
-TFLITE = ("blazeface-short", "blazeface-full", "facemesh-attention", "selfie")
+TFLITE = ("blazeface-short", "blazeface-full", "facemesh-attention", "selfie", "palm", "hand")
 
 
 def real3d_video(shared: Path, folder: Path, drop: str = "") -> Checkpoint:

@@ -33,6 +33,8 @@ def test_the_registry_has_the_defaults_and_the_official_checkpoints() -> None:
         "blazeface-full",
         "facemesh-attention",
         "selfie",
+        "palm",
+        "hand",
     ]
     assert {
         "engine:fomm",

@@ -82,6 +82,8 @@ MODULES = {
     "blazeface-full": "thcli.faces.detection.blazeface",
     "facemesh-attention": "thcli.faces.landmarks.facemesh",
     "selfie": "thcli.faces.compositing.person_matte",
+    "palm": "thcli.faces.detection.hands",
+    "hand": "thcli.faces.detection.hands",
 }
 
 # The module whose `convert_folder` makes the row's file.

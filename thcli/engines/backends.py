@@ -15,7 +15,7 @@ ENGINES = Stage(
         MESH_ENGINE: Backend(
             "thcli.engines.mesh.engine:load",
             "warps the source's own texture; no generative weights",
-            ("selfie",),
+            ("selfie", "palm", "hand"),
             reads=(
                 "motion",
                 "mesh.matte",

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from thcli.core.errors import WeightsError
 from thcli.core.types import Face
+from thcli.faces.detection.anchors import weighted_nms
 from thcli.faces.detection.blazeface import (
     FULL_RANGE,
     SHORT_RANGE,
@@ -21,7 +22,6 @@ from thcli.faces.detection.blazeface import (
     drop_overlapping,
     rotate_back,
     shift_face,
-    weighted_nms,
 )
 
 Pixels = npt.NDArray[np.uint8]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from thcli.core.errors import NoFaceError, WeightsError
+from thcli.core.geometry import transform_points
 from thcli.core.options import Matte, RunOptions
 from thcli.core.protocols import Parser
 from thcli.core.types import Array, Array32, Crop, Face, Image
@@ -50,11 +51,13 @@ from thcli.engines.mesh.unfold import follow_corners, unfold_skin
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing import person_matte
 from thcli.faces.crops import align
+from thcli.faces.detection import hands as hand_detection
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.crops import Regions, parse_faces
 
 if TYPE_CHECKING:
     from thcli.engines.mesh.patches.painter import PatchPainter, SourcePainter
+    from thcli.faces.detection.hands import HandFinder
     from thcli.faces.parsing.small import ParseS
 
 # Deviation, in widths of an eye, from which eyes are not painted by networks, which know sharp
@@ -66,10 +69,14 @@ BODY_SCALE, BODY_SHIFT = 2.8, 0.35
 
 @dataclass(frozen=True, slots=True)
 class ParsedSource:
-    """Regions of a source's face, read closely (`face`) and down to the shoulders (`body`)."""
+    """Regions of a source's face, read closely (`face`) and down to the shoulders (`body`).
+
+    hands: (N, 21, 2) pixels, points of the hands near the face.
+    """
 
     face: Regions
     body: Regions
+    hands: Array = field(default_factory=lambda: np.zeros((0, 21, 2)))
 
     def move(self, dst_from_src: Array) -> ParsedSource:
         """Return the regions in pixels of a copy of the source; dst_from_src: (3, 3)."""
@@ -80,7 +87,8 @@ class ParsedSource:
             crop_from_dst = placement.crop_from_frame @ src_from_dst
             return replace(regions, placement=Crop(crop_from_dst, placement.size))
 
-        return ParsedSource(moved(self.face), moved(self.body))
+        hands = [transform_points(dst_from_src, hand) for hand in self.hands]
+        return ParsedSource(moved(self.face), moved(self.body), np.reshape(hands, self.hands.shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ class MeshSource:
 
 
 class SourceNetworks:
-    """Networks of person and face regions.
+    """Networks of person, face regions and hands.
 
     Each is loaded for the first source that needs it. Threads may share them.
     """
@@ -172,6 +180,7 @@ class SourceNetworks:
         self._run, self._matte = run, matte
         self._person: person_matte.PersonMatte | None = None
         self._parser: ParseS | None = None
+        self._hands: HandFinder | None = None
         self._lock = threading.Lock()
 
     def person_probability(self, image: Image, *, mirrored: bool = False) -> Array32 | None:
@@ -197,9 +206,9 @@ class SourceNetworks:
         return np.asarray((found + other[:, ::-1]) / 2, np.float32)
 
     def parse(self, image: Image, face: Face) -> ParsedSource | None:
-        """Find the regions of a face.
+        """Find the regions of a face, and hands near it where their networks are installed.
 
-        None when the face has no mesh, or the network is not installed or refused.
+        None when the face has no mesh, or the network of regions is not installed or refused.
         Raises DeviceError, NotFiniteError.
         """
         if face.mesh is None or self._run.licence == "free":  # which needs no import of torch
@@ -212,7 +221,17 @@ class SourceNetworks:
                     self._parser = small.load(self._run)
                 except WeightsError:
                     return None
-        return parse_source(self._parser, image, face)
+        parsed = parse_source(self._parser, image, face)
+        return replace(parsed, hands=self._find_hands(image, face))
+
+    def _find_hands(self, image: Image, face: Face) -> Array:
+        with self._lock:
+            if self._hands is None:
+                try:
+                    self._hands = hand_detection.load(self._run)
+                except WeightsError:
+                    return np.zeros((0, 21, 2))
+        return self._hands.find(image, face.box)
 
 
 def parse_source(parser: Parser, image: Image, face: Face) -> ParsedSource:
@@ -256,7 +275,7 @@ def prepare(
         )
     face = wide_jaw.refine(lip_rims.refine(image, face))
     mesh = np.asarray(face.mesh, np.float64)
-    covered = None if parsed is None else covering.find(image, parsed.face, mesh)
+    covered = None if parsed is None else covering.find(image, parsed.face, mesh, parsed.hands)
     if covered is None:
         face = mouth_corners.refine(image, face)
         mesh = np.asarray(face.mesh, np.float64)

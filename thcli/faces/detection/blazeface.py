@@ -6,130 +6,40 @@ Bazarevsky et al. 2019, arXiv:1907.05047.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from thcli.core.geometry import box_overlap
-from thcli.core.imaging import subsample
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face
-from thcli.faces.tflite import TfliteNetwork, read_model, require_tensors
+from thcli.faces.detection.anchors import OVERLAP, AnchorDetector, AnchorVariant
+from thcli.faces.tflite import require_tensors
 from thcli.weights import locate
 from thcli.weights.layout import Checkpoint
 
 Pixels = npt.NDArray[Any]
 FALLBACK_SCORE = 0.65  # least score in tiles and rotations, whose many passes find more non-faces
 SMALLEST_TILE = 192  # pixels: the input of the full-range network; enlarging adds no detail
-OVERLAP = 0.3  # intersection over union from which two boxes are one face
+
+SHORT_RANGE = AnchorVariant(
+    128, ((16, 2), (8, 6)), 6, 0.5, -1.0, "input", ("regressors", "classificators")
+)
+FULL_RANGE = AnchorVariant(192, ((48, 1),), 6, 0.6, -1.0, "input_1", ("Identity", "Identity_1"))
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkVariant:
-    """Parameters in which the two networks differ.
-
-    cells: (grid side, anchors per cell), in the order of the output rows.
-    """
-
-    side: int
-    cells: tuple[tuple[int, int], ...]
-    threshold: float
-    input: str
-    outputs: tuple[str, str]
-
-    def anchors(self) -> Array32:
-        """Return the anchor centres, (N, 2), 0..1."""
-        rows = []
-        for grid, count in self.cells:
-            at = (np.arange(grid, dtype=np.float32) + 0.5) / grid
-            centres = np.stack([np.tile(at, grid), np.repeat(at, grid)], -1)
-            rows.append(np.repeat(centres, count, axis=0))
-        return np.concatenate(rows).astype(np.float32)
-
-
-SHORT_RANGE = NetworkVariant(128, ((16, 2), (8, 6)), 0.5, "input", ("regressors", "classificators"))
-FULL_RANGE = NetworkVariant(192, ((48, 1),), 0.6, "input_1", ("Identity", "Identity_1"))
-
-
-def weighted_nms(
-    rows: Array32, scores: Array32, overlap: float = OVERLAP
-) -> list[tuple[Array32, float]]:
-    """Merge overlapping detections by weighted non-maximum suppression, best first.
-
-    Each group of boxes that overlap its best one becomes its mean weighted by score. The group's
-    score is that of its best box.
-
-    Args:
-        rows: (N, 4 + 2 K) x0, y0, x1, y1, then points.
-        scores: (N,).
-        overlap: intersection over union from which boxes form a group.
-    """
-    order = np.argsort(-scores, kind="stable")
-    area = (rows[:, 2] - rows[:, 0]) * (rows[:, 3] - rows[:, 1])
-    found = []
-    while len(order):
-        best = order[0]
-        low = np.maximum(rows[best, :2], rows[order, :2])
-        high = np.minimum(rows[best, 2:4], rows[order, 2:4])
-        inner = np.clip(high - low, 0, None).prod(1)
-        same = inner > overlap * (area[best] + area[order] - inner)
-        same[0] = True
-        group = order[same]
-        weights = scores[group] / scores[group].sum()
-        found.append((np.asarray(weights @ rows[group], np.float32), float(scores[best])))
-        order = order[~same]
-    return found
-
-
-class _RangeDetector:
+class _FaceDetector:
     """Detector of one of the two networks."""
 
-    def __init__(self, path: Path, variant: NetworkVariant) -> None:
-        self._variant = variant
-        self._network = TfliteNetwork(read_model(path), [variant.input], variant.outputs)
-        self._anchors = variant.anchors()
+    def __init__(self, path: Path, variant: AnchorVariant) -> None:
+        self._network = AnchorDetector(path, variant)
 
     def detect(self, image: Pixels) -> list[Face]:
-        side = self._variant.side
-        step = max(max(image.shape[:2]) // (4 * side), 1)
-        if min(image.shape[:2]) < 4 * step:  # a strip of a few pixels
-            step = 1
-        image = subsample(image, step)
-        height, width = image.shape[:2]
-        k = side / max(height, width)
-        size = max(round(width * k), 1), max(round(height * k), 1)
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if k < 1 else cv2.INTER_LINEAR)
-        x0, y0 = (side - size[0]) // 2, (side - size[1]) // 2
-        square = np.zeros((side, side, 3), image.dtype)
-        square[y0 : y0 + size[1], x0 : x0 + size[0]] = small
-        self._network.write_scaled_input(square, 2.0 / np.iinfo(image.dtype).max, -1.0)
-        regressors, logits = self._network.run()
-        scores = np.asarray(1 / (1 + np.exp(-np.clip(logits.reshape(-1), -30, 30))), np.float32)
-        keep = scores >= self._variant.threshold
-        if not keep.any():
-            return []
-        rows = self._decode(regressors.reshape(-1, 16)[keep], self._anchors[keep] * side)
-        scale = np.array([width / size[0], height / size[1]], np.float32)
-        padding = np.array([x0, y0], np.float32)
-        faces = []
-        for row, score in weighted_nms(rows, scores[keep]):
-            points = ((row.reshape(-1, 2) - padding) * scale - np.float32(0.5)) * step
-            faces.append(Face(points[:2].reshape(4), score, points[2:]))
-        return faces
-
-    @staticmethod
-    def _decode(raw: Array32, anchors: Array32) -> Array32:
-        """Return x0, y0, x1, y1 and six points, (N, 16) input pixels, of raw rows and anchors."""
-        rows = np.empty_like(raw)
-        middle, half = anchors + raw[:, :2], raw[:, 2:4] / 2
-        rows[:, :2], rows[:, 2:4] = middle - half, middle + half
-        rows[:, 4:] = raw[:, 4:] + np.tile(anchors, 6)
-        return rows
+        return [Face(f.box, f.score, f.points) for f in self._network.detect(image)]
 
 
 class BlazeFace:
@@ -139,12 +49,12 @@ class BlazeFace:
         self._short_path, self._full_path = short, full
 
     @cached_property
-    def _short(self) -> _RangeDetector:
-        return _RangeDetector(self._short_path, SHORT_RANGE)
+    def _short(self) -> _FaceDetector:
+        return _FaceDetector(self._short_path, SHORT_RANGE)
 
     @cached_property
-    def _full(self) -> _RangeDetector:  # small faces only: most runs never load it
-        return _RangeDetector(self._full_path, FULL_RANGE)
+    def _full(self) -> _FaceDetector:  # small faces only: most runs never load it
+        return _FaceDetector(self._full_path, FULL_RANGE)
 
     def detect(self, image: Pixels) -> list[Face]:
         """Detect faces in (H, W, 3) RGB uint8 or uint16, best score first.

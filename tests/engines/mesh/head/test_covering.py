@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from tests.faces import synthetic_hand
 from thcli.core.options import RunOptions
 from thcli.core.types import Crop
 from thcli.engines.mesh.engine import MeshEngine
@@ -27,6 +28,7 @@ from thcli.motion.render_target import RenderTarget
 
 MESH = faces.centred_mesh(256, 256)
 IMAGE = faces.render_face(MESH, 256, 256)
+NO_HANDS = np.zeros((0, 21, 2))
 
 
 def regions(name: str) -> Regions:
@@ -43,7 +45,7 @@ def regions(name: str) -> Regions:
     ("name", "found"), [("background", True), ("cloth", True), ("skin", False), ("u_lip", False)]
 )
 def test_what_is_no_face_at_the_lips_covers_them(name: str, *, found: bool) -> None:
-    object_ = covering.find(IMAGE, regions(name), MESH)
+    object_ = covering.find(IMAGE, regions(name), MESH, NO_HANDS)
     assert (object_ is not None) is found
     if object_ is not None:
         assert (object_.rigid[LIPS_OUTER] > 0.9).all() and object_.rigid[10] == 0
@@ -59,15 +61,35 @@ def test_a_mask_that_is_taken_for_skin_in_part_is_told_by_its_colour(
     blue = IMAGE.copy()
     rows = slice(int(MESH[2, 1]), int(MESH[152, 1]))
     blue[rows] = (60, 90, 160)
-    assert (covering.find(blue, mixed, MESH) is not None) is found
-    assert covering.find(IMAGE, mixed, MESH) is None
+    assert (covering.find(blue, mixed, MESH, NO_HANDS) is not None) is found
+    assert covering.find(IMAGE, mixed, MESH, NO_HANDS) is None
+
+
+@pytest.mark.parametrize(("aside", "found"), [(0.0, True), (90.0, False)])
+def test_a_hand_covers_the_lips_that_are_under_it(aside: float, *, found: bool) -> None:
+    """Mouths opened in hands, which the parser takes for skin."""
+    lips = MESH[LIPS_OUTER, :2].mean(0)
+    hand = synthetic_hand.place((float(lips[0]) - aside, float(lips[1]) + 40), 60)
+    object_ = covering.find(IMAGE, regions("skin"), MESH, hand[None])
+    assert (object_ is not None) is found
+    if object_ is not None:
+        assert object_.rigid[LIPS_INNER].min() == 1 and object_.rigid[10] == 0
+        assert (object_.rigid == object_.no_skin).all()
+
+
+def test_hands_move_with_a_copy_of_the_source() -> None:
+    seen, hand = regions("skin"), synthetic_hand.place((90, 200), 60)
+    double = np.array([[2.0, 0, 5], [0, 2, -3], [0, 0, 1]])
+    moved = ParsedSource(seen, seen, hand[None]).move(double)
+    assert np.allclose(moved.hands, hand[None] * 2 + (5, -3))
+    assert ParsedSource(seen, seen).move(double).hands.shape == (0, 21, 2)
 
 
 def test_both_rings_of_the_lips_are_held_by_what_is_half_seen() -> None:
     seen = regions("background")
     planes = 0.7 * seen.probabilities
     planes[class_number("skin")] += np.float32(0.3)
-    found = covering.find(IMAGE, replace(seen, probabilities=planes), MESH)
+    found = covering.find(IMAGE, replace(seen, probabilities=planes), MESH, NO_HANDS)
     assert found is not None
     assert found.rigid[LIPS_OUTER].min() == found.rigid[LIPS_INNER].min() == 1
 

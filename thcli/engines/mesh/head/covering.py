@@ -1,4 +1,4 @@
-"""Masks and other objects before the mouth: rigid pieces on the head, without lips."""
+"""Masks, hands and other objects before the mouth: rigid pieces on the head, without lips."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from thcli.core.types import Array, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.mouth import colours
 from thcli.engines.mesh.sampling import remap
+from thcli.faces.detection.hands import cover
 from thcli.faces.landmarks.topology import LIPS_INNER, LIPS_OUTER, MOUTH_SKIN, Indices
 from thcli.faces.parsing.classes import MOUTH, class_number
 from thcli.faces.parsing.crops import Regions
@@ -23,6 +24,9 @@ LEAST_OBJECT, MOST_MOUTH = 0.6, 0.1
 # `colours.warmth`): most masks are taken for skin in parts. Of 258 pictures without masks six had
 # no mouth; a blurred one came nearest, with .37 and .15. Ten of 12 masks have .21 and .2 or more.
 LEAST_COLOURED_OBJECT, LEAST_COLOUR = 0.2, 0.19
+# Mean share of the lips that is under hands. Of 14 pictures with hands near the face five have .6
+# or more, the others 0.
+LEAST_HAND = 0.3
 NEAR_LIPS = (0.25, 0.4)  # face heights from the lips: part of the object, not of it
 
 
@@ -38,14 +42,19 @@ class Covering:
     no_skin: Array
 
 
-def find(image: Image, regions: Regions, mesh: Array) -> Covering | None:
+def find(image: Image, regions: Regions, mesh: Array, hands: Array) -> Covering | None:
     """Return the object before the mouth of a face; None where the mouth is seen.
 
     Args:
         image: (H, W, 3) uint8.
         regions: of the face.
         mesh: (468, 3) pixels of the image.
+        hands: (N, 21, 2) pixels, points of hands near the face.
     """
+    hand = cover(hands, mesh[:, :2])
+    if hand[LIPS_OUTER].mean() >= LEAST_HAND:
+        whole = np.maximum(hand, _IS_LIP)
+        return Covering(whole, whole)
     points = transform_points(regions.placement.crop_from_frame, mesh[:, :2])
     places = points[None].astype(np.float32)
     front = remap(regions.mask(_OBJECT), places)[0]
