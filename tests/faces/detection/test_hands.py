@@ -43,7 +43,9 @@ def test_two_hands(finder: HandFinder, astronaut: Pixels) -> None:
     assert sorted(found[:, 0, 0].tolist()) == pytest.approx([170, 280], abs=15)
 
 
-@pytest.mark.parametrize("box", [FACE, FACE - 150, np.array([-40.0, 480, 9, 530]), FACE * 0, FACE - 900, FACE + 900])
+@pytest.mark.parametrize(
+    "box", [FACE, FACE - 150, np.array([-40.0, 480, 9, 530]), FACE * 0, FACE - 900, FACE + 900]
+)
 def test_no_hands(finder: HandFinder, astronaut: Pixels, box: Array) -> None:
     assert finder.find(astronaut, box).shape == (0, 21, 2)
 

@@ -53,8 +53,7 @@ def find(image: Image, regions: Regions, mesh: Array, hands: Array) -> Covering 
     """
     hand = cover(hands, mesh[:, :2])
     if hand[LIPS_OUTER].mean() >= LEAST_HAND:
-        whole = np.maximum(hand, _IS_LIP)
-        return Covering(whole, whole)
+        return Covering(np.maximum(hand, _NEAR), np.maximum(hand, _IS_LIP))
     points = transform_points(regions.placement.crop_from_frame, mesh[:, :2])
     places = points[None].astype(np.float32)
     front = remap(regions.mask(_OBJECT), places)[0]
