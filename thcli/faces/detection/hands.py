@@ -24,8 +24,8 @@ from thcli.weights.layout import Checkpoint
 PALM = AnchorVariant(192, ((24, 2), (12, 6)), 7, 0.5, 0.0, "input_1", ("Identity", "Identity_1"))
 HAND_INPUT, HAND_OUTPUTS = "input_1", ("Identity", "Identity_1")
 HAND_SIDE = 224  # pixels of the second network's input
-# Probability of a hand. Of 240 pictures of faces 14 show hands, with .94 and more; of the rest an
-# ear comes nearest, with .90.
+# Probability of a hand. 14 of 673 pictures of faces show hands, with .94 and more; an ear came
+# nearest, with .90.
 LEAST_HAND = 0.92
 # Of a face's box: half the side of the square that is searched, and how far it lies lower.
 REACH, LOWER = 1.1, 0.1
