@@ -12,6 +12,7 @@ from threading import Lock
 
 import numpy as np
 
+from thcli.core.geometry import square_crop_matrix, transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.options import RunOptions
 from thcli.core.types import Array, Array32, Crop, Image
@@ -39,6 +40,7 @@ BONES = np.array(
 )
 FINGER = (0.15, 0.25)
 FIRST_FINGER, LAST_FINGER = 5, 17
+NO_HANDS: Array = np.zeros((0, 21, 2))
 
 
 class HandFinder:
@@ -65,35 +67,28 @@ class HandFinder:
         x1, y1 = np.maximum(np.ceil(middle + REACH * side), 0).astype(int)
         near = np.ascontiguousarray(image[y0:y1, x0:x1])
         if not near.size:
-            return np.zeros((0, 21, 2))
+            return NO_HANDS
         with self._alone:
             hands = [self._fit(near, palm) for palm in self._palms.detect(near)]
         found = [points + np.array([x0, y0], float) for points in hands if points is not None]
-        return np.stack(found) if found else np.zeros((0, 21, 2))
+        return np.stack(found) if found else NO_HANDS
 
     def _fit(self, image: Image, palm: Detection) -> Array | None:
         """Return the points (21, 2) of a palm's hand, None where it is none."""
         low, high = palm.box[:2].astype(float), palm.box[2:].astype(float)
-        upwards = complex(*(palm.points[MIDDLE_FINGER] - palm.points[WRIST]).astype(float))
-        turn = 1j * upwards / max(abs(upwards), 1e-6)  # of a hand that points up: 1
         side = float((high - low).max())
-        middle = complex(*((low + high) / 2)) - 1j * turn * HAND_SHIFT * side
-        scale = turn * HAND_SCALE * side / HAND_SIDE
-        start = middle - scale * complex(HAND_SIDE / 2, HAND_SIDE / 2)
-        image_from_crop = np.array(
-            [
-                [scale.real, -scale.imag, start.real],
-                [scale.imag, scale.real, start.imag],
-                [0, 0, 1],
-            ]
-        )
-        placement = Crop(np.linalg.inv(image_from_crop), (HAND_SIDE, HAND_SIDE))
+        upwards = (palm.points[MIDDLE_FINGER] - palm.points[WRIST]).astype(float)
+        upwards /= max(float(np.hypot(*upwards)), 1e-6)
+        centre = (low + high) / 2 + HAND_SHIFT * side * upwards
+        angle = float(np.arctan2(upwards[0], -upwards[1]))  # of a hand that points up: 0
+        crop_from_image = square_crop_matrix(centre.tolist(), HAND_SCALE * side, angle, HAND_SIDE)
+        placement = Crop(crop_from_image, (HAND_SIDE, HAND_SIDE))
         self._hand.write_scaled_input(crop(image, placement, border="black"), 1 / 255)
         points, probability = self._hand.run()
         if probability.item() < LEAST_HAND:
             return None
-        flat = points.reshape(21, 3)[:, :2].astype(float)
-        return np.asarray(flat @ image_from_crop[:2, :2].T + image_from_crop[:2, 2])
+        image_from_crop = np.asarray(np.linalg.inv(crop_from_image), np.float64)
+        return transform_points(image_from_crop, points.reshape(21, 3)[:, :2])
 
 
 def cover(hands: Array, points: Array) -> Array:

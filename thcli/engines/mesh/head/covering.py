@@ -24,7 +24,7 @@ LEAST_OBJECT, MOST_MOUTH = 0.6, 0.1
 # `colours.warmth`): most masks are taken for skin in parts. Of 258 pictures without masks six had
 # no mouth; a blurred one came nearest, with .37 and .15. Ten of 12 masks have .21 and .2 or more.
 LEAST_COLOURED_OBJECT, LEAST_COLOUR = 0.2, 0.19
-# Mean share of the lips that is under hands. Of 14 pictures with hands near the face five have .66
+# Mean share of the lips that is under hands. Of 14 pictures with hands near the face five have .65
 # or more, the others 0.
 LEAST_HAND = 0.3
 NEAR_LIPS = (0.25, 0.4)  # face heights from the lips: part of the object, not of it
