@@ -9,7 +9,8 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array, Crop, Image
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.faces.landmarks.topology import EYES, OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions

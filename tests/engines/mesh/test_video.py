@@ -23,7 +23,7 @@ from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import folds
 from thcli.engines.mesh.mouth import closed_lips, colours, seen_mouths, shot_looks
 from thcli.engines.mesh.mouth.shot_looks import LEAST_SHOT
-from thcli.engines.mesh.prepared_source import ParsedSource
+from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.faces.landmarks.topology import BROWS, OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions

@@ -26,8 +26,9 @@ from thcli.engines.mesh.frame import has_shut_eyes
 from thcli.engines.mesh.mouth import mouth_choice
 from thcli.engines.mesh.patches.loading import load_painter
 from thcli.engines.mesh.pictures.several import SeveralPictures, prepare_pictures
-from thcli.engines.mesh.prepared_source import MeshSource, SourceNetworks, prepare
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.renderer import MeshRenderer, limit_process
+from thcli.engines.mesh.source_networks import SourceNetworks
 from thcli.engines.mesh.video import MeshVideo
 from thcli.motion import canonical
 from thcli.motion.limits import PROFILE_YAW, yaw_limits
@@ -178,7 +179,7 @@ class MeshEngine:
 
     def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
         """Collect open mouths, glasses and the appearance of the face from a source video."""
-        return video.collect(own, frames, self._networks.parse)
+        return video.collect(own, frames, self._networks.parse_regions)
 
     def transfer_motion(
         self, own: MotionStore, driving: MotionStore, options: MotionOptions

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thcli.core.errors import NoFaceError, WeightsError
-from thcli.core.geometry import transform_points
-from thcli.core.options import Matte, RunOptions
-from thcli.core.protocols import Parser
-from thcli.core.types import Array, Array32, Crop, Face, Image
+from thcli.core.errors import NoFaceError
+from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh.background import cut_out, matte
 from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
@@ -46,49 +42,18 @@ from thcli.engines.mesh.mouth.closed_lips import PartedLips, ShutLips
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.sampling import to_samples
+from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.unfold import follow_corners, unfold_skin
 from thcli.engines.mesh.warp import map_step
-from thcli.faces.compositing import person_matte
-from thcli.faces.crops import align
-from thcli.faces.detection import hands as hand_detection
 from thcli.faces.landmarks.topology import OVAL
-from thcli.faces.parsing.crops import Regions, parse_faces
 
 if TYPE_CHECKING:
     from thcli.engines.mesh.patches.painter import PatchPainter, SourcePainter
-    from thcli.faces.detection.hands import HandFinder
-    from thcli.faces.parsing.small import ParseS
 
 # Deviation, in widths of an eye, from which eyes are not painted by networks, which know sharp
 # ones: enlarged thumbnails have .04 to .07, other pictures at most .016 (tools/measure_blur.py)
 MOST_BLUR = 0.024
-# Crop of head and shoulders: its side over the face's box, and how far its middle lies below
-BODY_SCALE, BODY_SHIFT = 2.8, 0.35
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedSource:
-    """Regions of a source's face, read closely (`face`) and down to the shoulders (`body`).
-
-    hands: (N, 21, 2) pixels, points of the hands near the face.
-    """
-
-    face: Regions
-    body: Regions
-    hands: Array = field(default_factory=lambda: np.zeros((0, 21, 2)))
-
-    def move(self, dst_from_src: Array) -> ParsedSource:
-        """Return the regions in pixels of a copy of the source; dst_from_src: (3, 3)."""
-        src_from_dst = np.linalg.inv(dst_from_src)
-
-        def moved(regions: Regions) -> Regions:
-            placement = regions.placement
-            crop_from_dst = placement.crop_from_frame @ src_from_dst
-            return replace(regions, placement=Crop(crop_from_dst, placement.size))
-
-        hands = [transform_points(dst_from_src, hand) for hand in self.hands]
-        return ParsedSource(moved(self.face), moved(self.body), np.reshape(hands, self.hands.shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,81 +133,6 @@ class MeshSource:
         if self.rigid is None:
             return PlacedSkin(free, free)
         return PlacedSkin(free, held_glasses.hold(self.rigid, self.mesh, free))
-
-
-class SourceNetworks:
-    """Networks of person, face regions and hands.
-
-    Each is loaded for the first source that needs it. Threads may share them.
-    """
-
-    def __init__(self, run: RunOptions, matte: Matte) -> None:
-        self._run, self._matte = run, matte
-        self._person: person_matte.PersonMatte | None = None
-        self._parser: ParseS | None = None
-        self._hands: HandFinder | None = None
-        self._lock = threading.Lock()
-
-    def person_probability(self, image: Image, *, mirrored: bool = False) -> Array32 | None:
-        """Estimate each pixel's person probability; None when the background moves along.
-
-        mirrored: the mean with what the network sees in the mirror image.
-        Raises WeightsError: the matte is required and its network is not installed.
-        """
-        if self._matte == "off":
-            return None
-        with self._lock:
-            if self._person is None:
-                try:
-                    self._person = person_matte.load(self._run)
-                except WeightsError:
-                    if self._matte == "on":
-                        raise
-                    return None
-        found = self._person.probability(image)
-        if not mirrored:
-            return found
-        other = self._person.probability(np.ascontiguousarray(image[:, ::-1]))
-        return np.asarray((found + other[:, ::-1]) / 2, np.float32)
-
-    def parse(self, image: Image, face: Face) -> ParsedSource | None:
-        """Find the regions of a face, and hands near it where their networks are installed.
-
-        None when the face has no mesh, or the network of regions is not installed or refused.
-        Raises DeviceError, NotFiniteError.
-        """
-        if face.mesh is None or self._run.licence == "free":  # which needs no import of torch
-            return None
-        from thcli.faces.parsing import small
-
-        with self._lock:
-            if self._parser is None:
-                try:
-                    self._parser = small.load(self._run)
-                except WeightsError:
-                    return None
-        parsed = parse_source(self._parser, image, face)
-        return replace(parsed, hands=self._find_hands(image, face))
-
-    def _find_hands(self, image: Image, face: Face) -> Array:
-        with self._lock:
-            if self._hands is None:
-                try:
-                    self._hands = hand_detection.load(self._run)
-                except WeightsError:
-                    return np.zeros((0, 21, 2))
-        return self._hands.find(image, face.box)
-
-
-def parse_source(parser: Parser, image: Image, face: Face) -> ParsedSource:
-    """Find the regions of a source's face (H, W, 3) and below it."""
-    left, top, right, bottom = face.box
-    down = BODY_SHIFT * (bottom - top)
-    below = np.array([left, top + down, right, bottom + down])
-    body = align.square(below, parser.crop_size, BODY_SCALE)
-    return ParsedSource(
-        parse_faces(parser, [image], [face])[0], parse_faces(parser, [image], [face], [body])[0]
-    )
 
 
 def prepare(

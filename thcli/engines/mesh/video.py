@@ -44,7 +44,8 @@ from thcli.engines.mesh.mouth.shot_looks import (
     shot_looks,
 )
 from thcli.engines.mesh.opening import fit_opening
-from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource
+from thcli.engines.mesh.prepared_source import MeshSource
+from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureSamples

@@ -19,7 +19,9 @@ from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
 from thcli.engines.mesh.patches.network import PatchNet
 from thcli.engines.mesh.patches.painter import PatchPainter
 from thcli.engines.mesh.pictures.several import prepare_pictures
-from thcli.engines.mesh.prepared_source import ParsedSource, SourceNetworks, prepare
+from thcli.engines.mesh.prepared_source import prepare
+from thcli.engines.mesh.source_networks import ParsedSource, SourceNetworks
+from thcli.faces.detection.hands import NO_HANDS
 from thcli.faces.landmarks.topology import LIPS_INNER, LIPS_OUTER
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
@@ -28,7 +30,6 @@ from thcli.motion.render_target import RenderTarget
 
 MESH = faces.centred_mesh(256, 256)
 IMAGE = faces.render_face(MESH, 256, 256)
-NO_HANDS = np.zeros((0, 21, 2))
 
 
 def regions(name: str) -> Regions:

@@ -17,7 +17,8 @@ from thcli.engines.mesh import anatomy, warp
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.glasses import held as held_glasses
-from thcli.engines.mesh.prepared_source import MeshSource, parse_source, prepare
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.source_networks import parse_source
 from thcli.faces.crops.crop import transform_face
 from thcli.faces.landmarks.topology import BROWS, EYES, OVAL
 from thcli.faces.parsing import small

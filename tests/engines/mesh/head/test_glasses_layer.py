@@ -23,7 +23,8 @@ from tests.engines.mesh.synthetic_glasses import (
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.faces.landmarks.topology import EYES, OVAL
 from thcli.faces.parsing.classes import class_number
 from thcli.motion.render_target import RenderTarget

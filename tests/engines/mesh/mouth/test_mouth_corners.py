@@ -14,7 +14,8 @@ from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array, Array32, Crop, Frame, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.mouth import lip_rims, mouth_corners, mouth_interior
-from thcli.engines.mesh.prepared_source import ParsedSource, prepare
+from thcli.engines.mesh.prepared_source import prepare
+from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.video import collect
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions

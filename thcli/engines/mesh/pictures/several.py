@@ -22,7 +22,8 @@ from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.glasses.layer import Glasses
 from thcli.engines.mesh.mouth import seen_mouths
 from thcli.engines.mesh.mouth.colours import skin_tone
-from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.faces.crops.crop import transform_face
 from thcli.faces.landmarks import topology
 from thcli.motion.canonical import (

@@ -15,7 +15,8 @@ from thcli.core.types import Array32, Crop, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.cheeks import far_side
-from thcli.engines.mesh.prepared_source import MeshSource, ParsedSource, prepare
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
