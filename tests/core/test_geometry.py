@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.spatial.transform import Rotation
 
 from thcli.core import geometry
 from thcli.core.types import Array
@@ -87,6 +88,30 @@ def test_rotations_keep_their_shape_and_accept_read_only_arrays() -> None:
     assert angles.shape == (2, 5, 3)
     angles.flags.writeable = False
     assert np.allclose(geometry.matrix_from_angles(angles), matrix)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-4, 1.0, 3.0, np.pi - 1e-6, np.pi])
+def test_rotations_are_those_of_scipy(angle: float) -> None:
+    axes = np.random.default_rng(0).normal(size=(100, 3))
+    rotvec = angle * axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    matrix = geometry.matrix_from_rotvec(rotvec)
+    assert np.allclose(matrix, Rotation.from_rotvec(rotvec).as_matrix(), rtol=0, atol=1e-14)
+    found = geometry.rotvec_from_matrix(matrix)
+    assert np.allclose(np.linalg.norm(found, axis=1), angle, rtol=0, atol=1e-14)
+    again = Rotation.from_rotvec(found).as_matrix()
+    assert np.allclose(again, matrix, rtol=0, atol=1e-14)
+    if angle < np.pi:
+        expected = Rotation.from_matrix(matrix).as_rotvec()
+        assert np.allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_what_is_not_quite_a_rotation_gives_the_nearest_one() -> None:
+    random = np.random.default_rng(1)
+    matrix = geometry.matrix_from_rotvec(random.normal(size=(50, 3)))
+    bent = matrix + random.normal(size=matrix.shape) * 1e-4
+    left, _, right = np.linalg.svd(bent)
+    nearest = geometry.rotvec_from_matrix(left @ right)
+    assert np.allclose(geometry.rotvec_from_matrix(bent), nearest, rtol=0, atol=1e-7)
 
 
 def test_no_rotations_give_empty_results() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from thcli.core.errors import OutputError, UsageError, WeightsError
-from thcli.faces.identity.onnx import SESSION_ERRORS
+from thcli.core.onnx.sessions import SESSION_ERRORS
 from thcli.train.onnx import export
 from thcli.train.onnx.networks import GRAPHS, REASONS
 from thcli.weights import WeightsStore, load_tensors, registry

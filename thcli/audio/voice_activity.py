@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import scipy  # whose signal is imported on first use: it takes 0.4 s
-from scipy import fft, ndimage
+import scipy  # whose parts are imported on first use: they take up to 0.4 s
 
 from thcli.audio.mel import HOP, WINDOW
 from thcli.audio.windows import concatenate_parts, map_windows
@@ -66,7 +65,7 @@ def detect_speech(speech: Speech) -> Array:
         return np.zeros((0, 2))
     power, flatness = rows.T
     level = 10 * np.log10(
-        ndimage.uniform_filter1d(power.astype(np.float64), _SMOOTH, mode="nearest")
+        scipy.ndimage.uniform_filter1d(power.astype(np.float64), _SMOOTH, mode="nearest")
     )
     noise, voice = np.percentile(level, [_NOISE_PERCENTILE, _VOICE_PERCENTILE])
     if _is_held(flatness[np.abs(level - noise) <= 1.5]):
@@ -99,13 +98,13 @@ def _measure_band(speech: Speech, hop: int) -> list[Array32]:
     Parts (T, 2), one row every hop.
     """
     window = round(0.025 * speech.rate)
-    size = fft.next_fast_len(window, real=True)
+    size = scipy.fft.next_fast_len(window, real=True)
     taper = scipy.signal.get_window("hann", window).astype(np.float32)
     scale = np.float32(2 / (size * np.square(taper).mean() * window))  # unit of `power_levels`
     low, high = (round(edge * size / speech.rate) for edge in _BAND)
 
     def measure(windows: Array32) -> Array32:
-        spectrum = fft.rfft(windows * taper, size, axis=1)[:, low:high]
+        spectrum = scipy.fft.rfft(windows * taper, size, axis=1)[:, low:high]
         power = (np.square(spectrum.real) + np.square(spectrum.imag)) * scale + np.float32(1e-12)
         flatness = np.exp(np.log(power).mean(axis=1)) / power.mean(axis=1)
         return np.stack([power.sum(axis=1), flatness], axis=1)

@@ -5,8 +5,9 @@ inner names of a product match (`crop_from_frame @ frame_from_raw`). Pixel (0, 0
 the top-left pixel.
 
 Rotations are (..., 3, 3) matrices or (..., 3) rotation vectors (unit axis times angle in radians).
-The conversions copy their argument, because scipy takes no read-only array, and return empty
-results for empty arrays, which scipy 1.12 refuses.
+Rotation vectors need no scipy, whose import takes a third of a second; angles do. Their
+conversions copy their argument, because scipy takes no read-only array, and return empty results
+for empty arrays, which scipy 1.12 refuses.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.transform import Rotation
 
 from thcli.core.types import Array, Array32, Image
 
@@ -123,21 +123,44 @@ def warp_affine(
 
 
 def rotvec_from_matrix(rotation: Array) -> Array:
-    """Convert (..., 3, 3) rotation matrices to (..., 3) rotation vectors, angle in [0, pi]."""
-    r = np.array(rotation, np.float64)
-    if r.size == 0:
-        return np.zeros(r.shape[:-1])
-    rotvec = Rotation.from_matrix(r.reshape(-1, 3, 3)).as_rotvec()
-    return np.asarray(rotvec, np.float64).reshape(r.shape[:-1])
+    """Convert (..., 3, 3) rotation matrices to (..., 3) rotation vectors, angle in [0, pi].
+
+    The unit quaternion is the eigenvector of Bar-Itzhack 2000, eq. 11, which is that of the nearest
+    rotation where a matrix is not quite one.
+    """
+    r = np.asarray(rotation, np.float64)
+    xx, yy, zz = r[..., 0, 0], r[..., 1, 1], r[..., 2, 2]
+    skew = np.stack(
+        [
+            r[..., 2, 1] - r[..., 1, 2],
+            r[..., 0, 2] - r[..., 2, 0],
+            r[..., 1, 0] - r[..., 0, 1],
+        ],
+        -1,
+    )
+    trace = (xx + yy + zz)[..., None, None]
+    k = np.zeros((*r.shape[:-2], 4, 4))
+    k[..., :3, :3] = r + np.swapaxes(r, -1, -2) - trace * np.eye(3)
+    k[..., :3, 3] = k[..., 3, :3] = skew
+    k[..., 3, 3] = trace[..., 0, 0]
+    quaternion = np.linalg.eigh(k)[1][..., -1]
+    vector, scalar = quaternion[..., :3], quaternion[..., 3:]
+    sine = np.linalg.norm(vector, axis=-1, keepdims=True)
+    half = np.arctan2(sine, np.abs(scalar))
+    per_sine = np.divide(2 * half, sine, out=np.full_like(sine, 2.0), where=sine > 0)
+    return np.asarray(vector * np.where(scalar < 0, -per_sine, per_sine), np.float64)
 
 
 def matrix_from_rotvec(rotvec: npt.ArrayLike) -> Array:
-    """Convert (..., 3) rotation vectors to (..., 3, 3) rotation matrices."""
-    v = np.array(rotvec, np.float64)
-    if v.size == 0:
-        return np.zeros((*v.shape, 3))
-    matrix = Rotation.from_rotvec(v.reshape(-1, 3)).as_matrix()
-    return np.asarray(matrix, np.float64).reshape(*v.shape, 3)
+    """Convert (..., 3) rotation vectors to (..., 3, 3) rotation matrices by Rodrigues' formula."""
+    v = np.asarray(rotvec, np.float64)
+    angle = np.linalg.norm(v, axis=-1)[..., None, None]
+    cross = np.zeros((*v.shape, 3))  # cross @ x is the cross product of v and x
+    cross[..., 2, 1], cross[..., 0, 2], cross[..., 1, 0] = v[..., 0], v[..., 1], v[..., 2]
+    cross -= np.swapaxes(cross, -1, -2).copy()
+    first = np.sinc(angle / np.pi)
+    second = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
+    return np.asarray(np.eye(3) + first * cross + second * (cross @ cross), np.float64)
 
 
 def angles_from_matrix(rotation: Array) -> Array:
@@ -151,16 +174,20 @@ def angles_from_matrix(rotation: Array) -> Array:
         only the sum or the difference of pitch and roll is defined; scipy then warns of gimbal
         lock and sets one of them to 0.
     """
+    from scipy.spatial.transform import Rotation
+
     r = np.array(rotation, np.float64)
-    # Rz Ry Rx is the intrinsic sequence z, y', x''
     if r.size == 0:
         return np.zeros(r.shape[:-1])
+    # Rz Ry Rx is the intrinsic sequence z, y', x''
     angles = Rotation.from_matrix(r.reshape(-1, 3, 3)).as_euler("ZYX", degrees=True)[:, ::-1]
     return np.asarray(angles, np.float64).reshape(r.shape[:-1])
 
 
 def matrix_from_angles(angles: npt.ArrayLike) -> Array:
     """Convert (..., 3) pitch, yaw, roll in degrees to (..., 3, 3), Rz(roll) Ry(yaw) Rx(pitch)."""
+    from scipy.spatial.transform import Rotation
+
     a = np.array(angles, np.float64)
     if a.size == 0:
         return np.zeros((*a.shape, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Literal
@@ -14,14 +15,16 @@ from torch import nn
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.errors import WeightsError
+from thcli.core.onnx.graphs import GraphNetwork
 from thcli.core.options import MeshOptions, Patches, ReenactOptions, RunOptions
-from thcli.core.types import Array, Image
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES, LIPS
 from thcli.engines.mesh.engine import MeshEngine, load
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import mouth_interior
 from thcli.engines.mesh.patches import frames, inputs, pack
+from thcli.engines.mesh.patches.graph import build_graph
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS, MOUTH_CHANNELS, EyeShape
 from thcli.engines.mesh.patches.network import PatchNet
 from thcli.engines.mesh.patches.painter import PatchPainter
@@ -36,7 +39,13 @@ def smooth_image(seed: int = 0) -> Image:
     return np.asarray(cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def red_network(channels: int) -> PatchNet:
+def graph_of(network: PatchNet) -> GraphNetwork:
+    state = {key: value.numpy() for key, value in network.state_dict().items()}
+    channels = network.stem.in_channels // 4
+    return GraphNetwork(build_graph(state, channels, "mine"), "mine")
+
+
+def red_network(channels: int) -> GraphNetwork:
     """Return a network that paints everything red."""
     network = PatchNet(channels, narrow=16)
     with torch.no_grad():
@@ -45,7 +54,7 @@ def red_network(channels: int) -> PatchNet:
         assert network.out.bias is not None
         network.out.bias[:4] = 9.0
         network.out.bias[4:] = -9.0
-    return network.eval()
+    return graph_of(network)
 
 
 def random_network(channels: int) -> PatchNet:
@@ -259,7 +268,9 @@ def shut_eyes(mesh: Array) -> Array:
 
 
 def test_frames_do_not_depend_on_each_other_or_on_threads() -> None:
-    painter = PatchPainter(random_network(EYE_CHANNELS), random_network(MOUTH_CHANNELS))
+    painter = PatchPainter(
+        graph_of(random_network(EYE_CHANNELS)), graph_of(random_network(MOUTH_CHANNELS))
+    )
     source = painted_source(painter)
     targets = [faces.make_target(source, mouth=m, turn=(2, m, 0)) for m in (0.1, 0.2, 0.3, 0.4)]
     alone = [render_frame(source, target, None) for target in targets]
@@ -269,13 +280,49 @@ def test_frames_do_not_depend_on_each_other_or_on_threads() -> None:
         assert np.array_equal(out, alone[::-1][i % 4])
 
 
-def test_both_eyes_are_painted_in_one_call() -> None:
-    network = random_network(EYE_CHANNELS)
+def test_both_eyes_are_painted_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    network.register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0])))
-    source = painted_source(PatchPainter(network, None))
+    run = GraphNetwork.__call__
+
+    def counted(network: GraphNetwork, stack: Array32) -> Array32:
+        calls.append(len(stack))
+        return run(network, stack)
+
+    monkeypatch.setattr(GraphNetwork, "__call__", counted)
+    source = painted_source(PatchPainter(graph_of(random_network(EYE_CHANNELS)), None))
     render_frame(source, faces.make_target(source, lids=0.3), None)
     assert calls == [2]
+
+
+@pytest.mark.parametrize("channels", [EYE_CHANNELS, MOUTH_CHANNELS])
+@pytest.mark.parametrize("half", [False, True])
+def test_the_graph_gives_the_numbers_of_the_trained_network(channels: int, *, half: bool) -> None:
+    network = random_network(channels)
+    state = {key: value.numpy() for key, value in network.state_dict().items()}
+    if half:  # as weights are shipped
+        network = network.half().float()
+        state = {key: value.astype(np.float16) for key, value in state.items()}
+    graph = GraphNetwork(build_graph(state, channels, "mine"), "mine")
+    again = pickle.loads(pickle.dumps(graph))
+    for count, height, width in ((1, 48, 64), (2, 72, 96), (3, 8, 16)):
+        patches = torch.randn(count, channels, height, width)
+        with torch.inference_mode():
+            expected = network(patches).numpy()
+        np.testing.assert_allclose(graph(patches.numpy()), expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(again(patches.numpy()), graph(patches.numpy()))
+
+
+@pytest.mark.parametrize("channels", [EYE_CHANNELS, MOUTH_CHANNELS])
+def test_weights_of_another_network_are_refused(channels: int) -> None:
+    state = {key: value.numpy() for key, value in PatchNet(channels).state_dict().items()}
+    lacking = {key: value for key, value in state.items() if key != "up1.bias"}
+    for wrong, count, what in (
+        (lacking, channels, "it has no up1.bias"),
+        (state | {"up3.bias": np.zeros(3)}, channels, "it has up3.bias, too"),
+        (state, channels + 1, f"{channels} channels go in"),
+    ):
+        with pytest.raises(WeightsError, match=f"mine does not fit its network: {what}"):
+            build_graph(wrong, count, "mine")
 
 
 @pytest.mark.parametrize("natural", [0.0, 1.0])

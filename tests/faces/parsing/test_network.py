@@ -14,14 +14,16 @@ from safetensors.torch import save_file
 from thcli import weights
 from thcli.core.errors import WeightsError
 from thcli.core.geometry import bounding_box
+from thcli.core.onnx.graphs import GraphNetwork
 from thcli.core.options import RunOptions
-from thcli.core.types import Crop, Face, Image
+from thcli.core.types import Array, Crop, Face, Image
 from thcli.faces.backends import PARSERS
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop, transform_face
-from thcli.faces.parsing import CLASSES, FACE, class_number
+from thcli.faces.parsing import CLASSES, FACE, class_number, graph
+from thcli.faces.parsing.graph import SIDE, PictureParser
 from thcli.faces.parsing.network import STRIDE, ParseNet, fold_batch_norm
-from thcli.faces.parsing.small import SIDE, ParseS, load, load_file
+from thcli.faces.parsing.small import ParseS, load, load_file
 
 CPU = RunOptions(device="cpu")
 
@@ -84,6 +86,37 @@ def test_the_contract(parser: ParseS) -> None:
     assert together.min() >= 0
     for i in range(3):
         np.testing.assert_array_equal(parser.parse(seen[i : i + 1], faces(1))[0], together[i])
+
+
+def test_pictures_are_parsed_alike_without_torch(network: ParseNet, parser: ParseS) -> None:
+    weights = {key: value.numpy() for key, value in network.state_dict().items()}
+    drawn = PictureParser(GraphNetwork(graph.build_graph(weights, "mine"), "mine"))
+    assert (drawn.crop_size, drawn.template) == (parser.crop_size, parser.template)
+    expected = parser.parse(crops(2), faces(2))
+    assert np.ptp(expected) > 0.04
+    np.testing.assert_allclose(drawn.parse(crops(2), faces(2)), expected, rtol=0, atol=1e-4)
+    assert drawn.parse([], []).shape == (0, len(CLASSES), SIDE, SIDE)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [({"gate.bias": None}, "it has no gate.bias"), ({"more": np.zeros(1)}, "it has more, too")],
+)
+def test_a_graph_refuses_weights_of_another_network(
+    network: ParseNet, change: dict[str, Array | None], what: str
+) -> None:
+    given = {key: value.numpy() for key, value in network.state_dict().items()} | change
+    weights = {key: value for key, value in given.items() if value is not None}
+    with pytest.raises(WeightsError, match=f"mine does not fit its network: {what}"):
+        graph.build_graph(weights, "mine")
+
+
+def test_a_graph_of_the_bundled_weights_is_for_research_only(shipped: ParseS) -> None:
+    crop, face = photograph()
+    found = graph.load(CPU).parse([crop], [face])
+    np.testing.assert_allclose(found, shipped.parse([crop], [face]), rtol=0, atol=1e-4)
+    with pytest.raises(WeightsError):
+        graph.load(RunOptions(licence="free"))
 
 
 def test_an_empty_batch_is_empty(parser: ParseS) -> None:

@@ -70,7 +70,7 @@ class MeshEngine:
         self._networks, self._painter = SourceNetworks(run, matte), painter
         self._cut_out = cut_out
         self._mouth, self._with_folds = mouth, with_folds
-        self.renderer = MeshRenderer(follow_camera, paints=painter is not None)
+        self.renderer = MeshRenderer(follow_camera)
 
     @property
     def follows_camera(self) -> bool:

@@ -24,20 +24,14 @@ from thcli.motion.render_target import RenderTarget, iterate_render_targets
 class MeshRenderer:
     """Renders windows of prepared sources.
 
-    follows_camera: its pictures move with the driver's camera.  paints: networks of torch paint
-    eyes and mouths.
+    follows_camera: its pictures move with the driver's camera.
     """
 
     follows_camera: bool
-    paints: bool
 
     def begin_process(self) -> None:
         """Set a process up that renders and does nothing else."""
         limit_process()
-        if self.paints:
-            import torch
-
-            torch.set_num_threads(1)
 
     def render(
         self,

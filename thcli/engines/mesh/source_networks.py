@@ -21,7 +21,7 @@ from thcli.faces.detection.hands import NO_HANDS
 from thcli.faces.parsing.crops import Regions, parse_faces
 
 if TYPE_CHECKING:
-    from thcli.faces.parsing.small import ParseS
+    from thcli.faces.parsing.graph import PictureParser
 
 N = TypeVar("N")
 # Crop of head and shoulders: its side over the face's box, and how far its middle lies below
@@ -95,7 +95,7 @@ class SourceNetworks:
 
     def parse_regions(self, image: Image, face: Face) -> ParsedSource | None:
         """Find the regions of a face as `parse` does, without hands."""
-        if face.mesh is None or self._run.licence == "free":  # which needs no import of torch
+        if face.mesh is None or self._run.licence == "free":
             return None
         parser = self._parser.get(self._run)
         return None if parser is None else parse_source(parser, image, face)
@@ -120,10 +120,10 @@ class _OnDemand(Generic[N]):
             return self._network
 
 
-def _load_parser(run: RunOptions) -> ParseS:
-    from thcli.faces.parsing import small
+def _load_parser(run: RunOptions) -> PictureParser:
+    from thcli.faces.parsing import graph
 
-    return small.load(run)
+    return graph.load(run)
 
 
 def parse_source(parser: Parser, image: Image, face: Face) -> ParsedSource:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from thcli.core.errors import WeightsError
+from thcli.core.onnx.sessions import open_session
 from thcli.core.options import TeacherInput
 from thcli.core.types import Array32, Image
 from thcli.faces.identity.aligned_crop import SIZE
@@ -22,16 +22,6 @@ INPUT_NORMALIZATION: dict[
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "arcface": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
-SESSION_ERRORS = (  # of onnxruntime
-    runtime.Fail,
-    runtime.InvalidArgument,
-    runtime.InvalidGraph,
-    runtime.InvalidProtobuf,
-    runtime.NoSuchFile,
-    runtime.NotImplemented,
-    runtime.RuntimeException,
-)
-
 # Crops to vectors (N, D) and feature maps (N, C, S, S) each.
 MapEncoder = Callable[[Sequence[Image]], tuple[Array32, list[Array32]]]
 
@@ -48,19 +38,12 @@ class OnnxIdentity(AlignedCropEncoder):
         self.path, self.name = path, path.stem
         mean, std = INPUT_NORMALIZATION[kind]
         self._mean, self._std = np.array(mean, np.float32), np.array(std, np.float32)
-        self._settings = settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = threads
-        settings.log_severity_level = 3
+        self._threads = threads
         if not path.is_file():
             raise WeightsError(
                 f"There is no file {path}.", "Give a recognition network as an ONNX file."
             )
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), settings, providers=["CPUExecutionProvider"]
-            )
-        except SESSION_ERRORS as exc:
-            raise WeightsError(f"{path} is not a usable ONNX model: {exc}.") from exc
+        self._session = open_session(path, str(path), threads)
         (first, *more), shape = self._session.get_inputs(), self._session.get_outputs()[0].shape
         if more or list(first.shape[1:]) != [3, SIZE, SIZE] or len(shape) != 2:
             raise WeightsError(
@@ -94,9 +77,7 @@ class OnnxIdentity(AlignedCropEncoder):
                     f"{self.path} has no residual sum of {side} x {side}.", "Give --no-hints."
                 )
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(found[-1]))
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), self._settings, providers=["CPUExecutionProvider"]
-        )
+        session = open_session(model.SerializeToString(), str(self.path), self._threads)
 
         def encode(crops: Sequence[Image]) -> tuple[Array32, list[Array32]]:
             rows, *maps = self._run_all(session, crops)

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from thcli.faces.parsing.classes import CLASSES
+from thcli.faces.parsing.graph import MEAN, RESIDUALS, SPREAD
 
 WIDTHS = (16, 32, 64, 128, 160)  # of the encoder, at strides 2, 4, 8, 16, 32
-BLOCKS = (0, 1, 1, 2, 1)  # residual blocks at each
 DECODER_WIDTHS = (16, 32, 48, 64)  # at strides 2, 4, 8, 16
 STRIDE = 32  # the sides of an image are multiples of it
-MEAN, SPREAD = 0.45, 0.25  # of all channels alike: input values become about -2..2
 
 
 class ConvUnit(nn.Sequential):
@@ -64,7 +63,7 @@ class ParseNet(nn.Module):
             nn.Sequential(
                 ConvUnit(inputs, outputs, stride=2), *(Residual(outputs) for _ in range(count))
             )
-            for (inputs, outputs), count in zip(pairwise([3, *widths]), BLOCKS, strict=True)
+            for (inputs, outputs), count in zip(pairwise([3, *widths]), RESIDUALS, strict=True)
         )
         self.gate = nn.Conv2d(widths[-1], widths[-1], 1)
         self.top = ConvUnit(widths[-1], down[-1], 1)

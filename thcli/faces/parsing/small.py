@@ -15,14 +15,12 @@ from thcli.core.device import autocast_dtype, convert_out_of_memory, prepare_dev
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.parsing.classes import CLASSES
+from thcli.faces.parsing.graph import NAME, SIDE
 from thcli.faces.parsing.network import ParseNet, fold_batch_norm, upsample_twice
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
 from thcli.weights.loading import load_state
 from thcli.weights.tensors import load_tensors
-
-NAME = "parse-s"
-SIDE = 256
 
 
 class ParseS:

@@ -27,7 +27,7 @@ from thcli.pipeline.render.frames import Renderer
 
 MAIN = "thcli.pipeline.render.helper_main"
 MOST = 3  # helpers: more would wait for pass 1, and for the frames that one process encodes
-LEAST_FRAMES = 200  # that are worth the two seconds in which a helper starts
+LEAST_FRAMES = 100  # that are worth the second in which a helper starts
 MOST_PIXELS = 1920 * 1080  # of a frame: above, threads do not wait for each other
 _LOST = (OSError, EOFError, pickle.UnpicklingError)  # of a process that ended
 

@@ -14,7 +14,7 @@ import torch
 
 from thcli import __version__
 from thcli.core.errors import UsageError, WeightsError
-from thcli.faces.identity.onnx import SESSION_ERRORS
+from thcli.core.onnx.sessions import SESSION_ERRORS
 from thcli.media.atomic_file import replace_atomically
 from thcli.train.onnx.networks import GRAPHS, REASONS, OnnxGraph
 from thcli.weights import WeightsStore, load_tensors

@@ -22,7 +22,7 @@ from thcli.engines.mesh.patches.network import PatchNet
 from thcli.evaluate.metrics import attribute_scores
 from thcli.faces.identity import network as identity
 from thcli.faces.parsing import network as parsing
-from thcli.faces.parsing.small import SIDE as PARSE_SIDE
+from thcli.faces.parsing.graph import SIDE as PARSE_SIDE
 from thcli.voices.a2m.features import INPUT_COLUMNS
 from thcli.voices.a2m.networks import CLOSURES, MouthNetwork
 from thcli.voices.a2m.voice import build_network as build_mouth

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from tests.engines.mesh.test_patches import red_network
 from tests.faces import synthetic_hand
 from thcli.core.options import RunOptions
 from thcli.core.types import Crop
@@ -16,7 +17,6 @@ from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import covering, folds
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
-from thcli.engines.mesh.patches.network import PatchNet
 from thcli.engines.mesh.patches.painter import PatchPainter
 from thcli.engines.mesh.pictures.several import prepare_pictures
 from thcli.engines.mesh.prepared_source import prepare
@@ -133,7 +133,7 @@ def test_a_covered_mouth_gives_a_warning_beside_that_of_patches(
 ) -> None:
     seen = regions("cloth")
     monkeypatch.setattr(SourceNetworks, "parse", lambda *_: ParsedSource(seen, seen))
-    painter = PatchPainter(PatchNet(EYE_CHANNELS, narrow=16), None, is_asked_for=asked)
+    painter = PatchPainter(red_network(EYE_CHANNELS), None, is_asked_for=asked)
     engine = MeshEngine(RunOptions(), "off", mouth="synthetic", painter=painter)
     blurred = np.asarray(cv2.GaussianBlur(IMAGE, (0, 0), 4.0), np.uint8)
     source = engine.encode_source(blurred, faces.make_face(MESH, faces.iris_points(MESH)))

@@ -1,4 +1,4 @@
-"""Loading of the painter that a job's options ask for; torch is imported for it alone."""
+"""Loading of the painter that a job's options ask for; onnxruntime is imported for it alone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """U-Net (Ronneberger et al. 2015) that paints a patch as a change of its coarse colours.
 
 differs from the paper: it works on 2 x 2 pixels at once, has residual blocks and no normalisation.
+It is trained here; `graph` renders with the same weights.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 
+from thcli.core.onnx.graphs import GraphNetwork
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh.mouth.colours import keep_colour
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
@@ -18,8 +18,8 @@ from thcli.engines.mesh.patches.frames import (
     mouth_frame,
     sample_patch,
 )
+from thcli.engines.mesh.patches.graph import build_graph
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS, MOUTH_CHANNELS
-from thcli.engines.mesh.patches.network import PatchNet
 from thcli.engines.mesh.patches.pack import SourcePatches
 from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
@@ -38,7 +38,7 @@ class PatchPainter:
     """
 
     def __init__(
-        self, eyes: PatchNet, mouth: PatchNet | None, *, is_asked_for: bool = False
+        self, eyes: GraphNetwork, mouth: GraphNetwork | None, *, is_asked_for: bool = False
     ) -> None:
         self._eyes, self._mouth = eyes, mouth
         self.is_asked_for = is_asked_for
@@ -72,14 +72,9 @@ class PatchPainter:
         composite(out, frame, coarse, painted)
 
 
-def _paint(network: PatchNet, stack: Array32, source: SourcePatches) -> Array32:
-    """Return a network's changes (B, h, w, 3) of patches (B, C, h, w) in colours of the source.
-
-    Channels last, and both eyes at once, take half the time.
-    """
-    patches = torch.from_numpy(stack).to(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        change = network(patches).permute(0, 2, 3, 1).numpy() / np.float32(source.factor)
+def _paint(network: GraphNetwork, stack: Array32, source: SourcePatches) -> Array32:
+    """Return a network's changes (B, h, w, 3) of patches (B, C, h, w) in colours of the source."""
+    change = network(stack).transpose(0, 2, 3, 1) / np.float32(source.factor)
     interior = source.interior
     if interior.natural < 1:  # lids in a grey picture have no colour
         change = keep_colour(change, interior.tone, interior.natural)
@@ -126,21 +121,23 @@ def load(
         WeightsError: the weights are absent, damaged or refused by the licence.
     """
     check_licence(NAME, licence)
-    tensors = load_tensors(NAME)
+    tensors = load_tensors(NAME, "numpy")
     networks = []
     for part, channels in CHANNELS.items():
         prefix = f"{part}."
-        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        network = PatchNet(channels)
-        load_state(network, {k: v.float() for k, v in state.items()}, NAME, torch.device("cpu"))
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
-        networks.append(network)
+        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        what = f"{NAME}: {part}"
+        networks.append(GraphNetwork(build_graph(own, channels, what), what))
     eyes, mouth = networks
     return PatchPainter(eyes, mouth if with_mouth else None, is_asked_for=is_asked_for)
 
 
 def check_layout(checkpoint: Checkpoint) -> None:
     """Raise WeightsError unless the tensors are those of the two networks."""
+    import torch
+
+    from thcli.engines.mesh.patches.network import PatchNet
+
     for part, channels in CHANNELS.items():
         state = checkpoint.tensors(f"{part}.")
         load_state(PatchNet(channels), state, f"{NAME}: {part}", torch.device("meta"))

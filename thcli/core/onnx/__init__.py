@@ -1,0 +1,1 @@
+"""Networks that run by onnxruntime, without torch."""

@@ -1,0 +1,134 @@
+"""Networks of convolutions as ONNX graphs, drawn from their weights, which run without torch.
+
+Importing torch takes longer than one picture by a small network, and than most of a helper's start.
+
+draw = GraphDrawing(weights, "parse-s")
+y = draw.relu(draw.conv(draw.input, "stem"))
+network = GraphNetwork(draw.finish(y), "parse-s")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.errors import WeightsError
+from thcli.core.onnx.sessions import open_session
+from thcli.core.types import Array32
+
+Weights = Mapping[str, npt.NDArray[Any]]
+
+OPSET, IR_VERSION = 17, 8
+
+
+class GraphNetwork:
+    """A network that `GraphDrawing` drew. Threads may share it, and it can be pickled.
+
+    threads: of one call; 0 stands for the number of cores.
+    """
+
+    def __init__(self, graph: bytes, name: str, threads: int = 1) -> None:
+        """Load a graph. name: of its weights, for messages. Raises WeightsError."""
+        self._given = graph, name, threads
+        self._session = open_session(graph, name, threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._given
+
+    def __call__(self, batch: Array32) -> Array32:
+        """Compute the output (B, C, h, w) of a batch (B, C, H, W)."""
+        found: Array32 = self._session.run(None, {GraphDrawing.input: batch})[0]
+        return found
+
+
+class GraphDrawing:
+    """An ONNX graph in the making. Its methods take and return names of tensors (B, C, H, W)."""
+
+    input = "input"
+
+    def __init__(self, weights: Weights, name: str) -> None:
+        """Begin with weights of any precision. name: of them, for messages."""
+        self._weights = {key: value.astype(np.float32) for key, value in weights.items()}
+        self._name = name
+        self._used: set[str] = set()
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+
+    def weight(self, name: str) -> Array32:
+        """Return a weight. Raises WeightsError where there is none of that name."""
+        if name not in self._weights:
+            raise WeightsError(f"{self._name} does not fit its network: it has no {name}.")
+        self._used.add(name)
+        return self._weights[name]
+
+    def node(self, kind: str, *inputs: str, **settings: Any) -> str:
+        """Draw one operator of the ONNX standard."""
+        import onnx  # slow, and a network that was drawn needs only onnxruntime
+
+        out = f"{kind}{len(self._nodes)}"
+        self._nodes.append(onnx.helper.make_node(kind, inputs, [out], **settings))
+        return out
+
+    def constant(self, value: npt.NDArray[Any]) -> str:
+        """Draw a constant."""
+        import onnx
+
+        name = f"constant{len(self._constants)}"
+        self._constants.append(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def conv(self, x: str, part: str, stride: int = 1) -> str:
+        """Draw a convolution that keeps the size, or divides it by the stride."""
+        kernel, bias = self.weight(f"{part}.weight"), self.weight(f"{part}.bias")
+        return self.conv_by(x, kernel, bias, stride)
+
+    def conv_by(self, x: str, kernel: Array32, bias: Array32, stride: int = 1) -> str:
+        """Draw a convolution by a kernel (out, in, k, k) and a bias (out,)."""
+        given = x, self.constant(kernel), self.constant(bias)
+        edge = kernel.shape[-1] // 2
+        return self.node("Conv", *given, pads=[edge] * 4, strides=[stride] * 2)
+
+    def silu(self, x: str) -> str:
+        """Draw x * sigmoid(x)."""
+        return self.node("Mul", x, self.node("Sigmoid", x))
+
+    def relu(self, x: str) -> str:
+        """Draw max(x, 0)."""
+        return self.node("Relu", x)
+
+    def add(self, x: str, y: str) -> str:
+        """Draw x + y."""
+        return self.node("Add", x, y)
+
+    def shuffle(self, x: str) -> str:
+        """Draw torch's pixel_shuffle by 2."""
+        return self.node("DepthToSpace", x, blocksize=2, mode="CRD")
+
+    def twice(self, x: str, *, smooth: bool) -> str:
+        """Draw an image of twice the size, bilinear with still outer corners or by repetition."""
+        settings = {"mode": "nearest", "nearest_mode": "floor"}
+        place = "asymmetric"
+        if smooth:
+            settings, place = {"mode": "linear"}, "half_pixel"
+        scales = self.constant(np.array([1, 1, 2, 2], np.float32))
+        return self.node("Resize", x, "", scales, coordinate_transformation_mode=place, **settings)
+
+    def finish(self, output: str) -> bytes:
+        """Return the graph as an ONNX file. Raises WeightsError where weights are left over."""
+        import onnx
+
+        if left := sorted(set(self._weights) - self._used):
+            raise WeightsError(f"{self._name} does not fit its network: it has {left[0]}, too.")
+        shape = ("batch", None, "height", "width")
+        kind = onnx.TensorProto.FLOAT
+        first, last = (
+            [onnx.helper.make_tensor_value_info(name, kind, shape)] for name in (self.input, output)
+        )
+        graph = onnx.helper.make_graph(self._nodes, "network", first, last, self._constants)
+        opset = onnx.helper.make_opsetid("", OPSET)
+        model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+        written: bytes = model.SerializeToString()
+        return written

@@ -1,0 +1,39 @@
+"""PatchNet (`network`) as a graph of onnxruntime, which renders."""
+
+from __future__ import annotations
+
+from thcli.core.errors import WeightsError
+from thcli.core.onnx.graphs import GraphDrawing, Weights
+
+
+def build_graph(weights: Weights, channels: int, name: str) -> bytes:
+    """Draw a network of any width, from its input channels to 3.
+
+    Raises WeightsError where the weights are not those of such a network. name: of them.
+    """
+    draw = GraphDrawing(weights, name)
+    fine = _residual(draw, draw.silu(_stem(draw, channels, name)), "fine")
+    middle = _residual(draw, draw.silu(draw.conv(fine, "down1", stride=2)), "middle")
+    y = draw.silu(draw.conv(middle, "down2", stride=2))
+    y = _residual(draw, _residual(draw, y, "coarse.0"), "coarse.1")
+    y = draw.add(middle, draw.twice(draw.conv(y, "up2"), smooth=False))
+    y = _residual(draw, y, "middle_out")
+    y = draw.add(fine, draw.twice(draw.conv(y, "up1"), smooth=False))
+    y = _residual(draw, y, "fine_out")
+    return draw.finish(draw.shuffle(draw.conv(y, "out")))
+
+
+def _stem(draw: GraphDrawing, channels: int, name: str) -> str:
+    """Join 2 x 2 pixels, by ONNX with the channel last, and convolve them."""
+    kernel, bias = draw.weight("stem.weight"), draw.weight("stem.bias")
+    outputs, inputs, *side = kernel.shape
+    if inputs != 4 * channels:
+        raise WeightsError(f"{name} does not fit its network: {inputs // 4} channels go in.")
+    kernel = kernel.reshape(outputs, channels, 4, *side).swapaxes(1, 2)
+    joined = draw.node("SpaceToDepth", draw.input, blocksize=2)
+    return draw.conv_by(joined, kernel.reshape(outputs, inputs, *side), bias)
+
+
+def _residual(draw: GraphDrawing, x: str, part: str) -> str:
+    y = draw.conv(draw.silu(draw.conv(x, f"{part}.first")), f"{part}.second")
+    return draw.silu(draw.add(x, y))
