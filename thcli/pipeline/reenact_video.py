@@ -23,7 +23,7 @@ from thcli.pipeline.job.job import Report
 from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import preview_stem
 from thcli.pipeline.job.replayable_frames import RenderedFrame
-from thcli.pipeline.job.spans import frames_in_span, least_frames
+from thcli.pipeline.job.spans import frames_until_the_shorter_end, least_frames
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.render.background import KEEP
 from thcli.pipeline.render.frames import DrivingFrames, RenderPlan, SourceFace, render_frames
@@ -80,7 +80,7 @@ def reenact_video(
         )
 
     # Pass 1. Motion of the driver; crops and motion of the source.
-    expected = frames_in_span(info, options.read)
+    expected = frames_until_the_shorter_end(info, driver, options.read)
     shared = share_rendering(engine, job, options.run, expected, info.size)
     observed = render_job.observe(engine)
     is_still = len(observed.motion) == 1
