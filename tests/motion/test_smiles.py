@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from thcli.core.types import Array
+from thcli.faces.landmarks import topology
 from thcli.motion import smiles
 from thcli.motion.canonical import neutral
 from thcli.motion.model3d import EXPRESSION_NAMES
@@ -46,3 +47,46 @@ def test_a_change_that_takes_no_smile_stays_as_it_is() -> None:
     change = np.repeat(0.3 * load_slider_shapes().jaw[None], 2, 0)
     kept = smiles.keep(change, smiling(0.4), smiling(0.4) + change)
     np.testing.assert_array_equal(kept, change)
+
+
+def narrowed(mouth: float) -> Array:
+    """Return the change (1, 468, 3) of a driver at rest whose mouth becomes so much narrower."""
+    change = np.zeros((1, topology.POINTS, 3))
+    change[..., 0] = -mouth * neutral()[:, 0] * (np.abs(neutral()[:, 1] - 0.65) < 0.1)
+    return change
+
+
+def width_of(shape: Array) -> float:
+    left, right = (shape[corner, 0] for corner in topology.MOUTH_CORNERS)
+    return float(right - left)
+
+
+@pytest.mark.parametrize("mouth", [0.1, 0.2, 0.35])
+def test_a_smile_relaxes_as_the_mouth_narrows_which_stays_as_narrow(mouth: float) -> None:
+    source, change = smiling(1.0), narrowed(mouth)
+    relaxed = source + smiles.relax(change, source)[0]
+    asked = source + change[0]
+    assert width_of(relaxed) == pytest.approx(width_of(asked))
+    assert level_of(relaxed) < level_of(asked) - mouth
+    below_cheeks = [205, 425]
+    assert (relaxed[below_cheeks, 1] > asked[below_cheeks, 1] + 0.05 * mouth).all()
+    np.testing.assert_allclose(relaxed[[33, 263]], asked[[33, 263]], atol=0.02)
+
+
+def test_a_smile_relaxes_no_further_than_to_rest_and_not_at_once() -> None:
+    source = smiling(1.0)
+    levels = [
+        level_of(source + smiles.relax(narrowed(m), source)[0]) for m in np.arange(0, 1, 0.02)
+    ]
+    steps = np.diff(levels)
+    assert steps.max() < 0.01 and steps.min() > -0.25
+    plain = [level_of(source + narrowed(m)[0]) for m in np.arange(0, 1, 0.02)]
+    assert np.abs(np.diff(np.subtract(levels, plain))[-10:]).max() < 0.03
+
+
+@pytest.mark.parametrize(
+    ("level", "change"),
+    [(1.0, narrowed(-0.2)), (1.0, narrowed(0.02)), (0.1, narrowed(0.3)), (-0.5, narrowed(0.3))],
+)
+def test_wide_mouths_and_faces_at_rest_have_no_smile_to_relax(level: float, change: Array) -> None:
+    np.testing.assert_allclose(smiles.relax(change, smiling(level)), change)

@@ -6,13 +6,21 @@ rest, than the source has: its mouth would hang.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
+from thcli.faces.landmarks import topology
+from thcli.motion.canonical import neutral
 from thcli.motion.model3d import EXPRESSION_NAMES, IDENTITY_COUNT, project
 from thcli.motion.sliders import load_slider_shapes
 
 CHANCE = 0.1  # coefficient of a smile by which faces at rest differ
+AT_REST = 0.25  # coefficient of faces at rest
+NARROWED = 0.03  # share of its width by which a mouth narrows without relaxing
+LIPS_REACH = (0.03, 0.15)  # canonical units around the lips over which they move as they are asked
 _SMILE = IDENTITY_COUNT + EXPRESSION_NAMES.index("smile")
 
 
@@ -32,3 +40,41 @@ def keep(change: Array, source: Array, driver: Array) -> Array:
     own, seen, left = (levels(shapes) for shapes in (source, driver, source + change))
     lost = np.maximum(np.minimum(own, seen) - left - CHANCE, 0)
     return np.asarray(change + lost[:, None, None] * load_slider_shapes().smile)
+
+
+def relax(change: Array, source: Array) -> Array:
+    """Return changes by which a source that smiles relaxes, as far as its mouth narrows.
+
+    A driver at rest that purses its lips says nothing of cheeks and folds; those of a laugh would
+    stay around a small mouth. The lips are as wide as before.
+
+    Args:
+        change: (T, 468, 3) of the source's canonical shape.
+        source: (468, 3) that shape.
+    """
+    own = max(float(levels(source)) - AT_REST, 0.0)
+    relaxed = source - own * load_slider_shapes().smile
+    before, after, least = (_mouth_width(shapes) for shapes in (source, source + change, relaxed))
+    room = before - least
+    if room <= 0:
+        return change
+    share = np.clip(((1 - NARROWED) * before - after) / room, 0, 1)
+    added = share[:, None, None] * (relaxed - source)
+    added[..., 0] *= _beside_lips()
+    return np.asarray(change + added)
+
+
+def _mouth_width(shapes: Array) -> Array:
+    left, right = (shapes[..., corner, 0] for corner in topology.MOUTH_CORNERS)
+    return np.asarray(right - left)
+
+
+@cache
+def _beside_lips() -> Array:
+    """Return how far a point is beside the lips, (468,) 0..1."""
+    points = neutral()[:, :2]
+    lips = points[topology.LIPS_OUTER]
+    distance = np.linalg.norm(points[:, None] - lips, axis=-1).min(1)
+    beside = np.asarray(smoothstep(*LIPS_REACH, distance))
+    beside[topology.LIPS_INNER] = 0
+    return beside

@@ -22,8 +22,9 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import raster
 from thcli.engines.mesh.anatomy import TRIANGLES
 from thcli.engines.mesh.background.windows import iterate_windows
-from thcli.engines.mesh.head import lines_of_skin
+from thcli.engines.mesh.head import lines_of_skin, own_folds
 from thcli.engines.mesh.head.brow_lines import BrowLines
+from thcli.engines.mesh.head.own_folds import OwnFolds, Shade
 from thcli.engines.mesh.sampling import box_mean, remap
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.crops import align
@@ -75,6 +76,7 @@ class SourceFolds:
 
     own: its smile.  shown: (468,) how far folds show at the mesh points.  lines: of its brows.
     change: (3,) of the log brightness of its channels, over that of their mean.
+    smiling: folds that its own smile draws; None without any.
     """
 
     learned: SmileFolds
@@ -82,6 +84,7 @@ class SourceFolds:
     shown: Array
     lines: BrowLines | None
     change: Array
+    smiling: OwnFolds | None = None
 
 
 @cache
@@ -113,18 +116,20 @@ def prepare(
     learned = load()
     colours = remap(image, mesh[None, :, :2].astype(np.float32))[0].astype(np.float64)
     brightness = colours.mean(-1)
-    skin = float(np.median(brightness[list(BARE_SKIN)]))  # where no beard grows
+    level = float(np.median(brightness[list(BARE_SKIN)]))  # where no beard grows
     own = learned.amount(canonical.decompose(mesh).shape)
-    shown = smoothstep(*DARK_RANGE, brightness / max(skin, 1.0))
+    shown = smoothstep(*DARK_RANGE, brightness / max(level, 1.0))
     shown *= 1 - smoothstep(*BRIGHT_RANGE, brightness)
     relief = float(smoothstep(*RELIEF_RANGE, _relief(brightness)))
     low, high = np.array(GREY_PAPER_RANGE) + natural * np.subtract(PAPER_RANGE, GREY_PAPER_RANGE)
     relief *= float(smoothstep(low, high, _relief(_without_lines(image, mesh))))
-    shown *= relief
-    if no_skin is not None:
-        shown = shown * (1 - no_skin)
+    skin = np.full(len(mesh), relief) if no_skin is None else relief * (1 - no_skin)
+    shown *= skin
     by_channel = 1 + natural * (np.array(SKIN_CHANGE) - 1)
-    return SourceFolds(learned, own, shown, lines if relief else None, by_channel)
+    shading = learned.field[..., None] * (-min(own, MAX_AMOUNT) * by_channel).astype(np.float32)
+    shade = Shade(shading, learned.places, shown)
+    smiling = own_folds.prepare(image, mesh, own, skin, shade)
+    return SourceFolds(learned, own, shown, lines if relief else None, by_channel, smiling)
 
 
 def _relief(brightness: Array) -> float:
@@ -169,17 +174,22 @@ def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_ma
     change = source.learned.amount(shape) - source.own
     amount = float(np.clip(change, -MAX_AMOUNT, MAX_AMOUNT) * smoothstep(*FADE_RANGE, abs(change)))
     brows = None if source.lines is None else source.lines.shown(shape, amount)
-    if amount == 0 and brows is None:
+    relaxed = 0.0 if source.smiling is None else float(np.clip(-change / source.own, 0, 1))
+    if amount == 0 and brows is None and relaxed == 0:
         return
     columns = [source.learned.places, source.shown[:, None], lines_of_skin.places()]
+    if relaxed > 0:
+        columns.append(own_folds.places())
     maps = raster.linear_maps(target, np.concatenate(columns, 1), TRIANGLES)
     samples = raster.sample_maps(warp_map.ids, maps, warp_map.face)
+    if source.smiling is not None and relaxed > 0:  # first: what is brightened may be clipped
+        own_folds.render(out, source.smiling, relaxed, samples[..., 5:], warp_map)
     gain = np.zeros(samples.shape[:2], np.float32)
     if amount != 0:
         smile = remap(source.learned.field, np.ascontiguousarray(samples[..., :2]))
         gain += box_mean(smile * (np.float32(amount) * samples[..., 2] * warp_map.mesh_weight), 3)
     if brows is not None:
-        lines = remap(brows, np.ascontiguousarray(samples[..., 3:]))
+        lines = remap(brows, np.ascontiguousarray(samples[..., 3:5]))
         gain += lines * warp_map.mesh_weight
     size = out.shape[1], out.shape[0]
     factors = np.exp(gain)

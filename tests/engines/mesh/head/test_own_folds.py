@@ -1,0 +1,123 @@
+"""Folds that a source's own smile draws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array, Image
+from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.head import folds, own_folds
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.faces.landmarks.topology import LIPS_OUTER
+from thcli.motion import canonical
+from thcli.motion.render_target import RenderTarget
+
+SIDE = 384
+
+
+def smiling(amount: float) -> Array:
+    """Return the mesh of a face with so many mean smiles."""
+    posed = canonical.decompose(faces.centred_mesh(SIDE, SIDE, 0.7))
+    shape = posed.shape + amount * folds.load().smile
+    return np.asarray(replace(posed, shape=shape).mesh())
+
+
+def lines_of(mesh: Array) -> list[Array]:
+    return [mesh[np.array(fold)[:, 0], :2] for fold in own_folds.FOLDS]
+
+
+def portrait(mesh: Array, *, dark: float = 0.7, beard: float = 1.0) -> Image:
+    """Return a face of relief whose folds are dark lines, and whose chin is so dark."""
+    image = faces.add_relief(np.full((SIDE, SIDE, 3), faces.SKIN, np.uint8)).astype(np.float32)
+    lines, chin = np.zeros((2, SIDE, SIDE), np.float32)
+    for line in lines_of(mesh):
+        cv2.polylines(lines, [np.rint(line[:5]).astype(np.int32)], False, 1.0, 5)
+    image *= (1 - (1 - dark) * cv2.GaussianBlur(lines, (0, 0), 1.5))[..., None]
+    low, high = mesh[[0, 152], 1].astype(int)
+    chin[low:high] = 1
+    lips = mesh[LIPS_OUTER, :2]
+    cv2.fillPoly(chin, [np.rint(lips).astype(np.int32)], 0.0)
+    return np.asarray(np.rint(image * (1 - (1 - beard) * chin)[..., None]), np.uint8)
+
+
+def source(amount: float, image: Image) -> MeshSource:
+    return prepare(image, faces.make_face(smiling(amount)), None, with_folds=True)
+
+
+def depth(image: Image, mesh: Array) -> float:
+    """Return by how much the log brightness along the folds is below that on both sides."""
+    logs = np.log(cv2.GaussianBlur(image, (0, 0), 1.0).mean(-1))
+    found = []
+    for line in lines_of(mesh):
+        middle = line[1:4]
+        across = np.array([1.0, 0.0]) * 0.05 * np.ptp(mesh[:, 1])
+        on, left, right = (
+            [logs[y, x] for x, y in np.rint(middle + shift).astype(int)]
+            for shift in (0 * across, -across, across)
+        )
+        found.append((np.mean(left) + np.mean(right)) / 2 - np.mean(on))
+    return float(np.mean(found))
+
+
+def at_rest(amount: float) -> RenderTarget:
+    return RenderTarget(smiling(amount), np.zeros((2, 2)), np.ones(2))
+
+
+def test_dark_lines_of_a_laugh_go_as_it_relaxes() -> None:
+    own = source(2.0, portrait(smiling(2.0)))
+    drawn = depth(own.image, own.mesh)
+    assert own.folds is not None and own.folds.smiling is not None and drawn > 0.15
+    left = [depth(render_frame(own, at_rest(a), None), smiling(a)) for a in (2.0, 1.0, 0.0)]
+    assert left[0] > 0.9 * drawn
+    assert left[0] > left[1] + 0.05 and left[1] > left[2] + 0.03
+    assert abs(left[2]) < 0.35 * drawn
+
+
+def test_skin_beside_the_folds_stays() -> None:
+    own = source(2.0, portrait(smiling(2.0)))
+    assert own.folds is not None
+    target = at_rest(0.0)
+    kept = replace(own, folds=replace(own.folds, smiling=None))
+    change = np.abs(render_frame(own, target, None).astype(int) - render_frame(kept, target, None))
+    mesh = target.points
+    near = np.ones((SIDE, SIDE), np.uint8)
+    for line in lines_of(mesh):
+        cv2.polylines(near, [np.rint(line).astype(np.int32)], False, 0)
+    away = cv2.distanceTransform(near, cv2.DIST_L2, 5) / np.ptp(mesh[:, 1])
+    assert change[away < 0.02].mean() > 10
+    assert not change[away > 0.25].any()
+
+
+@pytest.mark.parametrize(
+    ("amount", "beard"), [(0.0, 1.0), (0.4, 1.0), (2.0, 0.4)], ids=["rest", "faint", "beard"]
+)
+def test_faces_at_rest_and_beards_keep_their_lines(amount: float, beard: float) -> None:
+    own = source(amount, portrait(smiling(amount), beard=beard))
+    assert own.folds is not None and own.folds.smiling is None
+
+
+def test_hair_along_the_folds_is_no_fold() -> None:
+    even = source(2.0, portrait(smiling(2.0), dark=0.75)).folds
+    hair = source(2.0, portrait(smiling(2.0), dark=0.05)).folds
+    assert even is not None and hair is not None
+    assert even.smiling is not None and hair.smiling is not None
+    line = np.rint(own_folds.places()[[206, 426]]).astype(int).T
+    assert (hair.smiling.size[line[1], line[0]] < even.smiling.size[line[1], line[0]]).all()
+
+
+def test_clipped_highlights_keep_their_colour() -> None:
+    """What is evened out is darkened before the smile's shade brightens it, and keeps its hue."""
+    mesh = smiling(2.0)
+    image = portrait(mesh, dark=1.0)
+    warm = np.array([255, 228, 205], np.uint8)
+    for line in lines_of(mesh):
+        cv2.polylines(image, [np.rint(line[:4]).astype(np.int32)], False, warm.tolist(), 15)
+    out = render_frame(source(2.0, image), at_rest(0.0), None).astype(float)
+    x, y = np.rint(smiling(0.0)[[206, 426], :2]).astype(int).T
+    red, green, blue = out[y, x].T
+    assert (red > green).all() and (green > blue).all()

@@ -1,0 +1,176 @@
+"""Folds beside the mouth that a source's own smile draws, evened out as the smile relaxes.
+
+In a picture of a laugh they are dark lines, and steps from cheek to lip, that a mouth at rest does
+not have: around a mouth that grows small they would be a muzzle. What a band along them differs by
+from the skin on both sides is measured once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import raster
+from thcli.engines.mesh.anatomy import TRIANGLES, Indices
+from thcli.engines.mesh.background.windows import iterate_windows
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.sampling import largest, remap, resize
+from thcli.engines.mesh.warp import WarpMap
+from thcli.faces.landmarks import topology
+from thcli.motion.canonical import neutral
+
+SIDE, UNIT = 336, 270  # pixels of the field; of them to a canonical unit
+TOP = 0.2  # canonical units above the field
+# Pairs of mesh points that folds run between, from the wings of the nose to below the mouth
+FOLDS = (
+    ((129, 98), (203, 165), (206, 92), (216, 186), (212, 57), (202, 43)),
+    ((358, 327), (423, 391), (426, 322), (436, 410), (432, 287), (422, 273)),
+)
+WIDTH = (0.08, 0.17)  # canonical units beside them over which the band fades
+BESIDE_LIPS = (0.015, 0.05)  # canonical units from the lips over which it begins
+LIPS_MARGIN = 0.03  # canonical units around the lips that are no skin
+FILL_BLUR, GRAIN = 0.12, 0.006  # canonical units: of the skin beside the band; of its grain
+FILL_STEP = 6  # pixels of the field for each one in which the former is computed
+BLACK = 6.0  # added to 8-bit colours, so that dark noise has no large logarithm
+DEEP = (0.7, 1.1)  # change of log brightness over which it is no fold's
+SMILES = (0.5, 1.2)  # mean smiles of a source over which its folds count as a smile's
+# Mesh points where beards grow, and log brightness below the cheeks' over which one is there
+MOUSTACHE, MOUSTACHE_RANGE = (164, 167, 393, 165, 391, 92, 322), (0.4, 0.7)
+CHIN, CHIN_RANGE = (18, 200, 201, 421, 83, 313, 106, 335), (0.3, 0.5)
+BARE = (50, 280, 101, 330, 36, 266, 205, 425, 151, 9)
+LEAST = 0.004  # change of the log brightness that can be seen
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFolds:
+    """Folds of a smile.
+
+    even: (SIDE, SIDE, 3) float32, log brightness that evens them out.  size: (SIDE, SIDE) of it.
+    """
+
+    even: Array32
+    size: Array32
+
+
+@dataclass(frozen=True, slots=True)
+class Shade:
+    """Shade of a relaxed smile.
+
+    field: (h, w, 3) float32, log brightness.  places: (468, 2) its pixels at the mesh points.
+    shown: (468,) how far it shows there.
+    """
+
+    field: Array32
+    places: Array
+    shown: Array
+
+
+@cache
+def places() -> Array:
+    """Return the pixels of the mesh points in the field, (468, 2)."""
+    return np.asarray(neutral()[:, :2] * UNIT + (SIDE / 2, -TOP * UNIT))
+
+
+@cache
+def _flat() -> tuple[Array, Indices, SampleGrid]:
+    """Return the mesh of the mean face in the field, and its triangles at each pixel."""
+    grid = SampleGrid(0, 0, 1, SIDE, SIDE)
+    flat = np.asarray(np.c_[places(), np.zeros(topology.POINTS)])
+    return flat, raster.rasterize(flat, TRIANGLES, np.arange(len(TRIANGLES)), grid), grid
+
+
+def _unwrap(values: Array) -> Array32:
+    """Return values at the mesh points (468, C) over the field, (SIDE, SIDE, C)."""
+    flat, ids, grid = _flat()
+    return raster.sample_maps(ids, raster.linear_maps(flat, values, TRIANGLES), grid)
+
+
+def _distance(drawn: Image) -> Array32:
+    """Return the distance in canonical units to what is 0 in (SIDE, SIDE) uint8."""
+    return np.asarray(cv2.distanceTransform(drawn, cv2.DIST_L2, 5) / UNIT, np.float32)
+
+
+@cache
+def _masks() -> tuple[Array32, Array32]:
+    """Return where folds lie, and where skin beside them is, two (SIDE, SIDE) in 0..1."""
+    lines, lips = np.ones((2, SIDE, SIDE), np.uint8)
+    for fold in FOLDS:
+        along = places()[np.array(fold)].mean(1)
+        cv2.polylines(lines, [np.rint(along).astype(np.int32)], False, 0)
+    cv2.fillPoly(lips, [np.rint(places()[topology.LIPS_OUTER]).astype(np.int32)], 0)
+    from_lips, inside = _distance(lips), (_flat()[1] >= 0).astype(np.float32)
+    band = (1 - smoothstep(*WIDTH, _distance(lines))) * smoothstep(*BESIDE_LIPS, from_lips)
+    beside = (1 - band) * (from_lips > LIPS_MARGIN)
+    return np.asarray(band, np.float32) * inside, np.asarray(beside, np.float32) * inside
+
+
+def prepare(image: Image, mesh: Array, own: float, skin: Array, shade: Shade) -> OwnFolds | None:
+    """Measure the folds of a source.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        own: its smile, in mean smiles.
+        skin: (468,) how far a mesh point is skin of a photograph, 0..1.
+        shade: that relaxing gives the skin without this.
+
+    Returns:
+        None where the source does not smile, or wears a beard.
+    """
+    strength = float(smoothstep(*SMILES, own))
+    if strength == 0:
+        return None
+    samples = _unwrap(np.c_[mesh[:, :2], shade.places, shade.shown, skin])
+    logs = np.log(remap(image, samples[..., :2].copy()).astype(np.float32) + np.float32(BLACK))
+    strength *= _bare(logs.mean(-1))
+    if strength == 0:
+        return None
+    shaded = remap(shade.field, samples[..., 2:4].copy()) * samples[..., 4:5]
+    shaded += _blur(logs, GRAIN)
+    band, beside = _masks()
+    small = SIDE // FILL_STEP, SIDE // FILL_STEP
+    parts = np.dstack([shaded * beside[..., None], beside]).astype(np.float32)
+    filled = resize(_blur(resize(parts, small, shrink=True), FILL_BLUR / FILL_STEP), (SIDE, SIDE))
+    change = filled[..., :3] / (filled[..., 3:] + np.float32(1e-3)) - shaded
+    weight = band * samples[..., 5] * (1 - smoothstep(*DEEP, np.abs(change.mean(-1)))) * strength
+    even = np.asarray(change * weight[..., None], np.float32)
+    return OwnFolds(even, largest(even))
+
+
+def _bare(bright: Array32) -> float:
+    """Return whether lip and chin are as bright as the cheeks in the field's log, 0..1."""
+    x, y = np.clip(np.rint(places()).astype(int).T, 0, SIDE - 1)
+    levels = _blur(bright, 2 * GRAIN)[y, x]
+    bare = 1.0
+    for points, limits in ((MOUSTACHE, MOUSTACHE_RANGE), (CHIN, CHIN_RANGE)):
+        darker = np.median(levels[list(BARE)]) - np.median(levels[list(points)])
+        bare *= 1 - float(smoothstep(*limits, darker))
+    return bare
+
+
+def _blur(values: Array32, deviation: float) -> Array32:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), deviation * UNIT), np.float32)
+
+
+def render(out: Image, folds: OwnFolds, relaxed: float, at: Array32, warp_map: WarpMap) -> None:
+    """Even folds out in a frame, in place.
+
+    Args:
+        out: (H, W, 3) uint8 frame.
+        folds: of the source.
+        relaxed: how far its smile is gone, 0..1.
+        at: (rows, columns, 2) pixels of the field on the map's face.
+        warp_map: the frame's map.
+    """
+    weight = np.float32(relaxed) * warp_map.mesh_weight
+    changes = (remap(folds.size, np.ascontiguousarray(at)) * weight > LEAST).astype(np.float32)
+    samples = np.dstack([at, weight])
+    size = out.shape[1], out.shape[0]
+    for region, pixels in iterate_windows(samples, changes, warp_map.face, size):
+        even = remap(folds.even, pixels[..., :2].copy()) * pixels[..., 2:]
+        out[region] = cv2.multiply(out[region], np.exp(even), dtype=cv2.CV_8U)
