@@ -67,9 +67,9 @@ def test_a_smile_relaxes_as_the_mouth_narrows_which_stays_as_narrow(mouth: float
     relaxed = source + smiles.relax(change, source)[0]
     asked = source + change[0]
     assert width_of(relaxed) == pytest.approx(width_of(asked))
-    assert level_of(relaxed) < level_of(asked) - mouth
+    assert level_of(relaxed) < level_of(asked) - 0.2 * mouth
     below_cheeks = [205, 425]
-    assert (relaxed[below_cheeks, 1] > asked[below_cheeks, 1] + 0.05 * mouth).all()
+    assert (relaxed[below_cheeks, 1] > asked[below_cheeks, 1] + 0.005 * mouth).all()
     np.testing.assert_allclose(relaxed[[33, 263]], asked[[33, 263]], atol=0.02)
 
 
@@ -86,7 +86,7 @@ def test_a_smile_relaxes_no_further_than_to_rest_and_not_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("level", "change"),
-    [(1.0, narrowed(-0.2)), (1.0, narrowed(0.02)), (0.1, narrowed(0.3)), (-0.5, narrowed(0.3))],
+    [(1.0, narrowed(-0.2)), (1.0, narrowed(0.02)), (0.45, narrowed(0.3)), (-0.5, narrowed(0.3))],
 )
 def test_wide_mouths_and_faces_at_rest_have_no_smile_to_relax(level: float, change: Array) -> None:
     np.testing.assert_allclose(smiles.relax(change, smiling(level)), change)

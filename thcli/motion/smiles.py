@@ -18,8 +18,9 @@ from thcli.motion.model3d import EXPRESSION_NAMES, IDENTITY_COUNT, project
 from thcli.motion.sliders import load_slider_shapes
 
 CHANCE = 0.1  # coefficient of a smile by which faces at rest differ
-AT_REST = 0.25  # coefficient of faces at rest
+ORDINARY = 0.5  # coefficient that faces reach which talk, and do not laugh
 NARROWED = 0.03  # share of its width by which a mouth narrows without relaxing
+RELAXED = 0.25  # share of a smile that goes at most: the driver's change takes of it, too
 LIPS_REACH = (0.03, 0.15)  # canonical units around the lips over which they move as they are asked
 _SMILE = IDENTITY_COUNT + EXPRESSION_NAMES.index("smile")
 
@@ -52,14 +53,14 @@ def relax(change: Array, source: Array) -> Array:
         change: (T, 468, 3) of the source's canonical shape.
         source: (468, 3) that shape.
     """
-    own = max(float(levels(source)) - AT_REST, 0.0)
+    own = max(float(levels(source)) - ORDINARY, 0.0)
     relaxed = source - own * load_slider_shapes().smile
     before, after, least = (_mouth_width(shapes) for shapes in (source, source + change, relaxed))
     room = before - least
     if room <= 0:
         return change
     share = np.clip(((1 - NARROWED) * before - after) / room, 0, 1)
-    added = share[:, None, None] * (relaxed - source)
+    added = RELAXED * share[:, None, None] * (relaxed - source)
     added[..., 0] *= _beside_lips()
     return np.asarray(change + added)
 

@@ -30,12 +30,13 @@ from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop
 from thcli.faces.landmarks import topology
-from thcli.motion import canonical
+from thcli.motion import canonical, smiles
 
 FADE_RANGE = (0.2, 0.6)  # change of the smile over the mean one between which the folds fade in
 GAIN_UNIT = 200  # 8-bit factor that stands for 1
 LEAST_GAIN = 0.5 / GAIN_UNIT  # above which that is another one
 MAX_AMOUNT = 1.8  # mean smiles: laughs have up to 2.7
+GONE = 0.75  # share of the own smile with which all of its folds have gone
 DARK_RANGE = (0.35, 0.65)  # brightness over the skin's between which beards and shadows fade out
 BRIGHT_RANGE = (215.0, 250.0)  # brightness between which they fade: white skin would turn grey
 BARE_SKIN = (50, 280, 101, 330, 36, 266, 9, 151)  # mesh points of cheeks and forehead
@@ -117,7 +118,8 @@ def prepare(
     colours = remap(image, mesh[None, :, :2].astype(np.float32))[0].astype(np.float64)
     brightness = colours.mean(-1)
     level = float(np.median(brightness[list(BARE_SKIN)]))  # where no beard grows
-    own = learned.amount(canonical.decompose(mesh).shape)
+    shape = canonical.decompose(mesh).shape
+    own = learned.amount(shape)
     shown = smoothstep(*DARK_RANGE, brightness / max(level, 1.0))
     shown *= 1 - smoothstep(*BRIGHT_RANGE, brightness)
     relief = float(smoothstep(*RELIEF_RANGE, _relief(brightness)))
@@ -128,7 +130,7 @@ def prepare(
     by_channel = 1 + natural * (np.array(SKIN_CHANGE) - 1)
     shading = learned.field[..., None] * (-min(own, MAX_AMOUNT) * by_channel).astype(np.float32)
     shade = Shade(shading, learned.places, shown)
-    smiling = own_folds.prepare(image, mesh, own, skin, shade)
+    smiling = own_folds.prepare(image, mesh, float(smiles.levels(shape)), skin, shade)
     return SourceFolds(learned, own, shown, lines if relief else None, by_channel, smiling)
 
 
@@ -174,22 +176,22 @@ def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_ma
     change = source.learned.amount(shape) - source.own
     amount = float(np.clip(change, -MAX_AMOUNT, MAX_AMOUNT) * smoothstep(*FADE_RANGE, abs(change)))
     brows = None if source.lines is None else source.lines.shown(shape, amount)
-    relaxed = 0.0 if source.smiling is None else float(np.clip(-change / source.own, 0, 1))
+    relaxed = 0.0
+    if source.smiling is not None:
+        relaxed = float(np.clip(-change / (GONE * source.own), 0, 1))
     if amount == 0 and brows is None and relaxed == 0:
         return
     columns = [source.learned.places, source.shown[:, None], lines_of_skin.places()]
-    if relaxed > 0:
-        columns.append(own_folds.places())
     maps = raster.linear_maps(target, np.concatenate(columns, 1), TRIANGLES)
     samples = raster.sample_maps(warp_map.ids, maps, warp_map.face)
     if source.smiling is not None and relaxed > 0:  # first: what is brightened may be clipped
-        own_folds.render(out, source.smiling, relaxed, samples[..., 5:], warp_map)
+        own_folds.render(out, source.smiling, relaxed, warp_map)
     gain = np.zeros(samples.shape[:2], np.float32)
     if amount != 0:
         smile = remap(source.learned.field, np.ascontiguousarray(samples[..., :2]))
         gain += box_mean(smile * (np.float32(amount) * samples[..., 2] * warp_map.mesh_weight), 3)
     if brows is not None:
-        lines = remap(brows, np.ascontiguousarray(samples[..., 3:5]))
+        lines = remap(brows, np.ascontiguousarray(samples[..., 3:]))
         gain += lines * warp_map.mesh_weight
     size = out.shape[1], out.shape[0]
     factors = np.exp(gain)

@@ -35,10 +35,11 @@ WIDTH = (0.08, 0.17)  # canonical units beside them over which the band fades
 BESIDE_LIPS = (0.015, 0.05)  # canonical units from the lips over which it begins
 LIPS_MARGIN = 0.03  # canonical units around the lips that are no skin
 FILL_BLUR, GRAIN = 0.12, 0.006  # canonical units: of the skin beside the band; of its grain
+PORES = 0.02  # log brightness of the skin's own detail, which stays
 FILL_STEP = 6  # pixels of the field for each one in which the former is computed
 BLACK = 6.0  # added to 8-bit colours, so that dark noise has no large logarithm
-DEEP = (0.7, 1.1)  # change of log brightness over which it is no fold's
-SMILES = (0.5, 1.2)  # mean smiles of a source over which its folds count as a smile's
+DEEP = (0.9, 1.4)  # change of log brightness over which it is no fold's
+SMILES = (0.5, 0.8)  # level of a source's smile over which its folds count as a smile's
 # Mesh points where beards grow, and log brightness below the cheeks' over which one is there
 MOUSTACHE, MOUSTACHE_RANGE = (164, 167, 393, 165, 391, 92, 322), (0.4, 0.7)
 CHIN, CHIN_RANGE = (18, 200, 201, 421, 83, 313, 106, 335), (0.3, 0.5)
@@ -50,11 +51,12 @@ LEAST = 0.004  # change of the log brightness that can be seen
 class OwnFolds:
     """Folds of a smile.
 
-    even: (SIDE, SIDE, 3) float32, log brightness that evens them out.  size: (SIDE, SIDE) of it.
+    even: (h, w, 3) float32, log brightness that evens them out, in pixels of the source; 0 at its
+    edges.  corner: (2,) x, y of its first pixel in the source.
     """
 
     even: Array32
-    size: Array32
+    corner: Array32
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +111,20 @@ def _masks() -> tuple[Array32, Array32]:
     return np.asarray(band, np.float32) * inside, np.asarray(beside, np.float32) * inside
 
 
-def prepare(image: Image, mesh: Array, own: float, skin: Array, shade: Shade) -> OwnFolds | None:
+def prepare(image: Image, mesh: Array, smile: float, skin: Array, shade: Shade) -> OwnFolds | None:
     """Measure the folds of a source.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
-        own: its smile, in mean smiles.
+        smile: its level, see `smiles.levels`.
         skin: (468,) how far a mesh point is skin of a photograph, 0..1.
         shade: that relaxing gives the skin without this.
 
     Returns:
         None where the source does not smile, or wears a beard.
     """
-    strength = float(smoothstep(*SMILES, own))
+    strength = float(smoothstep(*SMILES, smile))
     if strength == 0:
         return None
     samples = _unwrap(np.c_[mesh[:, :2], shade.places, shade.shown, skin])
@@ -131,15 +133,27 @@ def prepare(image: Image, mesh: Array, own: float, skin: Array, shade: Shade) ->
     if strength == 0:
         return None
     shaded = remap(shade.field, samples[..., 2:4].copy()) * samples[..., 4:5]
-    shaded += _blur(logs, GRAIN)
+    soft = _blur(logs, GRAIN)
+    shaded += logs - np.clip(logs - soft, -PORES, PORES)
     band, beside = _masks()
     small = SIDE // FILL_STEP, SIDE // FILL_STEP
     parts = np.dstack([shaded * beside[..., None], beside]).astype(np.float32)
     filled = resize(_blur(resize(parts, small, shrink=True), FILL_BLUR / FILL_STEP), (SIDE, SIDE))
     change = filled[..., :3] / (filled[..., 3:] + np.float32(1e-3)) - shaded
     weight = band * samples[..., 5] * (1 - smoothstep(*DEEP, np.abs(change.mean(-1)))) * strength
-    even = np.asarray(change * weight[..., None], np.float32)
-    return OwnFolds(even, largest(even))
+    return _in_source(np.asarray(change * weight[..., None], np.float32), mesh)
+
+
+def _in_source(even: Array32, mesh: Array) -> OwnFolds:
+    """Bring the field into the pixels of the source, in which what it evens out is sampled."""
+    around = mesh[np.unique(FOLDS)]
+    margin = 0.5 * np.ptp(around[:, 0])
+    low, high = around[:, :2].min(0) - margin, around[:, :2].max(0) + margin
+    grid = SampleGrid.covering(low, high, 1, 0)
+    ids = raster.rasterize(mesh, TRIANGLES, np.argsort(-mesh[TRIANGLES, 2].mean(1)), grid)
+    maps = raster.linear_maps(mesh, places(), TRIANGLES)
+    shown = remap(even, raster.sample_maps(ids, maps, grid)) * (ids >= 0)[..., None]
+    return OwnFolds(np.asarray(shown, np.float32), np.array([grid.x0, grid.y0], np.float32))
 
 
 def _bare(bright: Array32) -> float:
@@ -157,20 +171,23 @@ def _blur(values: Array32, deviation: float) -> Array32:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), deviation * UNIT), np.float32)
 
 
-def render(out: Image, folds: OwnFolds, relaxed: float, at: Array32, warp_map: WarpMap) -> None:
+def render(out: Image, folds: OwnFolds, relaxed: float, warp_map: WarpMap) -> None:
     """Even folds out in a frame, in place.
 
     Args:
         out: (H, W, 3) uint8 frame.
         folds: of the source.
         relaxed: how far its smile is gone, 0..1.
-        at: (rows, columns, 2) pixels of the field on the map's face.
         warp_map: the frame's map.
     """
+    grid, face = warp_map.grid, warp_map.face
+    row, column = (face.y0 - grid.y0) // grid.step, (face.x0 - grid.x0) // grid.step
+    shift = warp_map.displacement[row : row + face.rows, column : column + face.columns]
+    x, y = face.pixel_axes()
+    at = shift + np.dstack(np.meshgrid(x, y)) - folds.corner
     weight = np.float32(relaxed) * warp_map.mesh_weight
-    changes = (remap(folds.size, np.ascontiguousarray(at)) * weight > LEAST).astype(np.float32)
-    samples = np.dstack([at, weight])
+    changes = (largest(remap(folds.even, at)) * weight > LEAST).astype(np.float32)
     size = out.shape[1], out.shape[0]
-    for region, pixels in iterate_windows(samples, changes, warp_map.face, size):
+    for region, pixels in iterate_windows(np.dstack([at, weight]), changes, face, size):
         even = remap(folds.even, pixels[..., :2].copy()) * pixels[..., 2:]
         out[region] = cv2.multiply(out[region], np.exp(even), dtype=cv2.CV_8U)
