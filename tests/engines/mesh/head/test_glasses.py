@@ -21,7 +21,7 @@ from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.source_networks import parse_source
 from thcli.faces.crops.crop import transform_face
 from thcli.faces.landmarks.topology import BROWS, EYES, OVAL
-from thcli.faces.parsing import small
+from thcli.faces.parsing import graph
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
 from thcli.motion import brows, canonical
@@ -57,7 +57,7 @@ class FakeParser:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> MeshEngine:
     """Return an engine whose parser sees glasses in each picture."""
-    monkeypatch.setattr(small, "load", lambda run: FakeParser())
+    monkeypatch.setattr(graph, "load", lambda run: FakeParser())
     return MeshEngine(ENGINE, "off", mouth="synthetic", with_folds=True)
 
 
@@ -170,7 +170,7 @@ def test_without_its_network_a_source_wears_none(monkeypatch: pytest.MonkeyPatch
 
     free = MeshEngine(RunOptions(licence="free"), "off", mouth="synthetic")
     assert free.encode_source(IMAGE, FACE).rigid is None
-    monkeypatch.setattr(small, "load", refuse)
+    monkeypatch.setattr(graph, "load", refuse)
     absent = MeshEngine(ENGINE, "off", mouth="synthetic")
     assert absent.encode_source(IMAGE, FACE).rigid is None
 

@@ -120,7 +120,7 @@ def test_hair_along_the_folds_is_no_fold() -> None:
 
 
 def test_clipped_highlights_keep_their_colour() -> None:
-    """What is evened out is darkened before the smile's shade brightens it, and keeps its hue."""
+    """Evened skin is darkened before the smile shade brightens it, and keeps its hue."""
     mesh = smiling(2.0)
     image = portrait(mesh, dark=1.0)
     warm = np.array([255, 228, 205], np.uint8)
