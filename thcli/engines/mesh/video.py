@@ -203,7 +203,9 @@ def prepare_frame(
         parted,
         lid_skin.extract(image, mesh) if moves_eyes else (),
         look.mouths,
-        folds=folds.prepare(image, mesh, None, interior.natural) if moves_eyes else None,
+        folds=folds.prepare(image, mesh, None, interior.natural, evens=False)
+        if moves_eyes
+        else None,
         rigid=worn,
     )
 

@@ -104,6 +104,8 @@ def prepare(
     lines: BrowLines | None,
     natural: float,
     no_skin: Array | None = None,
+    *,
+    evens: bool = True,
 ) -> SourceFolds:
     """Prepare a source.
 
@@ -113,6 +115,7 @@ def prepare(
         lines: that its brows draw, or None.
         natural: 0..1, see `colours.natural_colour`.
         no_skin: (468,) how far a point shows something else; None where nothing covers the face.
+        evens: folds of its own smile go as that relaxes. Frames of a video would differ in it.
     """
     learned = load()
     colours = remap(image, mesh[None, :, :2].astype(np.float32))[0].astype(np.float64)
@@ -130,7 +133,8 @@ def prepare(
     by_channel = 1 + natural * (np.array(SKIN_CHANGE) - 1)
     shading = learned.field[..., None] * (-min(own, MAX_AMOUNT) * by_channel).astype(np.float32)
     shade = Shade(shading, learned.places, shown)
-    smiling = own_folds.prepare(image, mesh, float(smiles.levels(shape)), skin, shade)
+    smile = float(smiles.levels(shape)) if evens else 0.0
+    smiling = own_folds.prepare(image, mesh, smile, skin, shade)
     return SourceFolds(learned, own, shown, lines if relief else None, by_channel, smiling)
 
 

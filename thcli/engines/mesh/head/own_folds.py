@@ -33,6 +33,7 @@ FOLDS = (
 )
 WIDTH = (0.08, 0.17)  # canonical units beside them over which the band fades
 BESIDE_LIPS = (0.015, 0.05)  # canonical units from the lips over which it begins
+NOSE, BESIDE_NOSE = (129, 358, 98, 327, 2, 48, 278, 64, 294, 195), (0.015, 0.06)
 LIPS_MARGIN = 0.03  # canonical units around the lips that are no skin
 FILL_BLUR, GRAIN = 0.12, 0.006  # canonical units: of the skin beside the band; of its grain
 PORES = 0.02  # log brightness of the skin's own detail, which stays
@@ -100,14 +101,17 @@ def _distance(drawn: Image) -> Array32:
 @cache
 def _masks() -> tuple[Array32, Array32]:
     """Return where folds lie, and where skin beside them is, two (SIDE, SIDE) in 0..1."""
-    lines, lips = np.ones((2, SIDE, SIDE), np.uint8)
+    lines, lips, nose = np.ones((3, SIDE, SIDE), np.uint8)
     for fold in FOLDS:
         along = places()[np.array(fold)].mean(1)
         cv2.polylines(lines, [np.rint(along).astype(np.int32)], False, 0)
     cv2.fillPoly(lips, [np.rint(places()[topology.LIPS_OUTER]).astype(np.int32)], 0)
     from_lips, inside = _distance(lips), (_flat()[1] >= 0).astype(np.float32)
+    hull = cv2.convexHull(np.rint(places()[list(NOSE)]).astype(np.int32))
+    cv2.fillConvexPoly(nose, hull, 0)
     band = (1 - smoothstep(*WIDTH, _distance(lines))) * smoothstep(*BESIDE_LIPS, from_lips)
-    beside = (1 - band) * (from_lips > LIPS_MARGIN)
+    band *= smoothstep(*BESIDE_NOSE, _distance(nose))
+    beside = (1 - band) * (from_lips > LIPS_MARGIN) * nose
     return np.asarray(band, np.float32) * inside, np.asarray(beside, np.float32) * inside
 
 
