@@ -182,7 +182,8 @@ def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_ma
     brows = None if source.lines is None else source.lines.shown(shape, amount)
     relaxed = 0.0
     if source.smiling is not None:
-        relaxed = float(np.clip(-change / (GONE * source.own), 0, 1))
+        gone = max(GONE * source.own, FADE_RANGE[1])
+        relaxed = float(np.interp(-change, (FADE_RANGE[0], gone), (0, 1)))
     if amount == 0 and brows is None and relaxed == 0:
         return
     columns = [source.learned.places, source.shown[:, None], lines_of_skin.places()]
