@@ -19,6 +19,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from thcli.core.errors import DeviceError, WeightsError
 from thcli.core.imaging import to_uint8
+from thcli.core.onnx.sessions import SESSION_ERRORS
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.adapters.keypoints import six_keypoints
@@ -29,13 +30,7 @@ from thcli.weights.loading import weights_path
 WEIGHTS = "insightface-buffalo-l"
 _SCORE = 0.5
 _UNREADABLE = (
-    runtime.Fail,
-    runtime.InvalidArgument,
-    runtime.InvalidGraph,
-    runtime.InvalidProtobuf,
-    runtime.NoSuchFile,
-    runtime.NotImplemented,
-    runtime.RuntimeException,
+    *SESSION_ERRORS,
     AssertionError,  # raised by the library for a model with other outputs than it expects
     IndexError,  # a model whose input is not an image
 )

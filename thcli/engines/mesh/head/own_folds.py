@@ -150,10 +150,10 @@ def prepare(image: Image, mesh: Array, smile: float, skin: Array, shade: Shade) 
 
 def _in_source(even: Array32, mesh: Array) -> OwnFolds:
     """Bring the field into the pixels of the source, in which what it evens out is sampled."""
-    around = mesh[np.unique(FOLDS)]
-    margin = 0.5 * np.ptp(around[:, 0])
-    low, high = around[:, :2].min(0) - margin, around[:, :2].max(0) + margin
-    grid = SampleGrid.covering(low, high, 1, 0)
+    around = mesh[np.unique(FOLDS), :2]
+    low, high = around.min(0), around.max(0)
+    margin = 0.5 * float((high - low).max())
+    grid = SampleGrid.covering(low - margin, high + margin, 1, 0)
     ids = raster.rasterize(mesh, TRIANGLES, np.argsort(-mesh[TRIANGLES, 2].mean(1)), grid)
     maps = raster.linear_maps(mesh, places(), TRIANGLES)
     shown = remap(even, raster.sample_maps(ids, maps, grid)) * (ids >= 0)[..., None]
