@@ -19,7 +19,7 @@ from thcli.engines.mesh import raster
 from thcli.engines.mesh.anatomy import TRIANGLES, Indices
 from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import largest, remap, resize
+from thcli.engines.mesh.sampling import largest, pair, remap, resize
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks import topology
 from thcli.motion.canonical import neutral
@@ -45,15 +45,15 @@ SMILES = (0.5, 0.8)  # level of a source's smile over which its folds count as a
 MOUSTACHE, MOUSTACHE_RANGE = (164, 167, 393, 165, 391, 92, 322), (0.4, 0.7)
 CHIN, CHIN_RANGE = (18, 200, 201, 421, 83, 313, 106, 335), (0.3, 0.5)
 BARE = (50, 280, 101, 330, 36, 266, 205, 425, 151, 9)
-LEAST = 0.004  # change of the log brightness that can be seen
+LEAST = 0.004  # share of the brightness that can be seen
 
 
 @dataclass(frozen=True, slots=True)
 class OwnFolds:
     """Folds of a smile.
 
-    even: (h, w, 3) float32, log brightness that evens them out, in pixels of the source; 0 at its
-    edges.  corner: (2,) x, y of its first pixel in the source.
+    even: (h, w, 3) float32, share of its brightness that evens each pixel of the source out; 0 at
+    the edges.  corner: (2,) x, y of its first pixel in the source.
     """
 
     even: Array32
@@ -157,7 +157,7 @@ def _in_source(even: Array32, mesh: Array) -> OwnFolds:
     ids = raster.rasterize(mesh, TRIANGLES, np.argsort(-mesh[TRIANGLES, 2].mean(1)), grid)
     maps = raster.linear_maps(mesh, places(), TRIANGLES)
     shown = remap(even, raster.sample_maps(ids, maps, grid)) * (ids >= 0)[..., None]
-    return OwnFolds(np.asarray(shown, np.float32), np.array([grid.x0, grid.y0], np.float32))
+    return OwnFolds(np.expm1(shown.astype(np.float32)), np.array([grid.x0, grid.y0], np.float32))
 
 
 def _bare(bright: Array32) -> float:
@@ -193,5 +193,5 @@ def render(out: Image, folds: OwnFolds, relaxed: float, warp_map: WarpMap) -> No
     changes = (largest(remap(folds.even, at)) * weight > LEAST).astype(np.float32)
     size = out.shape[1], out.shape[0]
     for region, pixels in iterate_windows(np.dstack([at, weight]), changes, face, size):
-        even = remap(folds.even, pixels[..., :2].copy()) * pixels[..., 2:]
-        out[region] = cv2.multiply(out[region], np.exp(even), dtype=cv2.CV_8U)
+        even = remap(folds.even, pair(pixels)) * pixels[..., 2:] + np.float32(1)
+        out[region] = cv2.multiply(out[region], even, dtype=cv2.CV_8U)
