@@ -14,34 +14,51 @@ from thcli.faces.landmarks.topology import LIPS_INNER
 SKIN = (180, 130, 110)
 
 
-def mouth(gap: float, upper: int, lower: int) -> tuple[Image, Array]:
-    """Return a face whose open mouth has one level above its middle and one below, and its mesh."""
-    mesh = faces.make_target(faces.make_source(), mouth=gap).points
-    image = np.full((256, 256, 3), SKIN, np.uint8)
+def mouth(gap: float, upper: int, lower: int, line: int = 40) -> tuple[Image, Array]:
+    """Return a face whose open mouth has one level above its middle and one below, and its mesh.
+
+    Lines of a level cross all of it, as those between teeth.
+    """
+    mesh = 2 * faces.make_target(faces.make_source(), mouth=gap).points
+    image = np.full((512, 512, 3), SKIN, np.uint8)
     ring = mesh[LIPS_INNER, :2]
-    cv2.fillPoly(image, [np.rint(ring).astype(np.int32)], (lower,) * 3)
-    above = ring.copy()
-    above[:, 1] = np.minimum(above[:, 1], ring[:, 1].mean())
-    cv2.fillPoly(image, [np.rint(above).astype(np.int32)], (upper,) * 3)
+    inside = np.full_like(image, lower)
+    inside[: round(ring[:, 1].mean())] = upper
+    inside[:, ::6] = line
+    mask = np.zeros(image.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.rint(ring).astype(np.int32)], 1)
+    image[mask > 0] = inside[mask > 0]
     return image, mesh
 
 
 @pytest.mark.parametrize(
-    ("upper", "lower", "shown"),
+    ("upper", "lower", "line", "shown"),
     [
-        (150, 150, 0.0),
-        (140, 150, 0.0),
-        (40, 40, 1.0),
-        (200, 110, 1.0),
-        (60, 150, 1.0),
-        (100, 70, 0.0),  # neither teeth nor a cavity: a soft video
-        (100, 20, 1.0),
+        (150, 150, 150, 0.0),
+        (140, 150, 150, 0.0),
+        (200, 110, 40, 1.0),
+        (60, 150, 40, 1.0),
+        (200, 200, 90, 1.0),
+        (100, 70, 90, 0.0),  # neither teeth nor a cavity: a soft video
     ],
 )
-def test_an_inside_is_told_by_teeth_or_a_dark_cavity(upper: int, lower: int, shown: float) -> None:
-    image, mesh = mouth(0.6, upper, lower)
+def test_an_inside_is_told_by_teeth_or_a_dark_cavity(
+    upper: int, lower: int, line: int, shown: float
+) -> None:
+    image, mesh = mouth(0.6, upper, lower, line)
     assert shown_inside(image, mesh) == shown
     assert shown_inside(image.astype(np.uint16) * 257, mesh) == shown
+
+
+def test_teeth_of_a_soft_video_are_not_shown() -> None:
+    image, mesh = mouth(0.6, 200, 60)
+    seen = [
+        shown_inside(np.asarray(cv2.GaussianBlur(image, (0, 0), blur), np.uint8), mesh)
+        for blur in (0.1, 2.0, 3.0)
+    ]
+    assert seen[0] == 1
+    assert seen[0] > seen[1] >= seen[2]
+    assert seen[2] < 0.2
 
 
 def test_lips_that_hardly_part_show_nothing() -> None:
@@ -50,5 +67,5 @@ def test_lips_that_hardly_part_show_nothing() -> None:
 
 def test_a_mouth_beyond_the_picture_is_measured_at_its_edge() -> None:
     image, mesh = mouth(0.6, 40, 40)
-    mesh = mesh + np.array([400.0, 300, 0])
+    mesh = mesh + np.array([800.0, 600, 0])
     assert 0 <= shown_inside(image, mesh) <= 1

@@ -66,7 +66,7 @@ def test_torso_and_mouth_are_those_of_the_chosen_face(
             observe_mesh(log, track, writer, job, camera=True)
     arrays = MotionFile(path).window(0, FRAMES).arrays
     assert arrays["torso"].any() == leans
-    assert list(arrays["inside"]) == [1.0 if leans else CLOSED] * FRAMES  # its mouth is dark
+    assert list(arrays["inside"]) == [0.0 if leans else CLOSED] * FRAMES  # its mouth is plain
 
 
 def test_the_log_receives_landmarks_on_the_skin() -> None:

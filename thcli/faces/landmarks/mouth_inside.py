@@ -1,4 +1,4 @@
-"""Inside of an open mouth, as far as a frame shows it: teeth, or its dark."""
+"""Inside of an open mouth, as far as a frame sharply shows it: teeth, or its dark."""
 
 from __future__ import annotations
 
@@ -20,35 +20,54 @@ VARIED_RANGE, LIGHT_RANGE = (0.11, 0.14), (0.7, 0.8)
 # .75, from .3 and around .55, a tan plate.
 TEETH_RANGE, CAVITY_RANGE, DIM_RANGE = (0.77, 0.83), (0.23, 0.28), (0.35, 0.45)
 LIGHTEST, DARKEST = 0.8, 0.02  # shares of the pixels up to which those are measured
+# Share of the contrast between the lips that is finer than FINE places of a grid with COLUMNS
+# along them: of a soft or small video, which shows teeth as one white band, to a sharp one
+DETAIL_RANGE, COLUMNS, FINE = (0.125, 0.325), 48, 1.5
+LEAST_CONTRAST = 0.02  # deviation of the brightness over the skin's that a share divides by
 ACROSS = np.linspace(0.15, 0.85, 15)
 MIDDLE = slice(2, 7)  # of the nine facing points of the lips
+MIDDLE_SHARE = 0.6  # of the mouth's width, roughly, that those points span
 
 
 def shown_inside(pixels: Pixels, mesh: AnyArray) -> float:
-    """Return 0..1, whether the lips of a face show more than one light tone; CLOSED if shut.
+    """Return 0..1, whether the lips of a face sharply show more than one light tone.
+
+    CLOSED if they are shut.
 
     Args:
         pixels: (H, W, 3) frame, uint8 or uint16.
         mesh: (468, 2+) pixels.
     """
     points = np.asarray(mesh, np.float64)[:, :2]
-    upper, lower = points[LIPS.upper][MIDDLE], points[LIPS.lower][MIDDLE]
+    rims = points[LIPS.upper][MIDDLE], points[LIPS.lower][MIDDLE]
     width = float(np.linalg.norm(points[LIPS_INNER[0]] - points[LIPS_INNER[10]]))
-    gap = float(np.linalg.norm(lower - upper, axis=-1).mean())
+    gap = float(np.linalg.norm(rims[1] - rims[0], axis=-1).mean())
     if width < 1 or gap < LEAST_GAP * width:
         return CLOSED
-    along = np.linspace(0, len(upper) - 1, 4 * len(upper))
-    left, part = np.minimum(along.astype(int), len(upper) - 2), along % 1
-    part = (along - left)[:, None]
-    top, bottom = (rim[left] + part * (rim[left + 1] - rim[left]) for rim in (upper, lower))
-    inside = _brightness(pixels, top + ACROSS[:, None, None] * (bottom - top))
-    skin = float(np.median(_brightness(pixels, points[None, MOUTH_SKIN])))
-    light = inside / max(skin, 1.0)
+    skin = max(float(np.median(_brightness(pixels, points[None, MOUTH_SKIN]))), 1.0)
+    light = _brightness(pixels, _between(rims, 4 * len(rims[0]), ACROSS)) / skin
     varied = float(smoothstep(*VARIED_RANGE, light.std()))
     darkest, median, lightest = np.quantile(light, (DARKEST, 0.5, LIGHTEST))
     dark = 1 - float(smoothstep(*LIGHT_RANGE, median))
     cavity = 1 - min(smoothstep(*CAVITY_RANGE, darkest), smoothstep(*DIM_RANGE, median))
-    return max(varied, dark) * float(max(smoothstep(*TEETH_RANGE, lightest), cavity))
+    shown = max(varied, dark) * float(max(smoothstep(*TEETH_RANGE, lightest), cavity))
+    if shown == 0:
+        return 0.0
+    rows = max(round(COLUMNS * gap / (MIDDLE_SHARE * width)), len(rims[0]))
+    across = np.linspace(ACROSS[0], ACROSS[-1], rows)
+    light = _brightness(pixels, _between(rims, COLUMNS, across)) / skin
+    fine = light - cv2.GaussianBlur(light, (0, 0), FINE)
+    detail = float(fine.std() / max(light.std(), LEAST_CONTRAST))
+    return shown * float(smoothstep(*DETAIL_RANGE, detail))
+
+
+def _between(rims: tuple[Array, Array], columns: int, across: Array) -> Array:
+    """Return places (len(across), columns, 2) between two rims (n, 2), evenly along both."""
+    along = np.linspace(0, len(rims[0]) - 1, columns)
+    left = np.minimum(along.astype(int), len(rims[0]) - 2)
+    part = (along - left)[:, None]
+    top, bottom = (rim[left] + part * (rim[left + 1] - rim[left]) for rim in rims)
+    return np.asarray(top + across[:, None, None] * (bottom - top))
 
 
 def _brightness(pixels: Pixels, places: Array) -> Array:

@@ -68,10 +68,9 @@ def drawn_frames(
 @pytest.mark.parametrize(
     ("option", "inside", "side", "is_drawn"),
     [
-        ("auto", CAVITY, 256, False),
-        ("auto", CAVITY, 128, False),
-        ("auto", CAVITY, 85, True),  # a third as wide as the source's
-        ("auto", TEETH, 256, True),
+        ("auto", CAVITY, 768, False),
+        ("auto", CAVITY, 512, True),  # a mouth of 61 pixels
+        ("auto", TEETH, 768, True),
         ("driver", TEETH, 128, False),
     ],
 )
@@ -82,7 +81,7 @@ def test_the_drivers_mouth_is_taken_where_it_is_worth_it(
 
 
 def test_a_source_whose_mouth_is_wide_open_does_not_stretch_the_drivers() -> None:
-    assert drawn_frames("auto", *smiling(CAVITY, mouth=0.9), 256) == [True] * 5
+    assert drawn_frames("auto", *smiling(CAVITY, mouth=0.9), 768) == [True] * 5
 
 
 def test_a_driver_that_is_the_sources_own_clip_shows_its_own_teeth() -> None:
@@ -94,7 +93,7 @@ def test_a_driver_that_is_the_sources_own_clip_shows_its_own_teeth() -> None:
 
 @pytest.mark.parametrize(("yaw", "is_drawn"), [(-36.0, False), (-48.0, True), (48.0, True)])
 def test_half_a_mouth_of_a_profile_is_drawn(yaw: float, *, is_drawn: bool) -> None:
-    assert drawn_frames("auto", *smiling(CAVITY, yaw=yaw), 256) == [is_drawn] * 5
+    assert drawn_frames("auto", *smiling(CAVITY, yaw=yaw), 768) == [is_drawn] * 5
 
 
 @pytest.mark.parametrize(("yaws", "is_drawn"), [((40,) * 3 + (0,) * 2, True), ((40, 0) * 2, False)])
@@ -103,8 +102,8 @@ def test_a_driver_that_is_mostly_seen_from_the_side_lends_no_mouth(
     yaws: tuple[float, ...], side: int, *, is_drawn: bool
 ) -> None:
     base = faces.make_source()
-    drivers = [faces.make_target(base, turn=(0, side * yaw, 0)).points for yaw in yaws]
-    assert drawn_frames("auto", *smiling(CAVITY), 256, drivers) == [is_drawn] * len(yaws)
+    drivers = [3 * faces.make_target(base, turn=(0, side * yaw, 0)).points for yaw in yaws]
+    assert drawn_frames("auto", *smiling(CAVITY), 768, drivers) == [is_drawn] * len(yaws)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,7 @@ def test_a_driver_that_shows_no_inside_lends_no_mouth(
     insides: list[float], mouth: float, *, is_drawn: bool
 ) -> None:
     image, mesh = smiling(CAVITY, mouth=mouth)
-    assert drawn_frames("auto", image, mesh, 256, (), insides) == [is_drawn] * 5
+    assert drawn_frames("auto", image, mesh, 768, (), insides) == [is_drawn] * 5
 
 
 def test_a_mouth_that_is_chosen_to_be_drawn_is_the_synthetic_one() -> None:

@@ -1,6 +1,6 @@
 """Choice of the mouth's inside, once for a clip: the driver's pixels, or drawn (`--mouth auto`).
 
-A driver's mouth of few pixels is a blur in a large picture, a source that shows its teeth has
+A driver's mouth of few pixels, or in a soft video, is a blur, a source that shows its teeth has
 better ones of its own, one whose mouth is wide open would stretch the driver's teeth, and a profile
 squeezes them into half a mouth. A driver seen from the side shows lips in place of its teeth.
 """
@@ -25,7 +25,8 @@ from thcli.motion.limits import PROFILE_RANGE
 from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.timeline import Timeline
 
-LEAST_WIDTH = 0.4  # of the driver's mouth over the source's, in pixels
+# Of the driver's mouth: pixels, and over the source's. Drawn teeth are sharper than small ones
+LEAST_PIXELS, LEAST_WIDTH = 70.0, 0.4
 MEASURED = 48  # frames of the driver whose mouth is measured, at most
 MEASURED_INSIDES = 480  # the same, of those in which it may be open
 # What is shown in all but this share of its open frames, from which it is an inside: fewer plain
@@ -58,7 +59,7 @@ def suits_driver_mouth(
         return False
     if driver_yaw(timeline) > LARGEST_YAW or not driver_shows_inside(timeline, lips.gap):
         return False
-    return driver_width(driving, timeline) >= LEAST_WIDTH * lips.width
+    return driver_width(driving, timeline) >= max(LEAST_WIDTH * lips.width, LEAST_PIXELS)
 
 
 def driver_width(driving: MotionStore, timeline: Timeline) -> float:
