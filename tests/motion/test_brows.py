@@ -46,9 +46,16 @@ def test_the_displacement_is_that_of_a_frown_on_both_sides() -> None:
     np.testing.assert_allclose(knit, mirrored, atol=0.004)
 
 
-@pytest.mark.parametrize(("own", "kept"), [(1.0, 1.0), (0.5, 0.5), (1.6, 1.0)])
-def test_low_brows_fall_by_the_drivers_share_of_their_height(own: float, kept: float) -> None:
-    """A driver with high brows drew those of a frowning source onto its eyes."""
+@pytest.mark.parametrize(
+    ("own", "falls", "rises"), [(1.0, 1.0, 1.0), (0.5, 0.5, 1.0), (1.3, 1.0, 0.45), (1.6, 1.0, 0.28)]
+)
+def test_brows_move_by_the_drivers_share_of_their_room(
+    own: float, falls: float, rises: float
+) -> None:
+    """A driver with high brows drew those of a frowning source onto its eyes.
+
+    One that frowned at rest raised those of others up to their hair.
+    """
     reference, points = neutral(), np.concatenate([np.asarray(ring) for ring in topology.BROWS])
     distance = brows.eye_distances(reference)
     source = reference.copy()
@@ -56,7 +63,7 @@ def test_low_brows_fall_by_the_drivers_share_of_their_height(own: float, kept: f
     fall = np.zeros((2, *reference.shape))
     fall[0, points, 1] = 0.3 * distance.mean()
     fall[1] = -fall[0]
-    found = brows.keep_above(fall, source, reference)
-    lowered = distance - brows.eye_distances(reference + found[0])
-    assert lowered == pytest.approx(kept * 0.3 * distance, rel=0.15)
-    assert np.array_equal(found[1], fall[1])  # what rises is left
+    found = brows.fit_room(fall, source, reference)
+    lowered = distance - brows.eye_distances(reference + found)
+    assert lowered[0] == pytest.approx(falls * 0.3 * distance, rel=0.15)
+    assert -lowered[1] == pytest.approx(rises * 0.3 * distance, rel=0.15)

@@ -26,6 +26,9 @@ KNIT_IN, KNIT_DOWN = 0.022, 0.032  # canonical units that knit brows move furthe
 LOWER_SHARE, GRIN_SHARE = 0.7, 0.4
 MIDDLE = 0.05  # canonical units beside the midline over which one side's brow becomes the other's
 LEAST_GAP = 1e-3  # canonical units between brow and eye that a share divides by
+# Canonical units above the eyes that raised brows of ordinary faces reach, and by which those rise
+# that are high already
+HIGHEST, LEAST_ROOM = 0.38, 0.06
 EYES = ((33, 133), (362, 263))  # corners, the eye on the image's left first
 SIDES = ((52, 105, 66, 65), (282, 334, 296, 295))
 INNER_ENDS = ((55, 107), (285, 336))
@@ -77,10 +80,11 @@ def eye_distances(shape: Array) -> Array:
     return np.asarray(np.stack(rows, -1))
 
 
-def keep_above(change: Array, source: Array, reference: Array) -> Array:
-    """Return changes whose brows fall by the driver's share of their distance from the eyes.
+def fit_room(change: Array, source: Array, reference: Array) -> Array:
+    """Return changes whose brows rise and fall by the driver's share of the room that they have.
 
-    Brows that a driver holds high fall by more than those of a source are above its eyes.
+    Brows that a driver holds high fall by more than those of a source are above its eyes, and those
+    that it knits, so that they are low at rest, rise by more than is left above a source's.
 
     Args:
         change: (T, 468, 3) of the source's canonical shape.
@@ -88,12 +92,15 @@ def keep_above(change: Array, source: Array, reference: Array) -> Array:
         reference: (468, 3) the driver's, in units of the source's.
     """
     own, driver = eye_distances(source), eye_distances(reference)
-    share = np.clip(own / np.maximum(driver, LEAST_GAP), 0, 1)
-    falls = np.maximum(-measure(change)[0], 0)
+    below = np.clip(own / np.maximum(driver, LEAST_GAP), 0, 1)
+    top = np.maximum(HIGHEST, own + LEAST_ROOM)
+    above = np.clip((top - own) / np.maximum(top - driver, LEAST_GAP), 0, 1)
+    rises = measure(change)[0]
+    left_out = (1 - above) * np.maximum(rises, 0) + (1 - below) * np.minimum(rises, 0)
     right = smoothstep(-MIDDLE, MIDDLE, neutral()[:, 0])
     sides = np.stack([1 - right, right]) * weights()
     out = change.copy()
-    out[..., 1] -= (falls * (1 - share)) @ sides
+    out[..., 1] += left_out @ sides
     return out
 
 

@@ -270,7 +270,7 @@ class RetargetedMotion:
         )
         if self._rules:
             reference = self._reference.shape * self._shape_ratio
-            change = brows.keep_above(brows.strengthen(change), source, reference)
+            change = brows.fit_room(brows.strengthen(change), source, reference)
             change = smiles.keep(smiles.relax(change, source), source, aligned)
             added = self._face_gain * canonical.lip_gaps(change).mean(-1)
             lips_gain = limits.mouth_share(added, self._head.source_yaw)
