@@ -47,7 +47,8 @@ def test_the_displacement_is_that_of_a_frown_on_both_sides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "falls", "rises"), [(1.0, 1.0, 1.0), (0.5, 0.5, 1.0), (1.3, 1.0, 0.45), (1.6, 1.0, 0.28)]
+    ("own", "falls", "rises"),
+    [(1.0, 1.0, 1.0), (0.5, 0.5, 1.0), (1.3, 1.0, 0.45), (1.6, 1.0, 0.28)],
 )
 def test_brows_move_by_the_drivers_share_of_their_room(
     own: float, falls: float, rises: float
