@@ -68,3 +68,14 @@ def test_brows_move_by_the_drivers_share_of_their_room(
     lowered = distance - brows.eye_distances(reference + found)
     assert lowered[0] == pytest.approx(falls * 0.3 * distance, rel=0.15)
     assert -lowered[1] == pytest.approx(rises * 0.3 * distance, rel=0.15)
+
+
+def test_brows_hardly_fall_over_shut_eyes() -> None:
+    points = np.concatenate([np.asarray(ring) for ring in topology.BROWS])
+    change = np.zeros((3, 468, 3))
+    change[:, points, 1] = 0.04
+    change[2] *= -1
+    opened = np.array([[1.0, 0.2], [0.9, 0.8], [0.1, 0.1]])
+    found = brows.measure(brows.hold_over_shut_eyes(change, opened))[0]
+    assert found[0] == pytest.approx([-0.04, -0.04 * brows.SHUT_FALL], rel=0.1)
+    np.testing.assert_array_equal(found[1:], brows.measure(change)[0][1:])

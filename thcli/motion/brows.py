@@ -29,6 +29,9 @@ LEAST_GAP = 1e-3  # canonical units between brow and eye that a share divides by
 # Canonical units above the eyes that raised brows of ordinary faces reach, and by which those rise
 # that are high already
 HIGHEST, LEAST_ROOM = 0.38, 0.06
+# Opening of an eye over the usual one, shut and open; share of a fall that its brow takes over
+# shut eyes
+SHUT_RANGE, SHUT_FALL = (0.35, 0.7), 0.25
 EYES = ((33, 133), (362, 263))  # corners, the eye on the image's left first
 SIDES = ((52, 105, 66, 65), (282, 334, 296, 295))
 INNER_ENDS = ((55, 107), (285, 336))
@@ -97,10 +100,27 @@ def fit_room(change: Array, source: Array, reference: Array) -> Array:
     above = np.clip((top - own) / np.maximum(top - driver, LEAST_GAP), 0, 1)
     rises = measure(change)[0]
     left_out = (1 - above) * np.maximum(rises, 0) + (1 - below) * np.minimum(rises, 0)
+    return _lower(change, left_out)
+
+
+def hold_over_shut_eyes(change: Array, opened: Array) -> Array:
+    """Return changes (T, 468, 3) whose brows hardly fall as the eyes below them shut.
+
+    The tracker lowers them with the lids where they stay, most of all under a fringe.
+
+    Args:
+        change: of a canonical shape.
+        opened: (T, 2) openings of the eyes over the usual one.
+    """
+    falls = np.minimum(measure(change)[0], 0)
+    return _lower(change, (1 - SHUT_FALL) * (1 - smoothstep(*SHUT_RANGE, opened)) * falls)
+
+
+def _lower(change: Array, lower: Array) -> Array:
+    """Return changes (T, 468, 3) whose brows on either side are lower by (T, 2)."""
     right = smoothstep(-MIDDLE, MIDDLE, neutral()[:, 0])
-    sides = np.stack([1 - right, right]) * weights()
     out = change.copy()
-    out[..., 1] += left_out @ sides
+    out[..., 1] += lower @ (np.stack([1 - right, right]) * weights())
     return out
 
 

@@ -270,7 +270,9 @@ class RetargetedMotion:
         )
         if self._rules:
             reference = self._reference.shape * self._shape_ratio
-            change = brows.fit_room(brows.strengthen(change), source, reference)
+            opened = canonical.eye_openings(aligned) / self._reference.usual_eyes
+            change = brows.strengthen(brows.hold_over_shut_eyes(change, opened))
+            change = brows.fit_room(change, source, reference)
             change = smiles.keep(smiles.relax(change, source), source, aligned)
             added = self._face_gain * canonical.lip_gaps(change).mean(-1)
             lips_gain = limits.mouth_share(added, self._head.source_yaw)
