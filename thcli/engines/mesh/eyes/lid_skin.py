@@ -18,7 +18,7 @@ from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.mouth.colours import tone_at
 from thcli.engines.mesh.opening import BETWEEN_CORNERS, COLUMNS, Opening
-from thcli.engines.mesh.sampling import remap
+from thcli.engines.mesh.sampling import remap, resize
 from thcli.faces.landmarks import topology
 
 BROWS = topology.BROWS[0][:4:-1], topology.BROWS[1][5:]  # lower edges, from the image's left
@@ -43,6 +43,7 @@ LIFT_ENDS = (-0.15, 0.4)  # widths from the corners of an eye over which it begi
 LIFT_EDGES = (0.0, 0.8)  # of how far the middle of the band is, over which it begins across it
 LIGHT_ALONG = 6  # columns over which that light is averaged
 STREAKS = 0.1  # widths over which what is drawn out is blurred: hairs would be streaks
+COARSE = 2.5  # pixels of that blur in the picture that is blurred, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +166,20 @@ def _draw_out(colour: Image, passed: Array32, lift: Array32, deviation: float) -
         lift: (h, w, 3) levels that are added in its middle.
         deviation: of the blur in pixels.
     """
-    soft = cv2.GaussianBlur(colour, (0, 0), max(deviation, 0.3)).astype(np.float32)
+    soft = _blur(colour, max(deviation, 0.3)).astype(np.float32)
     middle = (4 * passed * (1 - passed))[..., None]
     inside = np.minimum(2 * middle, 1)
     return np.asarray(
         colour + inside * (soft - colour) + smoothstep(*LIFT_EDGES, middle) * lift, np.float32
     )
+
+
+def _blur(colour: Image, deviation: float) -> Image:
+    """Return colours (h, w, 3) blurred by a deviation in pixels, wide ones in a smaller picture."""
+    height, width = colour.shape[:2]
+    step = max(int(deviation / COARSE), 1)
+    if step == 1:
+        return np.asarray(cv2.GaussianBlur(colour, (0, 0), deviation), np.uint8)
+    small = resize(colour, (max(width // step, 1), max(height // step, 1)), shrink=True)
+    soft = np.asarray(cv2.GaussianBlur(small, (0, 0), deviation / step), np.uint8)
+    return resize(soft, (width, height))
