@@ -133,6 +133,11 @@ class RetargetedMotion:
         """
         return self._same is not None
 
+    @property
+    def shows_driver(self) -> bool:
+        """Return whether the source seems to be the driver itself; see `FrameMeasurements`."""
+        return self.is_own_clip or self._measurements.shows_source
+
     def __len__(self) -> int:
         return len(self._store)
 

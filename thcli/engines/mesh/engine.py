@@ -121,8 +121,9 @@ class MeshEngine:
         moved = retarget(source.face, motion, options, first.size, shoulders=layered)
         if self._mouth != "auto":
             return moved
-        own_clip = moved.is_own_clip
-        suits = mouth_choice.suits_driver_mouth(first, motion, moved.timeline, own_clip=own_clip)
+        suits = mouth_choice.suits_driver_mouth(
+            first, motion, moved.timeline, own_teeth=moved.shows_driver
+        )
         return moved if suits else mouth_choice.DrawnMouthMotion(moved)
 
     def render(

@@ -91,6 +91,16 @@ def test_a_driver_that_is_the_sources_own_clip_shows_its_own_teeth() -> None:
     assert drawn_frames("auto", image, mesh, 85, [small] * 5) == [True] * 5
 
 
+@pytest.mark.parametrize(("turn", "is_drawn"), [(1.0, False), (25.0, True)])
+def test_a_driver_that_seems_to_be_the_source_itself_shows_its_own_teeth(
+    turn: float, *, is_drawn: bool
+) -> None:
+    """An earlier moment of a soft clip: what it shows is plain, but its own."""
+    image, mesh = smiling(TEETH)
+    later = faces.make_target(faces.make_source(), mouth=0.4, turn=(0, turn, 0)).points
+    assert drawn_frames("auto", image, mesh, 256, [later] * 5, [0.0] * 5) == [is_drawn] * 5
+
+
 @pytest.mark.parametrize(("yaw", "is_drawn"), [(-36.0, False), (-48.0, True), (48.0, True)])
 def test_half_a_mouth_of_a_profile_is_drawn(yaw: float, *, is_drawn: bool) -> None:
     assert drawn_frames("auto", *smiling(CAVITY, yaw=yaw), 768) == [is_drawn] * 5

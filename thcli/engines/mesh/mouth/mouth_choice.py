@@ -41,7 +41,7 @@ DOWN = np.linspace(0.15, 0.85, 15, dtype=np.float32)
 
 
 def suits_driver_mouth(
-    source: MeshSource, driving: MotionStore, timeline: Timeline, *, own_clip: bool = False
+    source: MeshSource, driving: MotionStore, timeline: Timeline, *, own_teeth: bool = False
 ) -> bool:
     """Tell whether the driver's mouth looks better in a source than a drawn one.
 
@@ -49,10 +49,10 @@ def suits_driver_mouth(
         source: prepared source.
         driving: motion of kind "mesh".
         timeline: of that motion.
-        own_clip: the source is a frame of the driving clip, whose teeth are its own.
+        own_teeth: the source shows the driver itself, whose teeth are its own.
     """
     lips = source.interior.lips
-    if own_clip:
+    if own_teeth:
         return driver_width(driving, timeline) >= LEAST_WIDTH * lips.width
     yaw = abs(float(rotvec_from_matrix(canonical.decompose(source.mesh).rotation)[1]))
     if yaw > np.mean(PROFILE_RANGE) or lips.gap > WIDE_GAP or shows_teeth(source):
