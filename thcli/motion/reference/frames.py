@@ -113,7 +113,7 @@ class FrameMeasurements:
 
     @property
     def shows_source(self) -> bool:
-        """Whether the source seems to be the driver itself, in this clip or just beside it."""
+        """True if the source seems to be the driver itself, in this clip or just beside it."""
         return bool(self.crop_offset.min() < SAME_PERSON)
 
     def median_eye_opening(self, unoccluded: Bools) -> float:
