@@ -14,6 +14,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.faces.landmarks import topology
 from thcli.motion.canonical import neutral, neutral_distances
+from thcli.motion.limits import soft_limit
 
 GAIN = 1.35  # of the motion of the brows
 GAIN_RANGE = (0.01, 0.035)  # canonical units of motion: noise, and full gain
@@ -28,7 +29,7 @@ MIDDLE = 0.05  # canonical units beside the midline over which one side's brow b
 LEAST_GAP = 1e-3  # canonical units between brow and eye that a share divides by
 # Canonical units above the eyes that raised brows of ordinary faces reach, and by which those rise
 # that are high already
-HIGHEST, LEAST_ROOM = 0.38, 0.06
+HIGHEST, LEAST_ROOM = 0.37, 0.06
 # Opening of an eye over the usual one, shut and open; share of a fall that its brow takes over
 # shut eyes
 SHUT_RANGE, SHUT_FALL = (0.35, 0.7), 0.25
@@ -84,10 +85,11 @@ def eye_distances(shape: Array) -> Array:
 
 
 def fit_room(change: Array, source: Array, reference: Array) -> Array:
-    """Return changes whose brows rise and fall by the driver's share of the room that they have.
+    """Return changes whose brows stay between the eyes and the hair.
 
-    Brows that a driver holds high fall by more than those of a source are above its eyes, and those
-    that it knits, so that they are low at rest, rise by more than is left above a source's.
+    They fall by the driver's share of their distance from the eyes: brows that a driver holds high
+    fall by more than those of a source are above its eyes. They rise as far as brows do: those that
+    a driver knits are low at rest, and rise by more than is left above a source's.
 
     Args:
         change: (T, 468, 3) of the source's canonical shape.
@@ -95,12 +97,11 @@ def fit_room(change: Array, source: Array, reference: Array) -> Array:
         reference: (468, 3) the driver's, in units of the source's.
     """
     own, driver = eye_distances(source), eye_distances(reference)
-    below = np.clip(own / np.maximum(driver, LEAST_GAP), 0, 1)
-    top = np.maximum(HIGHEST, own + LEAST_ROOM)
-    above = np.clip((top - own) / np.maximum(top - driver, LEAST_GAP), 0, 1)
+    share = np.clip(own / np.maximum(driver, LEAST_GAP), 0, 1)
     rises = measure(change)[0]
-    left_out = (1 - above) * np.maximum(rises, 0) + (1 - below) * np.minimum(rises, 0)
-    return _lower(change, left_out)
+    room = np.maximum(HIGHEST - own, LEAST_ROOM)
+    fitted = np.where(rises > 0, soft_limit(rises, room), share * rises)
+    return _lower(change, rises - fitted)
 
 
 def hold_over_shut_eyes(change: Array, opened: Array) -> Array:
