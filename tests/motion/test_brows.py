@@ -47,7 +47,7 @@ def test_the_displacement_is_that_of_a_frown_on_both_sides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "falls", "most"), [(1.0, 1.0, 0.48), (0.5, 0.5, 1.0), (1.4, 1.0, 0.24)]
+    ("own", "falls", "most"), [(1.0, 1.0, 2.1), (0.5, 0.5, 2.1), (1.2, 1.0, 0.28), (1.6, 1.0, 0.24)]
 )
 def test_brows_stay_between_eyes_and_hair(own: float, falls: float, most: float) -> None:
     """A driver with high brows drew those of a frowning source onto its eyes.
@@ -66,6 +66,8 @@ def test_brows_stay_between_eyes_and_hair(own: float, falls: float, most: float)
     assert moved[0] == pytest.approx(-0.3 * falls, rel=0.15)
     assert moved[1] == pytest.approx(0.1, rel=0.1)
     assert moved[1] < moved[2] < moved[3] <= most
+    if own <= 1:
+        assert moved[2:] == pytest.approx([0.5, 2.0], rel=0.1)
 
 
 def test_brows_hardly_fall_over_shut_eyes() -> None:

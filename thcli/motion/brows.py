@@ -28,8 +28,8 @@ LOWER_SHARE, GRIN_SHARE = 0.7, 0.4
 MIDDLE = 0.05  # canonical units beside the midline over which one side's brow becomes the other's
 LEAST_GAP = 1e-3  # canonical units between brow and eye that a share divides by
 # Canonical units above the eyes that raised brows of ordinary faces reach, and by which those rise
-# that are high already
-HIGHEST, LEAST_ROOM = 0.37, 0.06
+# that are high already; by which brows are above a driver's, as high and higher
+HIGHEST, LEAST_ROOM, ABOVE_RANGE = 0.37, 0.06, (0.0, 0.03)
 # Opening of an eye over the usual one, shut and open; share of a fall that its brow takes over
 # shut eyes
 SHUT_RANGE, SHUT_FALL = (0.35, 0.7), 0.25
@@ -88,8 +88,8 @@ def fit_room(change: Array, source: Array, reference: Array) -> Array:
     """Return changes whose brows stay between the eyes and the hair.
 
     They fall by the driver's share of their distance from the eyes: brows that a driver holds high
-    fall by more than those of a source are above its eyes. They rise as far as brows do: those that
-    a driver knits are low at rest, and rise by more than is left above a source's.
+    fall by more than those of a source are above its eyes. Above a driver's they rise as far as
+    brows do: those that it knits are low at rest, and rise by more than is left above a source's.
 
     Args:
         change: (T, 468, 3) of the source's canonical shape.
@@ -100,8 +100,9 @@ def fit_room(change: Array, source: Array, reference: Array) -> Array:
     share = np.clip(own / np.maximum(driver, LEAST_GAP), 0, 1)
     rises = measure(change)[0]
     room = np.maximum(HIGHEST - own, LEAST_ROOM)
-    fitted = np.where(rises > 0, soft_limit(rises, room), share * rises)
-    return _lower(change, rises - fitted)
+    above = smoothstep(*ABOVE_RANGE, own - driver)
+    lost = np.where(rises > 0, above * (rises - soft_limit(rises, room)), (1 - share) * rises)
+    return _lower(change, lost)
 
 
 def hold_over_shut_eyes(change: Array, opened: Array) -> Array:
