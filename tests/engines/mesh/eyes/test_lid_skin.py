@@ -119,3 +119,17 @@ def test_skin_in_the_shade_of_a_brow_comes_into_the_light() -> None:
     assert np.min(np.mean(lights[2:], -1)) > 20
     skin = np.array(faces.SKIN, float)
     np.testing.assert_allclose(lights[2] / lights[2][0], skin / skin[0], atol=0.15)
+
+
+@pytest.mark.parametrize("grain", [0.0, 6.0])
+def test_skin_that_is_drawn_out_has_the_grain_of_the_picture(grain: float) -> None:
+    image, mesh = low_brows()
+    noise = np.random.default_rng(1).normal(0, grain, image.shape[:2])[..., None]
+    image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    source, target = prepared(image, mesh), moved(mesh, 24.0, 0.0)
+    frame = render_frame(source, replace(faces.rest_target(source), points=target), None)
+    brow, lid = target[BROWS[0][2], :2], target[EYES[0][12], :2]
+    x, y = round(lid[0]), round((brow[1] + lid[1]) / 2)
+    part = frame[y - 6 : y + 6, x - 10 : x + 10].mean(-1)
+    fine = float((part - cv2.GaussianBlur(part, (0, 0), 2)).std())
+    assert 0.4 * grain <= fine <= 1.2 * grain + 0.5

@@ -18,7 +18,7 @@ from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.mouth.colours import tone_at
 from thcli.engines.mesh.opening import BETWEEN_CORNERS, COLUMNS, Opening
-from thcli.engines.mesh.sampling import remap, resize
+from thcli.engines.mesh.sampling import REFLECT, remap, resize
 from thcli.faces.landmarks import topology
 
 BROWS = topology.BROWS[0][:4:-1], topology.BROWS[1][5:]  # lower edges, from the image's left
@@ -44,6 +44,10 @@ LIFT_EDGES = (0.0, 0.8)  # of how far the middle of the band is, over which it b
 LIGHT_ALONG = 6  # columns over which that light is averaged
 STREAKS = 0.1  # widths over which what is drawn out is blurred: hairs would be streaks
 COARSE = 2.5  # pixels of that blur in the picture that is blurred, at least
+# Grain of skin that is drawn out, which the blur takes: side of the skin below the eye where it is
+# measured and what is no grain, in widths of the eye; most of it over its usual size, since lines
+# and spots are none
+GRAIN_SIDE, GRAIN_BLUR, MOST_GRAIN = 0.6, 0.03, 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,14 @@ class LidSkin:
 
     above: between the lower edge of the brow and the upper lid, in widths of the eye.  band: the
     lightest skin, which is neither hair nor lashes, share of the way from brow to lid.  lift: (97,
-    3) what the band lacks to be in the light, levels.  height: of the face in pixels.
+    3) what the band lacks to be in the light, levels.  grain: (h, w) of the skin below the eye,
+    over its light.  height: of the face in pixels.
     """
 
     above: Opening
     band: float
     lift: Array32
+    grain: Array32
     height: float
 
     @property
@@ -84,7 +90,8 @@ def extract(image: Image, mesh: Array) -> tuple[LidSkin, ...]:
         band = float(ACROSS[INNER][smooth.argmax()])
         light = tone_at(image, mesh, below).mean() / max(float(skin.mean()), 1.0)
         lift = _lift(image, above, band, LIT * min(float(light), 1.0) * skin)
-        found.append(LidSkin(above, band, lift, anatomy.face_height(mesh)))
+        grain = _grain(image, mesh[below, :2].mean(0), above.width)
+        found.append(LidSkin(above, band, lift, grain, anatomy.face_height(mesh)))
     return tuple(found)
 
 
@@ -118,7 +125,9 @@ def render(out: Image, image: Image, skins: tuple[LidSkin, ...], target: Array) 
         sampled = remap(image, opening.to_pixels(skin.above, u, brow_v + from_brow))
         lift = np.stack(opening.interpolate(u, *skin.lift.T), -1)
         lift *= smoothstep(*RAISED, height / own)[..., None]
-        colour = _draw_out(sampled, passed, lift, STREAKS * above.width)
+        places = np.stack([u * np.float32(skin.above.width), below], -1)
+        grain = remap(skin.grain, places, REFLECT)
+        colour = _draw_out(sampled, passed, lift, STREAKS * above.width, grain)
         part = below / np.maximum(height, 1)
         share = smoothstep(*DRAWN_OUT, height / own) * smoothstep(*ENDS, np.minimum(u, 1 - u))
         share *= smoothstep(-EDGES[0], 0, part) * (1 - smoothstep(1, 1 + EDGES[1], part))
@@ -157,7 +166,26 @@ def _lift(image: Image, above: Opening, band: float, lit: Array) -> Array32:
     return np.asarray(shaded[:, None] * (light - colours), np.float32)
 
 
-def _draw_out(colour: Image, passed: Array32, lift: Array32, deviation: float) -> Array32:
+def _grain(image: Image, place: Array, width: float) -> Array32:
+    """Return the grain (h, w) of the skin around a place (2,) over its light.
+
+    width: of the eye in pixels.
+    """
+    half = max(GRAIN_SIDE * width / 2, 1.0)
+    x, y = (place + 0.5 - half).astype(int)
+    side = int(np.ceil(2 * half))
+    part = image[max(y, 0) : max(y + side, 1), max(x, 0) : max(x + side, 1)]
+    if not part.size:
+        return np.zeros((1, 1), np.float32)
+    light = part.mean(-1, dtype=np.float32)
+    fine = light - cv2.GaussianBlur(light, (0, 0), max(GRAIN_BLUR * width, 1.0))
+    most = MOST_GRAIN * float(np.median(np.abs(fine)))
+    return np.asarray(np.clip(fine, -most, most) / max(float(light.mean()), 1.0), np.float32)
+
+
+def _draw_out(
+    colour: Image, passed: Array32, lift: Array32, deviation: float, grain: Array32
+) -> Array32:
     """Return colours (h, w, 3) that are blurred and lit within the band.
 
     Args:
@@ -165,8 +193,10 @@ def _draw_out(colour: Image, passed: Array32, lift: Array32, deviation: float) -
         passed: (h, w) share of the band that is above, 0..1.
         lift: (h, w, 3) levels that are added in its middle.
         deviation: of the blur in pixels.
+        grain: (h, w) over the light.
     """
     soft = _blur(colour, max(deviation, 0.3)).astype(np.float32)
+    soft *= 1 + grain[..., None]
     middle = (4 * passed * (1 - passed))[..., None]
     inside = np.minimum(2 * middle, 1)
     return np.asarray(
