@@ -120,10 +120,16 @@ def hold_over_shut_eyes(change: Array, opened: Array) -> Array:
 
 def _lower(change: Array, lower: Array) -> Array:
     """Return changes (T, 468, 3) whose brows on either side are lower by (T, 2)."""
-    right = smoothstep(-MIDDLE, MIDDLE, neutral()[:, 0])
     out = change.copy()
-    out[..., 1] += lower @ (np.stack([1 - right, right]) * weights())
+    out[..., 1] += lower @ _sides()
     return out
+
+
+@cache
+def _sides() -> Array:
+    """Return how far points belong to the brow on either side, (2, 468)."""
+    right = smoothstep(-MIDDLE, MIDDLE, neutral()[:, 0])
+    return np.asarray(np.stack([1 - right, right]) * weights())
 
 
 def strengthen(change: Array) -> Array:

@@ -135,8 +135,8 @@ class RetargetedMotion:
 
     @property
     def shows_driver(self) -> bool:
-        """Return whether the source seems to be the driver itself; see `FrameMeasurements`."""
-        return self.is_own_clip or self._measurements.shows_source
+        """Return whether the source seems to be the driver itself, as frames of its clip do."""
+        return self._measurements.shows_source
 
     def __len__(self) -> int:
         return len(self._store)

@@ -208,8 +208,6 @@ def _blur(colour: Image, deviation: float) -> Image:
     """Return colours (h, w, 3) blurred by a deviation in pixels, wide ones in a smaller picture."""
     height, width = colour.shape[:2]
     step = max(int(deviation / COARSE), 1)
-    if step == 1:
-        return np.asarray(cv2.GaussianBlur(colour, (0, 0), deviation), np.uint8)
     small = resize(colour, (max(width // step, 1), max(height // step, 1)), shrink=True)
     soft = np.asarray(cv2.GaussianBlur(small, (0, 0), deviation / step), np.uint8)
     return resize(soft, (width, height))

@@ -15,11 +15,9 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import raster
-from thcli.engines.mesh.anatomy import Indices
 from thcli.engines.mesh.head import eye_lines, lines_of_skin
+from thcli.engines.mesh.head.flat_face import FlatFace
 from thcli.engines.mesh.head.lines_of_skin import UNIT, places, size
-from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import largest, remap
 from thcli.faces.landmarks import topology
 from thcli.motion import brows, canonical
@@ -98,12 +96,6 @@ class BrowLines:
 
 
 @cache
-def _flat_mesh() -> Array:
-    """Return the mesh of the mean face in the field, (468, 3) pixels."""
-    return np.asarray(np.c_[places(), np.zeros(topology.POINTS)])
-
-
-@cache
 def drawn() -> Array32:
     """Draw the lines of the mean face, (H, W, 3): raised left, raised right, knit."""
     points = places()
@@ -138,17 +130,14 @@ def drawn() -> Array32:
 
 
 @cache
-def _ids() -> tuple[Indices, SampleGrid]:
-    width, height = size()
-    grid = SampleGrid(0, 0, 1, width, height)
-    order = np.arange(len(topology.TRIANGLES))
-    return raster.rasterize(_flat_mesh(), topology.TRIANGLES, order, grid), grid
+def _flat() -> FlatFace:
+    return FlatFace.of(places(), size(), topology.TRIANGLES)
 
 
 @cache
 def _region() -> Array32:
     """Return where lines may lie, (H, W): skin above the eyes, away from brows and outline."""
-    ids, _ = _ids()
+    ids = _flat().ids
     inside = (ids >= 0).astype(np.uint8)
     points = places()
     near = [cv2.distanceTransform(cv2.copyMakeBorder(inside, 1, 1, 1, 1, 0), 2, 5)[1:-1, 1:-1]]
@@ -174,10 +163,8 @@ def prepare(image: Image, mesh: Array, blur: float, worn: Array | None = None) -
         blur: deviation of the picture's edges in widths of an eye.
         worn: (468,) how far points are glasses, 0..1; None for none.
     """
-    ids, grid = _ids()
-    values = np.c_[mesh[:, :2], np.zeros(topology.POINTS) if worn is None else worn]
-    maps = raster.linear_maps(_flat_mesh(), values, topology.TRIANGLES)
-    samples = raster.sample_maps(ids, maps, grid)
+    worn = np.zeros(topology.POINTS) if worn is None else worn
+    samples = _flat().unwrap(np.c_[mesh[:, :2], worn])
     colours = remap(image, np.ascontiguousarray(samples[..., :2])).astype(np.float32)
     logs = np.log(colours + BLACK)
     bright = logs.mean(-1)
@@ -188,7 +175,7 @@ def prepare(image: Image, mesh: Array, blur: float, worn: Array | None = None) -
     made = drawn() * share
     if blur > 0:
         made = _blur(made, BLUR_GAIN * EYE_WIDTH * blur)
-    above = smoothstep(0.0, ABOVE_BROWS, (places()[107, 1] - np.indices(ids.shape)[0]) / UNIT)
+    above = smoothstep(0.0, ABOVE_BROWS, (places()[107, 1] - np.indices(bright.shape)[0]) / UNIT)
     growing = np.minimum(lines, 0) + LIGHT_SHARE * np.maximum(lines, 0)
     field = np.concatenate([made, (OWN_GAIN * growing * above)[..., None]], -1)
     field[..., KNIT] += OWN_GAIN * band * np.clip(-drawn()[..., KNIT] / KNIT_DEPTH, 0, 1)

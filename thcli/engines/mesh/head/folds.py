@@ -131,10 +131,11 @@ def prepare(
     skin = np.full(len(mesh), relief) if no_skin is None else relief * (1 - no_skin)
     shown *= skin
     by_channel = 1 + natural * (np.array(SKIN_CHANGE) - 1)
-    shading = learned.field[..., None] * (-min(own, MAX_AMOUNT) * by_channel).astype(np.float32)
-    shade = Shade(shading, learned.places, shown)
-    smile = float(smiles.levels(shape)) if evens else 0.0
-    smiling = own_folds.prepare(image, mesh, smile, skin, shade)
+    smiling = None
+    if evens:
+        relaxed = (-min(own, MAX_AMOUNT) * by_channel).astype(np.float32)
+        shade = Shade(learned.field[..., None] * relaxed, learned.places, shown)
+        smiling = own_folds.prepare(image, mesh, float(smiles.levels(shape)), skin, shade)
     return SourceFolds(learned, own, shown, lines if relief else None, by_channel, smiling)
 
 
@@ -180,17 +181,15 @@ def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_ma
     change = source.learned.amount(shape) - source.own
     amount = float(np.clip(change, -MAX_AMOUNT, MAX_AMOUNT) * smoothstep(*FADE_RANGE, abs(change)))
     brows = None if source.lines is None else source.lines.shown(shape, amount)
-    relaxed = 0.0
-    if source.smiling is not None:
+    if amount == 0 and brows is None:
+        return
+    if source.smiling is not None and amount < 0:  # first: what is brightened may be clipped
         gone = max(GONE * source.own, FADE_RANGE[1])
         relaxed = float(np.interp(-change, (FADE_RANGE[0], gone), (0, 1)))
-    if amount == 0 and brows is None and relaxed == 0:
-        return
+        own_folds.render(out, source.smiling, relaxed, warp_map)
     columns = [source.learned.places, source.shown[:, None], lines_of_skin.places()]
     maps = raster.linear_maps(target, np.concatenate(columns, 1), TRIANGLES)
     samples = raster.sample_maps(warp_map.ids, maps, warp_map.face)
-    if source.smiling is not None and relaxed > 0:  # first: what is brightened may be clipped
-        own_folds.render(out, source.smiling, relaxed, warp_map)
     gain = np.zeros(samples.shape[:2], np.float32)
     if amount != 0:
         smile = remap(source.learned.field, np.ascontiguousarray(samples[..., :2]))

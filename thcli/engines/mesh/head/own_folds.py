@@ -16,8 +16,9 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import raster
-from thcli.engines.mesh.anatomy import TRIANGLES, Indices
+from thcli.engines.mesh.anatomy import TRIANGLES
 from thcli.engines.mesh.background.windows import iterate_windows
+from thcli.engines.mesh.head.flat_face import FlatFace
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import largest, pair, remap, resize
 from thcli.engines.mesh.warp import WarpMap
@@ -80,17 +81,8 @@ def places() -> Array:
 
 
 @cache
-def _flat() -> tuple[Array, Indices, SampleGrid]:
-    """Return the mesh of the mean face in the field, and its triangles at each pixel."""
-    grid = SampleGrid(0, 0, 1, SIDE, SIDE)
-    flat = np.asarray(np.c_[places(), np.zeros(topology.POINTS)])
-    return flat, raster.rasterize(flat, TRIANGLES, np.arange(len(TRIANGLES)), grid), grid
-
-
-def _unwrap(values: Array) -> Array32:
-    """Return values at the mesh points (468, C) over the field, (SIDE, SIDE, C)."""
-    flat, ids, grid = _flat()
-    return raster.sample_maps(ids, raster.linear_maps(flat, values, TRIANGLES), grid)
+def _flat() -> FlatFace:
+    return FlatFace.of(places(), (SIDE, SIDE), TRIANGLES)
 
 
 def _distance(drawn: Image) -> Array32:
@@ -106,7 +98,7 @@ def _masks() -> tuple[Array32, Array32]:
         along = places()[np.array(fold)].mean(1)
         cv2.polylines(lines, [np.rint(along).astype(np.int32)], False, 0)
     cv2.fillPoly(lips, [np.rint(places()[topology.LIPS_OUTER]).astype(np.int32)], 0)
-    from_lips, inside = _distance(lips), (_flat()[1] >= 0).astype(np.float32)
+    from_lips, inside = _distance(lips), (_flat().ids >= 0).astype(np.float32)
     hull = cv2.convexHull(np.rint(places()[list(NOSE)]).astype(np.int32))
     cv2.fillConvexPoly(nose, hull, 0)
     band = (1 - smoothstep(*WIDTH, _distance(lines))) * smoothstep(*BESIDE_LIPS, from_lips)
@@ -131,7 +123,7 @@ def prepare(image: Image, mesh: Array, smile: float, skin: Array, shade: Shade) 
     strength = float(smoothstep(*SMILES, smile))
     if strength == 0:
         return None
-    samples = _unwrap(np.c_[mesh[:, :2], shade.places, shade.shown, skin])
+    samples = _flat().unwrap(np.c_[mesh[:, :2], shade.places, shade.shown, skin])
     logs = np.log(remap(image, samples[..., :2].copy()).astype(np.float32) + np.float32(BLACK))
     strength *= _bare(logs.mean(-1))
     if strength == 0:
