@@ -80,6 +80,18 @@ def test_a_fast_pan_is_no_cut() -> None:
     assert cuts_in([np.roll(wide, 12 * i, 1) for i in range(8)]) == []
 
 
+def test_a_pan_by_a_third_of_a_plain_scene_is_no_cut() -> None:
+    """A person before a plain wall, of whom hardly anything stays where it was."""
+    for seed in range(8):
+        tone = np.random.default_rng(seed).uniform(60, 200, 3)
+        wide = np.full((160, 400, 3), tone, np.uint8)
+        wide[:, 120:280] = scene(seed)[:, 40:200]
+        views = [wide[:, x : x + 240] for x in (0, 80, 160, 80, 0)]
+        assert cuts_in(views) == []
+        other = [scene(seed + 100)] * 2
+        assert cuts_in(views + other) == [len(views)]
+
+
 def test_flashes_are_no_cuts() -> None:
     still = scene(3)
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
