@@ -125,7 +125,8 @@ def test_the_shading_of_a_wall_shows_the_camera_and_goes_on_as_things_cover_it()
 
 
 @pytest.mark.parametrize("hair", [0, 60])
-def test_the_body_close_to_a_face_shows_the_camera_where_no_hair_hangs(hair: int) -> None:
+def test_the_body_below_a_face_shows_the_camera_with_and_without_hair(hair: int) -> None:
+    """Beside a face without hair by corners, below hair as the torso."""
     pattern = np.random.default_rng(9).integers(0, 200, (20, 60), np.uint8)
     still = np.full((HEIGHT, WIDTH, 3), (90, 140, 200), np.uint8)
     still[170:, 20:300] = cv2.resize(pattern, (280, 70))[..., None]
@@ -138,7 +139,7 @@ def test_the_body_close_to_a_face_shows_the_camera_where_no_hair_hangs(hair: int
         image = cv2.warpAffine(still, matrix, (WIDTH, HEIGHT), borderValue=(90, 140, 200))
         face = Face(true.apply(box).ravel().astype(np.float32), 1.0)
         found = estimator.estimate(np.asarray(image, np.uint8), [face])
-    assert found == Similarity() if hair else largest_error(found, true) < 3
+    assert largest_error(found, true) < 3
 
 
 @pytest.mark.parametrize("change", ["none", "a larger face beside it", "an opening mouth"])
@@ -190,12 +191,17 @@ def test_a_pan_from_a_pattern_to_a_plain_wall_keeps_its_motion() -> None:
     assert 8 < before < 24.5
 
 
-def test_a_moving_camera_that_loses_its_background_goes_on_with_the_body() -> None:
+@pytest.mark.parametrize("shows_body", [True, False])
+def test_a_moving_camera_that_loses_its_background_goes_on_with_the_person(
+    shows_body: bool,
+) -> None:
     estimator, strip = CameraMotionEstimator(person), scene(8)[:HEIGHT, :66]
     for i in range(48):
         moved = round(90 * np.sin(i / 47 * np.pi))
         true = Similarity(1, complex(-moved, 0))
         image, face = seated(true)
+        if not shows_body:
+            image[130:] = image[0, -1]
         seen = strip[:, min(moved, 66) :]
         image[:, : seen.shape[1]] = seen
         found = estimator.estimate(image, [face])

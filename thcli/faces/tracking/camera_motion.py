@@ -9,7 +9,8 @@ Before a plain background the corners are those of the body below the faces, clo
 no hair hangs beside the neck. A body sways by itself: its displacements count from where they are
 too large for a person who stays in place. Which of the two is followed is decided by a scene's
 first frame; but a camera that has moved further than bodies sway goes on with the body where it
-loses the background, until the first frame is seen again.
+loses the background, until the first frame is seen again, and with the head where it loses both.
+Where neither can be followed, the torso's motion counts as a body's does.
 """
 
 from __future__ import annotations
@@ -124,6 +125,9 @@ class CameraMotionEstimator:
         if self._torso.may_begin(boxes):
             self._torso.begin(small, self._people(small), boxes, camera)
         torso = self._torso.follow(small, boxes, camera)
+        if torso is not None and self._shows_nothing:  # as of a body, less than its sway is none
+            self._frame_from_key = torso @ self._key_from_scene.inverse()
+            camera = self._camera(torso, size)
         self.torso = None if torso is None else _enlarge(torso, factor)
         if self.torso_track is None:
             for face, box in zip(faces, boxes, strict=True):
@@ -145,7 +149,7 @@ class CameraMotionEstimator:
     def _next_key_frame(self, view: CameraView, from_scene: Similarity) -> CameraKeyFrame:
         assert self._first is not None
         height, width = view.grey.shape
-        carried = _corner_motion(from_scene, (width, height)) > CARRIED
+        carried = _is_carried(from_scene, view)
         camera = self._camera(from_scene, (width, height))
         may_be_of_body, people = self._first.of_body or carried, self._people(view.small)
         return self._key_frame(view, people, may_be_of_body, camera, carried=carried)
@@ -193,8 +197,7 @@ class CameraMotionEstimator:
         assert self._first is not None and self._key is not None and self._previous is not None
         self._age += 1
         if len(self._key.corners) < MIN_CORNERS and self._age < RETRY:
-            if self._is_of_body:
-                self._follow_head(view)
+            self._follow_person(view)
             return
         known = self._frame_from_key
         guesses = [known, self._step @ known, Similarity(1, head) @ known]
@@ -213,8 +216,8 @@ class CameraMotionEstimator:
                 if self._may_return:
                     self._return_to_first(view)
                 return
-        elif self._is_of_body:
-            self._follow_head(view)
+        else:
+            self._follow_person(view)
         self._renew(view)
 
     def _align_pixels(self, view: CameraView, before: Similarity) -> None:
@@ -247,9 +250,15 @@ class CameraMotionEstimator:
                 self._frame_from_key = motion @ self._key_from_scene.inverse()
         self._by_pixels, self._waiting = accepted, 0 if accepted else WAIT
 
-    def _follow_head(self, view: CameraView) -> None:
-        """Take the head's motion for the camera's where the body is out of the frame."""
+    def _follow_person(self, view: CameraView) -> None:
+        """Take the head's motion for the camera's where nothing else that it moves is seen.
+
+        So do a camera that follows a body and one that has moved further than a person sways.
+        """
         assert self._key is not None
+        from_scene = self._frame_from_key @ self._key_from_scene
+        if not (self._is_of_body or _is_carried(from_scene, view)):
+            return
         if not self._return_to_first(view):
             for moved in self._key.head_motion(view, self._frame_from_key):
                 self._frame_from_key = moved
@@ -258,6 +267,13 @@ class CameraMotionEstimator:
     def _is_of_body(self) -> bool:
         assert self._first is not None and self._key is not None
         return self._first.of_body or self._key.of_body
+
+    @property
+    def _shows_nothing(self) -> bool:
+        """True where neither the first frame nor the key frame has anything to be followed by."""
+        assert self._first is not None and self._key is not None
+        corners = max(len(self._first.corners), len(self._key.corners))
+        return corners < MIN_CORNERS and not self._by_pixels
 
     @property
     def _may_return(self) -> bool:
@@ -320,6 +336,12 @@ def _without_noise(
     """Return the identity for a motion within the first limit, all of it beyond the second."""
     share = float(smoothstep(*limits, _corner_motion(motion, size)))
     return Similarity(1 + share * (motion.a - 1), share * motion.b)
+
+
+def _is_carried(motion: Similarity, view: CameraView) -> bool:
+    """Return whether a camera has moved further than a person sways."""
+    height, width = view.grey.shape
+    return _corner_motion(motion, (width, height)) > CARRIED
 
 
 def _corner_motion(motion: Similarity, size: tuple[int, int]) -> float:
