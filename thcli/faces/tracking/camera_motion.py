@@ -45,6 +45,7 @@ BESIDE_FACE = 0.6  # widths of a face's box beside and below it, where hair may 
 BESIDE_NECK = 0.05  # the same where none does
 PERSON = 0.1  # probability of a person above which a pixel is not of the background
 MARGIN = 0.03  # of the long side, around people
+KEPT_SHARE = 0.3  # of the first frame's corners, with which it is followed on
 RETRY = 12  # frames after which a background without corners is looked at again
 # Difference of the first frame's background from where it is seen now, over that from the same
 # places (rest), below which its pixels decide: to begin with, and while they do; the same over that
@@ -211,9 +212,9 @@ class CameraMotionEstimator:
             fitted = self._key.follow(view.grey, [_IDENTITY, self._step, Similarity(1, head)])
         if fitted is not None:
             self._frame_from_key, share = fitted
-            if share >= RENEW_SHARE:
+            if share >= (KEPT_SHARE if self._key is self._first else RENEW_SHARE):
                 self._lost = False
-                if self._may_return:
+                if self._key is not self._first:  # errors of later key frames add up
                     self._return_to_first(view)
                 return
         else:
@@ -274,14 +275,6 @@ class CameraMotionEstimator:
         assert self._first is not None and self._key is not None
         corners = max(len(self._first.corners), len(self._key.corners))
         return corners < MIN_CORNERS and not self._by_pixels
-
-    @property
-    def _may_return(self) -> bool:
-        """True while a later frame than the scene's first is followed on a body.
-
-        Corners of a body are lost soon, and errors of the key frames add up.
-        """
-        return self._is_of_body and self._key is not self._first
 
     def _return_to_first(self, view: CameraView) -> bool:
         """Follow the scene's first frame again if it is seen, and return whether it is."""
