@@ -45,7 +45,7 @@ BESIDE_FACE = 0.6  # widths of a face's box beside and below it, where hair may 
 BESIDE_NECK = 0.05  # the same where none does
 PERSON = 0.1  # probability of a person above which a pixel is not of the background
 MARGIN = 0.03  # of the long side, around people
-KEPT_SHARE = 0.3  # of the first frame's corners, with which it is followed on
+KEPT_SHARE = 0.4  # of the first frame's corners, with which it is followed on
 RETRY = 12  # frames after which a background without corners is looked at again
 # Difference of the first frame's background from where it is seen now, over that from the same
 # places (rest), below which its pixels decide: to begin with, and while they do; the same over that
