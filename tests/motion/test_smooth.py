@@ -147,6 +147,20 @@ def test_a_jump_of_the_head_is_a_cut() -> None:
     assert np.allclose(steps / np.exp(timeline.pose[1:12, 3:4]), raw / np.exp(pose[1:12, 3:4]))
 
 
+@pytest.mark.parametrize("repeated", [0, 1])
+def test_a_head_that_is_thrown_to_the_side_is_no_cut(repeated: int) -> None:
+    """It moves by more than half its eyes' distance in a frame, and the frame before may be one
+    that was repeated.
+    """
+    motion = synthetic.driver(30)
+    pose = rows(motion, "pose").copy()
+    unit = float(np.exp(pose[12, 3]))
+    way = np.cumsum(np.r_[np.zeros(10), 0.2, 0, 0.8, 0.2] if repeated else [*[0] * 11, 0.2, 0.7])
+    pose[:, 4] += unit * np.pad(way, (0, 30 - len(way)), mode="edge")
+    timeline = timeline_of(replace(motion, arrays={**motion.arrays, "pose": pose}))
+    assert not timeline.scene.any() and np.array_equal(timeline.pose, pose)
+
+
 def test_a_cut_on_an_undetected_frame_applies_to_the_next_detected_one() -> None:
     motion = synthetic.with_gaps(synthetic.driver(30), (10, 14))
     cut = np.arange(30) == 12

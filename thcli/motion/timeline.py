@@ -28,6 +28,9 @@ OCCLUSION_MARGIN = 2  # frames to each side of an occlusion that are not used ei
 CUT_OFF_SHARE, CUT_OFF_LOGIT_SHARE = 0.1, 0.9
 # IOD, log and radians between two frames; a larger change is a cut
 JUMP_SHIFT, JUMP_SCALE, JUMP_ANGLE = 0.5, 0.25, 0.6
+# Steps beside a jump's, two on each side, and how many times the largest of them it is at least: a
+# head that is thrown about moves in several frames, of which some may be repeated ones
+BESIDE, SUDDEN = (-2, -1, 1, 2), 5.0
 
 Ints = npt.NDArray[np.intp]
 Bools = npt.NDArray[np.bool_]
@@ -227,7 +230,7 @@ def _find_cuts(valid: Bools, pose: Array, track: Ints, cut: Bools) -> tuple[Bool
     """Return the frames at which a scene begins, and those at which the framing changes, (T,) each.
 
     A scene begins at a detected frame with another track, after a cut of the tracker, or after a
-    jump that no head makes.
+    jump that no head makes: far, from one frame to the next.
     """
     scene, framing = np.zeros(len(valid), bool), np.zeros(len(valid), bool)
     detected = np.flatnonzero(valid)
@@ -238,7 +241,10 @@ def _find_cuts(valid: Bools, pose: Array, track: Ints, cut: Bools) -> tuple[Bool
     shift = np.linalg.norm(change[:, 4:6], axis=-1) / np.exp(pose[previous, 3])
     before, after = matrix_from_rotvec(pose[previous, :3]), matrix_from_rotvec(pose[current, :3])
     angle = np.linalg.norm(rotvec_from_matrix(after @ np.swapaxes(before, -1, -2)), axis=-1)
-    framing_jump = (shift > JUMP_SHIFT) | (np.abs(change[:, 3]) > JUMP_SCALE)
+    around = np.pad(shift, 2)
+    quickest = np.max([around[2 + k : len(shift) + 2 + k] for k in BESIDE], 0)
+    framing_jump = shift > np.maximum(JUMP_SHIFT, SUDDEN * quickest)
+    framing_jump |= np.abs(change[:, 3]) > JUMP_SCALE
     cut_count = np.cumsum(cut)  # a cut may be on frames without a face
     adjacent = current == previous + 1
     new_track = track[previous] != track[current]
