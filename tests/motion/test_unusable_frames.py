@@ -58,6 +58,17 @@ def test_occlusion_holds_the_expression_and_not_the_pose() -> None:
     )
 
 
+def test_a_face_that_turns_away_is_not_occluded_with_the_same_logit() -> None:
+    motion = synthetic.driver(60, degrees=2)
+    pose, logit = rows(motion, "pose").copy(), np.full(60, 28.0, np.float32)
+    pose[18:28, 1] += np.radians(20)
+    for least, occluded in ((17.0, False), (14.0, True)):
+        logit[20:26] = least
+        arrays = {**motion.arrays, "pose": pose, "logit": logit}
+        out = retargeted(replace(motion, arrays=arrays))
+        assert any(t.driver is None for t in iterate_render_targets(out)) == occluded
+
+
 def test_a_face_that_leaves_the_frame_does_not_turn_the_head() -> None:
     """Landmarks of a face that is cut off turn it towards the edge."""
     motion = synthetic.driver(60, degrees=2)

@@ -22,6 +22,9 @@ from thcli.motion.picture.torso import in_scene
 SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
 FADE = 0.6  # seconds of the fade out in a long gap, and of the fade in before its end
 OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occluded
+# The same of a face that turns away from where it mostly looks, and radians of yaw and pitch by
+# which it does
+TURNED_LOGIT_SHARE, TURNED_RANGE = 0.55, (np.radians(5.0), np.radians(12.0))
 OCCLUSION_MARGIN = 2  # frames to each side of an occlusion that are not used either
 # Share of the face's points beyond the frame's edges, more than the shot's median, and of its
 # median logit: landmarks of a face that is cut off turn it towards the edge
@@ -123,7 +126,7 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
     pose = remove_camera(pose, camera)
     scene_begins, framing_begins = _find_cuts(valid, pose, track, cut)
     scene = np.cumsum(scene_begins).astype(np.intp)
-    unoccluded = _find_unoccluded(valid, logit, shot)
+    unoccluded = _find_unoccluded(valid, logit, pose, shot)
     unseen_gaps = _interpolate_gaps(seconds, valid)
     # a segment ends with its scene, and at a long gap
     detected = np.flatnonzero(valid)
@@ -200,16 +203,20 @@ def _widen(frames: Bools) -> Bools:
     return np.asarray(near[OCCLUSION_MARGIN : OCCLUSION_MARGIN + len(frames)] > 0)
 
 
-def _find_unoccluded(valid: Bools, logit: Array, shot: Ints) -> Bools:
+def _find_unoccluded(valid: Bools, logit: Array, pose: Array, shot: Ints) -> Bools:
     """Return the frames at least OCCLUSION_MARGIN away from logits far below the clip's median.
 
     What hides the face in one shot does not in the next.
-    A hand over the mouth lowers the logit by a third; speech and head rotation by up to a quarter.
+    A hand over the mouth lowers the logit by a third; speech by up to a quarter, turns by up to two
+    fifths.
     """
     median = float(np.median(logit[valid])) if valid.any() else 0.0
     if median <= 0:
         return valid
-    occluded = valid & (logit < OCCLUDED_LOGIT_SHARE * median)
+    away = np.linalg.norm(pose[:, :2], axis=-1)
+    turned = smoothstep(*TURNED_RANGE, away - np.median(away[valid]))
+    least = OCCLUDED_LOGIT_SHARE + turned * (TURNED_LOGIT_SHARE - OCCLUDED_LOGIT_SHARE)
+    occluded = valid & (logit < least * median)
     unoccluded = valid.copy()
     for frames in np.split(np.arange(len(valid)), np.flatnonzero(np.diff(shot)) + 1):
         unoccluded[frames] &= ~_widen(occluded[frames])
