@@ -228,9 +228,10 @@ def test_a_cheek_has_no_tone_of_pixels_beyond_the_edge(shift: float, shown: bool
 def test_little_beyond_the_edges_is_shown_and_nothing_folds(length: float) -> None:
     grid = SampleGrid(0, 0, 4, 50, 40)
     x, y = grid.pixel_axes()
+    mesh = faces.centred_mesh(200, 160)
     for sign in (-1, 1):
         field = np.full((40, 50, 2), sign * length, np.float32)
-        limited = picture_limits.keep_inside(field, grid, 200, 10.0)
+        limited = picture_limits.keep_inside(field, grid, 200, 10.0, mesh)
         columns = x + limited[..., 0]
         assert columns.min() > -11 and columns.max() < 199 + 11
         assert np.diff(columns, axis=1).min() >= 0
@@ -239,6 +240,20 @@ def test_little_beyond_the_edges_is_shown_and_nothing_folds(length: float) -> No
         if length <= 3:
             middle = slice(10, -10)
             assert np.array_equal(limited[middle, middle], field[middle, middle])
+
+
+@pytest.mark.parametrize("length", [20.0, 60.0, 120.0])
+def test_what_shows_the_face_is_moved_as_its_mesh_is(length: float) -> None:
+    """However far a head moves from an edge: the mesh would lie in it as a mask, else."""
+    grid, mesh = SampleGrid(0, 0, 4, 80, 60), faces.centred_mesh(200, 160)
+    low, high = mesh[OVAL, :2].min(0), mesh[OVAL, :2].max(0)
+    x, y = grid.pixel_axes()
+    for way in ((-length, 0), (length, 0), (0, -length)):
+        field = np.tile(np.array(way, np.float32), (60, 80, 1))
+        limited = picture_limits.keep_inside(field, grid, 200, 10.0, mesh)
+        shown = np.dstack([field[..., 0] + x, field[..., 1] + y[:, None]])
+        face = ((shown >= low) & (shown <= high)).all(-1)
+        assert face.any() and np.allclose(limited[face], field[face])
 
 
 def test_skin_that_is_seen_well_stays_in_view() -> None:

@@ -10,29 +10,37 @@ from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.faces.landmarks.topology import OVAL
 
-FREE_ROOM = 0.25  # of the room to an edge, up to which a displacement is not limited
+FREE_ROOM = 0.25  # of the room below a chin, up to which a displacement is not limited
+# Width of the band along an edge that is stretched over a displacement, and of the way from the
+# edge to the face up to which it reaches
+SPREAD, BEFORE_FACE = 2.0, 0.8
 CHIN_MARGIN = 0.05  # face heights below a chin that are not mirrored below the picture
 BESIDE_FACE = 0.1  # face heights beside a face over which what is mirrored loses that limit
 
 
-def keep_inside(displacement: Array32, grid: SampleGrid, width: int, beyond: float) -> Array32:
+def keep_inside(
+    displacement: Array32, grid: SampleGrid, width: int, beyond: float, source: Array
+) -> Array32:
     """Limit a displacement so that it shows little of what lies beside and above the picture.
 
-    What the picture's edge cuts off is stretched, and mirrored a little. The order of the samples
-    stays: with room r to an edge and displacement u towards it, the step of the result is
-    1 - f + q f' > 0 for q = u / r and the soft limit f(q) < 1.
+    What the picture's edge cuts off is stretched, and mirrored a little. What is shown lies in a
+    band along the edge that is SPREAD times as wide as the displacement towards it, and ends before
+    the source's face, from where on the map joins the mesh's.
 
     Args:
         displacement: (rows, columns, 2) pixels.
         grid: its samples.
         width: of the picture.
         beyond: pixels that may be mirrored.
+        source: (468, 3) mesh.
     """
     x, y = grid.pixel_axes()
+    low, high = source[OVAL, :2].min(0), source[OVAL, :2].max(0)
     out = displacement.copy()
-    out[..., 0] = _limit_towards(out[..., 0], width - 1 + np.float32(beyond) - x)
-    out[..., 0] = -_limit_towards(-out[..., 0], x + np.float32(beyond))
-    out[..., 1] = -_limit_towards(-out[..., 1], y[:, None] + np.float32(beyond))
+    right, left = width - 1 - x, x
+    out[..., 0] = _limit_towards(out[..., 0], right, width - 1 - high[0], beyond)
+    out[..., 0] = -_limit_towards(-out[..., 0], left, low[0], beyond)
+    out[..., 1] = -_limit_towards(-out[..., 1], y[:, None], low[1], beyond)
     return out
 
 
@@ -61,7 +69,10 @@ def keep_below_chin(
     left, right = source[OVAL, 0].min(), source[OVAL, 0].max()
     beside = np.maximum(left - shown, shown - right) / face_size
     over_edge = displacement[first:, :, 1] + y[first:, None] - np.float32(lower_edge)
-    limited = _limit_towards(over_edge, np.full_like(over_edge, room))
+    excess = _excess(over_edge, room)
+    free = np.float32(FREE_ROOM)
+    within = max(room, 1) * (free + (1 - free) * excess / (1 + excess))
+    limited = np.where(excess > 0, within, over_edge)
     share = 1 - np.asarray(smoothstep(0, BESIDE_FACE, beside), np.float32)
     # less the slope of the limit; samples that lie below the picture at rest, too, count by how
     # they move
@@ -72,12 +83,25 @@ def keep_below_chin(
     return drawn_out
 
 
-def _limit_towards(length: Array32, room: Array32) -> Array32:
-    """Limit lengths softly to the room, from FREE_ROOM of it on; what is negative stays."""
-    room, free = np.maximum(room, np.float32(1)), np.float32(FREE_ROOM)
-    excess = _excess(length, room)
-    limited = room * (free + (1 - free) * excess / (1 + excess))
-    return np.where(excess > 0, limited, length).astype(np.float32)
+def _limit_towards(length: Array32, room: Array32, face: float, beyond: float) -> Array32:
+    """Limit displacements towards an edge, so that none leads further than `beyond` over it.
+
+    At the edge itself exactly that is shown. From the start of the band on, what is shown falls by
+    band * e / (1 + c e), with e the way into the band over the whole of it: its steps begin as they
+    are and shrink, and the samples keep their order.
+
+    Args:
+        length: (rows, columns) pixels towards the edge; what is negative stays.
+        room: of the samples to the edge.
+        face: distance of the source's face from the edge.
+        beyond: pixels.
+    """
+    start = np.clip(SPREAD * length, 0, np.float32(max(BEFORE_FACE * face, 0)))
+    band = start + np.float32(beyond)
+    into = np.maximum(start + length - room, 0) / band
+    shrunk = np.maximum(length - beyond, 0) / np.maximum(start + length, 1)
+    limited = room - start + band * into / (1 + shrunk * into)
+    return np.where(into > 0, limited, length).astype(np.float32)
 
 
 def _excess(length: Array32, room: Array32 | float) -> Array32:
