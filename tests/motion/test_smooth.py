@@ -161,6 +161,18 @@ def test_a_head_that_is_thrown_to_the_side_is_no_cut(repeated: int) -> None:
     assert not timeline.scene.any() and np.array_equal(timeline.pose, pose)
 
 
+def test_a_cut_beside_a_head_that_is_thrown_about_changes_the_framing() -> None:
+    motion = synthetic.driver(30)
+    pose = rows(motion, "pose").copy()
+    unit = float(np.exp(pose[12, 3]))
+    pose[10:, 4] += 2 * unit
+    pose[11:, 4] += 0.45 * unit
+    arrays = {**motion.arrays, "pose": pose, "cut": np.arange(30) == 10}
+    timeline = timeline_of(replace(motion, arrays=arrays))
+    assert timeline.scene.tolist() == [0] * 10 + [1] * 20
+    assert abs(np.median(timeline.pose[:10, 4]) - np.median(pose[10:, 4])) < 1e-9
+
+
 def test_a_cut_on_an_undetected_frame_applies_to_the_next_detected_one() -> None:
     motion = synthetic.with_gaps(synthetic.driver(30), (10, 14))
     cut = np.arange(30) == 12
