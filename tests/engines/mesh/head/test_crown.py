@@ -74,3 +74,21 @@ def test_heads_within_the_picture_or_cut_off_at_a_side_have_no_dome() -> None:
     wide[0] = 255
     assert crown.find(wide, mesh) is None
     assert crown.find(person, mesh + np.array([SIDE, 0, 0])) is None
+
+
+def test_strands_that_reach_the_edge_end_there() -> None:
+    """Above the picture they would be mirrored, as a plume that hangs from the frame's edge."""
+    source = cut_source()
+    assert source.layers is not None
+    person, mesh = source.layers.person.copy(), source.mesh
+    whole = crown.find(person, mesh)
+    assert whole is not None
+    middle = round(mesh[:, 0].mean())
+    person[0, :, 3] = 0
+    person[0, middle + 30 : middle + 36 : 2, 3] = 255
+    strands = crown.find(person, mesh)
+    assert strands is not None and abs(strands.middle - middle - 32) < 1
+    assert strands.radius - strands.below < 0.05 * (whole.radius - whole.below)
+    person[0, middle : middle + 20, 3] = 255  # closer than GAP: one part with the strands
+    joined = crown.find(person, mesh)
+    assert joined is not None and strands.middle > joined.middle > middle

@@ -18,7 +18,9 @@ from thcli.engines.mesh.raster import SampleGrid
 CUT_ALPHA = 128  # of the person in the picture's first row, from which the edge cuts it off
 RADIUS = 0.62  # face heights of the top of a head with its hair
 MOST_HEIGHT = 0.45  # face heights of a dome
-LEAST_WIDTH = 0.1  # face heights that are cut off, from which there is one
+# Face heights to either side of the head's axis where the edge cuts hair, and between strands of it
+# that are cut as one
+REACH, GAP = 0.8, 0.1
 EDGE = 0.02  # face heights over which a dome ends
 
 
@@ -65,25 +67,29 @@ class Crown:
 def find(person: Image, mesh: Array) -> Crown | None:
     """Find the dome of a head that the upper edge cuts off; None where it does not.
 
-    A head that is cut off at a side, too, has none: nothing is seen beside it.
+    It is that of the widest part of the hair on the edge: of strands that just reach it, hardly
+    one. A head that is cut off at a side, too, has none: nothing is seen beside it.
 
     Args:
         person: (H, W, 4) uint8, premultiplied colour and alpha.
         mesh: (468, 3) pixels.
     """
-    cut = np.concatenate([[False], person[0, :, 3] >= CUT_ALPHA, [False]])
-    starts, ends = np.flatnonzero(np.diff(cut.astype(np.int8))).reshape(-1, 2).T
+    size = anatomy.face_height(mesh)
+    cut = np.flatnonzero(person[0, :, 3] >= CUT_ALPHA)
+    if not len(cut):
+        return None
     forehead, chin = mesh[anatomy.FOREHEAD, :2], mesh[anatomy.CHIN, :2]
     up = (forehead - chin) / max(float(np.linalg.norm(forehead - chin)), 1.0)
     at_edge = float(forehead[0] + up[0] * max(forehead[1], 0.0) / max(-up[1], 0.3))
-    size = anatomy.face_height(mesh)
-    for start, end in zip(starts, ends, strict=True):
-        half = (end - start) / 2
-        if start > 0 and end < person.shape[1] and start <= at_edge < end:
-            if 2 * half < LEAST_WIDTH * size:
-                return None
-            radius = max(RADIUS * size, half)
-            height = min(radius - np.sqrt(radius**2 - half**2), MOST_HEIGHT * size)
-            radius = float(half**2 + height**2) / float(2 * height)
-            return Crown((start + end - 1) / 2, radius - float(height), radius, EDGE * size)
-    return None
+    parts = np.split(cut, np.flatnonzero(np.diff(cut) > GAP * size) + 1)
+    near = [(part[0], part[-1]) for part in parts if np.abs(part - at_edge).min() < REACH * size]
+    if not near:
+        return None
+    first, last = max(near, key=lambda ends: ends[1] - ends[0])
+    if first == 0 or last == person.shape[1] - 1:
+        return None
+    half = (last + 1 - first) / 2
+    radius = max(RADIUS * size, half)
+    height = min(radius - np.sqrt(radius**2 - half**2), MOST_HEIGHT * size)
+    radius = float(half**2 + height**2) / float(2 * height)
+    return Crown((first + last) / 2, radius - float(height), radius, EDGE * size)
