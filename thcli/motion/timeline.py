@@ -248,32 +248,16 @@ def _find_cuts(valid: Bools, pose: Array, track: Ints, cut: Bools) -> tuple[Bool
     shift = np.linalg.norm(change[:, 4:6], axis=-1) / np.exp(pose[previous, 3])
     before, after = matrix_from_rotvec(pose[previous, :3]), matrix_from_rotvec(pose[current, :3])
     angle = np.linalg.norm(rotvec_from_matrix(after @ np.swapaxes(before, -1, -2)), axis=-1)
-    far = (shift > JUMP_SHIFT) | (np.abs(change[:, 3]) > JUMP_SCALE)
     cut_count = np.cumsum(cut)  # a cut may be on frames without a face
     new_track = track[previous] != track[current]
     separate = new_track | (cut_count[previous] != cut_count[current])
     around = np.pad(np.where(separate, 0, shift), 2)
     quickest = np.max([around[2 + k : len(shift) + 2 + k] for k in BESIDE], 0)
-    sudden = (shift > SUDDEN * quickest) | (np.abs(change[:, 3]) > JUMP_SCALE)
+    grows = np.abs(change[:, 3]) > JUMP_SCALE
+    far, sudden = (shift > JUMP_SHIFT) | grows, (shift > SUDDEN * quickest) | grows
     adjacent = current == previous + 1
     scene[current] = separate | (((far & sudden) | (angle > JUMP_ANGLE)) & adjacent)
     framing[current] = far & (separate | (sudden & adjacent))
-    return scene, framing
-    previous, current = detected[:-1], detected[1:]
-    change = pose[current] - pose[previous]
-    shift = np.linalg.norm(change[:, 4:6], axis=-1) / np.exp(pose[previous, 3])
-    before, after = matrix_from_rotvec(pose[previous, :3]), matrix_from_rotvec(pose[current, :3])
-    angle = np.linalg.norm(rotvec_from_matrix(after @ np.swapaxes(before, -1, -2)), axis=-1)
-    around = np.pad(shift, 2)
-    quickest = np.max([around[2 + k : len(shift) + 2 + k] for k in BESIDE], 0)
-    framing_jump = shift > np.maximum(JUMP_SHIFT, SUDDEN * quickest)
-    framing_jump |= np.abs(change[:, 3]) > JUMP_SCALE
-    cut_count = np.cumsum(cut)  # a cut may be on frames without a face
-    adjacent = current == previous + 1
-    new_track = track[previous] != track[current]
-    separate = new_track | (cut_count[previous] != cut_count[current])
-    scene[current] = separate | ((framing_jump | (angle > JUMP_ANGLE)) & adjacent)
-    framing[current] = framing_jump & (adjacent | separate)
     return scene, framing
 
 
