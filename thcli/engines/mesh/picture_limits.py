@@ -37,9 +37,8 @@ def keep_inside(
     x, y = grid.pixel_axes()
     low, high = source[OVAL, :2].min(0), source[OVAL, :2].max(0)
     out = displacement.copy()
-    right, left = width - 1 - x, x
-    out[..., 0] = _limit_towards(out[..., 0], right, width - 1 - high[0], beyond)
-    out[..., 0] = -_limit_towards(-out[..., 0], left, low[0], beyond)
+    out[..., 0] = _limit_towards(out[..., 0], width - 1 - x, width - 1 - high[0], beyond)
+    out[..., 0] = -_limit_towards(-out[..., 0], x, low[0], beyond)
     out[..., 1] = -_limit_towards(-out[..., 1], y[:, None], low[1], beyond)
     return out
 
@@ -64,15 +63,14 @@ def keep_below_chin(
     if first >= grid.rows:
         return None
     face_size = anatomy.face_height(source)
-    room = lower_edge - source[anatomy.CHIN, 1] - CHIN_MARGIN * face_size
+    room = max(lower_edge - source[anatomy.CHIN, 1] - CHIN_MARGIN * face_size, 1.0)
     shown = displacement[first:, :, 0] + x
     left, right = source[OVAL, 0].min(), source[OVAL, 0].max()
     beside = np.maximum(left - shown, shown - right) / face_size
     over_edge = displacement[first:, :, 1] + y[first:, None] - np.float32(lower_edge)
     excess = _excess(over_edge, room)
-    free = np.float32(FREE_ROOM)
-    within = max(room, 1) * (free + (1 - free) * excess / (1 + excess))
-    limited = np.where(excess > 0, within, over_edge)
+    softened = room * (FREE_ROOM + (1 - FREE_ROOM) * excess / (1 + excess))
+    limited = np.minimum(over_edge, softened)
     share = 1 - np.asarray(smoothstep(0, BESIDE_FACE, beside), np.float32)
     # less the slope of the limit; samples that lie below the picture at rest, too, count by how
     # they move
@@ -101,10 +99,9 @@ def _limit_towards(length: Array32, room: Array32, face: float, beyond: float) -
     into = np.maximum(start + length - room, 0) / band
     shrunk = np.maximum(length - beyond, 0) / np.maximum(start + length, 1)
     limited = room - start + band * into / (1 + shrunk * into)
-    return np.where(into > 0, limited, length).astype(np.float32)
+    return np.asarray(np.minimum(length, limited), np.float32)
 
 
-def _excess(length: Array32, room: Array32 | float) -> Array32:
+def _excess(length: Array32, room: float) -> Array32:
     """Return by how much lengths exceed FREE_ROOM of the room, over the rest of it, 0 or more."""
-    room, free = np.maximum(room, np.float32(1)), np.float32(FREE_ROOM)
-    return np.asarray(np.maximum(length / room - free, 0) / (1 - free), np.float32)
+    return np.asarray(np.maximum(length / room - FREE_ROOM, 0) / (1 - FREE_ROOM), np.float32)
