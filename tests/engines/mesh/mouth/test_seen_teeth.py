@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.mouth import mouth_interior, seen_teeth
 
-TONE, ENAMEL, CAVITY = (205, 160, 140), (225, 220, 205), (60, 20, 20)
+TONE, ENAMEL, CAVITY, GUM = (205, 160, 140), (225, 220, 205), (60, 20, 20), (190, 90, 90)
 SIDE = 768
 CLOSED = centred_mesh(SIDE, SIDE, 0.8)
 SMILE = opened(CLOSED, 0.16)
@@ -31,19 +32,35 @@ def smiling(share: float) -> Image:
     return image
 
 
-@pytest.mark.parametrize("share", [0.5, 0.8])
-def test_the_edge_of_the_teeth_is_found(share: float) -> None:
+@pytest.mark.parametrize(("share", "ends"), [(0.5, True), (0.75, True), (1.0, False)])
+def test_the_edge_and_the_enamel_of_the_teeth_are_found(share: float, ends: bool) -> None:
     lips = opening.fit_opening(SMILE, LIPS)
-    edge = seen_teeth.find_edge(smiling(share), lips, np.array(TONE, np.float64))
+    seen = seen_teeth.find(smiling(share), lips, np.array(TONE, np.float64))
     rows = np.flatnonzero(polygon_mask(SMILE[LIPS, :2], SIDE, SIDE).any(1))
-    assert edge is not None
-    assert edge[1] == pytest.approx(rows[0] + share * np.ptp(rows), abs=0.06 * np.ptp(rows))
+    assert seen is not None
+    assert seen.edge[1] == pytest.approx(rows[0] + share * np.ptp(rows), abs=0.06 * np.ptp(rows))
+    assert seen.ends is ends
+    np.testing.assert_allclose(seen.enamel, ENAMEL, atol=1)
+
+
+def test_teeth_are_found_below_gums_and_not_below_the_dark() -> None:
+    lips, tone = opening.fit_opening(SMILE, LIPS), np.array(TONE, np.float64)
+    rows = np.flatnonzero(polygon_mask(SMILE[LIPS, :2], SIDE, SIDE).any(1))
+    upper = (np.arange(SIDE) < rows[0] + 0.45 * np.ptp(rows))[:, None]
+    mouth = polygon_mask(SMILE[LIPS, :2], SIDE, SIDE)
+    found = []
+    for colour in (GUM, CAVITY):
+        image = smiling(0.8)
+        image[mouth & upper] = colour
+        found.append(seen_teeth.find(image, lips, tone))
+    assert found[0] is not None and found[1] is None
+    assert found[0].edge[1] == pytest.approx(rows[0] + 0.8 * np.ptp(rows), abs=0.06 * np.ptp(rows))
 
 
 def test_a_dark_mouth_and_a_rim_of_light_are_no_teeth() -> None:
     lips, tone = opening.fit_opening(SMILE, LIPS), np.array(TONE, np.float64)
-    assert seen_teeth.find_edge(smiling(0.0), lips, tone) is None
-    assert seen_teeth.find_edge(smiling(0.12), lips, tone) is None
+    assert seen_teeth.find(smiling(0.0), lips, tone) is None
+    assert seen_teeth.find(smiling(0.12), lips, tone) is None
 
 
 def light_height(out: Image, mesh: Array) -> float:
@@ -64,6 +81,50 @@ def test_teeth_keep_the_height_that_the_source_shows() -> None:
         heights.append(light_height(out, wide))
     shown = light_height(image, SMILE)
     assert heights[0] < 0.9 * shown < heights[1]
+
+
+def test_teeth_are_no_longer_and_no_other_than_the_source_shows() -> None:
+    image = smiling(0.25)
+    interior = mouth_interior.prepare(SMILE, np.array(TONE, np.float64))
+    seen = mouth_interior.with_seen_teeth(interior, image, SMILE)
+    assert interior.upper[1] - 4 <= seen.upper[1] < interior.upper[1] - 1
+    np.testing.assert_allclose(seen.enamel / seen.enamel.max(), np.array(ENAMEL) / 225, atol=0.01)
+
+
+def test_one_row_of_teeth_reaches_up_to_a_lip_that_rises() -> None:
+    """The stripes that the source's teeth have go on, and no drawn row lies above them."""
+    image = smiling(1.0)
+    mouth = polygon_mask(SMILE[LIPS, :2], SIDE, SIDE)
+    striped = mouth & (np.arange(SIDE) // 6 % 2 > 0)
+    image[striped] = (205, 200, 185)
+    tone = np.array(TONE, np.float64)
+    interior = mouth_interior.with_seen_teeth(mouth_interior.prepare(SMILE, tone), image, SMILE)
+    target = SMILE.copy()
+    millimetre = mouth_interior.face_axes(SMILE)[1]
+    upper = LIPS[11:]
+    target[upper, :2] -= 4 * millimetre
+    out = image.copy()
+    mouth_interior.render(out, image, interior, SMILE, target)
+    lips = opening.fit_opening(SMILE, LIPS)
+    middle = lips.corner + [0.5, lips.rims(np.array([0.5]))[0][0]] @ lips.axes
+    x, y = np.rint(middle).astype(int)
+    rows, columns = (
+        slice(y - int(2 * millimetre[1]), y + int(2 * millimetre[1])),
+        slice(x - 30, x + 30),
+    )
+    shown = out[rows, columns].astype(float).mean(-1)
+    assert shown.std(0).max() < 4  # the same from above the source's lip to below it
+    assert np.abs(np.diff(shown.mean(0))).max() > 4  # and striped
+
+
+def test_what_is_drawn_out_too_far_is_drawn() -> None:
+    image = smiling(1.0)
+    tone = np.array(TONE, np.float64)
+    interior = mouth_interior.with_seen_teeth(mouth_interior.prepare(SMILE, tone), image, SMILE)
+    teeth = mouth_interior.own_teeth(interior, SMILE)
+    shares = [teeth.share(-height) for height in (4.0, 12.0, 18.0, 40.0)]
+    assert shares[0] == 1 and shares[-1] == 0
+    assert all(first >= second for first, second in itertools.pairwise(shares))
 
 
 def test_teeth_go_with_a_mouth_that_opens_far_beside_them() -> None:

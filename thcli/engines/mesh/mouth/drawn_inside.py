@@ -14,8 +14,10 @@ from thcli.engines.mesh import opening
 from thcli.engines.mesh.mouth import cavity
 from thcli.engines.mesh.mouth.colours import keep_colour
 from thcli.engines.mesh.mouth.teeth import (
+    LOWER_CURVE,
     LOWER_TEETH,
     LOWER_TOOTH_HEIGHT,
+    UPPER_CURVE,
     UPPER_TEETH,
     UPPER_TOOTH_HEIGHT,
     Teeth,
@@ -44,7 +46,8 @@ class MouthInterior:
     bite: mm that the upper teeth reach below the edge of the lower ones.  gap: mm between the lips.
     natural: 0..1, whether the picture has colours, see `colours.natural_colour`.  shows: 0..1,
     whether it shows its own inside, or lips alone between the rims.  darkest: level of the face's
-    darkest tone, 0..255; 0 for black.  aside: see `side_light.measure`.
+    darkest tone, 0..255; 0 for black.  aside: see `side_light.measure`.  tooth: mm from the upper
+    teeth's edge to their gum.
     """
 
     upper: Array
@@ -59,6 +62,7 @@ class MouthInterior:
     shows: float = 1.0
     darkest: float = 0.0
     aside: float = 0.0
+    tooth: float = UPPER_TOOTH_HEIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +189,14 @@ def _lay_teeth(
 
     soft = np.float32(max(0.35, 0.5 / pixels_per_mm))
     teeth = Teeth(interior.enamel.astype(np.float32), interior.tone.astype(np.float32), soft)
-    beyond = -(jaw_y + np.float32(0.012) * jaw_x**2)
+    beyond = -(jaw_y + LOWER_CURVE * jaw_x**2)
     tooth_colour, cover = teeth.render(jaw_x, beyond, LOWER_TEETH, LOWER_TOOTH_HEIGHT)
     cover *= np.float32(smoothstep(*LOWER_RANGE, gap))
     shade = np.float32(LOWER_SHADE) * (1 - np.float32(0.8) * smoothstep(7, 20, np.abs(jaw_x)))
     colour += cover[..., None] * (tooth_colour * shade.astype(np.float32)[..., None] - colour)
 
-    beyond = y + np.float32(0.010) * x**2
-    tooth_colour, cover = teeth.render(x, beyond, UPPER_TEETH, UPPER_TOOTH_HEIGHT)
+    beyond = y + UPPER_CURVE * x**2
+    tooth_colour, cover = teeth.render(x, beyond, UPPER_TEETH, interior.tooth)
     lit = smoothstep(0, LIP_SHADOW, under_lip).astype(np.float32)
     shade = np.float32(LEAST_LIGHT) + np.float32(1 - LEAST_LIGHT) * lit
     shade *= (1 - np.float32(SIDE_LOSS) * smoothstep(10, 30, np.abs(x))).astype(np.float32)

@@ -21,9 +21,9 @@ from thcli.engines.mesh.eyes.reading import EyeReading
 from thcli.engines.mesh.mouth import drawn_inside, mouth_corners, seen_teeth
 from thcli.engines.mesh.mouth.colours import vividness
 from thcli.engines.mesh.mouth.drawn_inside import Anchors, MouthInterior, millimetre_grid
+from thcli.engines.mesh.mouth.own_teeth import OwnTeeth
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.opening import Opening, Region
-from thcli.engines.mesh.sampling import remap
 from thcli.motion import canonical
 
 # mm: between the outer eye corners 33 and 263, from the root to the base of the nose 168-2
@@ -45,8 +45,9 @@ OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
 SIMILAR_RANGE = (0.05, 0.3)
 OWN_RANGE = (0.03, 0.07)  # gap / width of a source between which its own inside is used
+MOST_SHORTER = 4.0  # mm by which teeth whose edge is seen are shorter at most
+ENAMEL_OVER_SEEN = 1.08  # drawn teeth have shades of their own
 MOST_SEEN = 10.5  # mm of the upper teeth below the lip, seen in a source: more are both rows
-BELOW_TEETH = (0.3, 1.3)  # mm below their edge over which what the source shows belongs to the jaw
 FREE_ASIDE = 5.0  # mm that a mouth opens beside its teeth; they go with it beyond
 
 _HALF = np.array([0.5], np.float32)
@@ -107,19 +108,31 @@ def prepare(
 
 
 def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> MouthInterior:
-    """Return a mouth whose upper teeth reach down as far as its source (H, W, 3) shows them.
+    """Return a mouth whose upper teeth have the reach and the enamel that its source shows.
 
-    mesh: (468, 3) pixels.
+    They reach as far down as they are seen, and no further where the dark of the mouth is seen
+    below them.
+
+    Args:
+        interior: mouth of an average head.
+        image: (H, W, 3) uint8 source.
+        mesh: (468, 3) pixels.
     """
-    edge = seen_teeth.find_edge(image, interior.lips, interior.tone)
-    if edge is None:
+    seen = seen_teeth.find(image, interior.lips, interior.tone)
+    if seen is None:
         return interior
     axes, nose = face_axes(mesh), mesh[NOSE_BASE, :2]
     most = _to_millimetres(mesh[UPPER_LIP, :2] - nose, axes)[1] + MOST_SEEN
-    end = min(_to_millimetres(edge + BEHIND_LIPS * axes[2] - nose, axes)[1], most)
-    added = max(float(end - interior.upper[1]), 0.0)
+    end = min(_to_millimetres(seen.edge + BEHIND_LIPS * axes[2] - nose, axes)[1], most)
+    added = float(end - interior.upper[1])
+    added = max(added, -MOST_SHORTER if seen.ends else 0.0)
+    light = min(ENAMEL_OVER_SEEN, MOST_ENAMEL / max(float(seen.enamel.max()), 1.0))
     return replace(
-        interior, upper=interior.upper + np.array([0, added]), bite=interior.bite + added
+        interior,
+        upper=interior.upper + np.array([0, added]),
+        bite=interior.bite + added,
+        tooth=interior.tooth + added,
+        enamel=light * seen.enamel,
     )
 
 
@@ -163,6 +176,7 @@ def render(
     if shown <= 0 or region is None:
         return
     axes = face_axes(target)
+    down = max(float(np.hypot(*axes[1])), 1e-6)  # pixels per mm
     upper = target[NOSE_BASE, :2] + interior.upper @ axes[:2] - BEHIND_LIPS * axes[2]
     lower = target[CHIN, :2] + interior.lower @ axes[:2] - BEHIND_LIPS * axes[2]
     # lips that part more than the jaw opens, both against the source, bare the upper teeth
@@ -175,10 +189,14 @@ def render(
     aside = _to_millimetres(middle + BEHIND_LIPS * axes[2] - upper, axes)[0]
     followed = (aside - np.clip(aside, -FREE_ASIDE, FREE_ASIDE)) * axes[0]
     upper, lower = upper + followed, lower + followed
-    anchors = Anchors(upper, lower, axes)
-    drawn = Anchors(upper + bared, lower, axes)
     known = 0.0 if seen is None else seen.share(lips.gap)
     own *= interior.shows
+    teeth = None
+    if own > 0 and seen is None:
+        teeth = own_teeth(interior, source)
+        top = _to_millimetres(target[UPPER_LIP, :2] - BEHIND_LIPS * axes[2] - upper, axes)[1]
+        bared *= 1 - own * teeth.share(top)
+    drawn = Anchors(upper + bared, lower, axes)
     uv = opening.local_coordinates(lips, region)
     rims = lips.rims(uv[0])
     inner = (rims[0] + 0.01, rims[1] - 0.01)
@@ -199,36 +217,20 @@ def render(
                 )
             clip_inside = seen.render(at, between, lips.gap, interior.tone, behind)
             shade += np.float32(known) * (clip_inside - shade)
-        if own > 0 and seen is None:
-            texture, valid = _source_inside(image, interior, source, part, anchors)
+        if teeth is not None:
+            x, y = millimetre_grid(part, upper, axes)
+            under_lip = (uv[1][kept] - rims[0][kept]) * np.float32(lips.width / down)
+            texture, valid = teeth.sample(image, x, y, under_lip)
             shade += (np.float32(own) * valid)[..., None] * (texture - shade)
         opening.blend(out, part, shown * mask[kept], shade)
 
 
+def own_teeth(interior: MouthInterior, source: Array) -> OwnTeeth:
+    """Return the teeth that a source with a mesh (468, 3) shows."""
+    axes = face_axes(source)
+    edge = source[NOSE_BASE, :2] + interior.upper @ axes[:2] - BEHIND_LIPS * axes[2]
+    return OwnTeeth(interior.lips, edge, axes)
+
+
 def _parts(values: tuple[Array32, Array32], kept: Region) -> tuple[Array32, Array32]:
     return np.ascontiguousarray(values[0][kept]), np.ascontiguousarray(values[1][kept])
-
-
-def _source_inside(
-    image: Image, interior: MouthInterior, source: Array, region: Region, anchors: Anchors
-) -> tuple[Image, Array32]:
-    """Sample the inside of the source's own open mouth, which moves with the skull.
-
-    Returns:
-        Texture (h, w, 3) uint8 and a mask (h, w) in 0..1 of the pixels that the source shows.
-    """
-    x, y = millimetre_grid(region, anchors.upper, anchors.axes)
-    own_axes = face_axes(source)
-    start = source[NOSE_BASE, :2] + interior.upper @ own_axes[:2] - BEHIND_LIPS * own_axes[2]
-    (a, b), (c, d) = own_axes[:2].astype(np.float32)
-    source_x, source_y = np.float32(start[0]) + a * x + c * y, np.float32(start[1]) + b * x + d * y
-    positions = np.stack([source_x, source_y], -1)
-    lips = interior.lips
-    scale = (lips.axes.T / (lips.axes[0] @ lips.axes[0])).astype(np.float32)
-    local = (positions - lips.corner.astype(np.float32)) @ scale
-    u, v = local[..., 0], local[..., 1]
-    rims = lips.rims(u)
-    inner = (rims[0] + 0.02, rims[1] - 0.03)
-    valid = opening.coverage(lips, u, v, inner, max(2.0, 0.08 * lips.width))
-    valid *= 1 - smoothstep(*BELOW_TEETH, y).astype(np.float32)
-    return remap(image, positions), valid

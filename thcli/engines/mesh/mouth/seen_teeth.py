@@ -1,6 +1,8 @@
-"""Lower edge of the upper teeth, as a source with an open mouth shows it."""
+"""Edge and enamel of the upper teeth, as a source with an open mouth shows them."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,9 +14,16 @@ from thcli.engines.mesh.sampling import remap
 TOOTH_LIGHT = 0.6  # over the skin's, of a tooth in the shade of the lip
 ACROSS = np.linspace(0.35, 0.65, 25, dtype=np.float32)  # of the mouth's width, around the incisors
 DOWN = np.linspace(0.0, 1.0, 41, dtype=np.float32)
-FIRST = 0.35  # of the opening, within which a tooth begins below the upper lip
+# Of the opening, within which a tooth begins below the upper lip, and below the gum of a smile
+FIRST, FIRST_UNDER_GUM = 0.35, 0.55
 LEAST_HEIGHT = 0.2  # of the opening, that such a run of light pixels is long
 LEAST_COLUMNS = 0.5  # share of the columns in which teeth are seen
+# Light of a mouth's dark below teeth, over the skin's; share of it there; of the opening, beside
+# the lower lip, where its shade is as dark
+DARK, LEAST_DARK, FROM_LIP = 0.55, 0.5, 0.15
+LIGHTEST = 0.6  # quantile of the light of teeth, from which on they show their enamel
+
+_MIDDLE = np.array([0.5], np.float32)
 
 
 def is_tooth(colours: Array, tone: Array) -> Array:
@@ -23,10 +32,22 @@ def is_tooth(colours: Array, tone: Array) -> Array:
     return np.asarray((light > TOOTH_LIGHT) & (redness(colours) <= redness(tone)))
 
 
-def find_edge(image: Image, lips: opening.Opening, tone: Array) -> Array | None:
-    """Return the pixel (2,) in the middle of the mouth down to which upper teeth are seen.
+@dataclass(frozen=True, slots=True)
+class SeenTeeth:
+    """The upper teeth that a source shows.
 
-    Both rows of a closed bite are one run.
+    edge: (2,) pixel in the middle of the mouth down to which they are seen.  ends: whether the dark
+    of the mouth follows it, or the lower lip, or a row of lower teeth.  enamel: (3,) colour, that
+    of the lightest.
+    """
+
+    edge: Array
+    ends: bool
+    enamel: Array
+
+
+def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
+    """Find the upper teeth of a source. Both rows of a closed bite are one run.
 
     Args:
         image: (H, W, 3) uint8.
@@ -34,21 +55,30 @@ def find_edge(image: Image, lips: opening.Opening, tone: Array) -> Array | None:
         tone: (3,) skin colour.
 
     Returns:
-        The median over the columns around the incisors; None where they show no teeth.
+        The medians over the columns around the incisors; None where they show no teeth.
     """
     colours = remap(image, opening.between_rims(lips, ACROSS, DOWN)).astype(np.float64)
-    tooth = is_tooth(colours, tone)
+    tooth, is_dark = is_tooth(colours, tone), colours.mean(-1) < DARK * tone.mean()
     begin = tooth.argmax(0)
-    ends = []
-    for column, first in zip(tooth.T, begin, strict=True):
-        if not column[first] or DOWN[first] > FIRST:
+    rows, ends = np.zeros(tooth.shape, bool), []
+    for at, (column, first) in enumerate(zip(tooth.T, begin, strict=True)):
+        under_gum = not is_dark[:first, at].any()
+        if not column[first] or DOWN[first] > (FIRST_UNDER_GUM if under_gum else FIRST):
             continue
         after = np.flatnonzero(~column[first:])
         last = first + (int(after[0]) if len(after) else len(column) - first) - 1
         if DOWN[last] - DOWN[first] >= LEAST_HEIGHT:
             ends.append(DOWN[last])
+            rows[first : last + 1, at] = True
     if len(ends) < LEAST_COLUMNS * len(ACROSS):
         return None
     end = np.array([np.median(ends)], np.float32)
-    middle = np.array([0.5], np.float32)
-    return np.asarray(opening.between_rims(lips, middle, end)[0, 0], np.float64)
+    edge = opening.between_rims(lips, _MIDDLE, end)[0, 0]
+    dark = is_dark[(end < DOWN) & (DOWN < 1 - FROM_LIP)]
+    shown = colours[rows]
+    lightest = shown.mean(-1) >= np.quantile(shown.mean(-1), LIGHTEST)
+    return SeenTeeth(
+        np.asarray(edge, np.float64),
+        bool(dark.size and dark.mean() > LEAST_DARK),
+        np.asarray(np.median(shown[lightest], 0)),
+    )
