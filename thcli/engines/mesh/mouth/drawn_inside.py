@@ -47,7 +47,8 @@ class MouthInterior:
     natural: 0..1, whether the picture has colours, see `colours.natural_colour`.  shows: 0..1,
     whether it shows its own inside, or lips alone between the rims.  darkest: level of the face's
     darkest tone, 0..255; 0 for black.  aside: see `side_light.measure`.  tooth: mm from the upper
-    teeth's edge to their gum.
+    teeth's edge to their gum.  columns: where the source shows teeth, see `SeenTeeth`; None where
+    it shows none.
     """
 
     upper: Array
@@ -63,6 +64,7 @@ class MouthInterior:
     darkest: float = 0.0
     aside: float = 0.0
     tooth: float = UPPER_TOOTH_HEIGHT
+    columns: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)

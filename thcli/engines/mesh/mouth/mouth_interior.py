@@ -19,10 +19,11 @@ from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, LIPS
 from thcli.engines.mesh.eyes.reading import EyeReading
 from thcli.engines.mesh.mouth import drawn_inside, mouth_corners, seen_teeth
-from thcli.engines.mesh.mouth.colours import vividness
+from thcli.engines.mesh.mouth.colours import redness, vividness
 from thcli.engines.mesh.mouth.drawn_inside import Anchors, MouthInterior, millimetre_grid
 from thcli.engines.mesh.mouth.own_teeth import OwnTeeth
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
+from thcli.engines.mesh.mouth.seen_teeth import SeenTeeth
 from thcli.engines.mesh.opening import Opening, Region
 from thcli.motion import canonical
 
@@ -46,6 +47,7 @@ OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
 SIMILAR_RANGE = (0.05, 0.3)
 OWN_RANGE = (0.03, 0.07)  # gap / width of a source between which its own inside is used
 MOST_SHORTER = 4.0  # mm by which teeth whose edge is seen are shorter at most
+ENAMEL_HEIGHT = (1.5, 5.0)  # mm of teeth that are seen, over which theirs takes its place
 ENAMEL_OVER_SEEN = 1.08  # drawn teeth have shades of their own
 MOST_SEEN = 10.5  # mm of the upper teeth below the lip, seen in a source: more are both rows
 FREE_ASIDE = 5.0  # mm that a mouth opens beside its teeth; they go with it beyond
@@ -126,14 +128,33 @@ def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mouth
     end = min(_to_millimetres(seen.edge + BEHIND_LIPS * axes[2] - nose, axes)[1], most)
     added = float(end - interior.upper[1])
     added = max(added, -MOST_SHORTER if seen.ends else 0.0)
-    light = min(ENAMEL_OVER_SEEN, MOST_ENAMEL / max(float(seen.enamel.max()), 1.0))
     return replace(
         interior,
         upper=interior.upper + np.array([0, added]),
         bite=interior.bite + added,
         tooth=interior.tooth + added,
-        enamel=light * seen.enamel,
+        enamel=_seen_enamel(interior, seen, float(np.hypot(*axes[1]))),
+        columns=seen.columns,
     )
+
+
+def _seen_enamel(interior: MouthInterior, seen: SeenTeeth, millimetre: float) -> Array:
+    """Return the enamel of drawn teeth (3,) beside those of a source.
+
+    Of narrow rows much is the lips' shade and tint.
+
+    Args:
+        interior: with the enamel of an average head.
+        seen: the source's teeth.
+        millimetre: pixels down the face.
+    """
+    light = min(ENAMEL_OVER_SEEN, MOST_ENAMEL / max(float(seen.enamel.max()), 1.0))
+    enamel = light * seen.enamel
+    if redness(enamel) > redness(interior.enamel):
+        enamel = interior.enamel * (enamel.mean() / interior.enamel.mean())
+    height = seen.height * interior.lips.gap * interior.lips.width / max(millimetre, 1e-6)
+    share = float(smoothstep(*ENAMEL_HEIGHT, height))
+    return np.asarray(interior.enamel + share * (enamel - interior.enamel))
 
 
 def _lips_aside(mesh: Array) -> Array:
@@ -192,8 +213,8 @@ def render(
     known = 0.0 if seen is None else seen.share(lips.gap)
     own *= interior.shows
     teeth = None
-    if own > 0 and seen is None:
-        teeth = own_teeth(interior, source)
+    if own > 0 and seen is None and interior.columns is not None:
+        teeth = own_teeth(interior, source, interior.columns)
         top = _to_millimetres(target[UPPER_LIP, :2] - BEHIND_LIPS * axes[2] - upper, axes)[1]
         bared *= 1 - own * teeth.share(top)
     drawn = Anchors(upper + bared, lower, axes)
@@ -225,11 +246,11 @@ def render(
         opening.blend(out, part, shown * mask[kept], shade)
 
 
-def own_teeth(interior: MouthInterior, source: Array) -> OwnTeeth:
-    """Return the teeth that a source with a mesh (468, 3) shows."""
+def own_teeth(interior: MouthInterior, source: Array, columns: Array) -> OwnTeeth:
+    """Return the teeth that a source with a mesh (468, 3) shows at `columns`."""
     axes = face_axes(source)
     edge = source[NOSE_BASE, :2] + interior.upper @ axes[:2] - BEHIND_LIPS * axes[2]
-    return OwnTeeth(interior.lips, edge, axes)
+    return OwnTeeth(interior.lips, edge, axes, columns)
 
 
 def _parts(values: tuple[Array32, Array32], kept: Region) -> tuple[Array32, Array32]:

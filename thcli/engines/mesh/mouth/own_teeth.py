@@ -14,7 +14,7 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.mouth.teeth import UPPER_CURVE
-from thcli.engines.mesh.opening import Opening
+from thcli.engines.mesh.opening import Opening, interpolate
 from thcli.engines.mesh.sampling import remap
 
 STRETCH_RANGE = (1.7, 2.5)  # of the rows that are seen, over which drawn teeth take their place
@@ -29,12 +29,13 @@ class OwnTeeth:
     """Where a source shows the teeth of its skull.
 
     lips: its opening.  edge: (2,) pixels of the middle of their edge.  axes: (3, 2) of its face,
-    see `mouth_interior.face_axes`.
+    see `mouth_interior.face_axes`.  columns: see `SeenTeeth`.
     """
 
     lips: Opening
     edge: Array
     axes: Array
+    columns: Array
 
     def sample(
         self, image: Image, x: Array32, y: Array32, under_lip: Array32
@@ -55,10 +56,10 @@ class OwnTeeth:
         shown_top = np.minimum(top, y - under_lip)
         stretch = (end - shown_top) / np.maximum(bottom - top, np.float32(LEAST_SEEN))
         at = np.minimum(bottom + (y - end) / stretch, last)
-        valid = 1 - smoothstep(*STRETCH_RANGE, stretch)
-        valid *= 1 - smoothstep(*BELOW_TEETH, y - end)
+        valid = interpolate(along, self.columns)[0]
+        valid *= (1 - smoothstep(*STRETCH_RANGE, stretch)) * (1 - smoothstep(*BELOW_TEETH, y - end))
         valid *= np.clip(np.minimum(along, 1 - along) / np.float32(SIDE_EDGE), 0, 1)
-        return remap(image, self._pixels(x, at)), valid.astype(np.float32)
+        return remap(image, self._pixels(x, at)), valid
 
     def share(self, shown_top: float) -> float:
         """Return 0..1, how much of the middle of a row that reaches up to `shown_top` mm is own."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from thcli.core.types import Array, Image
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.mouth.colours import redness
 from thcli.engines.mesh.sampling import remap
@@ -21,6 +23,8 @@ LEAST_COLUMNS = 0.5  # share of the columns in which teeth are seen
 # Light of a mouth's dark below teeth, over the skin's; share of it there; of the opening, beside
 # the lower lip, where its shade is as dark
 DARK, LEAST_DARK, FROM_LIP = 0.55, 0.5, 0.15
+TOOTH_COLUMN = (0.2, 0.5)  # share of a column that are teeth, from lips or dark to teeth
+SMOOTH_COLUMNS = 5  # of the mouth's 64, over which that is averaged: lines between teeth are dark
 LIGHTEST = 0.6  # quantile of the light of teeth, from which on they show their enamel
 
 _MIDDLE = np.array([0.5], np.float32)
@@ -38,12 +42,15 @@ class SeenTeeth:
 
     edge: (2,) pixel in the middle of the mouth down to which they are seen.  ends: whether the dark
     of the mouth follows it, or the lower lip, or a row of lower teeth.  enamel: (3,) colour, that
-    of the lightest.
+    of the lightest.  height: share of the opening.  columns: (97,) in 0..1 at
+    `opening.COLUMNS`, where it is teeth that are seen, not the lips' corners or the dark.
     """
 
     edge: Array
     ends: bool
     enamel: Array
+    height: float
+    columns: Array
 
 
 def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
@@ -57,10 +64,10 @@ def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
     Returns:
         The medians over the columns around the incisors; None where they show no teeth.
     """
-    colours = remap(image, opening.between_rims(lips, ACROSS, DOWN)).astype(np.float64)
+    colours = _colours(image, lips, ACROSS)
     tooth, is_dark = is_tooth(colours, tone), colours.mean(-1) < DARK * tone.mean()
     begin = tooth.argmax(0)
-    rows, ends = np.zeros(tooth.shape, bool), []
+    rows, ends, heights = np.zeros(tooth.shape, bool), [], []
     for at, (column, first) in enumerate(zip(tooth.T, begin, strict=True)):
         under_gum = not is_dark[:first, at].any()
         if not column[first] or DOWN[first] > (FIRST_UNDER_GUM if under_gum else FIRST):
@@ -69,6 +76,7 @@ def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
         last = first + (int(after[0]) if len(after) else len(column) - first) - 1
         if DOWN[last] - DOWN[first] >= LEAST_HEIGHT:
             ends.append(DOWN[last])
+            heights.append(DOWN[last] - DOWN[first])
             rows[first : last + 1, at] = True
     if len(ends) < LEAST_COLUMNS * len(ACROSS):
         return None
@@ -81,4 +89,18 @@ def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
         np.asarray(edge, np.float64),
         bool(dark.size and dark.mean() > LEAST_DARK),
         np.asarray(np.median(shown[lightest], 0)),
+        float(np.median(heights)),
+        _find_columns(image, lips, tone, float(end[0])),
     )
+
+
+def _find_columns(image: Image, lips: opening.Opening, tone: Array, end: float) -> Array:
+    """Return `SeenTeeth.columns` of teeth that end at a share of the opening."""
+    tooth = is_tooth(_colours(image, lips, opening.COLUMNS.astype(np.float32)), tone)
+    share = tooth[(DOWN > FIRST / 2) & (end >= DOWN)].mean(0).astype(np.float32)
+    smooth = cv2.blur(share[None], (SMOOTH_COLUMNS, 1))[0]
+    return np.asarray(smoothstep(*TOOTH_COLUMN, smooth), np.float64)
+
+
+def _colours(image: Image, lips: opening.Opening, columns: Array32) -> Array:
+    return remap(image, opening.between_rims(lips, columns, DOWN)).astype(np.float64)
