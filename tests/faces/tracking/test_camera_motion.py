@@ -178,6 +178,21 @@ def test_a_body_that_sways_before_a_plain_wall_is_no_camera() -> None:
         assert estimator.estimate(image, [face]) == Similarity()
 
 
+@pytest.mark.parametrize("wall_rests", [True, False])
+def test_the_shading_of_a_wall_tells_a_body_that_leans_from_a_camera(wall_rests: bool) -> None:
+    estimator, found = CameraMotionEstimator(person), []
+    for i in range(24):
+        true = Similarity(1, complex(45 * np.sin(0.26 * i), 0))
+        image, face = seated(true)
+        y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
+        x -= 0 if wall_rests else true.b.real
+        wall = (image == (90, 140, 200)).all(-1)
+        shade = 1 + 0.12 * np.sin(x / 45) + 0.08 * np.cos(y / 60)
+        image[wall] = np.array((90, 140, 200)) * shade[wall][:, None]
+        found.append(largest_error(estimator.estimate(image, [face]), Similarity()))
+    assert max(found) == 0 if wall_rests else max(found) > 40
+
+
 def test_a_pan_from_a_pattern_to_a_plain_wall_keeps_its_motion() -> None:
     estimator, strip = CameraMotionEstimator(person), scene(8)[:HEIGHT, :24]
     before = 0.0

@@ -136,6 +136,15 @@ class AlignedPixels:
         rest = self._difference(images[-1], Similarity(), self._uncovered(best[0]))
         return *best, self._difference(images[-1], guesses[0]), rest
 
+    def compare(self, grey: Grey, motion: Similarity) -> tuple[float, float]:
+        """Return mean differences of a frame (h, w) at rest and after a motion, in levels of 255.
+
+        They are judged where a person is after neither; NaN where too few samples are seen.
+        """
+        image = _pyramid(grey)[-1]
+        rest = self._difference(image, Similarity(), self._uncovered(motion))
+        return rest, self._difference(image, motion)
+
     def descend(self, grey: Grey, guesses: Sequence[Similarity]) -> tuple[Similarity, float] | None:
         """Return the motion that explains a frame best, and its mean difference in levels of 255.
 

@@ -33,6 +33,12 @@ class CameraView:
     small: npt.NDArray[np.uint8]
     boxes: Array
 
+    def corner_motion(self, motion: Similarity) -> float:
+        """Return by how many pixels the frame's corner that moves furthest moves."""
+        height, width = self.grey.shape
+        corners: Array = np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float64)
+        return float(np.linalg.norm(motion.apply(corners) - corners, axis=1).max())
+
     def below_faces(self, margin: float) -> npt.NDArray[np.bool_]:
         """Find pixels (h, w) below the faces, and away from them by a margin in their widths."""
         below = np.ones(self.grey.shape, np.bool_)

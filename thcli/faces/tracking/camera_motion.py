@@ -7,10 +7,11 @@ while the camera shakes around one view. Displacements within the noise of a sti
 
 Before a plain background the corners are those of the body below the faces, close to them where
 no hair hangs beside the neck. A body sways by itself: its displacements count from where they are
-too large for a person who stays in place. Which of the two is followed is decided by a scene's
-first frame; but a camera that has moved further than bodies sway goes on with the body where it
-loses the background, until the first frame is seen again, and with the head where it loses both.
-Where neither can be followed, the torso's motion counts as a body's does.
+too large for a person who stays in place, unless the background's shading shows that the camera
+rests. Which of the two is followed is decided by a scene's first frame; but a camera that has moved
+further than bodies sway goes on with the body where it loses the background, until the first frame
+is seen again, and with the head where it loses both. Where neither can be followed, the torso's
+motion counts as a body's does.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep, to_uint8
-from thcli.core.types import Array, Array32, Face
-from thcli.faces.tracking.aligned_pixels import AlignedPixels
+from thcli.core.types import Array32, Face
+from thcli.faces.tracking.aligned_pixels import GOOD, AlignedPixels
 from thcli.faces.tracking.camera_key_frame import (
     MIN_CORNERS,
     RENEW_SHARE,
@@ -52,6 +53,9 @@ RETRY = 12  # frames after which a background without corners is looked at again
 # from where corners show it; levels of 255 of noise, which do not count as difference from rest
 EXPLAINED, CARRIES_ON, BETTER, NOISE = 0.5, 0.9, 0.9, 0.6
 LEAST_SEEN = 0.25  # of that difference, from noise alone; nothing that is so still has moved
+# Levels of difference from rest, and their share of those after the motion of a body or head, below
+# which the camera rests: to begin with, and while it does
+RESTS, KEEPS_RESTING = (GOOD, 0.8), (2.5, 1.15)
 WAIT = 3  # frames after which pixels that could not decide are looked at again
 MAX_SCALE = 1.8  # of a camera that pixels show, and its inverse
 _IDENTITY = Similarity()
@@ -83,6 +87,7 @@ class CameraMotionEstimator:
         self._pixels: AlignedPixels | None = None
         self._lost = False
         self._by_pixels, self._waiting = False, 0
+        self._at_rest = self._has_moved = False
 
     def estimate(
         self, image: npt.NDArray[Any], faces: Sequence[Face] = (), *, cut: bool = False
@@ -111,6 +116,7 @@ class CameraMotionEstimator:
             people = self._people(small)
             self._first = self._key = self._key_frame(view, people, True, _IDENTITY)
             self._by_pixels, self._waiting = False, 0
+            self._at_rest = self._has_moved = False
             self._pixels = AlignedPixels.of(grey, ~_near(people))
             self._key_from_scene = self._frame_from_key = self._step = _IDENTITY
         else:
@@ -122,13 +128,13 @@ class CameraMotionEstimator:
             now = self._frame_from_key @ self._key_from_scene
             self._step = now @ before.inverse()
         self._previous, self._head = view, head
-        camera = self._camera(self._frame_from_key @ self._key_from_scene, size)
+        camera = self._camera(self._frame_from_key @ self._key_from_scene, view)
         if self._torso.may_begin(boxes):
             self._torso.begin(small, self._people(small), boxes, camera)
         torso = self._torso.follow(small, boxes, camera)
         if torso is not None and self._shows_nothing:  # as of a body, less than its sway is none
             self._frame_from_key = torso @ self._key_from_scene.inverse()
-            camera = self._camera(torso, size)
+            camera = self._camera(torso, view)
         self.torso = None if torso is None else _enlarge(torso, factor)
         if self.torso_track is None:
             for face, box in zip(faces, boxes, strict=True):
@@ -140,18 +146,24 @@ class CameraMotionEstimator:
         """Return where people are in a reduced frame, (h, w) 0 or 1."""
         return (self._person(small) > PERSON).astype(np.uint8)
 
-    def _camera(self, motion: Similarity, size: tuple[int, int]) -> Similarity:
-        """Return the camera's motion for what was measured in frames of a reduced size."""
+    def _camera(self, motion: Similarity, view: CameraView) -> Similarity:
+        """Return the camera's motion to a frame for what was measured there."""
         assert self._first is not None
         unsure = self._first.of_body or len(self._first.corners) < MIN_CORNERS
-        limits = (SWAYING, CARRIED) if unsure else (STILL, MOVING)
-        return _without_noise(motion, size, limits)
+        camera = _without_noise(motion, view, (SWAYING, CARRIED) if unsure else (STILL, MOVING))
+        is_told = self._key is self._first and not unsure and not self._lost
+        if self._pixels is None or is_told or self._has_moved or camera == _IDENTITY:
+            return camera
+        rest, moved = self._pixels.compare(view.grey, motion)
+        most, ratio = KEEPS_RESTING if self._at_rest else RESTS
+        self._at_rest = rest < min(most, ratio * moved)
+        self._has_moved = not self._at_rest and _is_carried(camera, view)
+        return _IDENTITY if self._at_rest else camera
 
     def _next_key_frame(self, view: CameraView, from_scene: Similarity) -> CameraKeyFrame:
         assert self._first is not None
-        height, width = view.grey.shape
         carried = _is_carried(from_scene, view)
-        camera = self._camera(from_scene, (width, height))
+        camera = self._camera(from_scene, view)
         may_be_of_body, people = self._first.of_body or carried, self._people(view.small)
         return self._key_frame(view, people, may_be_of_body, camera, carried=carried)
 
@@ -323,21 +335,12 @@ def _head_position(faces: Sequence[Face]) -> complex:
     return complex(float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
 
 
-def _without_noise(
-    motion: Similarity, size: tuple[int, int], limits: tuple[float, float]
-) -> Similarity:
+def _without_noise(motion: Similarity, view: CameraView, limits: tuple[float, float]) -> Similarity:
     """Return the identity for a motion within the first limit, all of it beyond the second."""
-    share = float(smoothstep(*limits, _corner_motion(motion, size)))
+    share = float(smoothstep(*limits, view.corner_motion(motion)))
     return Similarity(1 + share * (motion.a - 1), share * motion.b)
 
 
 def _is_carried(motion: Similarity, view: CameraView) -> bool:
     """Return whether a camera has moved further than a person sways."""
-    height, width = view.grey.shape
-    return _corner_motion(motion, (width, height)) > CARRIED
-
-
-def _corner_motion(motion: Similarity, size: tuple[int, int]) -> float:
-    """Return by how much the corner that moves furthest moves."""
-    corners: Array = np.array([(0, 0), (size[0], 0), (0, size[1]), size], np.float64)
-    return float(np.linalg.norm(motion.apply(corners) - corners, axis=1).max())
+    return view.corner_motion(motion) > CARRIED
