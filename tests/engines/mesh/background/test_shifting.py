@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from thcli.core.types import Image
+from thcli.core.types import Array, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background import shifting
-from thcli.engines.mesh.background.edges import sample_person
+from thcli.engines.mesh.background.edges import sample_mirrored
 
 HEIGHT, WIDTH = 330, 420  # pixels: blocks of every kind
 
@@ -25,13 +25,31 @@ def close_up() -> tuple[Image, Image, Image]:
     return image, plate, np.asarray(cv2.GaussianBlur(alpha, (0, 0), 4), np.uint8)
 
 
+def stretched(side: int, shift: float) -> Array:
+    """Return the positions that the pixels of an axis show after a shift."""
+    pixels = np.arange(side, dtype=np.float64)
+    if shift < 0:
+        return np.asarray(side - 1 - stretched(side, -shift)[::-1])
+    width = shifting.SPREAD * shift
+    share = np.clip(pixels / max(width, 1e-6), 0, 1)
+    return np.asarray(pixels - shift + shift * (1 - share) ** 2)
+
+
 def sample_whole(image: Image, plate: Image, alpha: Image, x: float, y: float) -> Image:
     """Shift by sampling every pixel at its own position."""
     colour = cv2.multiply(image, cv2.merge([alpha] * 3), scale=1 / 255)
     person = np.dstack([colour, alpha])
     positions = np.empty((HEIGHT, WIDTH, 2), np.float32)
-    positions[..., 0], positions[..., 1] = np.arange(WIDTH) - x, (np.arange(HEIGHT) - y)[:, None]
-    return compose.lay_over(sample_person(person, positions, cv2.INTER_CUBIC), plate)
+    positions[..., 0], positions[..., 1] = stretched(WIDTH, x), stretched(HEIGHT, y)[:, None]
+    return compose.lay_over(sample_mirrored(person, positions, cv2.INTER_CUBIC), plate)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.03125, 0.5, -2.75, 31.25, -140.5, 600.0])
+def test_what_is_shown_begins_at_the_edge_and_keeps_its_order(shift: float) -> None:
+    positions = stretched(WIDTH, shift)
+    at_edge = positions[0] if shift >= 0 else positions[-1] - (WIDTH - 1)
+    assert at_edge == pytest.approx(0, abs=1e-6)
+    assert (np.diff(positions) > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -50,7 +68,7 @@ def test_whole_pixels_are_shifted_exactly() -> None:
     image, plate, alpha = close_up()
     alpha[:] = 255
     shifted = shifting.shift_person(image, plate, alpha, np.array([7.0, -5.0]))
-    assert np.array_equal(shifted[:-5, 7:], image[5:, :-7])
+    assert np.array_equal(shifted[:-15, 21:], image[5:-10, 14:-7])
 
 
 @pytest.mark.parametrize("x, y", [(7.0, 0.0), (-17.625, 9.0), (4.25, -28.40625), (500.0, 0.0)])

@@ -20,9 +20,7 @@ def sample_block(person: Image, positions: Array32, kind: int) -> Image:
     return sample(person, positions)
 
 
-def sample_person(
-    person: Image, positions: Array32, interpolation: int = cv2.INTER_LINEAR
-) -> Image:
+def sample_person(person: Image, positions: Array32) -> Image:
     """Sample a person's pixels, and mirrored ones beyond the picture's edges.
 
     The person goes on only where the edge cuts it off. Beside and above, what is mirrored lies over
@@ -31,7 +29,6 @@ def sample_person(
     Args:
         person: (H, W, 4) uint8, premultiplied colour and alpha.
         positions: (h, w, 2) float32 pixels.
-        interpolation: OpenCV interpolation.
     """
     size = person.shape[1], person.shape[0]
     sampled = np.empty((*positions.shape[:2], 4), np.uint8)
@@ -42,7 +39,7 @@ def sample_person(
         left, top, width, height = cv2.boundingRect(cv2.bitwise_not(cv2.bitwise_and(*within)))
         shown = sampled[first : first + STRIP]
         if not width:
-            shown[:] = sample_mirrored(person, part, interpolation)
+            shown[:] = sample_mirrored(person, part)
             continue
         # within the picture, which is sampled several times as fast as beyond its edges
         leaving = slice(top, top + height), slice(left, left + width)
@@ -50,7 +47,7 @@ def sample_person(
         x, y = x[leaving], y[leaving]
         inside = (_fold(line, side) for line, side in zip((x, y), size, strict=True))
         folded[leaving] = merge_positions(*inside)
-        shown[:] = sample_mirrored(person, folded, interpolation)
+        shown[:] = sample_mirrored(person, folded)
         shown = shown[leaving]
         for beyond in _leaves(x, y, size):
             left, top, width, height = cv2.boundingRect(beyond)
@@ -58,7 +55,7 @@ def sample_person(
             at_edge = merge_positions(
                 *(line[block].clip(0, side - 1) for line, side in zip((x, y), size, strict=True))
             )
-            here = remap(person, at_edge, interpolation=interpolation)
+            here = remap(person, at_edge)
             cv2.copyTo(_over_edge(shown[block], here), beyond[block], shown[block])
     return sampled
 

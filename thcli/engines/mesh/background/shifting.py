@@ -1,11 +1,13 @@
 """Shift of a picture's person over its plate, in blocks.
 
 A block that shows the person or the plate alone is not blended. Within the picture a shift is one
-small filter for all pixels, several times as fast as sampling each at a position.
+small filter for all pixels, several times as fast as sampling each at a position. Beside an edge
+from which the person moves away, the picture is stretched: mirrored hair and ears are seen as such.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise, product
 
 import cv2
@@ -14,15 +16,60 @@ import numpy as np
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background.blocks import SIDE
-from thcli.engines.mesh.background.edges import sample_person
+from thcli.engines.mesh.background.edges import sample_mirrored
+from thcli.engines.mesh.sampling import merge_positions
 
 REACH = 3  # pixels around a position that it is sampled from, and one to spare
 FRACTIONS = 32  # of a pixel, to which a shift is rounded, as positions are in cv2.remap
 SHARPNESS = -0.75  # of the cubic kernel, as in OpenCV (Keys 1981, a)
+SPREAD = 3.0  # width of the band that is stretched, in shifts
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Positions (N,) float32 that the pixels of one axis are sampled at.
+
+    exact: those that are all moved by one shift, with all that they are sampled from.
+    """
+
+    positions: Array32
+    exact: slice
+
+    @staticmethod
+    def of(side: int, back: float) -> _Axis:
+        """Return the positions of a side that is sampled `back` pixels further on."""
+        if back > 0:
+            mirrored = _Axis.of(side, -back)
+            exact = slice(side - mirrored.exact.stop, side - mirrored.exact.start)
+            return _Axis(np.ascontiguousarray(side - 1 - mirrored.positions[::-1]), exact)
+        pixels, shift = np.arange(side, dtype=np.float64), -back
+        positions, band = pixels + back, pixels < SPREAD * shift
+        near = pixels[band]  # a parabola from the edge itself to where the shift is whole
+        positions[band] = (1 - 2 / SPREAD) * near + near**2 / (SPREAD**2 * max(shift, 1e-6))
+        whole = int(np.floor(back))
+        start = min(max(int(band.sum()), REACH - whole), side)
+        stop = min(max(side - whole - REACH - 1, start), side)
+        return _Axis(positions.astype(np.float32), slice(start, stop))
+
+    def blocks(self) -> list[tuple[slice, bool]]:
+        """Return blocks of the pixels, and whether they are exact."""
+        side = len(self.positions)
+        bounds = sorted({*range(0, side, SIDE), side, self.exact.start, self.exact.stop})
+        return [
+            (slice(*block), self.exact.start <= block[0] and block[1] <= self.exact.stop)
+            for block in pairwise(bounds)
+        ]
+
+    def source(self, block: slice, whole: int, *, exact: bool) -> slice:
+        """Return the pixels that a block is sampled from; whole: floor of an exact shift."""
+        if exact:
+            return slice(block.start + whole - REACH, block.stop + whole + REACH)
+        low, high = self.positions[block.start], self.positions[block.stop - 1]
+        return slice(max(int(low) - REACH, 0), min(int(high) + 1 + REACH, len(self.positions)))
 
 
 def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Image:
-    """Shift the person of a picture, mirrored where the picture's edges cut it off.
+    """Shift the person of a picture, stretched where the picture's edges cut it off.
 
     Args:
         image, plate: (H, W, 3) uint8.
@@ -32,21 +79,25 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
     Returns:
         (H, W, 3) uint8.
     """
-    back = -np.round(np.asarray(shift, np.float64) * FRACTIONS) / FRACTIONS
-    whole = np.floor(back).astype(int)
+    back = -_round(shift)
+    whole = np.floor(back).astype(int).tolist()
     out = np.empty_like(plate)
     kernel = _cubic_kernel(back - whole)
-    sides = (_divide(side, int(n)) for side, n in zip(alpha.shape, whole[::-1], strict=True))
-    for (rows, y, is_high), (columns, x, is_wide) in product(*sides):
+    axes = [_Axis.of(side, float(n)) for side, n in zip(alpha.shape[::-1], back, strict=True)]
+    across, down = axes
+    for (rows, is_high), (columns, is_wide) in product(down.blocks(), across.blocks()):
+        exact, block = is_high and is_wide, (rows, columns)
+        y = down.source(rows, whole[1], exact=exact)
+        x = across.source(columns, whole[0], exact=exact)
         shown = alpha[y, x]
         least, most = cv2.minMaxLoc(shown)[:2]
-        block = rows, columns
         if most == 0:
             out[block] = plate[block]
-        elif not (is_high and is_wide):
-            size = rows.stop - rows.start, columns.stop - columns.start
-            start = np.array([columns.start - x.start, rows.start - y.start]) + back
-            moved = _sample(_premultiply(image[y, x], shown), size, start)
+        elif not exact:
+            person = _premultiply(image[y, x], shown)
+            moved = _sample(
+                person, across.positions[columns] - x.start, down.positions[rows] - y.start
+            )
             out[block] = compose.lay_over(moved, plate[block])
         elif least == 255:
             out[block] = _filter(image[y, x], kernel)
@@ -59,7 +110,7 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
 def shift_cut_out(person: Image, shift: Array) -> Image:
     """Shift a person (H, W, 4) uint8 premultiplied without a plate, as `shift_person` does."""
     height, width = person.shape[:2]
-    x, y = np.round(np.asarray(shift, np.float64) * FRACTIONS) / FRACTIONS
+    x, y = _round(shift)
     is_whole = not (x % 1 or y % 1)
     moved = np.asarray(
         cv2.warpAffine(
@@ -71,46 +122,16 @@ def shift_cut_out(person: Image, shift: Array) -> Image:
         ),
         np.uint8,
     )
-    across, down = (min(int(np.ceil(abs(n))) + REACH, s) for n, s in ((x, width), (y, height)))
-    beyond = [(x > 0, 0, 0, across, height), (x < 0, width - across, 0, across, height)]
-    beyond += [(y > 0, 0, 0, width, down), (y < 0, 0, height - down, width, down)]
-    for is_shown, left, top, columns, rows in beyond:
-        if is_shown:
-            start = np.array([left - x, top - y])
-            sampled = _sample(person, (rows, columns), start)
-            moved[top : top + rows, left : left + columns] = sampled
+    across, down = _Axis.of(width, -float(x)), _Axis.of(height, -float(y))
+    for (rows, is_high), (columns, is_wide) in product(down.blocks(), across.blocks()):
+        if not (is_high and is_wide):
+            sampled = _sample(person, across.positions[columns], down.positions[rows])
+            moved[rows, columns] = sampled
     return moved
 
 
-def _divide(side: int, whole: int) -> list[tuple[slice, slice, bool]]:
-    """Divide a side into blocks, so that few of them are sampled from beyond its ends.
-
-    Args:
-        side: pixels of the picture.
-        whole: pixels by which the positions of a block's samples lie after the block.
-
-    Returns:
-        Pixels of each block, those that it is sampled from, and if none of them is mirrored.
-    """
-    ends = (np.clip(end - whole, 0, side) for end in (REACH, side - REACH))
-    bounds = sorted({*range(0, side, SIDE), side, *(int(end) for end in ends)})
-    return [
-        (slice(first, last), *_find_samples(first, last, whole, side))
-        for first, last in pairwise(bounds)
-    ]
-
-
-def _find_samples(start: int, stop: int, whole: int, side: int) -> tuple[slice, bool]:
-    """Return the pixels of a side that a block is sampled from, and if none of them is mirrored.
-
-    Args:
-        start, stop: first pixel of the block, and the one after its last.
-        whole, side: as in `_divide`.
-    """
-    first, last = start + whole - REACH, stop + whole + REACH
-    low = min(first, 2 * side - 1 - last) if last > side else first
-    high = max(last, 1 - first) if first < 0 else last
-    return slice(max(low, 0), min(high, side)), first >= 0 and last <= side
+def _round(shift: Array) -> Array:
+    return np.asarray(np.round(np.asarray(shift, np.float64) * FRACTIONS) / FRACTIONS)
 
 
 def _premultiply(image: Image, alpha: Image) -> Image:
@@ -139,9 +160,7 @@ def _filter(around: Image, kernel: Array32) -> Image:
     return filtered[REACH:-REACH, REACH:-REACH]
 
 
-def _sample(person: Image, size: tuple[int, int], start: Array) -> Image:
-    """Sample a person (h, w, 4) at size (rows, columns) positions from start (x, y) on."""
-    positions = np.empty((*size, 2), np.float32)
-    positions[..., 0] = np.arange(size[1]) + start[0]
-    positions[..., 1] = (np.arange(size[0]) + start[1])[:, None]
-    return sample_person(person, positions, cv2.INTER_CUBIC)
+def _sample(person: Image, across: Array32, down: Array32) -> Image:
+    """Sample a person (h, w, 4) at columns (W,) and rows (H,) of positions."""
+    x, y = np.meshgrid(across, down)
+    return sample_mirrored(person, merge_positions(x, y), cv2.INTER_CUBIC)
