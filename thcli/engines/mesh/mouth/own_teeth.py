@@ -26,7 +26,7 @@ BELOW_TEETH = (0.3, 1.3)  # mm below their edge over which what the source shows
 
 @dataclass(frozen=True, slots=True)
 class OwnTeeth:
-    """Where a source shows the teeth of its skull.
+    """Places at which a source shows the teeth of its skull.
 
     lips: its opening.  edge: (2,) pixels of the middle of their edge.  axes: (3, 2) of its face,
     see `mouth_interior.face_axes`.  columns: see `SeenTeeth`.
