@@ -21,6 +21,7 @@ from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.head.flat_face import FlatFace
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import largest, pair, remap, resize
+from thcli.engines.mesh.shown_positions import positions_on
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks import topology
 from thcli.motion.canonical import neutral
@@ -114,7 +115,7 @@ def prepare(image: Image, mesh: Array, smile: float, skin: Array, shade: Shade) 
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         smile: its level, see `smiles.levels`.
-        skin: (468,) how far a mesh point is skin of a photograph, 0..1.
+        skin: (468,) how far a mesh point is skin of a photograph that faces us, 0..1.
         shade: that relaxing gives the skin without this.
 
     Returns:
@@ -132,6 +133,7 @@ def prepare(image: Image, mesh: Array, smile: float, skin: Array, shade: Shade) 
     soft = _blur(logs, GRAIN)
     shaded += logs - np.clip(logs - soft, -PORES, PORES)
     band, beside = _masks()
+    beside = beside * samples[..., 5]
     small = SIDE // FILL_STEP, SIDE // FILL_STEP
     parts = np.dstack([shaded * beside[..., None], beside]).astype(np.float32)
     filled = resize(_blur(resize(parts, small, shrink=True), FILL_BLUR / FILL_STEP), (SIDE, SIDE))
@@ -176,11 +178,8 @@ def render(out: Image, folds: OwnFolds, relaxed: float, warp_map: WarpMap) -> No
         relaxed: how far its smile is gone, 0..1.
         warp_map: the frame's map.
     """
-    grid, face = warp_map.grid, warp_map.face
-    row, column = (face.y0 - grid.y0) // grid.step, (face.x0 - grid.x0) // grid.step
-    shift = warp_map.displacement[row : row + face.rows, column : column + face.columns]
-    x, y = face.pixel_axes()
-    at = shift + np.dstack(np.meshgrid(x, y)) - folds.corner
+    face = warp_map.face
+    at = positions_on(face, warp_map) - folds.corner
     weight = np.float32(relaxed) * warp_map.mesh_weight
     changes = (largest(remap(folds.even, at)) * weight > LEAST).astype(np.float32)
     size = out.shape[1], out.shape[0]

@@ -26,8 +26,9 @@ from thcli.engines.mesh.head.cheeks.mirrored_head import height_above_middle
 from thcli.engines.mesh.head.outline import find_outline, sine_of_yaw
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize, sample_crop, to_samples
+from thcli.engines.mesh.shown_positions import cut_on, positions_on, with_cut
 from thcli.engines.mesh.surroundings import Surroundings
-from thcli.engines.mesh.warp import Cut, WarpMap
+from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import OVAL, PAIRS
 from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD, class_number
 from thcli.faces.parsing.crops import Regions
@@ -212,9 +213,9 @@ def render(
     part = found.grid.part(*kept)
     grid = part.move((far.shift + warp_map.move[0], warp_map.move[1]))
     positions = np.ascontiguousarray(compose.source_positions(found)[kept])
-    cut = _cut_on(part, found.cut)
-    head, cloth, hair = cv2.split(far.mirrored_parts.sample(_with_cut(positions, cut)))
-    first = far.parts.sample(_positions_on(grid, warp_map))
+    cut = cut_on(part, found.cut)
+    head, cloth, hair = cv2.split(far.mirrored_parts.sample(with_cut(positions, cut)))
+    first = far.parts.sample(positions_on(grid, warp_map))
     first_head, first_cloth, first_hair = cv2.split(first)
     # the first picture's cloth stays, and the mirror image's is left out with its edge
     cloth = np.minimum(np.float32(CLOTH_GAIN) * cloth, np.float32(1))
@@ -229,39 +230,6 @@ def render(
     layers = MatteLayers(far.person, plate, far.coverage)
     samples = MirrorSamples(grid, positions, share, cut, any(warp_map.move))
     mirror_blend.blend(out, alpha, layers, samples)
-
-
-def _cut_on(grid: SampleGrid, cut: Cut | None) -> Array32 | None:
-    """Return a cut's samples (rows, columns, 3) on another grid of its step."""
-    if cut is None:
-        return None
-    row, column = (grid.y0 - cut.grid.y0) // grid.step, (grid.x0 - cut.grid.x0) // grid.step
-    rows, columns = row + np.arange(grid.rows), column + np.arange(grid.columns)
-    nearest = rows.clip(0, cut.grid.rows - 1), columns.clip(0, cut.grid.columns - 1)
-    out = np.array(cut.samples[np.ix_(*nearest)], np.float32)
-    out[nearest[0] != rows, :, 2] = 0
-    out[:, nearest[1] != columns, 2] = 0
-    return out
-
-
-def _with_cut(positions: Array32, cut: Array32 | None) -> Array32:
-    """Return positions (rows, columns, 2) with those of a cut where it covers them."""
-    if cut is None:
-        return positions
-    return np.where(cut[..., 2:] > 0.5, cut[..., :2], positions)
-
-
-def _positions_on(grid: SampleGrid, warp_map: WarpMap) -> Array32:
-    """Return the source pixels that a map shows at the samples (rows, columns, 2) of a grid."""
-    positions = np.dstack(np.meshgrid(*grid.pixel_axes()))
-    whole, step = warp_map.grid, grid.step
-    column, row = (grid.x0 - whole.x0) // step, (grid.y0 - whole.y0) // step
-    left, right = max(column, 0), min(column + grid.columns, whole.columns)
-    top, bottom = max(row, 0), min(row + grid.rows, whole.rows)
-    if right > left and bottom > top:
-        shared = positions[top - row : bottom - row, left - column : right - column]
-        shared += warp_map.displacement[top:bottom, left:right]
-    return _with_cut(positions, _cut_on(grid, warp_map.cut))
 
 
 def _spread(

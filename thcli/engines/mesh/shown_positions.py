@@ -1,0 +1,45 @@
+"""Source pixels that a warp map shows, where the face is merged by colours, too."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thcli.core.types import Array32
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.warp import Cut, WarpMap
+
+
+def positions_on(grid: SampleGrid, warp_map: WarpMap) -> Array32:
+    """Return the source pixels that a map shows at the samples (rows, columns, 2) of a grid.
+
+    grid: of the map's step.
+    """
+    positions = np.dstack(np.meshgrid(*grid.pixel_axes()))
+    whole, step = warp_map.grid, grid.step
+    column, row = (grid.x0 - whole.x0) // step, (grid.y0 - whole.y0) // step
+    left, right = max(column, 0), min(column + grid.columns, whole.columns)
+    top, bottom = max(row, 0), min(row + grid.rows, whole.rows)
+    if right > left and bottom > top:
+        shared = positions[top - row : bottom - row, left - column : right - column]
+        shared += warp_map.displacement[top:bottom, left:right]
+    return with_cut(positions, cut_on(grid, warp_map.cut))
+
+
+def with_cut(positions: Array32, cut: Array32 | None) -> Array32:
+    """Return positions (rows, columns, 2) with those of a cut where it covers them."""
+    if cut is None:
+        return positions
+    return np.where(cut[..., 2:] > 0.5, cut[..., :2], positions)
+
+
+def cut_on(grid: SampleGrid, cut: Cut | None) -> Array32 | None:
+    """Return a cut's samples (rows, columns, 3) on another grid of its step."""
+    if cut is None:
+        return None
+    row, column = (grid.y0 - cut.grid.y0) // grid.step, (grid.x0 - cut.grid.x0) // grid.step
+    rows, columns = row + np.arange(grid.rows), column + np.arange(grid.columns)
+    nearest = rows.clip(0, cut.grid.rows - 1), columns.clip(0, cut.grid.columns - 1)
+    out = np.array(cut.samples[np.ix_(*nearest)], np.float32)
+    out[nearest[0] != rows, :, 2] = 0
+    out[:, nearest[1] != columns, 2] = 0
+    return out
