@@ -241,7 +241,7 @@ def test_a_blurred_picture_has_faint_lines_between_lips_and_lids() -> None:
     target = faces.make_target(base, mouth=0.0).points
     darkest = []
     for blur in (0.0, 8.0):
-        lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap, blur=blur)
+        lips = closed_lips.prepare(image, mesh, blur=blur)
         out = image.copy()
         closed_lips.render(out, image, lips, target)
         darkest.append(150 - int(out[..., 0].min()))

@@ -177,8 +177,7 @@ def test_a_hazy_shot_shows_no_black_between_the_lips() -> None:
     assert seen.dark.mean() > clear.mouths.mouths[0].dark.mean() + 0.5 * haze
     assert seen.image.min() > haze / 2 and seen.image.max() <= clear.mouths.mouths[0].image.max()
     lines = [
-        closed_lips.prepare(pixels, source.mesh, 0.2, haze=level).colour.mean()
-        for level in (0.0, haze)
+        closed_lips.prepare(pixels, source.mesh, haze=level).colour.mean() for level in (0.0, haze)
     ]
     assert lines[1] > lines[0] + haze / 4
 

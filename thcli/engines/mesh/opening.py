@@ -52,6 +52,11 @@ class Opening:
         """Mean height of the middle half, in widths."""
         return float((self.lower - self.upper)[32:65].mean())
 
+    @property
+    def height(self) -> float:
+        """Mean height of the middle half, in pixels."""
+        return self.gap * self.width
+
     def to_local(self, points: npt.ArrayLike) -> Array:
         """Convert (..., 2) pixels to (..., 2) u, v."""
         offset = np.asarray(points, np.float64) - self.corner

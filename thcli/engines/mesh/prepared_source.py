@@ -225,7 +225,7 @@ def prepare(
         cheek,
         tone,
         interior,
-        closed_lips.prepare(image, mesh, interior.lips.gap, blur=interior.blur)
+        closed_lips.prepare(image, mesh, blur=interior.blur)
         if is_parted and covered is None
         else None,
         lid_skins=lid_skin.extract(image, mesh),

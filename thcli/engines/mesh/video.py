@@ -182,8 +182,7 @@ def prepare_frame(
     parted = None
     if interior.lips.gap > PARTED_GAP:
         colour = None if look.seam is None else look.seam * tone
-        gap, blur = interior.lips.gap, interior.blur
-        parted = closed_lips.prepare(image, mesh, gap, colour, blur, look.haze)
+        parted = closed_lips.prepare(image, mesh, colour, interior.blur, look.haze)
         closing = fit_opening(target, LIPS).gap / interior.lips.gap
         share = 1 - float(smoothstep(*CLOSING_RANGE, closing))
         mesh = mesh if share <= 0 else lip_rims.exclude_teeth(image, mesh, share)

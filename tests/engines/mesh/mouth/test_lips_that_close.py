@@ -39,7 +39,7 @@ def test_lips_that_close_are_sampled_up_to_the_line_between_them() -> None:
     wide = ring.mean(0) + 1.06 * (ring - ring.mean(0))
     image[faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512)] = (150, 60, 60)
     image[faces.polygon_mask(wide, 512, 512)] = 240
-    lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap)
+    lips = closed_lips.prepare(image, mesh)
     target = faces.make_target(base, mouth=0.0).points
     out = np.full_like(image, 240)
     closed_lips.render(out, image, lips, target)
@@ -63,7 +63,7 @@ def test_lips_that_close_show_no_blurred_edge_of_teeth() -> None:
     image[faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512)] = (150, 60, 60)
     image[faces.polygon_mask(mesh[topology.LIPS_INNER, :2], 512, 512)] = 240
     blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), np.uint8)
-    lips = closed_lips.prepare(blurred, mesh, fit_opening(mesh, LIPS).gap)
+    lips = closed_lips.prepare(blurred, mesh)
     target = faces.make_target(base, mouth=0.0).points
     out = np.full_like(image, 240)
     closed_lips.render(out, blurred, lips, target)
@@ -80,7 +80,7 @@ def test_lips_of_a_small_mouth_that_close_keep_the_colour_of_their_inner_halves(
     image = np.full((128, 128, 3), (200, 160, 140), np.uint8)
     inner, outer = mesh[LIPS, :2], mesh[topology.LIPS_OUTER, :2]
     image[faces.polygon_mask(inner + 0.4 * (outer - inner), 128, 128)] = (150, 60, 60)
-    lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap)
+    lips = closed_lips.prepare(image, mesh)
     target = faces.make_target(base, mouth=0.0).points
     out = image.copy()
     closed_lips.render(out, image, lips, target)
@@ -147,7 +147,7 @@ def test_closed_lips_of_a_small_mouth_have_a_line_between_them() -> None:
     base = faces.make_source(64, 64)
     mesh = faces.make_target(base, mouth=0.25).points
     image = np.full((64, 64, 3), (150, 60, 60), np.uint8)
-    lips = closed_lips.prepare(image, mesh, fit_opening(mesh, LIPS).gap)
+    lips = closed_lips.prepare(image, mesh)
     target = faces.make_target(base, mouth=0.0).points
     out = image.copy()
     closed_lips.render(out, image, lips, target)
@@ -156,3 +156,15 @@ def test_closed_lips_of_a_small_mouth_have_a_line_between_them() -> None:
     u, v = local_coordinates(mouth, (slice(0, 64), slice(0, 64)))
     seam = (np.abs(v - mouth.rims(u)[0]) * mouth.width < 0.6) & (u > 0.2) & (u < 0.8)
     assert out[seam][:, 0].mean() < 0.8 * 150
+
+
+def test_lips_that_purse_in_a_turned_head_are_as_made_as_in_a_frontal_one() -> None:
+    mesh = opened(centred_mesh(384, 384, 0.8), 0.2)
+    lips = closed_lips.prepare(np.full((384, 384, 3), 128, np.uint8), mesh)
+    half = opened(centred_mesh(384, 384, 0.8), 0.1)
+    narrow = half.copy()
+    middle = half[13, 0]
+    narrow[:, 0] = middle + 0.6 * (half[:, 0] - middle)
+    frontal, turned = (closed_lips.made_share(lips, one) for one in (half, narrow))
+    assert 0.2 < frontal < 0.9
+    assert turned == pytest.approx(frontal, abs=0.01)
