@@ -28,7 +28,6 @@ HOLE_TRIANGLE_COUNT = EYE_TRIANGLE_COUNT + len(topology.MOUTH_TRIANGLES)
 RIGID: Indices = np.flatnonzero(topology.RIGID_WEIGHTS).astype(np.int32)
 RIGID_WEIGHTS: Array = topology.RIGID_WEIGHTS[RIGID]
 FOREHEAD, CHIN = 10, 152
-NOSE_ROOT, NOSE_BASE = 168, 2
 
 
 def doubled_areas(points: Array, triangles: Indices = TRIANGLES) -> Array:
@@ -63,14 +62,6 @@ FRONTAL_SIGNS: Array = np.concatenate([_hole_signs(), topology.FRONT_SIGNS]).ast
 def face_height(mesh: Array) -> float:
     """Measure the distance from the top of the forehead to the chin, in pixels, at least 1."""
     return max(float(np.linalg.norm(mesh[FOREHEAD, :2] - mesh[CHIN, :2])), 1.0)
-
-
-def nose_length(mesh: Array) -> float:
-    """Measure the distance from the root of the nose to its base, in pixels, at least 1.
-
-    Jaws do not move it, and turns to a side do not shorten it.
-    """
-    return max(float(np.linalg.norm(mesh[NOSE_BASE, :2] - mesh[NOSE_ROOT, :2])), 1.0)
 
 
 def neutral_height() -> float:

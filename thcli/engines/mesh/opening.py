@@ -52,11 +52,6 @@ class Opening:
         """Mean height of the middle half, in widths."""
         return float((self.lower - self.upper)[32:65].mean())
 
-    @property
-    def height(self) -> float:
-        """Mean height of the middle half, in pixels."""
-        return self.gap * self.width
-
     def to_local(self, points: npt.ArrayLike) -> Array:
         """Convert (..., 2) pixels to (..., 2) u, v."""
         offset = np.asarray(points, np.float64) - self.corner
@@ -108,6 +103,14 @@ def foreshortening(mesh: Array, ring: npt.NDArray[np.int32]) -> float:
     """
     along = mesh[ring[len(ring) // 2]] - mesh[ring[0]]
     return float(np.hypot(*along[:2]) / max(float(np.linalg.norm(along)), 1e-6))
+
+
+def frontal_gap(mesh: Array, ring: npt.NDArray[np.int32]) -> float:
+    """Return the gap of an opening in widths, as in a view that does not foreshorten its width.
+
+    Arguments as `foreshortening`.
+    """
+    return fit_opening(mesh, ring).gap * foreshortening(mesh, ring)
 
 
 def bounding_region(opening: Opening, size: tuple[int, int], margin: float) -> Region | None:

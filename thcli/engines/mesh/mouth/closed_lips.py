@@ -16,7 +16,7 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import LIPS, nose_length
+from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.eyes.reading import EDGE_WIDTH
 from thcli.engines.mesh.mouth import lip_rims
@@ -27,7 +27,7 @@ from thcli.engines.mesh.warp import TexturePositions
 from thcli.faces.landmarks.topology import LIPS_OUTER
 
 OPEN_RANGE = (0.02, 0.07)  # gap / width of the target between which the line fades out
-CLOSE_RANGE = (0.35, 0.75)  # target's height / source's between which the lips are sampled again
+CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lips are sampled again
 HEIGHT_RANGE = (0.45, 0.9)  # share of a lip's height, from its inner rim, in which that fades out
 LEAST_HEIGHT = 0.02  # of a lip, widths
 CORNER_FADE = 0.12  # widths beside each corner; landmarks of turned faces miss the far corner
@@ -57,14 +57,14 @@ class PartedLips:
     rims: (2 lips, 2, 11, 2) pixels of the upper and the lower lip from left to right, its inner
     rim, where it is certainly lip, and its outer one.  mixed: (2, 11) share of the lip's height
     beside its inner rim where the picture mixes it with teeth.  colour: (3,) of the line between
-    them.  height: of the opening over the nose's length.  blur: of the picture, deviation in
-    pixels.
+    them.  gap: of the mouth in widths, see `opening.frontal_gap`.  blur: of the picture,
+    deviation in pixels.
     """
 
     rims: Array
     mixed: Array
     colour: Array
-    height: float
+    gap: float
     blur: float
 
 
@@ -95,7 +95,7 @@ def prepare(
         lip = np.median(colours, 0)
         tint = np.sqrt(lip / max(float(lip.max()), 1.0))  # light within lips turns redder
         colour = np.asarray(haze + LINE_DARKNESS * (lip - haze) * tint, np.float64)
-    return PartedLips(rims, mixed, colour, _open_height(mesh), blur)
+    return PartedLips(rims, mixed, colour, opening.frontal_gap(mesh, LIPS), blur)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +202,9 @@ def _render_lips(
             opening.blend(out, part, mask, remap(image, pair(values)))
 
 
-def _open_height(mesh: Array) -> float:
-    """Return the height of a mouth's opening over the nose's length.
-
-    In widths, a mouth that turns aside or purses its lips is as high as one that opens.
-    """
-    return opening.fit_opening(mesh, LIPS).height / nose_length(mesh)
-
-
 def made_share(lips: PartedLips, target: Array) -> float:
     """Return how far lips are sampled again for a target (468, 3), 0..1."""
-    return 1 - float(smoothstep(*CLOSE_RANGE, _open_height(target) / lips.height))
+    return 1 - float(smoothstep(*CLOSE_RANGE, opening.frontal_gap(target, LIPS) / lips.gap))
 
 
 def hide_inside(

@@ -16,7 +16,7 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import CHIN, LIPS, NOSE_BASE, NOSE_ROOT, nose_length
+from thcli.engines.mesh.anatomy import CHIN, LIPS
 from thcli.engines.mesh.eyes.reading import EyeReading
 from thcli.engines.mesh.mouth import drawn_inside, mouth_corners, seen_teeth
 from thcli.engines.mesh.mouth.colours import redness, vividness
@@ -29,7 +29,7 @@ from thcli.motion import canonical
 
 # mm: between the outer eye corners 33 and 263, from the root to the base of the nose 168-2
 EYE_DISTANCE, NOSE_LENGTH = 90.0, 50.0
-UPPER_LIP, LOWER_LIP = 13, 14
+NOSE_ROOT, NOSE_BASE, UPPER_LIP, LOWER_LIP = 168, 2, 13, 14
 BEHIND_LIPS = 6.0  # mm from the lips back to the teeth
 UPPER_EDGE = (19.0, 25.0)  # mm below the nose's base between which the upper teeth end
 SHOWS_UPPER, SHOWS_LOWER = 2.8, 3.0  # mm of teeth beyond the closed lips
@@ -43,9 +43,9 @@ ENAMEL_TINT = 0.4  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 232.0
 EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
 OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
-# |log(target's height / source's)| between which the stretched source inside is replaced
+# |log(target gap / source gap)| between which the stretched source inside is replaced
 SIMILAR_RANGE = (0.05, 0.3)
-LEAST_OPEN = 1e-3  # heights of an opening over the nose's length; less is shut
+LEAST_GAP = 1e-3  # less is shut
 OWN_RANGE = (0.03, 0.07)  # gap / width of a source between which its own inside is used
 MOST_SHORTER = 4.0  # mm by which teeth whose edge is seen are shorter at most
 ENAMEL_HEIGHT = (1.5, 5.0)  # mm of teeth that are seen, over which theirs takes its place
@@ -188,11 +188,9 @@ def render(
         seen: the mouth as other frames of the clip show it; None draws what the source lacks.
     """
     lips = opening.fit_opening(target, LIPS)
-    own_lips = interior.lips
-    own = float(smoothstep(*OWN_RANGE, own_lips.gap))
-    heights = (one.height / nose_length(mesh) for one, mesh in ((lips, target), (own_lips, source)))
-    change = np.subtract(*np.log([max(height, LEAST_OPEN) for height in heights]))
-    similar = 1 - float(smoothstep(*SIMILAR_RANGE, abs(change)))
+    own = float(smoothstep(*OWN_RANGE, interior.lips.gap))
+    gaps = [max(opening.frontal_gap(mesh, LIPS), LEAST_GAP) for mesh in (target, source)]
+    similar = 1 - float(smoothstep(*SIMILAR_RANGE, abs(np.log(gaps[0] / gaps[1]))))
     shown = float(smoothstep(*OPEN_RANGE, lips.gap)) * (1 - own * similar)
     blur = interior.blur
     margin = 0.06 + 2 * blur / max(lips.width, 1.0)

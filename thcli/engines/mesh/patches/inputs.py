@@ -12,9 +12,9 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import CHIN, EYES, LIPS, NOSE_BASE
+from thcli.engines.mesh.anatomy import CHIN, EYES, LIPS
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
-from thcli.engines.mesh.mouth.mouth_interior import BEHIND_LIPS, face_axes
+from thcli.engines.mesh.mouth.mouth_interior import BEHIND_LIPS, NOSE_BASE, face_axes
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches.frames import PatchFrame, eye_frame, mouth_frame
 from thcli.faces.landmarks.topology import LIPS_OUTER
