@@ -14,7 +14,8 @@ from thcli.core.types import Array, Motion
 from thcli.motion import canonical
 from thcli.motion.closure import region_mask
 from thcli.motion.file.buffer import MotionBuffer
-from thcli.motion.video_retarget import FADE, VideoRetargetedMotion
+from thcli.motion.timeline import HIDDEN_FADE
+from thcli.motion.video_retarget import VideoRetargetedMotion
 
 COUNT = 50
 LIPS = MotionOptions(region="lips", smooth=0)
@@ -98,7 +99,7 @@ def test_the_change_fades_beside_hidden_frames_but_not_across_a_cut() -> None:
     own = replace(own, valid=valid, arrays={**own.arrays, "cut": cut})
     weight = np.asarray(retargeted(own, synthetic_motion.driver(COUNT)).arrays["weight"])
     seconds = (20 - np.arange(20)) / 25
-    assert (weight[:20][seconds >= FADE] == 1).all() and (np.diff(weight[14:21]) <= 0).all()
+    assert (weight[:20][seconds >= HIDDEN_FADE] == 1).all() and (np.diff(weight[14:21]) <= 0).all()
     assert 0 < weight[18] < 1 and not weight[20:30].any() and (weight[30:] == 1).all()
 
 

@@ -28,12 +28,11 @@ from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, neutral
 from thcli.motion.file.windows import windows
 from thcli.motion.observe import KIND
 from thcli.motion.retarget import RetargetedMotion
-from thcli.motion.timeline import read_timeline
+from thcli.motion.timeline import frame_visibility, read_timeline
 from thcli.motion.video_retarget import (
     OWN_SMOOTH,
     VIDEO_KIND,
     DriverTimes,
-    frame_visibility,
     neutral_face,
     occlusion_doubt,
 )

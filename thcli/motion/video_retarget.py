@@ -26,14 +26,13 @@ from thcli.motion.observe import KIND
 from thcli.motion.reference.frames import measure_frames, select_neutral_frames
 from thcli.motion.retarget import RetargetedMotion
 from thcli.motion.sliders import load_slider_shapes
-from thcli.motion.timeline import Bools, Ints, Timeline, nearest_usable, read_timeline
+from thcli.motion.timeline import Bools, Ints, Timeline, frame_visibility, read_timeline
 
 VIDEO_KIND = "mesh-video"
 OWN_SMOOTH = 1.0  # smoothing of the footage's own motion
 # logit of the landmarks over the clip's median: something may be in front of the face below it
 DOUBT_RANGE = (0.8, 0.92)
 BLINK_RANGE = (0.06, 0.085)  # eye opening in the footage that is a blink, and that is none
-FADE = 0.16  # seconds over which the change fades beside frames without a free view of the face
 
 
 class VideoRetargetedMotion:
@@ -227,18 +226,3 @@ def occlusion_doubt(logit: Array, valid: Bools) -> Array:
     if median <= 0:
         return np.zeros(len(logit))
     return np.asarray(1 - smoothstep(*DOUBT_RANGE, logit / median))
-
-
-def frame_visibility(timeline: Timeline) -> Array:
-    """Return the share of the change in each frame, (T,).
-
-    It fades to 0 beside frames of the same shot in which the face is hidden or not detected.
-    """
-    weight = timeline.unoccluded.astype(np.float64)
-    last = len(weight) - 1
-    for near in nearest_usable(~timeline.unoccluded):
-        hidden = np.clip(near, 0, last)
-        same = (near == hidden) & (timeline.shot[hidden] == timeline.shot)
-        distance = np.abs(timeline.seconds - timeline.seconds[hidden])
-        weight = np.where(same, np.minimum(weight, smoothstep(0, FADE, distance)), weight)
-    return np.asarray(weight)

@@ -55,8 +55,7 @@ from thcli.faces.crops.crop import crop
 from thcli.motion.canonical import neutral
 from thcli.motion.file.windows import windows
 from thcli.motion.observe import rebuild_driver_meshes
-from thcli.motion.timeline import read_timeline
-from thcli.motion.video_retarget import frame_visibility
+from thcli.motion.timeline import frame_visibility, read_timeline
 
 CLOSING_RANGE = (0.7, 0.97)  # target gap / own gap, below which lips close over the teeth
 FINE = 2  # times as many samples of the warp map as for an image: lips are small in a frame
