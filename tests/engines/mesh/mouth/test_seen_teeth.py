@@ -43,6 +43,17 @@ def test_the_edge_and_the_enamel_of_the_teeth_are_found(share: float, ends: bool
     np.testing.assert_allclose(seen.enamel, ENAMEL, atol=1)
 
 
+def test_upper_teeth_end_where_they_meet_the_lower_ones() -> None:
+    image, lips = smiling(1.0), opening.fit_opening(SMILE, LIPS)
+    mouth = polygon_mask(SMILE[LIPS, :2], SIDE, SIDE)
+    rows = np.flatnonzero(mouth.any(1))
+    bite = rows[0] + 0.6 * np.ptp(rows)
+    image[mouth & (np.abs(np.arange(SIDE) - bite) < 2)[:, None]] = (150, 140, 130)
+    seen = seen_teeth.find(image, lips, np.array(TONE, np.float64))
+    assert seen is not None
+    assert seen.edge[1] == pytest.approx(bite, abs=0.06 * np.ptp(rows))
+
+
 def test_teeth_are_found_below_gums_and_not_below_the_dark() -> None:
     lips, tone = opening.fit_opening(SMILE, LIPS), np.array(TONE, np.float64)
     rows = np.flatnonzero(polygon_mask(SMILE[LIPS, :2], SIDE, SIDE).any(1))

@@ -25,6 +25,8 @@ LEAST_COLUMNS = 0.5  # share of the columns in which teeth are seen
 DARK, LEAST_DARK, FROM_LIP = 0.55, 0.5, 0.15
 TOOTH_COLUMN = (0.2, 0.5)  # share of a column that are teeth, from lips or dark to teeth
 SMOOTH_COLUMNS = 5  # of the mouth's 64, over which that is averaged: lines between teeth are dark
+# Light of the line between two rows over that of the darker one; rows of a run in which it is told
+BITE, LEAST_BITE_ROWS = 0.85, 8
 LIGHTEST = 0.6  # quantile of the light of teeth, from which on they show their enamel
 
 _MIDDLE = np.array([0.5], np.float32)
@@ -54,7 +56,7 @@ class SeenTeeth:
 
 
 def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
-    """Find the upper teeth of a source. Both rows of a closed bite are one run.
+    """Find the upper teeth of a source. Where two rows meet in a dark line, they end there.
 
     Args:
         image: (H, W, 3) uint8.
@@ -80,7 +82,7 @@ def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
             rows[first : last + 1, at] = True
     if len(ends) < LEAST_COLUMNS * len(ACROSS):
         return None
-    end = np.array([np.median(ends)], np.float32)
+    end = np.array([_end_at_bite(colours, rows, float(np.median(ends)))], np.float32)
     edge = opening.between_rims(lips, _MIDDLE, end)[0, 0]
     dark = is_dark[(end < DOWN) & (DOWN < 1 - FROM_LIP)]
     shown = colours[rows]
@@ -92,6 +94,25 @@ def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
         float(np.median(heights)),
         _find_columns(image, lips, tone, float(end[0])),
     )
+
+
+def _end_at_bite(colours: Array, rows: Array, end: float) -> float:
+    """Return the share of the opening at which upper teeth end on lower ones, else `end`.
+
+    Args:
+        colours: (rows, columns, 3) around the incisors.
+        rows: (rows, columns) bool, runs of teeth.
+        end: of these runs.
+    """
+    columns = rows.any(0)
+    light = np.median(colours[:, columns].mean(-1), 1)
+    run = np.flatnonzero((rows[:, columns].mean(1) > 0.5) & (DOWN <= end))
+    if len(run) < LEAST_BITE_ROWS:
+        return end
+    inner = run[len(run) // 4 : -len(run) // 4]
+    bite = int(inner[light[inner].argmin()])
+    beside = min(light[run[run < bite]].max(), light[run[run > bite]].max())
+    return float(DOWN[bite]) if light[bite] < BITE * beside else end
 
 
 def _find_columns(image: Image, lips: opening.Opening, tone: Array, end: float) -> Array:
