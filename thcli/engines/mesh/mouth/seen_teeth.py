@@ -106,7 +106,7 @@ def _end_at_bite(colours: Array, rows: Array, end: float) -> float:
     """
     columns = rows.any(0)
     light = np.median(colours[:, columns].mean(-1), 1)
-    run = np.flatnonzero((rows[:, columns].mean(1) > 0.5) & (DOWN <= end))
+    run = np.flatnonzero((rows[:, columns].mean(1) > 0.5) & (end >= DOWN))
     if len(run) < LEAST_BITE_ROWS:
         return end
     inner = run[len(run) // 4 : -len(run) // 4]
