@@ -105,12 +105,14 @@ def foreshortening(mesh: Array, ring: npt.NDArray[np.int32]) -> float:
     return float(np.hypot(*along[:2]) / max(float(np.linalg.norm(along)), 1e-6))
 
 
-def frontal_gap(mesh: Array, ring: npt.NDArray[np.int32]) -> float:
+def frontal_gap(opening: Opening, mesh: Array, ring: npt.NDArray[np.int32]) -> float:
     """Return the gap of an opening in widths, as in a view that does not foreshorten its width.
 
-    Arguments as `foreshortening`.
+    Args:
+        opening: of the ring.
+        mesh, ring: as in `foreshortening`.
     """
-    return fit_opening(mesh, ring).gap * foreshortening(mesh, ring)
+    return opening.gap * foreshortening(mesh, ring)
 
 
 def bounding_region(opening: Opening, size: tuple[int, int], margin: float) -> Region | None:

@@ -95,7 +95,7 @@ def prepare(
         lip = np.median(colours, 0)
         tint = np.sqrt(lip / max(float(lip.max()), 1.0))  # light within lips turns redder
         colour = np.asarray(haze + LINE_DARKNESS * (lip - haze) * tint, np.float64)
-    return PartedLips(rims, mixed, colour, opening.frontal_gap(mesh, LIPS), blur)
+    return PartedLips(rims, mixed, colour, _frontal_gap(mesh), blur)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,11 @@ def _render_lips(
 
 def made_share(lips: PartedLips, target: Array) -> float:
     """Return how far lips are sampled again for a target (468, 3), 0..1."""
-    return 1 - float(smoothstep(*CLOSE_RANGE, opening.frontal_gap(target, LIPS) / lips.gap))
+    return 1 - float(smoothstep(*CLOSE_RANGE, _frontal_gap(target) / lips.gap))
+
+
+def _frontal_gap(mesh: Array) -> float:
+    return opening.frontal_gap(opening.fit_opening(mesh, LIPS), mesh, LIPS)
 
 
 def hide_inside(

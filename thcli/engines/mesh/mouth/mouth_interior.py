@@ -189,7 +189,8 @@ def render(
     """
     lips = opening.fit_opening(target, LIPS)
     own = float(smoothstep(*OWN_RANGE, interior.lips.gap))
-    gaps = [max(opening.frontal_gap(mesh, LIPS), LEAST_GAP) for mesh in (target, source)]
+    pairs = (lips, target), (interior.lips, source)
+    gaps = [max(opening.frontal_gap(*pair, LIPS), LEAST_GAP) for pair in pairs]
     similar = 1 - float(smoothstep(*SIMILAR_RANGE, abs(np.log(gaps[0] / gaps[1]))))
     shown = float(smoothstep(*OPEN_RANGE, lips.gap)) * (1 - own * similar)
     blur = interior.blur
