@@ -21,9 +21,8 @@ from thcli.motion.picture.torso import in_scene
 
 SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
 FADE = 0.6  # seconds of the fade out in a long gap, and of the fade in before its end
-HIDDEN_FADE = (
-    0.16  # seconds over which a change fades beside frames without a free view of the face
-)
+# Seconds over which a change fades beside frames without a free view of the face
+HIDDEN_FADE = 0.16
 OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occluded
 # The same of a face that turns away from where it mostly looks, and radians of yaw and pitch by
 # which it does
@@ -236,6 +235,21 @@ def nearest_usable(usable: Bools) -> tuple[Ints, Ints]:
     return previous, next_
 
 
+def frame_visibility(timeline: Timeline) -> Array:
+    """Return the share of a change of each frame's face, (T,).
+
+    It fades to 0 beside frames of the same shot in which the face is hidden or not detected.
+    """
+    weight = timeline.unoccluded.astype(np.float64)
+    last = len(weight) - 1
+    for near in nearest_usable(~timeline.unoccluded):
+        hidden = np.clip(near, 0, last)
+        same = (near == hidden) & (timeline.shot[hidden] == timeline.shot)
+        distance = np.abs(timeline.seconds - timeline.seconds[hidden])
+        weight = np.where(same, np.minimum(weight, smoothstep(0, HIDDEN_FADE, distance)), weight)
+    return np.asarray(weight)
+
+
 def _find_cuts(valid: Bools, pose: Array, track: Ints, cut: Bools) -> tuple[Bools, Bools]:
     """Return the frames at which a scene begins, and those at which the framing changes, (T,) each.
 
@@ -287,21 +301,6 @@ def _normalise_framing(valid: Bools, pose: Array, framing: Ints) -> Array:
     unchanged = ~valid | (framing == longest)
     normalised[unchanged] = pose[unchanged]
     return normalised
-
-
-def frame_visibility(timeline: Timeline) -> Array:
-    """Return the share of a change of each frame's face, (T,).
-
-    It fades to 0 beside frames of the same shot in which the face is hidden or not detected.
-    """
-    weight = timeline.unoccluded.astype(np.float64)
-    last = len(weight) - 1
-    for near in nearest_usable(~timeline.unoccluded):
-        hidden = np.clip(near, 0, last)
-        same = (near == hidden) & (timeline.shot[hidden] == timeline.shot)
-        distance = np.abs(timeline.seconds - timeline.seconds[hidden])
-        weight = np.where(same, np.minimum(weight, smoothstep(0, HIDDEN_FADE, distance)), weight)
-    return np.asarray(weight)
 
 
 def _interpolate_gaps(seconds: Array, usable: Bools) -> GapInterpolation:

@@ -38,6 +38,12 @@ def test_whole_pixels_move_exactly_and_edges_are_repeated_then_smooth() -> None:
     assert not np.array_equal(moved[:, 5], image[:, 16])  # no mirror
 
 
+def test_large_pictures_move_by_whole_pixels_exactly_too() -> None:
+    image = np.random.default_rng(5).integers(0, 256, (400, picture.WHOLE_PIXELS + 8, 3), np.uint8)
+    moved = picture.move_picture(image, shift(20, 0))
+    assert np.array_equal(moved[:, 20:], image[:, :-20])
+
+
 def test_only_what_lies_beyond_the_edges_is_smoothed() -> None:
     image = np.random.default_rng(5).integers(0, 256, (200, 300, 3), np.uint8)
     matrices = [

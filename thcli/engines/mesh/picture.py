@@ -16,7 +16,7 @@ from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.sampling import mix, resize, to_levels
 
-# Longer side of a picture, above which its person moves by whole pixels, and it bilinearly
+# Longer side of a picture, above which its person moves by whole pixels, and the camera bilinearly
 WHOLE_PIXELS = 2560
 STILL = 0.05  # pixels of motion below which the picture is unchanged
 CELLS = 64  # rows of the reduced picture, of which what lies beyond an edge is made

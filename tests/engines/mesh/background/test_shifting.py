@@ -45,11 +45,17 @@ def sample_whole(image: Image, plate: Image, alpha: Image, x: float, y: float) -
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.03125, 0.5, -2.75, 31.25, -140.5, 600.0])
-def test_what_is_shown_begins_at_the_edge_and_keeps_its_order(shift: float) -> None:
-    positions = stretched(WIDTH, shift)
-    at_edge = positions[0] if shift >= 0 else positions[-1] - (WIDTH - 1)
-    assert at_edge == pytest.approx(0, abs=1e-6)
-    assert (np.diff(positions) > 0).all()
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_is_shown_begins_at_the_edge_and_keeps_its_order(shift: float, axis: int) -> None:
+    image, plate, alpha = close_up()
+    alpha[:] = 255
+    ramp = np.linspace(0, 255, image.shape[axis]).round().astype(np.uint8)
+    image[:] = np.expand_dims(ramp, (1 - axis, 2))
+    by = np.zeros(2)
+    by[1 - axis] = shift
+    shown = shifting.shift_person(image, plate, alpha, by).mean((1 - axis, 2))
+    assert shown[0 if shift >= 0 else -1] == pytest.approx(0 if shift >= 0 else 255, abs=1)
+    assert (np.diff(shown) >= -1e-6).all()
 
 
 @pytest.mark.parametrize(

@@ -157,9 +157,8 @@ def test_what_is_drawn_out_too_far_is_drawn() -> None:
     image = smiling(1.0)
     tone = np.array(TONE, np.float64)
     interior = mouth_interior.with_seen_teeth(mouth_interior.prepare(SMILE, tone), image, SMILE)
-    assert interior.columns is not None
-    teeth = mouth_interior.own_teeth(interior, SMILE, interior.columns)
-    shares = [teeth.share(-height) for height in (4.0, 12.0, 18.0, 40.0)]
+    assert interior.own is not None
+    shares = [interior.own.share(-height) for height in (4.0, 12.0, 18.0, 40.0)]
     assert shares[0] == 1 and shares[-1] == 0
     assert all(first >= second for first, second in itertools.pairwise(shares))
 

@@ -60,10 +60,8 @@ class _Axis:
             for block in pairwise(bounds)
         ]
 
-    def source(self, block: slice, whole: int, *, exact: bool) -> slice:
-        """Return the pixels that a block is sampled from; whole: floor of an exact shift."""
-        if exact:
-            return slice(block.start + whole - REACH, block.stop + whole + REACH)
+    def source(self, block: slice) -> slice:
+        """Return the pixels that a block is sampled from."""
         low, high = self.positions[block.start], self.positions[block.stop - 1]
         return slice(max(int(low) - REACH, 0), min(int(high) + 1 + REACH, len(self.positions)))
 
@@ -80,20 +78,18 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
         (H, W, 3) uint8.
     """
     back = -_round(shift)
-    whole = np.floor(back).astype(int).tolist()
     out = np.empty_like(plate)
-    kernel = _cubic_kernel(back - whole)
-    axes = [_Axis.of(side, float(n)) for side, n in zip(alpha.shape[::-1], back, strict=True)]
-    across, down = axes
+    kernel = _cubic_kernel(back % 1)
+    across, down = (
+        _Axis.of(side, float(n)) for side, n in zip(alpha.shape[::-1], back, strict=True)
+    )
     for (rows, is_high), (columns, is_wide) in product(down.blocks(), across.blocks()):
-        exact, block = is_high and is_wide, (rows, columns)
-        y = down.source(rows, whole[1], exact=exact)
-        x = across.source(columns, whole[0], exact=exact)
+        block, y, x = (rows, columns), down.source(rows), across.source(columns)
         shown = alpha[y, x]
         least, most = cv2.minMaxLoc(shown)[:2]
         if most == 0:
             out[block] = plate[block]
-        elif not exact:
+        elif not (is_high and is_wide):
             person = _premultiply(image[y, x], shown)
             moved = _sample(
                 person, across.positions[columns] - x.start, down.positions[rows] - y.start

@@ -22,7 +22,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import raster
 from thcli.engines.mesh.anatomy import TRIANGLES
 from thcli.engines.mesh.background.windows import iterate_windows
-from thcli.engines.mesh.head import lines_of_skin, own_folds, steep_texture
+from thcli.engines.mesh.head import lines_of_skin, own_folds
 from thcli.engines.mesh.head.brow_lines import BrowLines
 from thcli.engines.mesh.head.own_folds import OwnFolds, Shade
 from thcli.engines.mesh.sampling import box_mean, remap
@@ -49,9 +49,6 @@ SKIN_CHANGE = (0.856, 1.043, 1.101)
 RELIEF_RANGE = (0.018, 0.03)
 # The same without dark lines, of which drawings are made: in pictures in colours, and in grey ones
 PAPER_RANGE, GREY_PAPER_RANGE = (0.008, 0.012), (0.021, 0.026)
-# Cosine to the view of skin whose own folds can be told: beyond a far cheek's outline lies what is
-# behind it
-FACING_RANGE = (0.2, 0.45)
 PAPER_SIDE, PAPER_LINE = 128, 9  # pixels: crop in which that is measured, widest line
 LEAST_LEVEL = 6.0  # brightness added before the logarithm
 
@@ -138,9 +135,7 @@ def prepare(
     if evens:
         relaxed = (-min(own, MAX_AMOUNT) * by_channel).astype(np.float32)
         shade = Shade(learned.field[..., None] * relaxed, learned.places, shown)
-        facing = smoothstep(*FACING_RANGE, steep_texture.normals(mesh)[:, 2])
-        smile = float(smiles.levels(shape))
-        smiling = own_folds.prepare(image, mesh, smile, skin * facing, shade)
+        smiling = own_folds.prepare(image, mesh, float(smiles.levels(shape)), skin, shade)
     return SourceFolds(learned, own, shown, lines if relief else None, by_channel, smiling)
 
 

@@ -19,6 +19,7 @@ from thcli.engines.mesh import raster
 from thcli.engines.mesh.anatomy import TRIANGLES
 from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.head.flat_face import FlatFace
+from thcli.engines.mesh.head.steep_texture import normals
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import largest, pair, remap, resize
 from thcli.engines.mesh.shown_positions import positions_on
@@ -47,6 +48,8 @@ SMILES = (0.5, 0.8)  # level of a source's smile over which its folds count as a
 MOUSTACHE, MOUSTACHE_RANGE = (164, 167, 393, 165, 391, 92, 322), (0.4, 0.7)
 CHIN, CHIN_RANGE = (18, 200, 201, 421, 83, 313, 106, 335), (0.3, 0.5)
 BARE = (50, 280, 101, 330, 36, 266, 205, 425, 151, 9)
+# Cosine to the view of skin whose folds can be told: a far cheek's outline hides what is behind it
+FACING_RANGE = (0.2, 0.45)
 LEAST = 0.004  # share of the brightness that can be seen
 
 
@@ -115,7 +118,7 @@ def prepare(image: Image, mesh: Array, smile: float, skin: Array, shade: Shade) 
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         smile: its level, see `smiles.levels`.
-        skin: (468,) how far a mesh point is skin of a photograph that faces us, 0..1.
+        skin: (468,) how far a mesh point is skin of a photograph, 0..1.
         shade: that relaxing gives the skin without this.
 
     Returns:
@@ -124,7 +127,8 @@ def prepare(image: Image, mesh: Array, smile: float, skin: Array, shade: Shade) 
     strength = float(smoothstep(*SMILES, smile))
     if strength == 0:
         return None
-    samples = _flat().unwrap(np.c_[mesh[:, :2], shade.places, shade.shown, skin])
+    told = skin * smoothstep(*FACING_RANGE, normals(mesh)[:, 2])
+    samples = _flat().unwrap(np.c_[mesh[:, :2], shade.places, shade.shown, told])
     logs = np.log(remap(image, samples[..., :2].copy()).astype(np.float32) + np.float32(BLACK))
     strength *= _bare(logs.mean(-1))
     if strength == 0:

@@ -13,6 +13,7 @@ from thcli.core.types import Array, Array32
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.mouth import cavity
 from thcli.engines.mesh.mouth.colours import keep_colour
+from thcli.engines.mesh.mouth.own_teeth import OwnTeeth
 from thcli.engines.mesh.mouth.teeth import (
     LOWER_CURVE,
     LOWER_TEETH,
@@ -47,8 +48,7 @@ class MouthInterior:
     natural: 0..1, whether the picture has colours, see `colours.natural_colour`.  shows: 0..1,
     whether it shows its own inside, or lips alone between the rims.  darkest: level of the face's
     darkest tone, 0..255; 0 for black.  aside: see `side_light.measure`.  tooth: mm from the upper
-    teeth's edge to their gum.  columns: where the source shows teeth, see `SeenTeeth`; None where
-    it shows none.
+    teeth's edge to their gum.  own: those that the source shows; None where it shows none.
     """
 
     upper: Array
@@ -64,7 +64,7 @@ class MouthInterior:
     darkest: float = 0.0
     aside: float = 0.0
     tooth: float = UPPER_TOOTH_HEIGHT
-    columns: Array | None = None
+    own: OwnTeeth | None = None
 
 
 @dataclass(frozen=True, slots=True)

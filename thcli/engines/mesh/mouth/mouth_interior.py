@@ -129,13 +129,15 @@ def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mouth
     end = min(_to_millimetres(seen.edge + BEHIND_LIPS * axes[2] - nose, axes)[1], most)
     added = float(end - interior.upper[1])
     added = max(added, -MOST_SHORTER if seen.ends else 0.0)
+    upper = interior.upper + np.array([0, added])
+    shown = nose + upper @ axes[:2] - BEHIND_LIPS * axes[2]
     return replace(
         interior,
-        upper=interior.upper + np.array([0, added]),
+        upper=upper,
         bite=interior.bite + added,
         tooth=interior.tooth + added,
         enamel=_seen_enamel(interior, seen, float(np.hypot(*axes[1]))),
-        columns=seen.columns,
+        own=OwnTeeth(interior.lips, shown, axes, seen.columns),
     )
 
 
@@ -214,9 +216,8 @@ def render(
     upper, lower = upper + followed, lower + followed
     known = 0.0 if seen is None else seen.share(lips.gap)
     own *= interior.shows
-    teeth = None
-    if own > 0 and seen is None and interior.columns is not None:
-        teeth = own_teeth(interior, source, interior.columns)
+    teeth = interior.own if own > 0 and seen is None else None
+    if teeth is not None:
         top = _to_millimetres(target[UPPER_LIP, :2] - BEHIND_LIPS * axes[2] - upper, axes)[1]
         bared *= 1 - own * teeth.share(top)
     drawn = Anchors(upper + bared, lower, axes)
@@ -246,13 +247,6 @@ def render(
             texture, valid = teeth.sample(image, x, y, under_lip)
             shade += (np.float32(own) * valid)[..., None] * (texture - shade)
         opening.blend(out, part, shown * mask[kept], shade)
-
-
-def own_teeth(interior: MouthInterior, source: Array, columns: Array) -> OwnTeeth:
-    """Return the teeth that a source with a mesh (468, 3) shows at `columns`."""
-    axes = face_axes(source)
-    edge = source[NOSE_BASE, :2] + interior.upper @ axes[:2] - BEHIND_LIPS * axes[2]
-    return OwnTeeth(interior.lips, edge, axes, columns)
 
 
 def _parts(values: tuple[Array32, Array32], kept: Region) -> tuple[Array32, Array32]:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.mouth.colours import redness
 from thcli.engines.mesh.sampling import remap
+
+Bools = npt.NDArray[np.bool_]
 
 TOOTH_LIGHT = 0.6  # over the skin's, of a tooth in the shade of the lip
 ACROSS = np.linspace(0.35, 0.65, 25, dtype=np.float32)  # of the mouth's width, around the incisors
@@ -32,7 +35,7 @@ LIGHTEST = 0.6  # quantile of the light of teeth, from which on they show their 
 _MIDDLE = np.array([0.5], np.float32)
 
 
-def is_tooth(colours: Array, tone: Array) -> Array:
+def is_tooth(colours: Array, tone: Array) -> Bools:
     """Return which colours (..., 3) of a mouth are light and less red than skin (3,), (...)."""
     light = colours.mean(-1) / max(float(tone.mean()), 1.0)
     return np.asarray((light > TOOTH_LIGHT) & (redness(colours) <= redness(tone)))
@@ -68,21 +71,13 @@ def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
     """
     colours = _colours(image, lips, ACROSS)
     tooth, is_dark = is_tooth(colours, tone), colours.mean(-1) < DARK * tone.mean()
-    begin = tooth.argmax(0)
-    rows, ends, heights = np.zeros(tooth.shape, bool), [], []
-    for at, (column, first) in enumerate(zip(tooth.T, begin, strict=True)):
-        under_gum = not is_dark[:first, at].any()
-        if not column[first] or DOWN[first] > (FIRST_UNDER_GUM if under_gum else FIRST):
-            continue
-        after = np.flatnonzero(~column[first:])
-        last = first + (int(after[0]) if len(after) else len(column) - first) - 1
-        if DOWN[last] - DOWN[first] >= LEAST_HEIGHT:
-            ends.append(DOWN[last])
-            heights.append(DOWN[last] - DOWN[first])
-            rows[first : last + 1, at] = True
-    if len(ends) < LEAST_COLUMNS * len(ACROSS):
+    rows = _find_runs(tooth, is_dark)
+    used = rows.any(0)
+    if used.sum() < LEAST_COLUMNS * len(ACROSS):
         return None
-    end = np.array([_end_at_bite(colours, rows, float(np.median(ends)))], np.float32)
+    rows, colours = rows[:, used], colours[:, used]
+    first, last = DOWN[rows.argmax(0)], DOWN[::-1][rows[::-1].argmax(0)]
+    end = np.array([_end_at_bite(colours, rows, float(np.median(last)))], np.float32)
     edge = opening.between_rims(lips, _MIDDLE, end)[0, 0]
     dark = is_dark[(end < DOWN) & (DOWN < 1 - FROM_LIP)]
     shown = colours[rows]
@@ -91,22 +86,39 @@ def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
         np.asarray(edge, np.float64),
         bool(dark.size and dark.mean() > LEAST_DARK),
         np.asarray(np.median(shown[lightest], 0)),
-        float(np.median(heights)),
+        float(np.median(last - first)),
         _find_columns(image, lips, tone, float(end[0])),
     )
 
 
-def _end_at_bite(colours: Array, rows: Array, end: float) -> float:
+def _find_runs(tooth: Bools, is_dark: Bools) -> Bools:
+    """Return the run of teeth of each column below the upper lip, or below the gum of a smile.
+
+    Args:
+        tooth, is_dark: (rows, columns), what is light as teeth, and dark as the mouth.
+    """
+    rows = np.zeros(tooth.shape, np.bool_)
+    for at, (column, first) in enumerate(zip(tooth.T, tooth.argmax(0), strict=True)):
+        under_gum = not is_dark[:first, at].any()
+        if not column[first] or DOWN[first] > (FIRST_UNDER_GUM if under_gum else FIRST):
+            continue
+        after = np.flatnonzero(~column[first:])
+        last = first + (int(after[0]) if len(after) else len(column) - first) - 1
+        if DOWN[last] - DOWN[first] >= LEAST_HEIGHT:
+            rows[first : last + 1, at] = True
+    return rows
+
+
+def _end_at_bite(colours: Array, rows: Bools, end: float) -> float:
     """Return the share of the opening at which upper teeth end on lower ones, else `end`.
 
     Args:
-        colours: (rows, columns, 3) around the incisors.
+        colours: (rows, columns, 3) around the incisors, where teeth are seen.
         rows: (rows, columns) bool, runs of teeth.
         end: of these runs.
     """
-    columns = rows.any(0)
-    light = np.median(colours[:, columns].mean(-1), 1)
-    run = np.flatnonzero((rows[:, columns].mean(1) > 0.5) & (end >= DOWN))
+    light = np.median(colours.mean(-1), 1)
+    run = np.flatnonzero((rows.mean(1) > 0.5) & (end >= DOWN))
     if len(run) < LEAST_BITE_ROWS:
         return end
     inner = run[len(run) // 4 : -len(run) // 4]
