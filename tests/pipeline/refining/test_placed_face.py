@@ -30,7 +30,8 @@ from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.observe.crop_track import TrackedCrop
 from thcli.pipeline.refining.placed_face import PlacedFace
 from thcli.pipeline.refining.refine_pass import RefinePass
-from thcli.pipeline.render.drivers import FaceDriver, FaceDrivers, encode_faces, place_face
+from thcli.pipeline.render.drivers import FaceDriver, FaceDrivers, place_face, retarget_faces
+from thcli.pipeline.render.encoded_faces import encode_faces
 from thcli.pipeline.render.postprocess import PostProcessor
 from thcli.pipeline.sources.source_image import SourceImage
 
@@ -47,7 +48,8 @@ def place(drivers: FaceDrivers) -> PlacedFace:
     engine = MeshEngine(RunOptions(device="cpu"), "off", mouth="synthetic")
     prepared = make_source()
     source = SourceImage(cast(Any, None), prepared.image, (replace(prepared.face, track=0),))
-    faces = encode_faces(engine, source, drivers, MotionOptions(), lambda _: None)
+    encoded = encode_faces(engine, source, [True], (), lambda _: None)
+    faces = retarget_faces(engine, encoded, drivers, MotionOptions(), lambda _: None)
     placed = place_face(engine, source, faces, drivers)
     assert placed is not None
     return placed

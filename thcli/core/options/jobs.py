@@ -141,6 +141,10 @@ class ReenactOptions(RenderOptions):
             found[int(number)] = file
         return found
 
+    def drives(self, number: int) -> bool:
+        """Return whether a face of the source, counted from the left from 0, has a driver."""
+        return number in self.drivers or not self.others_still
+
 
 @dataclass(frozen=True, slots=True)
 class SpeakOptions(RenderOptions):

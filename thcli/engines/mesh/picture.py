@@ -44,17 +44,27 @@ def move_picture(image: Image, image_from_still: Array) -> Image:
 def _sample_moved(image: Image, image_from_still: Array) -> Image:
     """Return a picture (H, W, 3), moved by a (2, 3) matrix, with its edges repeated.
 
-    A large one is sampled bilinearly, in a quarter of the time: it is rarely sharp to the pixel.
+    Its colours are sampled bilinearly, which is several times as fast, and its brightness with a
+    cubic, which keeps it sharp. A large picture is rarely sharp to the pixel and goes without that.
     """
     size, edges = image.shape[1::-1], cv2.BORDER_REPLICATE
-    if max(size) <= WHOLE_PIXELS:
-        moved = cv2.warpAffine(
-            image, image_from_still, size, flags=cv2.INTER_CUBIC, borderMode=edges
-        )
-        return np.asarray(moved, np.uint8)
+    sharpens = max(size) <= WHOLE_PIXELS
     padded = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)  # four channels take less than three
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if sharpens else None
+    if grey is not None:
+        cv2.insertChannel(grey, padded, 3)
     moved = cv2.warpAffine(padded, image_from_still, size, borderMode=edges)
-    return np.asarray(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), np.uint8)
+    out = np.asarray(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), np.uint8)
+    if grey is not None:
+        light, cubic = grey.astype(np.float32), cv2.INTER_CUBIC
+        light = np.asarray(
+            cv2.warpAffine(light, image_from_still, size, None, cubic, edges), np.float32
+        )
+        sharp = cv2.convertScaleAbs(np.maximum(light, 0, out=light))
+        soft = cv2.extractChannel(moved, 3)
+        for change, take in ((cv2.add, (sharp, soft)), (cv2.subtract, (soft, sharp))):
+            change(out, cv2.cvtColor(cv2.subtract(*take), cv2.COLOR_GRAY2RGB), out)
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.options import MotionOptions
-from thcli.core.protocols import (
-    Engine,
-    MeshPlacingEngine,
-    MotionStore,
-    PicturesEngine,
-    WarningEngine,
-)
-from thcli.core.types import Array, Face, Frame, Image, Motion
+from thcli.core.protocols import Engine, MeshPlacingEngine, MotionStore
+from thcli.core.types import Array, Face, Frame, Motion
 from thcli.media.info import MediaInfo
 from thcli.motion.file.windows import windows
 from thcli.motion.observe import KIND as MESH_KIND
@@ -24,10 +18,9 @@ from thcli.motion.timeline import Ints, read_timeline
 from thcli.pipeline.observe.inputs import probe
 from thcli.pipeline.observe.tracking import VideoSelection
 from thcli.pipeline.refining.placed_face import PlacedFace
-from thcli.pipeline.render.face_shares import face_shares
+from thcli.pipeline.render.encoded_faces import EncodedFace
 from thcli.pipeline.render.frames import DrivingFrames, SourceFace
 from thcli.pipeline.render.render_job import RenderJob
-from thcli.pipeline.sources.framing import encode_crops
 from thcli.pipeline.sources.source_image import SourceImage
 
 Rows = npt.NDArray[np.intp]
@@ -50,18 +43,11 @@ class FaceDrivers:
     """Drivers of a job.
 
     first: motion of the driver that sets the times.  own: driver of each face that has one of its
-    own, by the face's number from the left.  others_still: the other faces have none.  pictures:
-    further pictures of the only face.
+    own, by the face's number from the left.
     """
 
     first: MotionStore
     own: Mapping[int, FaceDriver] = field(default_factory=dict)
-    others_still: bool = False
-    pictures: Sequence[SourceImage] = ()
-
-    def drives(self, face: Face) -> bool:
-        """Return whether a face of the source has a driver."""
-        return face.track in self.own or not self.others_still
 
     def scenes(self, face: Face) -> Ints:
         """Return the number of the driver's scene in each frame of the output, (T,)."""
@@ -98,43 +84,31 @@ def observe_face_drivers(render_job: RenderJob, engine: Engine, first: MotionSto
         path = job.temp_dir() / "driver.motion.safetensors"
         motion = render_job.observe_face(selection, engine, path).motion
         own[number] = FaceDriver(info, motion, nearest_rows(motion, first))
-    return FaceDrivers(first, own, options.others_still, render_job.pictures)
+    return FaceDrivers(first, own)
 
 
-def encode_faces(
+def retarget_faces(
     engine: Engine,
-    source: SourceImage,
+    encoded: Sequence[EncodedFace],
     drivers: FaceDrivers,
     options: MotionOptions,
     warn: Callable[[str], None],
 ) -> list[SourceFace]:
-    """Encode the driven faces of an image and retarget the motion of their drivers to them.
+    """Retarget the motion of their drivers to the encoded faces of an image.
 
     Args:
-        engine: animates them.
-        source: the image.
-        drivers: of its faces.
+        engine: has encoded them.
+        encoded: the faces.
+        drivers: of the faces.
         options: of the motion.
-        warn: takes what a face does without.
+        warn: takes a sentence on a driver that rests.
     """
-    driven = [drivers.drives(face) for face in source.faces]
-    encoded = [
-        _encode_face(engine, source.image, face, drivers, options)
-        for face, moves in zip(source.faces, driven, strict=True)
-        if moves
-    ]
-    if isinstance(engine, WarningEngine):
-        for warning in filter(None, (engine.find_warning(face.source) for face in encoded)):
-            warn(warning)
-    if options.mode == "relative" and any(driven) and _rests(drivers.first):
+    if options.mode == "relative" and encoded and _rests(drivers.first):
         warn(
             "The driver is one picture, which relative motion takes as its rest, so that nothing "
             "moves: --motion absolute takes its pose, mouth and gaze."
         )
-    if len(source.faces) < 2:
-        return encoded
-    shares = face_shares(source.faces, driven, source.size)
-    return [replace(face, share=share) for face, share in zip(encoded, shares, strict=True)]
+    return [_retarget_face(engine, face, drivers, options) for face in encoded]
 
 
 def _rests(motion: MotionStore) -> bool:
@@ -166,23 +140,16 @@ def place_face(
     return PlacedFace(source.image, own, face.motion, place, scenes, placing.follows_camera)
 
 
-def _encode_face(
-    engine: Engine, image: Image, face: Face, drivers: FaceDrivers, options: MotionOptions
+def _retarget_face(
+    engine: Engine, encoded: EncodedFace, drivers: FaceDrivers, options: MotionOptions
 ) -> SourceFace:
-    own = drivers.own.get(face.track)
-    if drivers.pictures:
-        others = [(picture.image, picture.faces[0]) for picture in drivers.pictures]
-        if isinstance(engine, PicturesEngine):
-            source = engine.encode_pictures(image, face, others)
-        else:
-            source = encode_crops(engine, image, face, others)
-        return SourceFace(source, engine.retarget(source, drivers.first, options))
+    source, number = encoded.source, encoded.face.track
+    own = drivers.own.get(number)
     if own is None:
-        return SourceFace.encode(engine, image, face, drivers.first, options)
-    encoded = SourceFace.encode(engine, image, face, own.motion, options)
-    sampled = SampledMotion(encoded.motion, own.rows, drivers.first)
-    number = 1 + list(drivers.own).index(face.track)
-    return SourceFace(encoded.source, sampled, number)
+        motion = engine.retarget(source, drivers.first, options)
+        return SourceFace(source, motion, share=encoded.share)
+    sampled = SampledMotion(engine.retarget(source, own.motion, options), own.rows, drivers.first)
+    return SourceFace(source, sampled, 1 + list(drivers.own).index(number), encoded.share)
 
 
 @dataclass(frozen=True, slots=True)

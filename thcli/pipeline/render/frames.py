@@ -12,10 +12,10 @@ import numpy as np
 
 from thcli.core.batches import BatchRunner
 from thcli.core.clock import StageClock
-from thcli.core.options import MotionOptions, RunOptions
-from thcli.core.protocols import Engine, MotionStore
+from thcli.core.options import RunOptions
+from thcli.core.protocols import MotionStore
 from thcli.core.stream import ordered_map, prefetch
-from thcli.core.types import Array32, Face, Frame, Image, Motion
+from thcli.core.types import Array32, Frame, Image, Motion
 from thcli.pipeline.job.replayable_frames import RenderedFrame
 from thcli.pipeline.render.face_shares import draw
 
@@ -46,14 +46,6 @@ class SourceFace:
     motion: MotionStore
     driver: int = 0
     share: Array32 | None = None
-
-    @classmethod
-    def encode(
-        cls, engine: Engine, image: Image, face: Face, driving: MotionStore, options: MotionOptions
-    ) -> SourceFace:
-        """Encode a face of an image and retarget the driving motion to it."""
-        source = engine.encode_source(image, face)
-        return cls(source, engine.retarget(source, driving, options))
 
 
 @dataclass(frozen=True, slots=True)
