@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.errors import NoFaceError
+from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.options import MeshOptions, MotionOptions, ReenactOptions, RunOptions
 from thcli.core.types import Frame
 from thcli.engines.mesh import anatomy, opening, raster, unfold, warp
@@ -142,8 +143,9 @@ def test_skin_beside_pursed_lips_goes_with_their_corners(
     middle, target = mesh[[61, 291]].mean(0), mesh.copy()
     target[lips] += (middle - mesh[lips]) * pursed
     angle = np.radians(turn)
-    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * grow
+    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     target[:, :2] = target[:, :2] @ turned.T
+    target *= grow
     followed = unfold.follow_corners(mesh, target)
     assert np.array_equal(followed[lips], target[lips])
     assert np.array_equal(followed[[10, 152, 168, 234, 454]], target[[10, 152, 168, 234, 454]])
@@ -151,14 +153,30 @@ def test_skin_beside_pursed_lips_goes_with_their_corners(
         assert followed is target
     for corner, skin, jaw in ((61, 57, 58), (291, 287, 288)):
         own, before, after = (
-            float(np.linalg.norm(m[skin, :2] - m[corner, :2]) / np.linalg.norm(width))
+            float((m[skin] - m[corner]) @ width / (width @ width))
             for m in (mesh, target, followed)
-            for width in [(mesh if m is mesh else target)[jaw, :2] - m[corner, :2]]
+            for width in [(mesh if m is mesh else target)[jaw] - m[corner]]
         )
         assert after <= before + 1e-9
         assert after <= 1.26 * own or after == before
     if pursed > 0.3:
         assert not np.array_equal(followed[[57, 287]], target[[57, 287]])
+
+
+@given(pursed=st.floats(0.1, 0.5), own=st.floats(-60, 60), turn=st.floats(-60, 60))
+def test_skin_follows_pursed_corners_alike_however_far_heads_are_turned(
+    pursed: float, own: float, turn: float
+) -> None:
+    """Also beside a far corner, where skin is seen edge on and has next to no width."""
+    mesh = faces.make_source().mesh
+    target = mesh.copy()
+    target[topology.LIPS_OUTER] += (mesh[[61, 291]].mean(0) - mesh[topology.LIPS_OUTER]) * pursed
+    followed = unfold.follow_corners(mesh, target)
+    source = mesh @ matrix_from_rotvec([0, np.radians(own), 0]).T
+    before, after = (
+        one @ matrix_from_rotvec([0, np.radians(turn), 0]).T for one in (target, followed)
+    )
+    assert unfold.follow_corners(source, before) == pytest.approx(after, abs=1e-6)
 
 
 def test_layers_add_up_to_the_image_and_the_plate_shows_no_person() -> None:

@@ -60,8 +60,8 @@ def unfold_skin(source: Array, target: Array) -> Array:
         lip, anchor = columns[0], columns[-1]
         source_line, target_line = source[anchor] - source[lip], target[anchor] - target[lip]
         for skin in columns[1:-1]:
-            source_share = _share_along(source[skin] - source[lip], source_line)
-            target_share = _share_along(target[skin] - target[lip], target_line)
+            source_share = _share_along((source[skin] - source[lip])[:, :2], source_line[:, :2])
+            target_share = _share_along((target[skin] - target[lip])[:, :2], target_line[:, :2])
             deficit = MIN_SHARE * source_share - target_share
             if deficit.max() > 0:
                 corrected = target.copy() if corrected is None else corrected
@@ -71,6 +71,8 @@ def unfold_skin(source: Array, target: Array) -> Array:
 
 def follow_corners(source: Array, target: Array) -> Array:
     """Take skin beside the corners of the lips along where they purse.
+
+    Lengths are measured in space: the cheek beside a far corner is seen edge on.
 
     Args:
         source, target: (468, 3) meshes.
@@ -106,5 +108,5 @@ def _beside_corners() -> tuple[Array, ...]:
 
 
 def _share_along(part: Array, whole: Array) -> Array:
-    """Project `part` (K, 3) on `whole` (K, 3) in the image plane: (K,) share of its length."""
-    return np.asarray((part * whole)[:, :2].sum(-1) / np.maximum((whole**2)[:, :2].sum(-1), 1e-6))
+    """Project `part` (K, C) on `whole` (K, C): (K,) share of its length."""
+    return np.asarray((part * whole).sum(-1) / np.maximum((whole**2).sum(-1), 1e-6))
