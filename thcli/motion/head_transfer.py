@@ -41,6 +41,8 @@ class HeadTransfer:
         # source pixels per driver pixel
         self._pixel_ratio = float(np.exp(source.log_scale - reference.log_scale) * shape_ratio)
         self._pivot = RIGID_WEIGHTS @ mesh[RIGID]
+        flat = mesh[:, :2]
+        self._sides = self._pivot[:2] - flat.min(0), flat.max(0) - self._pivot[:2]
         pivot = np.exp(reference.log_scale) * (RIGID_WEIGHTS @ reference.shape[RIGID])
         self._reference_pivot = pivot @ reference.rotation.T + reference.centre
         forehead, chin = mesh[anatomy.FOREHEAD], mesh[anatomy.CHIN]
@@ -84,27 +86,58 @@ class HeadTransfer:
         return relative, zoom, shift
 
     def limit(
-        self, relative: Array, zoom: Array, shift: Array, shoulders: Array
-    ) -> tuple[Array, Array, Array, Array]:
+        self, relative: Array, zoom: Array, shift: Array, shoulders: Array, picture: Array
+    ) -> tuple[Array, Array, Array, Array, Array]:
         """Limit a change as the source's picture and neck allow.
 
         Args:
             relative, zoom, shift: as from `change`.
-            shoulders: (T, 2, 3) image_from_still, with the whole person.
+            shoulders, picture: (T, 2, 3) image_from_still, with the whole person, and of the
+                picture with its camera.
 
         Returns:
-            The change, and the shift (T, 2) beyond what a head moves on its shoulders.
+            The change, the shoulders, and the shift (T, 2) of the person beyond what a head moves
+            on them.
         """
         relative = limits.limit_rotation(relative, self.source_yaw)
-        zoom = limits.soft_limit(zoom, limits.MAX_LOG_ZOOM)
+        fit = np.inf
+        if self._size is not None:
+            fit = float(np.min(np.array(self._size) / np.add(*self._sides)))
+        zoom = limits.limit_zoom(zoom, fit)
         carried = np.zeros_like(shift)
         carried[:, :2] = shoulders @ [*self._pivot[:2], 1] - self._pivot[:2]
         whole = shift - carried
         alone = limits.limit_translation(whole, self._height)
         body = limits.limit_length((whole - alone)[:, :2], limits.MAX_BODY_SHIFT * self._height)
-        if self._room is not None:
-            body = limits.limit_to_room(body, self._room)
-        return relative, zoom, carried + alone, body
+        moved = carried + alone
+        back = self._back_into_picture(moved[:, :2] + body, zoom, picture)
+        of_body = limits.opposing(back, body)
+        moved[:, :2] += back - of_body
+        kept = shoulders.copy()
+        kept[..., 2] += limits.opposing(back - of_body, carried[:, :2])
+        return relative, zoom, moved, kept, body + of_body
+
+    def _back_into_picture(self, shift: Array, zoom: Array, picture: Array) -> Array:
+        """Return shifts (T, 2) that take back by how much a face would leave its picture.
+
+        Args:
+            shift: (T, 2) of the face.
+            zoom: (T,) log zoom of the face.
+            picture: (T, 2, 3) image_from_still; what that moves itself is not taken back.
+        """
+        if self._size is None:
+            return np.zeros_like(shift)
+        pivot, linear = self._pivot[:2], picture[:, :, :2]
+        seen = np.einsum("tij,tj->ti", linear, pivot + shift) + picture[:, :, 2] - pivot
+        scale = (np.exp(zoom) * np.sqrt(np.abs(np.linalg.det(linear))))[:, None]
+        grown, still = np.multiply(limits.LEAST_ROOM, self._height)
+        edges = pivot, np.subtract(self._size, 1) - pivot
+        room = [
+            np.maximum(edge - scale * side, np.clip(still - (edge - side), grown, still))
+            for edge, side in zip(edges, self._sides, strict=True)
+        ]
+        back = limits.limit_to_room(seen, (room[0], room[1]), limits.FREE_ROOM) - seen
+        return limits.opposing(np.linalg.solve(linear, back[..., None])[..., 0], shift)
 
     def place(self, shape: Array, relative: Array, zoom: Array, shift: Array) -> Array:
         """Return the source's canonical shapes (T, 468, 3), moved by a change, in source pixels."""

@@ -26,6 +26,8 @@ OWN_TURN, MAX_OVERTURN = 0.6, np.radians(6.0)
 MAX_PITCH = np.radians(32.0)
 MAX_ROLL = np.radians(50.0)
 MAX_LOG_ZOOM = np.log(1.6)
+# Share of its picture that a face fills at most as it grows, and growth that it has in any case
+FULL, LEAST_LOG_ZOOM = 0.85, np.log(1.15)
 # yaw of a source from which its mouth shows half of its lips
 PROFILE_RANGE = (np.radians(36.0), np.radians(48.0))
 MAX_PROFILE_GAP = 0.16  # canonical units by which the lips of a profile part at most
@@ -33,6 +35,10 @@ MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.28, 0.12  # eye widths; largest displacement
 MAX_GAZE = 0.3  # eye widths from the middle of the eye, unless the source is further out
 MAX_SHIFT = 0.3  # of the face's height (points 10 to 152), of a head alone
 MAX_BODY_SHIFT = 1.2  # of the face's height, of the whole person
+# Face heights that a face moves though it reaches the edge of its picture: one that has grown that
+# far, and one that does so at rest
+LEAST_ROOM = 0.08, 0.2
+FREE_ROOM = 0.8  # share of the room of a face in its picture in which it moves freely
 
 
 def soft_limit(x: npt.ArrayLike, limit: npt.ArrayLike, free: float = FREE_SHARE) -> Array:
@@ -137,6 +143,17 @@ def room_in_picture(mesh: Array, size: tuple[int, int]) -> tuple[Array, Array]:
     head = MAX_SHIFT * float(np.linalg.norm(flat[anatomy.FOREHEAD] - flat[anatomy.CHIN]))
     high = np.subtract(size, 1) - flat.max(0) - head
     return np.maximum(flat.min(0) - head, 0), np.maximum(high, 0)
+
+
+def limit_zoom(zoom: Array, fit: float) -> Array:
+    """Limit log zooms (T,) of a head; fit: the zoom at which its face fills the picture."""
+    most = np.clip(np.log(FULL * fit), LEAST_LOG_ZOOM, MAX_LOG_ZOOM)
+    return soft_limit(zoom, np.where(zoom > 0, most, MAX_LOG_ZOOM))
+
+
+def opposing(shift: Array, motion: Array) -> Array:
+    """Return shifts (T, 2) along the axes on which they oppose a motion, no longer than it."""
+    return np.asarray(np.where(shift * motion < 0, np.clip(shift, -abs(motion), abs(motion)), 0))
 
 
 def limit_to_room(shift: Array, room: tuple[Array, Array], free: float = FREE_SHARE) -> Array:

@@ -243,9 +243,13 @@ class RetargetedMotion:
         rotation, zoom, shift = self._head_change(start, stop, weight)
         gain = self._pose_gain * weight
         moved, shoulders, shift = self._picture.window(start, gain, zoom, shift)
-        points, body = self._place_points(shape, (rotation, zoom, shift), shoulders)
+        body = np.zeros((stop - start, 2))
+        if self._rules:
+            rotation, zoom, shift, shoulders, body = self._head.limit(
+                rotation, zoom, shift, shoulders, moved
+            )
         arrays = {
-            "points": points,
+            "points": self._head.place(shape, rotation, zoom, shift),
             "gaze": self._controls.add_gaze(self._gaze_shift(start, stop, weight), start, stop),
             "opening": opening,
             "driver": rebuild_driver_meshes(driving),
@@ -313,19 +317,6 @@ class RetargetedMotion:
         if self._controls.sliders:
             apply.apply_sliders(retargeted, self._controls.rows(start, stop))
         return retargeted, openings.lid_gap_ratios(retargeted, source)
-
-    def _place_points(
-        self, shape: Array, change: tuple[Array, Array, Array], shoulders: Array
-    ) -> tuple[Array, Array]:
-        """Return the source's canonical shapes, moved as `_head_change` says, in source pixels.
-
-        (T, 468, 3), and the shift (T, 2) beyond what a head moves on its shoulders, which are
-        (T, 2, 3) image_from_still, with the whole person.
-        """
-        if not self._rules:
-            return self._head.place(shape, *change), np.zeros((len(shape), 2))
-        relative, zoom, shift, body = self._head.limit(*change, shoulders)
-        return self._head.place(shape, relative, zoom, shift), body
 
     def _head_change(self, start: int, stop: int, weight: Array) -> tuple[Array, Array, Array]:
         """Return rotation vectors (T, 3), log zoom (T,) and shift (T, 3) since the reference."""

@@ -14,7 +14,7 @@ from tests.motion import synthetic_motion as synthetic
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.motion import canonical, limits
+from thcli.motion import canonical
 from thcli.motion.picture import camera
 from thcli.motion.retarget import RetargetedMotion
 
@@ -181,23 +181,38 @@ def test_a_far_shift_moves_the_whole_person() -> None:
     assert (np.diff(body[:, 0]) > -1e-6).all()
 
 
-@pytest.mark.parametrize("room", [0.0, 40.0])
-def test_the_person_moves_no_further_than_its_picture_has_room(room: float) -> None:
+@pytest.mark.parametrize("room", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize("zoom", [1.0, 1.6])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_face_does_not_leave_its_picture(room: float, zoom: float, side: int) -> None:
+    """However far the driver walks aside, and however near it comes."""
     motion = synthetic.driver(degrees=0)
     pose = rows_of(motion, "pose").copy()
-    pose[:, 4] += np.linspace(0, 0.8, len(pose))
-    moved = replace(motion, arrays={**motion.arrays, "pose": pose})
+    ramp = np.linspace(0, 1, len(pose))
+    pose[:, 4] += side * 0.8 * ramp
+    pose[:, 3] += np.log(zoom) * ramp
+    moved = synthetic.buffer(replace(motion, arrays={**motion.arrays, "pose": pose}))
     face = synthetic.source()
     assert face.mesh is not None
-    low, high = limits.room_in_picture(np.asarray(face.mesh, np.float64), (800, 900))
-    assert (low > 0).all() and (face.mesh.max(0)[:2] + high < (800, 900)).all()
-    narrow = 800 - int(high[0] - room), 900
-    limit = limits.room_in_picture(np.asarray(face.mesh, np.float64), narrow)[1][0]
-    assert room <= limit < room + 1
-    out = RetargetedMotion(
-        face, synthetic.buffer(moved), MotionOptions(smooth=0), reference=0, size=narrow
-    ).window(0, len(moved))
-    assert 0.9 * limit <= np.asarray(out.arrays["body"])[-1, 0] <= limit + 1e-6
+    mesh = np.asarray(face.mesh, np.float64)
+    height = np.ptp(mesh[:, 1])
+    mesh[:, 0] += room * height - mesh[:, 0].min()
+    width, edge = 2000, 0.0
+    if side > 0:
+        edge = mesh[:, 0].max() + room * height
+        width = int(edge) + 1
+    face = replace(face, mesh=mesh.astype(np.float32), iris=None)
+
+    def beyond(size: tuple[int, int] | None) -> Array:
+        retargeted = RetargetedMotion(face, moved, MotionOptions(smooth=0), reference=0, size=size)
+        arrays = retargeted.window(0, len(pose)).arrays
+        points, body = (np.asarray(arrays[name], np.float64) for name in ("points", "body"))
+        x = points[..., 0] + body[:, :1]
+        return np.asarray((side * (x - edge)).max(1) / height)
+
+    kept, free = beyond((width, 2000)), beyond(None)
+    assert kept.max() < 0.1 < free.max()
+    assert kept[-1] > kept[0]
 
 
 def test_a_camera_that_makes_the_head_move_more_is_discarded() -> None:

@@ -112,15 +112,10 @@ class PictureMotion:
         apart = np.einsum("tij,tj->ti", free - picture, seen)
         missing = np.linalg.solve(picture[:, :, :2], apart[..., None])[..., 0]
         kept = shift.copy()
-        kept[:, :2] += _against(missing, shift[:, :2])
+        kept[:, :2] += limits.opposing(missing, shift[:, :2])
         carried = shoulders @ [*place.pivot, 1] - place.pivot
-        shoulders[..., 2] += _against(missing, carried)
+        shoulders[..., 2] += limits.opposing(missing, carried)
         return picture, shoulders, kept
-
-
-def _against(shift: Array, motion: Array) -> Array:
-    """Return shifts (T, 2) along the axes on which they oppose a motion, no longer than it."""
-    return np.asarray(np.where(shift * motion < 0, np.clip(shift, -abs(motion), abs(motion)), 0))
 
 
 def _complex(shift: Array) -> Array:
