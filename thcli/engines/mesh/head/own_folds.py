@@ -42,8 +42,9 @@ FILL_BLUR, GRAIN = 0.12, 0.006  # canonical units: of the skin beside the band; 
 PORES = 0.02  # log brightness of the skin's own detail, which stays
 FILL_STEP = 6  # pixels of the field for each one in which the former is computed
 BLACK = 6.0  # added to 8-bit colours, so that dark noise has no large logarithm
-# Change of log brightness over which it is no fold's, in the mean of the canonical units of a line
-DEEP, LINE = (0.9, 1.4), 0.03
+# Change of log brightness over which it is no fold's, in the mean of the canonical units of a line;
+# and by how much more its core may change
+DEEP, LINE, CORE = (0.9, 1.4), 0.03, 0.5
 SMILES = (0.5, 0.8)  # level of a source's smile over which its folds count as a smile's
 # Mesh points where beards grow, and log brightness below the cheeks' over which one is there
 MOUSTACHE, MOUSTACHE_RANGE = (164, 167, 393, 165, 391, 92, 322), (0.4, 0.7)
@@ -143,7 +144,8 @@ def prepare(image: Image, mesh: Array, smile: float, skin: Array, shade: Shade) 
     parts = np.dstack([shaded * beside[..., None], beside]).astype(np.float32)
     filled = resize(_blur(resize(parts, small, shrink=True), FILL_BLUR / FILL_STEP), (SIDE, SIDE))
     change = filled[..., :3] / (filled[..., 3:] + np.float32(1e-3)) - shaded
-    depth = _blur(np.abs(change.mean(-1)), LINE)
+    darker = np.abs(change.mean(-1))
+    depth = np.maximum(_blur(darker, LINE), darker - np.float32(CORE))
     weight = band * samples[..., 5] * (1 - smoothstep(*DEEP, depth)) * strength
     return _in_source(np.asarray(change * weight[..., None], np.float32), mesh)
 

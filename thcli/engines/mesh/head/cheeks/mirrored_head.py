@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -52,16 +54,19 @@ def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
     crop_from_frame = regions.placement.crop_from_frame
     face_size = anatomy.face_height(mesh)
     scale = float(np.hypot(*crop_from_frame[:2, 0]))  # pixels of the crop per pixel
+    face = _face_polygon(mesh, regions.placement)
     strange = _find_strange_skin(person, mesh, regions)
     if strange is not None:
         _cover_with_skin(person, mesh, regions, strange)
     reach = odd_size(2 * REACH * face_size * scale)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     sure = np.asarray(smoothstep(*KEPT_RANGE, regions.mask(KEPT)), np.float32)
+    colour = _find_skin_colour(person, mesh, regions)
+    if colour is not None:  # parsers miss skin of profiles, within the face, too
+        sure = np.maximum(sure, face * (1 - smoothstep(*APART, colour.distance)))
     grown = np.asarray(cv2.dilate(sure, disc), np.float32)
     if strange is not None:
-        beside = ~_face_polygon(mesh, regions.placement)
-        grown *= 1 - np.asarray(cv2.dilate(strange, disc), np.float32) * beside
+        grown *= 1 - np.asarray(cv2.dilate(strange, disc), np.float32) * ~face
     kept = box_mean(grown, odd_size(2 * SOFTNESS * face_size * scale))
     points = transform_points(crop_from_frame, mesh[:, :2])
     columns, rows = (np.arange(side, dtype=np.float32) for side in regions.placement.size)
@@ -91,17 +96,12 @@ def _find_strange_skin(person: Image, mesh: Array, regions: Regions) -> Array32 
     """
     crop, skin = regions.placement, regions.mask(SKIN)
     size = _face_size(mesh, crop)
-    edge, close, near = (odd_size(2 * share * size) for share in (EDGE, CLOSE, NEAR))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (edge, edge))
-    inner = cv2.erode(_face_polygon(mesh, crop).astype(np.uint8), disc) > 0
-    sure = inner & (skin > SURE_SKIN)
-    if not sure.any():
+    close, near = (odd_size(2 * share * size) for share in (CLOSE, NEAR))
+    colour = _find_skin_colour(person, mesh, regions)
+    if colour is None:
         return None
-    around = _in_crop(person, crop)
-    colour = cv2.cvtColor(around[..., :3], cv2.COLOR_RGB2Lab).astype(np.float32)
-    low, middle, high = np.percentile(colour[sure], SKIN_COLOURS, axis=0)
-    apart = np.maximum(low - colour, colour - high).max(-1)
-    apart[colour[..., 0] < middle[0]] = 0  # skin in the shade
+    inner, around = _inner_face(mesh, crop), _in_crop(person, crop)
+    apart = np.where(colour.is_dark, 0, colour.distance)  # skin in the shade
     hair = cv2.dilate(regions.mask(HAIR_CLASSES), np.ones((near, near))) > UNSURE
     strange = np.where(inner | hair | (skin < UNSURE), 0, smoothstep(*APART, apart))
     held = (around[..., 3] > OPAQUE) & (regions.mask(KEPT | CLOTH) < LIKELY)
@@ -113,6 +113,37 @@ def _find_strange_skin(person: Image, mesh: Array, regions: Regions) -> Array32 
         return None
     grown = np.asarray(cv2.dilate(strange, np.ones((near, near))), np.float32)
     return box_mean(grown, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class _SkinColour:
+    """Colours of a crop against those of its skin.
+
+    distance: (h, w) float32 levels of Lab beyond them, 0 for what may be skin.  is_dark: (h, w),
+    less bright than half of the skin.
+    """
+
+    distance: Array32
+    is_dark: npt.NDArray[np.bool_]
+
+
+def _find_skin_colour(person: Image, mesh: Array, regions: Regions) -> _SkinColour | None:
+    """Compare colours with the skin's in the crop of `regions`; None where none is sure."""
+    sure = _inner_face(mesh, regions.placement) & (regions.mask(SKIN) > SURE_SKIN)
+    if not sure.any():
+        return None
+    around = _in_crop(person, regions.placement)[..., :3]
+    colour = cv2.cvtColor(around, cv2.COLOR_RGB2Lab).astype(np.float32)
+    low, middle, high = np.percentile(colour[sure], SKIN_COLOURS, axis=0)
+    distance = np.maximum(low - colour, colour - high).max(-1)
+    return _SkinColour(np.asarray(distance, np.float32), colour[..., 0] < middle[0])
+
+
+def _inner_face(mesh: Array, crop: Crop) -> npt.NDArray[np.bool_]:
+    """Return where a crop shows the face but for its edge, (h, w)."""
+    edge = odd_size(2 * EDGE * _face_size(mesh, crop))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (edge, edge))
+    return np.asarray(cv2.erode(_face_polygon(mesh, crop).astype(np.uint8), disc) > 0)
 
 
 def _cover_with_skin(person: Image, mesh: Array, regions: Regions, strange: Array32) -> None:
