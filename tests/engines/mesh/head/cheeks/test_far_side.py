@@ -30,17 +30,19 @@ def source(
     angle: float,
     shift: float = 0,
     *,
-    with_hair: bool = False,
+    hair_on: str = "",
     rim: int = 0,
     collar: float = 0,
-    held: bool = False,
+    seen: str = "",
     lower: str = "cloth",
 ) -> MeshSource:
     """Draw a face turned by an angle, an ear beside its near cheek and cloth below that side.
 
-    shift: of the face, shares of the width.  with_hair: from the ear to the picture's edge.
-    rim: pixels of the cloth that the parser misses.  collar: face heights by which cloth rises.
-    held: a thing above the ear, of the person for the matte alone.  lower: region of the cloth.
+    shift: of the face, shares of the width.  hair_on: "near", from the ear to the picture's edge,
+    "far", from the other cheek, or both.  rim: pixels of the cloth that the parser misses.
+    collar: face heights by which cloth rises.  seen: "held", a thing above the ear, of the person
+    for the matte alone; "no jaw", the parser takes that for background.  lower: region of the
+    cloth.
     """
     mesh = faces.make_target(faces.make_source(SIDE, SIDE), turn=(0, angle, 0)).points
     mesh[:, 0] += shift * SIDE
@@ -54,14 +56,21 @@ def source(
     beside = (abs(x - edge) < 0.12 * size) & (abs(y - mesh[4, 1]) < 0.2 * size) & ~face
     below = (near * (x - chin[0]) > 0) & (y > chin[1] + (0.05 - collar) * size) & ~face
     level = abs(y - mesh[4, 1]) < 0.2 * size
-    hair = with_hair & (near * (x - edge) > 0) & level & ~beside & ~face & ~below
+    hair = ("near" in hair_on) & (near * (x - edge) > 0) & level & ~beside & ~face & ~below
+    far = (near * (x - mesh[4, 0]) < 0) & (abs(y - mesh[4, 1]) < 0.4 * size) & ~face
+    hair |= ("far" in hair_on) & far
     image[beside], image[below], image[hair] = EAR, CLOTH, HAIR
-    thing = held & (near * (x - edge) > 0.1 * size) & (abs(y - mesh[4, 1] + 0.35 * size) < 20)
+    thing = (
+        (seen == "held")
+        & (near * (x - edge) > 0.1 * size)
+        & (abs(y - mesh[4, 1] + 0.35 * size) < 20)
+    )
     image[thing] = HELD
     person = (face | beside | below | hair | thing).astype(np.float32)
     planes: Array32 = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
-    planes[0] = (1 - person) + thing
-    planes[class_number("skin")] = face
+    skin = face & ~((seen == "no jaw") & (y > mesh[4, 1]))
+    planes[0] = (1 - person) + thing + (face & ~skin)
+    planes[class_number("skin")] = skin
     planes[class_number("l_ear")] = beside
     missed = np.ones((2 * rim + 1, 2 * rim + 1), np.uint8)
     planes[class_number(lower)] = cv2.erode(below.astype(np.uint8), missed)
@@ -81,7 +90,7 @@ def is_blue(image: Image) -> npt.NDArray[np.bool_]:
 @pytest.mark.parametrize("angle", [30.0, -30.0])
 @pytest.mark.parametrize("share", [0.7, 1.0])
 def test_nothing_of_what_lies_beside_the_far_cheek_shows_in_it(angle: float, share: float) -> None:
-    turned = source(angle, with_hair=True)
+    turned = source(angle, hair_on="near")
     target = faces.make_target(turned, turn=(0, -share * angle, 0))
     inner = faces.polygon_mask(target.points[OVAL, :2], SIDE, SIDE, grow=-3)
     inner &= angle * (target.points[4, 0] - np.arange(SIDE)) > 0
@@ -91,7 +100,7 @@ def test_nothing_of_what_lies_beside_the_far_cheek_shows_in_it(angle: float, sha
 
 
 def test_hair_shows_on_the_far_side_up_to_the_edge_of_the_mirror_image() -> None:
-    turned = source(-30.0, -0.16, with_hair=True)  # hair lies on the left
+    turned = source(-30.0, -0.16, hair_on="near")  # hair lies on the left
     target = faces.make_target(turned, turn=(0, 30, 0))
     out = render_frame(turned, target, None)
     alone = render_frame(replace(turned, far_side=None), target, None)
@@ -147,7 +156,7 @@ def test_the_rim_of_mirrored_cloth_that_the_parser_misses_draws_no_line(
 
 @pytest.mark.parametrize("angle", [30.0, -30.0])
 def test_a_thing_beside_the_head_is_not_there_twice(angle: float) -> None:
-    turned = source(angle, held=True)
+    turned = source(angle, seen="held")
     target = faces.make_target(turned, turn=(0, -angle, 0))
     out = render_frame(turned, target, None)
     thing = np.abs(out.astype(int) - HELD).max(-1) < 60
@@ -172,7 +181,7 @@ def test_a_neck_comes_with_the_far_side_hardly_more_than_cloth(angle: float) -> 
 
 
 def test_hair_of_the_far_side_is_not_transparent_beside_the_head() -> None:
-    turned = source(30.0, with_hair=True)
+    turned = source(30.0, hair_on="near")
     target = faces.make_target(turned, turn=(0, -20, 0))
     row = render_frame(turned, target, None)[int(target.points[4, 1])].astype(int)
     hair = np.subtract(HAIR, faces.GROUND)
@@ -195,6 +204,23 @@ def test_a_frontal_source_and_one_without_regions_have_none() -> None:
     assert prepare(turned.image, turned.face, np.ones((8, 8), np.float32)).far_side is None
 
 
+def test_hair_that_is_blown_to_the_far_side_does_not_vanish_in_a_mirror_image() -> None:
+    assert source(-25.0, hair_on="near").far_side is not None
+    assert source(-25.0, hair_on="near far").far_side is not None
+    assert source(-25.0, hair_on="far").far_side is None
+
+
+@pytest.mark.parametrize("angle", [30.0, -30.0])
+def test_skin_that_the_parser_misses_is_no_hole_in_a_mirrored_face(angle: float) -> None:
+    far = source(angle, seen="no jaw").far_side
+    assert far is not None
+    jaw = faces.polygon_mask(far.mesh[OVAL, :2], SIDE, SIDE, grow=-6)
+    jaw[: int(far.mesh[4, 1])] = False
+    skin = np.abs(far.person[..., :3].astype(int) - faces.SKIN).max(-1) < 60
+    assert far.person[jaw & skin][:, 3].min() > 240
+    assert (jaw & skin).sum() > 0.6 * jaw.sum()
+
+
 def test_a_person_that_moves_takes_its_far_side_along() -> None:
     turned = source(30.0)
     target = faces.make_target(turned, turn=(0, -45, 0))
@@ -211,7 +237,7 @@ def test_the_far_side_comes_into_view_next_to_the_cheek_first() -> None:
         assert far_side._uncovered(back, near) > far_side._uncovered(back, far) + 0.5
     assert far_side._uncovered(0.0, near) == 0
     assert far_side._uncovered(1.0, np.full(1, 3.0)) == 1
-    turned = source(30.0, with_hair=True)
+    turned = source(30.0, hair_on="near")
     assert turned.far_side is not None
     veiled = []
     for share in np.linspace(0.4, 1.0, 13):

@@ -19,7 +19,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, compose, warp
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.head.cheeks import mirror_blend, mirror_tint, mirrored_head
+from thcli.engines.mesh.head.cheeks import hair_beside, mirror_blend, mirror_tint, mirrored_head
 from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
 from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.cheeks.mirrored_head import height_above_middle
@@ -49,6 +49,9 @@ UNCOVERED = 0.5  # face heights beside the face that show last as the mirror ima
 SOFT = 0.4  # of that way, over which it comes up
 LEAST = 0.02  # share of the mirror image, and of the frame below it, that counts as none
 HAIR_SHOWS = (0.05, 0.3)  # share by which mirrored hair shows beside the first picture's head
+# Face heights by which hair is wider beside the face on the far side than on the near one, from
+# which it is blown or laid there: in the mirror image it would vanish
+FLOWING = 0.3
 CLOTH_GAIN = 4.0  # of its mask: where its soft edge begins it is whole, so that no seam is left
 HAIR_CLASSES = HAIR | {class_number("hat")}
 PARTS = (
@@ -68,6 +71,10 @@ class Parts:
     def sample(self, positions: Array32) -> Array32:
         """Return the masks at pixels (..., 2) of the picture."""
         return remap(self.masks, np.ascontiguousarray(to_samples(positions, self.step)))
+
+    def hair_at(self, positions: Array32) -> Array32:
+        """Return the mask of the hair at pixels (..., 2) of the picture."""
+        return np.asarray(self.sample(positions)[..., 2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,9 @@ def prepare(
     surroundings: Surroundings,
     regions: Regions,
 ) -> FarSide | None:
-    """Mirror a source whose other cheek is hidden; None where too little of it is.
+    """Mirror a source whose other cheek is hidden.
+
+    None where too little of it is, and where that side shows hair as the other one has none.
 
     Args:
         cheek: the hidden cheek.
@@ -110,6 +119,10 @@ def prepare(
     if abs(side) < LEAST_SIDE:
         return None
     height, width = layers.person.shape[:2]
+    own = _find_parts(regions, mesh, (width, height), np.eye(3))
+    widths = hair_beside.measure(own.hair_at, surroundings.outline.points, mesh, width)
+    if np.sign(side) * (widths[1] - widths[0]) > FLOWING:
+        return None
     mirrored = mesh[PAIRS]
     mirrored[:, 0] = width - 1 - mirrored[:, 0]
     cell = warp.map_step(mesh) * warp.COARSE  # so that the samples of both maps fall together
@@ -122,7 +135,6 @@ def prepare(
         neck=_flip(surroundings.neck),
         crown=None if surroundings.crown is None else surroundings.crown.flip(width),
     )
-    own = _find_parts(regions, mesh, (width, height), np.eye(3))
     flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
     other = _find_parts(regions, mesh, (width, height), flip)
     person = layers.person.copy()

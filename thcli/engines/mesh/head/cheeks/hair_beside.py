@@ -1,0 +1,49 @@
+"""Width of the hair beside a face, on either side of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from thcli.core.types import Array, Array32
+from thcli.engines.mesh import anatomy
+
+REACH = 1.5  # face heights beside the face in which hair is measured
+SAMPLES = (24, 48)  # along the face, and across it
+
+
+def measure(
+    hair_at: Callable[[Array32], Array32], outline: Array, mesh: Array, picture_width: int
+) -> tuple[float, float]:
+    """Return how wide hair is beside a face, in the mean from its middle down to the chin.
+
+    Both sides are measured as far as the narrower one has room in the picture.
+
+    Args:
+        hair_at: mask of the hair in 0..1 at pixels (..., 2).
+        outline: (36, 2) pixels of the face.
+        mesh: (468, 3) pixels.
+        picture_width: in pixels.
+
+    Returns:
+        Face heights on the image's left, and on its right.
+    """
+    face_size = anatomy.face_height(mesh)
+    chin = mesh[anatomy.CHIN, :2]
+    middle = (mesh[anatomy.FOREHEAD, :2] + chin) / 2
+    down = (chin - middle) / max(float(np.linalg.norm(chin - middle)), 1e-6)
+    axes = np.stack([(down[1], -down[0]), down])
+    local = (outline - middle) @ axes.T
+    room = min(outline[:, 0].min(), picture_width - 1 - outline[:, 0].max())
+    reach = float(np.clip(room, 0, REACH * face_size))
+    heights = np.linspace(0, (chin - middle) @ down, SAMPLES[0])
+    widths = []
+    for sign in (-1, 1):
+        side = local[sign * local[:, 0] > 0]
+        side = side[np.argsort(side[:, 1])]
+        edge = np.interp(heights, side[:, 1], side[:, 0])
+        across = edge[:, None] + sign * np.linspace(0, reach, SAMPLES[1])
+        places = np.dstack(np.broadcast_arrays(across, heights[:, None])) @ axes + middle
+        widths.append(float(hair_at(places.astype(np.float32)).mean()) * reach / face_size)
+    return widths[0], widths[1]
