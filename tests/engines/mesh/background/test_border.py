@@ -32,6 +32,33 @@ def test_a_painted_frame_and_black_bars_are_borders() -> None:
     assert np.array_equal(out, image)
 
 
+def print_on_ground(shadow: int) -> np.ndarray:
+    """Draw a picture in a white print, whose shadow falls on light ground, all a little askew."""
+    image = np.full((300, 320, 3), 236, np.uint8)
+    image[:, :6] = image[:, -6:] = image[:5] = image[-5:] = shadow
+    image[40:-50, 40:-40] = picture(210, 240)
+    turn = cv2.getRotationMatrix2D((160, 150), 0.3, 1.0)
+    return cv2.warpAffine(image, turn, (320, 300), borderValue=(245, 245, 245))
+
+
+def test_a_print_with_its_shadow_is_a_border_on_all_sides() -> None:
+    for shadow in (190, 236, 245):
+        border = find_border(print_on_ground(shadow))
+        assert border is not None
+        widths = np.array([border.top, border.bottom, border.left, border.right])
+        assert (np.abs(widths - (40, 50, 40, 40)) <= 5).all()
+
+
+def test_three_even_sides_are_no_print() -> None:
+    """There the shadow alone is a border, as it has one colour."""
+    image = print_on_ground(190)
+    image[40:-50, :40] = picture(210, 40)
+    border = find_border(image)
+    assert border is not None
+    assert border.left == 0
+    assert max(border.top, border.bottom, border.right) < 12
+
+
 def test_a_strip_with_the_person_is_no_border() -> None:
     """Unless it is thin: shoulders reach down to a scan's margin."""
     image = picture()

@@ -14,6 +14,9 @@ NOISE = 12.0  # levels by which the border departs from its own colour
 CROSSED = 0.02  # of a line that may be dirt or a head that reaches into it
 STEP = 24.0  # levels between the border and the picture
 STEP_SHARE = 0.85  # of a side's length that has this step
+FRAME_SHARE = 0.95  # of the middle half of a side, where a frame of several tones has it
+EVEN_SHARE = 0.7  # of such a frame's lines that have one colour; others are edges, a little askew
+SAMPLES, TRIED = 512, 20  # pixels of a line that are read; lines after which half of that must be
 THIN = 0.05  # of the picture's side, a border that may touch the person
 MOST_PERSON = 0.01  # share of a wider border that may be taken for the person
 SOFT = 2  # pixels between the border and the picture, mixed by encoders and scalers
@@ -58,13 +61,20 @@ class Border:
 def find_border(image: Image, person: Array32 | None = None) -> Border | None:
     """Find lines of one colour along the edges of a picture that end in a step.
 
+    On all four sides they may change from line to line: a print on a ground, with its shadow.
+
     Args:
         image: (H, W, 3) uint8.
         person: (h, w) person probability in 0..1; more than a thin line that shows the person is
             no border.
     """
-    top, bottom = _widths(image)
-    left, right = _widths(image[top : image.shape[0] - bottom].swapaxes(0, 1))
+    upright = image, image.swapaxes(0, 1)
+    frame = [_frame_width(lines) for one in upright for lines in (one, one[::-1])]
+    if all(frame):
+        top, bottom, left, right = frame
+    else:
+        top, bottom = _widths(image)
+        left, right = _widths(image[top : image.shape[0] - bottom].swapaxes(0, 1))
     if person is not None:
         height, width = image.shape[:2]
         top = _without_person(top, height, person)
@@ -108,6 +118,25 @@ def _width(image: Image) -> int:
             ends = row >= LEAST and _differing(beyond, colour, STEP) > STEP_SHARE
             return row + SOFT if ends else 0
     return 0
+
+
+def _frame_width(image: Image) -> int:
+    """Return the width of a frame at the top of an image (H, W, 3), 0 without one.
+
+    In the middle half of the side most of its lines have one colour each, and it ends in a step.
+    """
+    length, width = image.shape[1], 0
+    middle = image[:, length // 4 : length - length // 4 : max(1, length // SAMPLES)]
+    even: list[bool] = []
+    for row in range(min(round(MOST * len(image)) + 1, len(image) - 2 * SOFT)):
+        colour = np.median(middle[row].astype(np.float32), 0)
+        even.append(_differing(middle[row], colour, NOISE) <= CROSSED)
+        ends = _differing(middle[row + 2 * SOFT], colour, STEP) > FRAME_SHARE
+        if ends and even[-1] and row >= LEAST and np.mean(even) > EVEN_SHARE:
+            width = row + 2 * SOFT
+        if row >= TRIED and np.mean(even) < EVEN_SHARE / 2:
+            break
+    return width
 
 
 def _differing(line: Image, colour: Array32, levels: float, *, ends: bool = True) -> float:
