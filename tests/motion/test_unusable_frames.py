@@ -58,6 +58,23 @@ def test_occlusion_holds_the_expression_and_not_the_pose() -> None:
     )
 
 
+@pytest.mark.parametrize("hidden", [17.0, 24.0])
+def test_frames_in_which_a_hand_comes_and_goes_are_occluded_too(hidden: float) -> None:
+    """What lowers the logit less is speech, unless the face is hidden next to it."""
+    motion = synthetic.driver(80, degrees=2.0)
+    logit = np.full(80, 28.0, np.float32)
+    logit[5:9] = 24.0  # speech
+    logit[30:50] = 24.0
+    logit[38:42] = hidden
+    read = read_timeline(
+        synthetic.buffer(replace(motion, arrays={**motion.arrays, "logit": logit}))
+    )
+    expected = np.ones(80, bool)
+    if hidden == 17:
+        expected[28:52] = False
+    assert np.array_equal(read.unoccluded, expected)
+
+
 def test_a_face_that_turns_away_is_not_occluded_with_the_same_logit() -> None:
     motion = synthetic.driver(60, degrees=2)
     pose, logit = rows(motion, "pose").copy(), np.full(60, 28.0, np.float32)

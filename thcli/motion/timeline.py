@@ -27,6 +27,9 @@ OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occlude
 # The same of a face that turns away from where it mostly looks, and radians of yaw and pitch by
 # which it does
 TURNED_LOGIT_SHARE, TURNED_RANGE = 0.55, (np.radians(5.0), np.radians(12.0))
+# Above either, the share of the other frames' median below which frames beside such ones count as
+# well: a hand comes and goes
+COMING_SHARE = 0.18
 OCCLUSION_MARGIN = 2  # frames to each side of an occlusion that are not used either
 # Share of the face's points beyond the frame's edges, more than the shot's median, and of its
 # median logit: landmarks of a face that is cut off turn it towards the edge
@@ -219,10 +222,18 @@ def _find_unoccluded(valid: Bools, logit: Array, pose: Array, shot: Ints) -> Boo
     turned = smoothstep(*TURNED_RANGE, away - np.median(away[valid]))
     least = OCCLUDED_LOGIT_SHARE + turned * (TURNED_LOGIT_SHARE - OCCLUDED_LOGIT_SHARE)
     occluded = valid & (logit < least * median)
+    usual = float(np.median(logit[valid & ~occluded])) if (valid & ~occluded).any() else median
+    coming = valid & (logit < (least + COMING_SHARE) * usual)
     unoccluded = valid.copy()
     for frames in np.split(np.arange(len(valid)), np.flatnonzero(np.diff(shot)) + 1):
-        unoccluded[frames] &= ~_widen(occluded[frames])
+        unoccluded[frames] &= ~_widen(_reach(occluded[frames], coming[frames]))
     return unoccluded if unoccluded.any() else valid
+
+
+def _reach(frames: Bools, coming: Bools) -> Bools:
+    """Return the runs of coming frames (T,) in which some of `frames` (T,) lie."""
+    numbers = np.cumsum(np.diff(coming, prepend=False))
+    return np.asarray(coming & np.isin(numbers, numbers[frames]))
 
 
 def nearest_usable(usable: Bools) -> tuple[Ints, Ints]:
