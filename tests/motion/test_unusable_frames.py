@@ -60,7 +60,7 @@ def test_occlusion_holds_the_expression_and_not_the_pose() -> None:
 
 @pytest.mark.parametrize("hidden", [17.0, 24.0])
 def test_frames_in_which_a_hand_comes_and_goes_are_occluded_too(hidden: float) -> None:
-    """What lowers the logit less is speech, unless the face is hidden next to it."""
+    """Speech lowers the logit as little, but no face is hidden next to it."""
     motion = synthetic.driver(80, degrees=2.0)
     logit = np.full(80, 28.0, np.float32)
     logit[5:9] = 24.0  # speech

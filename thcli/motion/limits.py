@@ -130,10 +130,10 @@ def limit_translation(translation: Array, height: float) -> Array:
 
 
 def room_in_picture(mesh: Array, size: tuple[int, int]) -> tuple[Array, Array]:
-    """Return the pixels (2,) by which a person may move to lower and to higher x and y.
+    """Return the pixels (2,) by which a picture may move to lower and to higher x and y.
 
-    The face then stays in its picture, also with the largest shift of its head alone. Its zoom and
-    turn are not counted, nor is the motion of the picture itself (--camera follow).
+    Its face then stays in the frame, also with the largest shift of its head alone. Zooms and turns
+    are not counted.
 
     Args:
         mesh: (468, 3) pixels of the face.
