@@ -11,6 +11,7 @@ from thcli.engines.mesh import anatomy
 
 REACH = 1.5  # face heights beside the face in which hair is measured
 SAMPLES = (24, 48)  # along the face, and across it
+RIGHT, LEFT = np.arange(19), np.arange(18, 37) % 36  # of an outline, from the forehead to the chin
 
 
 def measure(
@@ -39,8 +40,7 @@ def measure(
     reach = float(np.clip(room, 0, REACH * face_size))
     heights = np.linspace(0, (chin - middle) @ down, SAMPLES[0])
     widths = []
-    for sign in (-1, 1):
-        side = local[sign * local[:, 0] > 0]
+    for sign, side in ((-1, local[LEFT]), (1, local[RIGHT])):
         side = side[np.argsort(side[:, 1])]
         edge = np.interp(heights, side[:, 1], side[:, 0])
         across = edge[:, None] + sign * np.linspace(0, reach, SAMPLES[1])

@@ -55,13 +55,13 @@ def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
     face_size = anatomy.face_height(mesh)
     scale = float(np.hypot(*crop_from_frame[:2, 0]))  # pixels of the crop per pixel
     face = _face_polygon(mesh, regions.placement)
-    strange = _find_strange_skin(person, mesh, regions)
+    colour = _find_skin_colour(person, mesh, regions)
+    strange = None if colour is None else _find_strange_skin(person, mesh, regions, colour)
     if strange is not None:
         _cover_with_skin(person, mesh, regions, strange)
     reach = odd_size(2 * REACH * face_size * scale)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     sure = np.asarray(smoothstep(*KEPT_RANGE, regions.mask(KEPT)), np.float32)
-    colour = _find_skin_colour(person, mesh, regions)
     if colour is not None:  # parsers miss skin of profiles, within the face, too
         sure = np.maximum(sure, face * (1 - smoothstep(*APART, colour.distance)))
     grown = np.asarray(cv2.dilate(sure, disc), np.float32)
@@ -81,7 +81,9 @@ def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
     cv2.multiply(person, cv2.merge([shown] * 4), person, 1 / 255)
 
 
-def _find_strange_skin(person: Image, mesh: Array, regions: Regions) -> Array32 | None:
+def _find_strange_skin(
+    person: Image, mesh: Array, regions: Regions, colour: _SkinColour
+) -> Array32 | None:
     """Find what the parser takes for skin at the face's edge and has none of its colours.
 
     Such is the rim of a thing held before the cheek, a medal, a cup, a telephone, near the thing
@@ -90,6 +92,7 @@ def _find_strange_skin(person: Image, mesh: Array, regions: Regions) -> Array32 
 
     Args:
         person, mesh, regions: as in `keep_head`.
+        colour: of the regions' crop.
 
     Returns:
         (h, w) float32 in 0..1 in pixels of the regions' crop; None where there is nothing such.
@@ -97,9 +100,6 @@ def _find_strange_skin(person: Image, mesh: Array, regions: Regions) -> Array32 
     crop, skin = regions.placement, regions.mask(SKIN)
     size = _face_size(mesh, crop)
     close, near = (odd_size(2 * share * size) for share in (CLOSE, NEAR))
-    colour = _find_skin_colour(person, mesh, regions)
-    if colour is None:
-        return None
     inner, around = _inner_face(mesh, crop), _in_crop(person, crop)
     apart = np.where(colour.is_dark, 0, colour.distance)  # skin in the shade
     hair = cv2.dilate(regions.mask(HAIR_CLASSES), np.ones((near, near))) > UNSURE
