@@ -44,6 +44,7 @@ from thcli.pipeline.sources.source_image import (
     warn_of_strangers,
 )
 from thcli.pipeline.sources.source_video import is_video
+from thcli.weights.used import recorded_weights
 
 DEFAULTS = ReenactOptions()
 
@@ -175,9 +176,11 @@ def animate(
     expected = frames_in_span(driver, options.read)
     renderer = share_rendering(framed_engine, job, options.run, expected, framed.size)
     with _open_output(target, framed, render_job) as out:
-        # Encode the identity of the source.
+        # Encode the identity of the source. What that loads, or a worker has loaded for another job,
+        # is no part of the driver's motion, which workers share.
         driven = [options.drives(face.track) for face in framed.faces]
-        encoded = encode_faces(framed_engine, framed, driven, render_job.pictures, job.warn)
+        with recorded_weights():
+            encoded = encode_faces(framed_engine, framed, driven, render_job.pictures, job.warn)
 
         # Pass 1. Detect, track, align and crop the driving face; encode its landmarks as motion.
         observed = render_job.observe(engine)

@@ -39,8 +39,7 @@ def test_an_engine_shows_the_source(
 def test_motion_that_is_not_finite_is_a_frame_without_a_face(
     thcli: Run, faults: Faults, portrait: Path, video: Path, tmp_path: Path
 ) -> None:
-    # the source's image comes first, but it is encoded after the driver is observed
-    faults.stage, faults.broken = "observe", BAD
+    faults.stage, faults.broken = "observe", 1 + BAD  # the source's image comes first
     words = ("reenact", portrait, video, "--engine faulty-network", LOSSLESS, "-o")
     ran = thcli(*words, tmp_path / "out.mkv")
     assert (ran.code, ran.report["passed_through"], ran.report["failed"]) == (0, 1, 0)
@@ -52,7 +51,7 @@ def test_motion_that_is_not_finite_is_a_frame_without_a_face(
 def test_a_source_that_is_not_finite_ends_the_job(
     thcli: Run, faults: Faults, portrait: Path, video: Path, tmp_path: Path
 ) -> None:
-    faults.stage, faults.broken = "observe", FRAMES
+    faults.stage, faults.broken = "observe", 0
     ran = thcli("reenact", portrait, video, "--engine faulty-network -o", tmp_path / "out.mp4")
     assert (ran.code, ran.report["error"]) == (6, "NotFiniteError")
     assert "not finite" in ran.report["message"] and "--precision fp32" in ran.report["hint"]
