@@ -176,8 +176,8 @@ def animate(
     expected = frames_in_span(driver, options.read)
     renderer = share_rendering(framed_engine, job, options.run, expected, framed.size)
     with _open_output(target, framed, render_job) as out:
-        # Encode the identity of the source. What that loads, or a worker has loaded for another job,
-        # is no part of the driver's motion, which workers share.
+        # Encode the identity of the source. What that loads, or has loaded for another job, is no
+        # part of the driver's motion, which the workers of a job share.
         driven = [options.drives(face.track) for face in framed.faces]
         with recorded_weights():
             encoded = encode_faces(framed_engine, framed, driven, render_job.pictures, job.warn)
