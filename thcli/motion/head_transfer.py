@@ -43,6 +43,8 @@ class HeadTransfer:
         self._pivot = RIGID_WEIGHTS @ mesh[RIGID]
         flat = mesh[:, :2]
         self._sides = self._pivot[:2] - flat.min(0), flat.max(0) - self._pivot[:2]
+        filled = np.inf if size is None else np.min(np.array(size) / np.add(*self._sides))
+        self._filling_zoom = float(filled)
         pivot = np.exp(reference.log_scale) * (RIGID_WEIGHTS @ reference.shape[RIGID])
         self._reference_pivot = pivot @ reference.rotation.T + reference.centre
         forehead, chin = mesh[anatomy.FOREHEAD], mesh[anatomy.CHIN]
@@ -100,10 +102,7 @@ class HeadTransfer:
             on them.
         """
         relative = limits.limit_rotation(relative, self.source_yaw)
-        fit = np.inf
-        if self._size is not None:
-            fit = float(np.min(np.array(self._size) / np.add(*self._sides)))
-        zoom = limits.limit_zoom(zoom, fit)
+        zoom = limits.limit_zoom(zoom, self._filling_zoom)
         carried = np.zeros_like(shift)
         carried[:, :2] = shoulders @ [*self._pivot[:2], 1] - self._pivot[:2]
         whole = shift - carried

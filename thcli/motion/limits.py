@@ -145,9 +145,9 @@ def room_in_picture(mesh: Array, size: tuple[int, int]) -> tuple[Array, Array]:
     return np.maximum(flat.min(0) - head, 0), np.maximum(high, 0)
 
 
-def limit_zoom(zoom: Array, fit: float) -> Array:
-    """Limit log zooms (T,) of a head; fit: the zoom at which its face fills the picture."""
-    most = np.clip(np.log(FULL * fit), LEAST_LOG_ZOOM, MAX_LOG_ZOOM)
+def limit_zoom(zoom: Array, filling: float) -> Array:
+    """Limit log zooms (T,) of a head; filling: the zoom at which its face fills the picture."""
+    most = np.clip(np.log(FULL * filling), LEAST_LOG_ZOOM, MAX_LOG_ZOOM)
     return soft_limit(zoom, np.where(zoom > 0, most, MAX_LOG_ZOOM))
 
 

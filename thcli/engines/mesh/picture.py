@@ -48,9 +48,8 @@ def _sample_moved(image: Image, image_from_still: Array) -> Image:
     cubic, which keeps it sharp. A large picture is rarely sharp to the pixel and goes without that.
     """
     size, edges = image.shape[1::-1], cv2.BORDER_REPLICATE
-    sharpens = max(size) <= WHOLE_PIXELS
     padded = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)  # four channels take less than three
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if sharpens else None
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if max(size) <= WHOLE_PIXELS else None
     if grey is not None:
         cv2.insertChannel(grey, padded, 3)
     moved = cv2.warpAffine(padded, image_from_still, size, borderMode=edges)

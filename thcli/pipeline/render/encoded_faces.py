@@ -48,9 +48,9 @@ def encode_faces(
     if isinstance(engine, WarningEngine):
         for warning in filter(None, map(engine.find_warning, encoded)):
             warn(warning)
-    if len(source.faces) < 2:
-        return [EncodedFace(face, one) for face, one in zip(moving, encoded, strict=True)]
-    shares = face_shares(source.faces, driven, source.size)
+    shares: Sequence[Array32 | None] = [None] * len(moving)
+    if len(source.faces) > 1:
+        shares = face_shares(source.faces, driven, source.size)
     return [EncodedFace(*one) for one in zip(moving, encoded, shares, strict=True)]
 
 

@@ -82,7 +82,6 @@ class RenderPlan:
     batches: divides windows for which memory does not suffice.
     last_duration: of the last frame in units of the motion's time base, where the driving frames
         are not read; 0 when unknown.
-    weights: share of each face in each pixel, when there are several.
     """
 
     engine: Renderer

@@ -68,9 +68,8 @@ def find_border(image: Image, person: Array32 | None = None) -> Border | None:
         person: (h, w) person probability in 0..1; more than a thin line that shows the person is
             no border.
     """
-    upright = image, image.swapaxes(0, 1)
-    frame = [_frame_width(lines) for one in upright for lines in (one, one[::-1])]
-    if all(frame):
+    frame = _frame_widths(image)
+    if frame is not None:
         top, bottom, left, right = frame
     else:
         top, bottom = _widths(image)
@@ -118,6 +117,17 @@ def _width(image: Image) -> int:
             ends = row >= LEAST and _differing(beyond, colour, STEP) > STEP_SHARE
             return row + SOFT if ends else 0
     return 0
+
+
+def _frame_widths(image: Image) -> tuple[int, int, int, int] | None:
+    """Return the widths of a frame at the top, the bottom, the left and the right, None without."""
+    across, widths = image.swapaxes(0, 1), []
+    for lines in (image[::-1], image, across, across[::-1]):  # below, clothes end it at once
+        widths.append(_frame_width(lines))
+        if not widths[-1]:
+            return None
+    bottom, top, left, right = widths
+    return top, bottom, left, right
 
 
 def _frame_width(image: Image) -> int:

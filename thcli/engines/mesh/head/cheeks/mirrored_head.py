@@ -17,6 +17,7 @@ from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import ACCESSORIES, HAIR, HEAD, NECK, SKIN, class_number
 from thcli.faces.parsing.crops import Regions
 
+Bools = npt.NDArray[np.bool_]
 HAIR_CLASSES = HAIR | {class_number("hat")}
 CLOTH = {class_number("cloth")}
 KEPT = HEAD | NECK | ACCESSORIES | HAIR_CLASSES
@@ -55,8 +56,8 @@ def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
     face_size = anatomy.face_height(mesh)
     scale = float(np.hypot(*crop_from_frame[:2, 0]))  # pixels of the crop per pixel
     face = _face_polygon(mesh, regions.placement)
-    colour = _find_skin_colour(person, mesh, regions)
-    strange = None if colour is None else _find_strange_skin(person, mesh, regions, colour)
+    colour = _find_skin_colour(person, face, mesh, regions)
+    strange = None if colour is None else _find_strange_skin(mesh, regions, colour)
     if strange is not None:
         _cover_with_skin(person, mesh, regions, strange)
     reach = odd_size(2 * REACH * face_size * scale)
@@ -81,9 +82,7 @@ def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
     cv2.multiply(person, cv2.merge([shown] * 4), person, 1 / 255)
 
 
-def _find_strange_skin(
-    person: Image, mesh: Array, regions: Regions, colour: _SkinColour
-) -> Array32 | None:
+def _find_strange_skin(mesh: Array, regions: Regions, colour: _SkinColour) -> Array32 | None:
     """Find what the parser takes for skin at the face's edge and has none of its colours.
 
     Such is the rim of a thing held before the cheek, a medal, a cup, a telephone, near the thing
@@ -91,7 +90,7 @@ def _find_strange_skin(
     skin in the shade has other colours, too.
 
     Args:
-        person, mesh, regions: as in `keep_head`.
+        mesh, regions: as in `keep_head`.
         colour: of the regions' crop.
 
     Returns:
@@ -100,11 +99,11 @@ def _find_strange_skin(
     crop, skin = regions.placement, regions.mask(SKIN)
     size = _face_size(mesh, crop)
     close, near = (odd_size(2 * share * size) for share in (CLOSE, NEAR))
-    inner, around = _inner_face(mesh, crop), _in_crop(person, crop)
+    inner = colour.inner
     apart = np.where(colour.is_dark, 0, colour.distance)  # skin in the shade
     hair = cv2.dilate(regions.mask(HAIR_CLASSES), np.ones((near, near))) > UNSURE
     strange = np.where(inner | hair | (skin < UNSURE), 0, smoothstep(*APART, apart))
-    held = (around[..., 3] > OPAQUE) & (regions.mask(KEPT | CLOTH) < LIKELY)
+    held = colour.is_opaque & (regions.mask(KEPT | CLOTH) < LIKELY)
     broad = cv2.morphologyEx(held.astype(np.uint8), cv2.MORPH_OPEN, np.ones((close, close)))
     beside = cv2.dilate(broad, np.ones((close, close))) > 0
     _, labels = cv2.connectedComponents((strange > 0).astype(np.uint8))
@@ -119,31 +118,37 @@ def _find_strange_skin(
 class _SkinColour:
     """Colours of a crop against those of its skin.
 
-    distance: (h, w) float32 levels of Lab beyond them, 0 for what may be skin.  is_dark: (h, w),
-    less bright than half of the skin.
+    distance: (h, w) float32 levels of Lab beyond them, 0 for what may be skin.
+    is_dark, is_opaque, inner: (h, w), what is less bright than half of the skin, what is the
+    person's for the matte, and the face but for its edge.
     """
 
     distance: Array32
-    is_dark: npt.NDArray[np.bool_]
+    is_dark: Bools
+    is_opaque: Bools
+    inner: Bools
 
 
-def _find_skin_colour(person: Image, mesh: Array, regions: Regions) -> _SkinColour | None:
-    """Compare colours with the skin's in the crop of `regions`; None where none is sure."""
-    sure = _inner_face(mesh, regions.placement) & (regions.mask(SKIN) > SURE_SKIN)
+def _find_skin_colour(
+    person: Image, face: Bools, mesh: Array, regions: Regions
+) -> _SkinColour | None:
+    """Compare colours with the skin's in the crop of `regions`; None where none is sure.
+
+    Args:
+        person, mesh, regions: as in `keep_head`.
+        face: (h, w) of the crop, inside the outline of the face.
+    """
+    edge = odd_size(2 * EDGE * _face_size(mesh, regions.placement))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (edge, edge))
+    inner = np.asarray(cv2.erode(face.astype(np.uint8), disc) > 0)
+    sure = inner & (regions.mask(SKIN) > SURE_SKIN)
     if not sure.any():
         return None
-    around = _in_crop(person, regions.placement)[..., :3]
-    colour = cv2.cvtColor(around, cv2.COLOR_RGB2Lab).astype(np.float32)
+    around = _in_crop(person, regions.placement)
+    colour = cv2.cvtColor(around[..., :3], cv2.COLOR_RGB2Lab).astype(np.float32)
     low, middle, high = np.percentile(colour[sure], SKIN_COLOURS, axis=0)
-    distance = np.maximum(low - colour, colour - high).max(-1)
-    return _SkinColour(np.asarray(distance, np.float32), colour[..., 0] < middle[0])
-
-
-def _inner_face(mesh: Array, crop: Crop) -> npt.NDArray[np.bool_]:
-    """Return where a crop shows the face but for its edge, (h, w)."""
-    edge = odd_size(2 * EDGE * _face_size(mesh, crop))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (edge, edge))
-    return np.asarray(cv2.erode(_face_polygon(mesh, crop).astype(np.uint8), disc) > 0)
+    distance = np.asarray(np.maximum(low - colour, colour - high).max(-1), np.float32)
+    return _SkinColour(distance, colour[..., 0] < middle[0], around[..., 3] > OPAQUE, inner)
 
 
 def _cover_with_skin(person: Image, mesh: Array, regions: Regions, strange: Array32) -> None:
@@ -166,7 +171,7 @@ def _in_crop(person: Image, crop: Crop) -> Image:
     return np.asarray(cv2.warpAffine(person, crop.crop_from_frame[:2], crop.size), np.uint8)
 
 
-def _face_polygon(mesh: Array, crop: Crop) -> npt.NDArray[np.bool_]:
+def _face_polygon(mesh: Array, crop: Crop) -> Bools:
     return polygon_mask(transform_points(crop.crop_from_frame, mesh[OVAL, :2]), crop.size)
 
 
