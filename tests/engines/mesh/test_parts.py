@@ -159,6 +159,10 @@ def test_skin_beside_pursed_lips_goes_with_their_corners(
         )
         assert after <= before + 1e-9
         assert after <= 1.26 * own or after == before
+        lengths = [float(np.linalg.norm((m[skin] - m[corner])[:2])) for m in (target, followed)]
+        assert lengths[1] <= lengths[0] + 1e-9
+        if pursed > 0.3:
+            assert lengths[1] < 0.9 * lengths[0]
     if pursed > 0.3:
         assert not np.array_equal(followed[[57, 287]], target[[57, 287]])
 

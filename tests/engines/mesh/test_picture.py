@@ -44,6 +44,22 @@ def test_large_pictures_move_by_whole_pixels_exactly_too() -> None:
     assert np.array_equal(moved[:, 20:], image[:, :-20])
 
 
+def test_colours_are_moved_with_the_brightness_of_a_cubic() -> None:
+    noise = np.random.default_rng(6).integers(90, 166, (200, 300, 3), np.uint8)
+    image = np.asarray(cv2.GaussianBlur(noise, (0, 0), 1.0), np.uint8)
+    matrix = np.array([[1.02, 0.05, -3.4], [-0.05, 1.02, 7.2]])
+    moved, sampled = (
+        one[20:-20, 20:-20]
+        for one in (
+            picture.move_picture(image, matrix),
+            cv2.warpAffine(image, matrix, (300, 200), flags=cv2.INTER_CUBIC),
+        )
+    )
+    grey, cubic = (cv2.cvtColor(one, cv2.COLOR_RGB2GRAY).astype(int) for one in (moved, sampled))
+    assert np.abs(grey - cubic).max() <= 2
+    assert np.abs(moved.astype(int) - sampled).max() <= 4
+
+
 def test_only_what_lies_beyond_the_edges_is_smoothed() -> None:
     grey = np.random.default_rng(5).integers(0, 256, (200, 300), np.uint8)
     image = np.dstack([grey] * 3)

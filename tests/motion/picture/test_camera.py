@@ -211,8 +211,8 @@ def test_a_face_does_not_leave_its_picture(room: float, zoom: float, side: int) 
         return np.asarray((side * (x - edge)).max(1) / height)
 
     kept, free = beyond((width, 2000)), beyond(None)
-    assert kept.max() < 0.1 < free.max()
-    assert kept[-1] > kept[0]
+    assert kept.max() < 0.02 < free.max()
+    assert kept[-1] > -0.01  # and comes as near to the edge
 
 
 def test_a_camera_that_makes_the_head_move_more_is_discarded() -> None:
