@@ -110,7 +110,7 @@ def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | No
         mouth_interior.render(out, source.image, interior, own, free, seen)
     if source.painter is not None:
         with_mouth = not source.mouth_hidden and (driving is None or inside is None)
-        with_eyes = not has_shut_eyes(source)
+        with_eyes = not (source.has_drawn_eyes or has_shut_eyes(source))
         source.painter.paint(out, free, target.gaze, with_eyes=with_eyes, with_mouth=with_mouth)
     for skin in before_eyes:
         skin.cover(out)

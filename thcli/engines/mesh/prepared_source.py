@@ -13,7 +13,7 @@ from thcli.engines.mesh.background import cut_out, matte
 from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.eyes import lid_skin
+from thcli.engines.mesh.eyes import drawn_eyes, lid_skin
 from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.eyes.lid_skin import LidSkin
 from thcli.engines.mesh.eyes.reading import read_eyes
@@ -88,6 +88,7 @@ class MeshSource:
     rigid: (468,) how far a point is part of glasses, or of an object before the mouth; None without
     any.  mouth_hidden: there is such an object.
     glasses: that the person wears, or that are laid over each frame; None without any.
+    has_drawn_eyes: see `drawn_eyes`; the networks, which know persons, leave them alone.
     far_side: mirror image of a turned source; None when both sides are seen, or without layers or
     regions.
     """
@@ -116,6 +117,7 @@ class MeshSource:
     far_side: FarSide | None = None
     mouth_hidden: bool = False
     glasses: Glasses | None = None
+    has_drawn_eyes: bool = False
 
     @property
     def first(self) -> MeshSource:
@@ -163,7 +165,9 @@ def prepare(
         raise NoFaceError(
             "The source's face has no mesh.", "Choose another image or another landmarker."
         )
-    face = wide_jaw.refine(lip_rims.refine(image, face))
+    refined = drawn_eyes.refine(image, face)
+    has_drawn_eyes = refined is not face
+    face = wide_jaw.refine(lip_rims.refine(image, refined))
     mesh = np.asarray(face.mesh, np.float64)
     covered = None if parsed is None else covering.find(image, parsed.face, mesh, parsed.hands)
     if covered is None:
@@ -221,7 +225,14 @@ def prepare(
         NearSide.of(mesh),
         surroundings,
         layers,
-        extract_eyes(image, mesh, face.iris, tone, blur if is_blurred else 0.0),
+        extract_eyes(
+            image,
+            mesh,
+            face.iris,
+            tone,
+            blur if is_blurred else 0.0,
+            are_drawn=has_drawn_eyes,
+        ),
         cheek,
         tone,
         interior,
@@ -254,4 +265,5 @@ def prepare(
         far_side=far,
         mouth_hidden=covered is not None,
         glasses=glasses,
+        has_drawn_eyes=has_drawn_eyes,
     )

@@ -25,6 +25,8 @@ def extract_eyes(
     iris: npt.NDArray[np.floating] | None,
     tone: Array,
     blur: float = 0.0,
+    *,
+    are_drawn: bool = False,
 ) -> tuple[EyeTexture, ...]:
     """Extract both eyes of a source image.
 
@@ -37,6 +39,7 @@ def extract_eyes(
         iris: (2, 5, 2) pixels, centre first, or None.
         tone: (3,) skin colour, 0..255.
         blur: of the source, deviation in widths of an eye.
+        are_drawn: larger than a person's; what their lids hid is not made from round balls.
     """
     eyes = []
     for side, ring in enumerate(EYES):
@@ -46,7 +49,7 @@ def extract_eyes(
             rim = eye_opening.to_local(iris[side])
             distances = np.linalg.norm(rim[1:] - rim[0], axis=1)
             centre, radius = rim[0], float(np.clip(distances.mean(), 0.1, 0.3))
-        seen = iris is not None and is_round(centre[0])
+        seen = iris is not None and is_round(centre[0]) and not are_drawn
         share = opening.foreshortening(mesh, ring)
         eyes.append(
             EyeTexture(image, eye_opening, centre, radius, True, blur, sees_iris=seen, seen=share)
