@@ -152,3 +152,19 @@ def test_folds_of_a_far_cheek_are_not_told_from_what_lies_behind_it() -> None:
         x, y = np.rint(turned[points, :2] - prepared.smiling.corner).astype(int).T
         changes.append(float(np.abs(prepared.smiling.even[y, x]).mean()))
     assert min(changes) < 0.04 < 0.1 < max(changes)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.3])
+def test_dark_hair_before_the_cheeks_is_no_skin_beside_the_folds(level: float) -> None:
+    """Hair that the mesh covers at its sides darkened the cheeks of a smile that relaxed."""
+    mesh = smiling(2.0)
+    image = portrait(mesh, dark=1.0)
+    haired = image.copy()
+    middle, half = mesh[:, 0].mean(), np.ptp(mesh[:, 0]) / 2
+    sides = np.abs(np.arange(SIDE) - middle) > 0.72 * half
+    haired[:, sides] = np.rint(level * haired[:, sides]).astype(np.uint8)
+    found = [folds.prepare(shown, mesh, None, 1.0).smiling for shown in (image, haired)]
+    assert found[0] is not None and found[1] is not None
+    x, y = np.rint(mesh[[206, 426, 216, 436], :2] - found[0].corner).astype(int).T
+    bare, beside_hair = (smiling.even[y, x].mean(-1) for smiling in found if smiling is not None)
+    assert np.abs(beside_hair - bare).max() < 0.06

@@ -49,6 +49,8 @@ SMILES = (0.5, 0.8)  # level of a source's smile over which its folds count as a
 # Mesh points where beards grow, and log brightness below the cheeks' over which one is there
 MOUSTACHE, MOUSTACHE_RANGE = (164, 167, 393, 165, 391, 92, 322), (0.4, 0.7)
 CHIN, CHIN_RANGE = (18, 200, 201, 421, 83, 313, 106, 335), (0.3, 0.5)
+# Log brightness over that of bare skin: of hair or a dark outline, and of skin
+HAIR_RANGE = (-1.0, -0.5)
 BARE = (50, 280, 101, 330, 36, 266, 205, 425, 151, 9)
 # Cosine to the view of skin whose folds can be told: a far cheek's outline hides what is behind it
 FACING_RANGE = (0.2, 0.45)
@@ -139,7 +141,9 @@ def prepare(image: Image, mesh: Array, smile: float, skin: Array, shade: Shade) 
     soft = _blur(logs, GRAIN)
     shaded += logs - np.clip(logs - soft, -PORES, PORES)
     band, beside = _masks()
-    beside = beside * samples[..., 5]
+    bright = soft.mean(-1)
+    dark = bright - float(np.median(_at_points(bright)[list(BARE)]))
+    beside = beside * samples[..., 5] * smoothstep(*HAIR_RANGE, dark)
     small = SIDE // FILL_STEP, SIDE // FILL_STEP
     parts = np.dstack([shaded * beside[..., None], beside]).astype(np.float32)
     filled = resize(_blur(resize(parts, small, shrink=True), FILL_BLUR / FILL_STEP), (SIDE, SIDE))
@@ -164,13 +168,18 @@ def _in_source(even: Array32, mesh: Array) -> OwnFolds:
 
 def _bare(bright: Array32) -> float:
     """Return whether lip and chin are as bright as the cheeks in the field's log, 0..1."""
-    x, y = np.clip(np.rint(places()).astype(int).T, 0, SIDE - 1)
-    levels = _blur(bright, 2 * GRAIN)[y, x]
+    levels = _at_points(_blur(bright, 2 * GRAIN))
     bare = 1.0
     for points, limits in ((MOUSTACHE, MOUSTACHE_RANGE), (CHIN, CHIN_RANGE)):
         darker = np.median(levels[list(BARE)]) - np.median(levels[list(points)])
         bare *= 1 - float(smoothstep(*limits, darker))
     return bare
+
+
+def _at_points(values: Array32) -> Array32:
+    """Return values (SIDE, SIDE) at the mesh points, (468,)."""
+    x, y = np.clip(np.rint(places()).astype(int).T, 0, SIDE - 1)
+    return np.asarray(values[y, x])
 
 
 def _blur(values: Array32, deviation: float) -> Array32:

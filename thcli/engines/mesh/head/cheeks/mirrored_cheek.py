@@ -50,6 +50,9 @@ PERSON = 0.5  # share from which the pixels are the person's alone
 # Sine of a source's yaw up to which what it mirrors has to be skin, from which it may be hair: hair
 # before one cheek of a frontal source is no texture of the other one. Share of skin: none, enough
 FRONTAL, SKIN_SHARE = (0.12, 0.25), (0.4, 0.8)
+# Log brightness of one side over the other up to which a frontal source mirrors its cheek, and from
+# which it does not: it hides little, and the shade has another colour and its own shadows
+UNEVEN = (0.3, 0.5)
 # Share of hair over the side that is mirrored, above which no source mirrors it: strands before one
 # cheek would lie in the middle of the other one
 MOST_HAIR = 0.28
@@ -104,6 +107,10 @@ def prepare(image: Image, mesh: Array, regions: Regions | None = None) -> Mirror
     pull = PULL * anatomy.face_height(mesh) * (steep * BORDER)[:, None]
     positions = (mesh[:, :2] + pull * inwards)[PAIRS]
     frontal = 1 - float(smoothstep(*FRONTAL, abs(sine_of_yaw(mesh))))
+    light = abs(float(np.average(np.log(gains).mean(1), weights=hidden)))
+    hidden = hidden * (1 - frontal * smoothstep(*UNEVEN, light))
+    if hidden.max() < MIN_WEIGHT:
+        return None
     if regions is not None:
         found = _region_share(regions, HAIR, mesh[PAIRS, :2])
         hair = float(np.average(found, weights=hidden))
