@@ -264,3 +264,15 @@ def test_hair_that_a_side_of_the_picture_cuts_off_does_not_end_in_a_straight_lin
     assert ends[0].tolist() == ends[1].tolist()  # hair that hangs down goes on to the side
     assert ends[-1][0] > ends[1][0] + 0.25 * size and ends[-1][1] < ends[1][1] - 0.25 * size
     assert room[-1, int(middle[0])] == 1
+
+
+@pytest.mark.parametrize("angle", [30.0, -30.0])
+def test_a_head_that_the_picture_cuts_off_has_no_far_side(angle: float) -> None:
+    """Its mirror image ended within the other cheek, whose lips lay beside the first ones."""
+    near = np.sign(angle)  # 30 degrees turn the nose to the left, so that the right is near
+    for shift, has_one in ((0.0, True), (0.18, True), (0.26, False), (-0.26, True)):
+        turned = source(angle, float(near) * shift)
+        room = np.array([turned.mesh[OVAL, 0].min(), SIDE - 1 - turned.mesh[OVAL, 0].max()])
+        cut = room[int(near > 0)] < far_side.LEAST_HEAD * anatomy.face_height(turned.mesh)
+        assert cut != has_one
+        assert (turned.far_side is not None) == has_one

@@ -34,6 +34,9 @@ from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD, class_number
 from thcli.faces.parsing.crops import Regions
 
 LEAST_SIDE = 0.15  # sine of a source's yaw from which it has a far side
+# Face heights between the near cheek and the picture's side, below which that cuts the head off and
+# its mirror image would end in the middle of the other cheek
+LEAST_HEAD = 0.09
 TURNED = (0.35, 0.75)  # share of the mirrored cheek by which what is beside it shows: none, all
 HAIR_BELOW = (-1.5, -0.8)  # as `mirrored_head.BELOW`, of hair that hangs down
 EDGE = 0.08  # face heights from the mirror image's sides over which it fades
@@ -106,7 +109,8 @@ def prepare(
 ) -> FarSide | None:
     """Mirror a source whose other cheek is hidden.
 
-    None where too little of it is, and where that side shows hair as the other one has none.
+    None where too little of it is, where the picture cuts the other side's head off, and where that
+    side shows hair as the other one has none.
 
     Args:
         cheek: the hidden cheek.
@@ -119,6 +123,10 @@ def prepare(
     if abs(side) < LEAST_SIDE:
         return None
     height, width = layers.person.shape[:2]
+    outline = mesh[OVAL, 0]
+    room = width - 1 - outline.max() if side < 0 else outline.min()
+    if room < LEAST_HEAD * anatomy.face_height(mesh):
+        return None
     own = _find_parts(regions, mesh, (width, height), np.eye(3))
     widths = hair_beside.measure(own.hair_at, surroundings.outline.points, mesh, width)
     if np.sign(side) * (widths[1] - widths[0]) > FLOWING:
