@@ -15,6 +15,7 @@ from thcli.core.options import MotionOptions, RunOptions
 from thcli.core.types import Array, Image, Motion
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.engine import MeshEngine
+from thcli.engines.mesh.prepared_source import prepare
 
 ZOOM = np.array([[1.2, 0, -30], [0, 1.2, -14]], np.float64)
 
@@ -23,6 +24,24 @@ def lip_centre(image: Image) -> Array:
     """Find the centre (x, y) of the lips' red pixels."""
     rows, columns = np.nonzero(image[..., 0].astype(int) - image[..., 1] > 70)
     return np.array([columns.mean(), rows.mean()])
+
+
+def window_of(rows: list[tuple[Array, Array, Array]]) -> Motion:
+    """Return a window of meshes (468, 3), shifts (2,) of the body and cameras (2, 3)."""
+    count = len(rows)
+    arrays = {
+        "points": np.stack([points for points, _, _ in rows]),
+        "gaze": np.zeros((count, 2, 2)),
+        "opening": np.ones((count, 2)),
+        "driver": np.zeros((count, 468, 3)),
+        "shown": np.zeros(count, bool),
+        "weight": np.ones(count),
+        "body": np.stack([shift for _, shift, _ in rows]),
+        "camera": np.stack([camera for _, _, camera in rows]),
+        "torso": np.tile(np.eye(2, 3), (count, 1, 1)),
+    }
+    valid = np.ones(count, bool)
+    return Motion("mesh-target", np.arange(count), Fraction(1, 25), valid, arrays)
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -39,20 +58,7 @@ def test_meshes_lie_on_the_rendered_face(follow: bool, matte: bool) -> None:
         (source.mesh, np.zeros(2), ZOOM),
         (shifted, body, ZOOM),
     ]
-    count = len(rows)
-    arrays = {
-        "points": np.stack([points for points, _, _ in rows]),
-        "gaze": np.zeros((count, 2, 2)),
-        "opening": np.ones((count, 2)),
-        "driver": np.zeros((count, 468, 3)),
-        "shown": np.zeros(count, bool),
-        "weight": np.ones(count),
-        "body": np.stack([shift for _, shift, _ in rows]),
-        "camera": np.stack([camera for _, _, camera in rows]),
-        "torso": np.tile(np.eye(2, 3), (count, 1, 1)),
-    }
-    valid = np.ones(count, bool)
-    motion = Motion("mesh-target", np.arange(count), Fraction(1, 25), valid, arrays)
+    motion = window_of(rows)
     engine = MeshEngine(RunOptions(device="cpu"), "off", mouth="synthetic", follow_camera=follow)
     images = engine.render(source, motion, None)
     own = lip_centre(images[0]) - source.mesh[LIPS, :2].mean(0)
@@ -79,3 +85,24 @@ def test_shoulders_move_only_where_the_person_is_known(matte: bool) -> None:
     store = synthetic.buffer(replace(motion, arrays=moving))
     found = engine.retarget(source, store, MotionOptions()).window(0, len(motion)).arrays["torso"]
     assert bool((np.asarray(found) == np.eye(2, 3)).all()) != matte
+
+
+@pytest.mark.parametrize("width", [1, 6])
+def test_a_border_stays_while_the_camera_moves(width: int) -> None:
+    """A line around a picture went into it, and was repeated beyond it as a band."""
+    mesh = faces.centred_mesh(256, 256)
+    image = faces.render_face(mesh, 256, 256)
+    image[: width + 2], image[-width - 2 :] = faces.GROUND, faces.GROUND
+    line = np.ones((256, 256), bool)
+    line[width:-width, width:-width] = False
+    image[line] = (250, 250, 20)
+    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), None)
+    assert source.border is not None
+    engine = MeshEngine(RunOptions(device="cpu"), "off", mouth="synthetic", follow_camera=True)
+    for camera in ([[1, 0, 12], [0, 1, -7]], ZOOM):
+        motion = window_of([(source.mesh, np.zeros(2), np.array(camera, np.float64))])
+        out = engine.render(source, motion, None)[0]
+        assert np.array_equal(out[line], image[line])
+        yellow = out[..., 1].astype(int) - out[..., 2] > 150
+        assert not yellow[~line].any()
+        assert np.abs(out[60:-60, 60:-60].astype(int) - image[60:-60, 60:-60]).max() > 50

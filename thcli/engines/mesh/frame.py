@@ -22,7 +22,7 @@ from thcli.motion.render_target import RenderTarget
 
 
 def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
-    """Render one frame.
+    """Render one frame of a picture that does not move as a whole.
 
     Args:
         source: prepared source.
@@ -33,15 +33,20 @@ def render_frame(source: MeshSource, target: RenderTarget, driving: Image | None
         (H, W, 3) uint8 of the source's size; (H, W, 4), premultiplied colour and alpha, of a source
         that is cut out.
     """
-    out = _render_inside(source, target, driving)
+    out = render_without_border(source, target, driving)
+    lay_border(out, source)
+    return out
+
+
+def lay_border(out: Image, source: MeshSource) -> None:
+    """Lay the picture's border over a frame, or clear it of one that is cut out, in place."""
     if source.border is not None and out.shape[2] == 3:
         source.border.render(out)
     elif source.border is not None:
         source.border.clear(out)
-    return out
 
 
-def _render_inside(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
+def render_without_border(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
     """Render one frame as `render_frame` does, without the picture's border."""
     placed = source.place(target.points)
     points = placed.held

@@ -11,7 +11,7 @@ import numpy as np
 from thcli.core.imaging import to_uint8
 from thcli.core.types import Array, Frame, Image, Motion
 from thcli.engines.mesh import picture, video
-from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.frame import lay_border, render_frame, render_without_border
 from thcli.engines.mesh.mouth import wide_jaw
 from thcli.engines.mesh.pictures.several import SeveralPictures, blend_face, targets_of_others
 from thcli.engines.mesh.prepared_source import MeshSource
@@ -43,10 +43,12 @@ class MeshRenderer:
         driving: list[Image | None] = [None] * len(motion)
         if frames is not None:
             driving = [to_uint8(frame.pixels) for frame in frames]
-        return [
-            self._move_picture(_render_any(source, target, frame), target.camera)
-            for target, frame in zip(iterate_render_targets(motion), driving, strict=True)
-        ]
+        rendered = []
+        for target, frame in zip(iterate_render_targets(motion), driving, strict=True):
+            out = self._move_picture(_render_any(source, target, frame), target.camera)
+            lay_border(out, source.first)
+            rendered.append(out)
+        return rendered
 
     def render_frames(
         self, source: MeshVideo, images: Sequence[Image], motion: Motion
@@ -69,12 +71,12 @@ def limit_process() -> None:
 def _render_any(
     source: MeshSource | SeveralPictures, target: RenderTarget, driving: Image | None
 ) -> Image:
-    """Render one frame of one picture, or of several that are blended."""
+    """Render one frame of one picture, or of several that are blended, without a border."""
     if isinstance(source, MeshSource):
-        return render_frame(source, target, driving)
-    out = render_frame(source.first, target, driving)
+        return render_without_border(source, target, driving)
+    out = render_without_border(source.first, target, driving)
     for other, own_target, share in targets_of_others(source, target):
-        rendered = render_frame(other.source, own_target, driving)
+        rendered = render_without_border(other.source, own_target, driving)
         out = blend_face(out, rendered, target.points, target.body, share, other.kept)
     return out
 

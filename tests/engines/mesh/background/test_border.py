@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
 from thcli.engines.mesh.background.border import find_border
 from thcli.engines.mesh.background.grain import add_grain
@@ -57,6 +58,21 @@ def test_three_even_sides_are_no_print() -> None:
     assert border is not None
     assert border.left == 0
     assert max(border.top, border.bottom, border.right) < 12
+
+
+@pytest.mark.parametrize("colour", [(250, 240, 80), (10, 10, 14)])
+def test_a_single_line_around_a_picture_is_its_border(colour: tuple[int, int, int]) -> None:
+    """Repeated beyond the edges of a picture that moves, it was a band."""
+    image = picture(120, 160)
+    image[[0, -1]] = image[:, [0, -1]] = colour
+    image[1:-1, 1:-1] = cv2.GaussianBlur(image, (0, 0), 0.6)[1:-1, 1:-1]
+    border = find_border(image)
+    assert border is not None
+    assert {border.top, border.bottom, border.left, border.right} == {3}
+    inside = border.extend_inside()
+    assert np.abs(inside[0, 3:-3].astype(int) - image[3, 3:-3]).max() == 0
+    image[-1] = image[-2]  # open below
+    assert find_border(image) is None
 
 
 def test_a_strip_with_the_person_is_no_border() -> None:

@@ -15,6 +15,9 @@ CROSSED = 0.02  # of a line that may be dirt or a head that reaches into it
 STEP = 24.0  # levels between the border and the picture
 STEP_SHARE = 0.85  # of a side's length that has this step
 FRAME_SHARE = 0.95  # of the middle half of a side, where a frame of several tones has it
+# A single line around the whole picture: mean levels by which it departs from its colour, share of
+# it that does not; levels between its four sides, and share of each from which the picture differs
+LINE_NOISE, LINE_SHARE, LINE_SIDES, LINE_STEP_SHARE = 20.0, 0.8, 40.0, 0.9
 EVEN_SHARE = 0.7  # of such a frame's lines that have one colour; others are edges, a little askew
 SAMPLES, TRIED = 512, 20  # pixels of a line that are read; lines after which half of that must be
 THIN = 0.05  # of the picture's side, a border that may touch the person
@@ -61,7 +64,8 @@ class Border:
 def find_border(image: Image, person: Array32 | None = None) -> Border | None:
     """Find lines of one colour along the edges of a picture that end in a step.
 
-    On all four sides they may change from line to line: a print on a ground, with its shadow.
+    On all four sides they may change from line to line: a print on a ground, with its shadow; there
+    a single line will do, too.
 
     Args:
         image: (H, W, 3) uint8.
@@ -71,6 +75,8 @@ def find_border(image: Image, person: Array32 | None = None) -> Border | None:
     frame = _frame_widths(image)
     if frame is not None:
         top, bottom, left, right = frame
+    elif _has_line(image):
+        top = bottom = left = right = 1 + SOFT
     else:
         top, bottom = _widths(image)
         left, right = _widths(image[top : image.shape[0] - bottom].swapaxes(0, 1))
@@ -119,10 +125,41 @@ def _width(image: Image) -> int:
     return 0
 
 
+def _has_line(image: Image) -> bool:
+    """Return whether a line of one colour runs around an image (H, W, 3).
+
+    The middle half of each side counts. Encoders mix a line's colours with those beside it.
+    """
+    colours: list[Array32] = []
+    if min(image.shape[:2]) <= 2 * (1 + SOFT):
+        return False
+    for lines in _from_sides(image):
+        line, beside = (_middle(lines)[row].astype(np.float32) for row in (0, 1 + SOFT))
+        colour = np.median(line, 0)
+        colours.append(colour)
+        alike = np.abs(line - colour).mean(-1) <= LINE_NOISE
+        step = np.abs(beside - colour).max(-1) > STEP
+        if alike.mean() < LINE_SHARE or step.mean() < LINE_STEP_SHARE:
+            return False
+    return float(np.ptp(colours, axis=0).max()) < LINE_SIDES
+
+
+def _from_sides(image: Image) -> tuple[Image, Image, Image, Image]:
+    """Return an image (H, W, 3) as seen from below, where clothes end a frame, and three sides."""
+    across = image.swapaxes(0, 1)
+    return image[::-1], image, across, across[::-1]
+
+
+def _middle(image: Image) -> Image:
+    """Return samples of the middle half of the lines of an image (H, W, 3)."""
+    length = image.shape[1]
+    return image[:, length // 4 : length - length // 4 : max(1, length // SAMPLES)]
+
+
 def _frame_widths(image: Image) -> tuple[int, int, int, int] | None:
     """Return the widths of a frame at the top, the bottom, the left and the right, None without."""
-    across, widths = image.swapaxes(0, 1), []
-    for lines in (image[::-1], image, across, across[::-1]):  # below, clothes end it at once
+    widths = []
+    for lines in _from_sides(image):
         widths.append(_frame_width(lines))
         if not widths[-1]:
             return None
@@ -135,8 +172,7 @@ def _frame_width(image: Image) -> int:
 
     In the middle half of the side most of its lines have one colour each, and it ends in a step.
     """
-    length, width = image.shape[1], 0
-    middle = image[:, length // 4 : length - length // 4 : max(1, length // SAMPLES)]
+    middle, width = _middle(image), 0
     even: list[bool] = []
     for row in range(min(round(MOST * len(image)) + 1, len(image) - 2 * SOFT)):
         colour = np.median(middle[row].astype(np.float32), 0)
