@@ -32,6 +32,7 @@ from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth import (
     closed_lips,
     colours,
+    drawn_line,
     lip_rims,
     mouth_corners,
     mouth_interior,
@@ -167,6 +168,8 @@ def prepare(
         )
     refined = drawn_eyes.refine(image, face)
     has_drawn_eyes = refined is not face
+    if has_drawn_eyes:
+        refined = drawn_line.refine(image, refined)
     face = wide_jaw.refine(lip_rims.refine(image, refined))
     mesh = np.asarray(face.mesh, np.float64)
     covered = None if parsed is None else covering.find(image, parsed.face, mesh, parsed.hands)
