@@ -50,9 +50,10 @@ PERSON = 0.5  # share from which the pixels are the person's alone
 # Sine of a source's yaw up to which what it mirrors has to be skin, from which it may be hair: hair
 # before one cheek of a frontal source is no texture of the other one. Share of skin: none, enough
 FRONTAL, SKIN_SHARE = (0.12, 0.25), (0.4, 0.8)
-# Log brightness of one side over the other up to which a frontal source mirrors its cheek, and from
-# which it does not: it hides little, and the shade has another colour and its own shadows
-UNEVEN = (0.3, 0.5)
+# Log brightness of one side over the other up to which a source mirrors its cheek, and from which
+# it does not: the shade has another colour, and its own shadows. Sine of a yaw up to which that
+# counts; beyond it more is hidden, and the whole head is mirrored (`far_side`)
+UNEVEN, HARDLY_TURNED = (0.3, 0.5), (0.145, 0.16)
 # Share of hair over the side that is mirrored, above which no source mirrors it: strands before one
 # cheek would lie in the middle of the other one
 MOST_HAIR = 0.28
@@ -106,9 +107,10 @@ def prepare(image: Image, mesh: Array, regions: Regions | None = None) -> Mirror
     inwards = normal[:, :2] / np.maximum(np.linalg.norm(normal[:, :2], axis=1), 1e-9)[:, None]
     pull = PULL * anatomy.face_height(mesh) * (steep * BORDER)[:, None]
     positions = (mesh[:, :2] + pull * inwards)[PAIRS]
-    frontal = 1 - float(smoothstep(*FRONTAL, abs(sine_of_yaw(mesh))))
+    yaw = abs(sine_of_yaw(mesh))
+    frontal, hardly = (1 - float(smoothstep(*limits, yaw)) for limits in (FRONTAL, HARDLY_TURNED))
     light = abs(float(np.average(np.log(gains).mean(1), weights=hidden)))
-    hidden = hidden * (1 - frontal * smoothstep(*UNEVEN, light))
+    hidden = hidden * (1 - hardly * smoothstep(*UNEVEN, light))
     if hidden.max() < MIN_WEIGHT:
         return None
     if regions is not None:
