@@ -25,7 +25,9 @@ VIEW_U, VIEW_V = (-0.9, 1.9), (-1.3, 1.3)  # its reach in widths
 COARSER = 1.5  # pixels per sample from which a picture is smoothed before
 SKIN = (168, 6, 9, 151, 50, 280, 205, 425, 187, 411)  # points on the nose, forehead and cheeks
 SKIN_REACH = 25.0  # Lab units from the skin's median, beyond which a point shows something else
+LAB_WEIGHTS = (0.6, 1.0, 1.0)  # of its differences: light changes over a face
 PALE_GAIN, DARK_LIGHT, DARK_GAIN = 1.3, 0.6, 1.5  # of the white of an eye, and of lashes
+SOFT = 1.2  # samples, deviation of the likeness
 EYE_RANGE = (0.1, 0.45)  # likeness to an eye: skin, and an eye
 LARGEST_HOLE = 0.9  # square widths of what is enclosed by an eye and belongs to it: its iris
 PALE_IRIS = 0.35  # likeness to the white from which a pixel is no iris
@@ -46,8 +48,8 @@ OWN_STEPS = np.array([0.06, 0.06, 0.06, 0.06, 0.1])  # of the one for each eye b
 SHRINK = 0.75  # of the steps from round to round
 RIMS = (0.11, 0.09, 0.07, 0.05, 0.05, 0.04, 0.04)  # widths to both sides that are compared
 IRIS_RADII = np.linspace(0.2, 0.8, 13)  # over the outline's smaller half axis
+IRIS_RIM = (0.85, 1.15)  # radii inside and outside of its rim that are compared
 IRIS_OFFSETS = tuple(itertools.product(np.linspace(-0.3, 0.3, 7), repeat=2))  # in half axes
-
 
 Mask = npt.NDArray[np.bool_]
 _MIRROR, _OTHER_SIDE = np.array([-1.0, 1, 1, 1, -1]), np.array([1.0, 0, 0, 0, 0])
@@ -90,7 +92,7 @@ class EyeView:
         pale = 1 - colours[..., 1:] @ hue / np.maximum(light, 8) / max(saturation, 0.08)
         dark = 1 - light / (DARK_LIGHT * skin_light)
         likeness = np.clip(np.maximum(PALE_GAIN * pale, DARK_GAIN * dark), 0, 1)
-        likeness = np.asarray(cv2.GaussianBlur(likeness.astype(np.float32), (0, 0), 1.2))
+        likeness = np.asarray(cv2.GaussianBlur(likeness.astype(np.float32), (0, 0), SOFT))
         upper, lower = eye.rims(u)
         within = (v > upper) & (v < lower) & (u > 0) & (u < 1)
         is_eye = smoothstep(*EYE_RANGE, _fill_holes(likeness))
@@ -129,7 +131,7 @@ class EyeView:
 
     def reaches_below(self, ellipse: Array) -> float:
         """Return how far an ellipse reaches below the landmarks, in widths."""
-        _, v = outline_points(ellipse[None], np.ones(1))
+        _, v = outline_points(ellipse[None])
         return float(v.max()) - float(self.opening.lower.max())
 
     def area_ratio(self, ellipse: Array) -> float:
@@ -148,10 +150,7 @@ class EyeView:
             [[*(ellipse[:2] + by), r, r, 0.0] for by, r in itertools.product(offsets, radii)]
         )
         seen = np.where(self.inside(ellipse), self.white, -1).astype(np.float32)
-        inner, outer = (
-            self.look(seen, *outline_points(circles, np.full(len(circles), k)))
-            for k in (0.85, 1.15)
-        )
+        inner, outer = (self.look(seen, *outline_points(circles, k)) for k in IRIS_RIM)
         is_seen = (inner >= 0) & (outer >= 0)
         steps = np.where(is_seen, outer - inner, 0).sum(1) / np.maximum(is_seen.sum(1), 12)
         return circles[int(steps.argmax()), :3]
@@ -165,10 +164,9 @@ def _to_lab(colours: Image) -> Array32:
 def _skin_colours(image: Image, mesh: Array, width: float) -> Array32:
     """Return colours (N, 3) Lab of a face's skin; width: of an eye in pixels."""
     smooth = cv2.GaussianBlur(image, (0, 0), max(0.06 * width, 0.5))
-    colours = _to_lab(remap(np.asarray(smooth, np.uint8), mesh[None, SKIN, :2].astype(np.float32)))[
-        0
-    ]
-    away = np.linalg.norm((colours - np.median(colours, 0)) * [0.6, 1, 1], axis=1)
+    places = mesh[None, SKIN, :2].astype(np.float32)
+    colours = _to_lab(remap(np.asarray(smooth, np.uint8), places))[0]
+    away = np.linalg.norm((colours - np.median(colours, 0)) * LAB_WEIGHTS, axis=1)
     is_skin = away < SKIN_REACH
     return np.asarray(colours[is_skin] if is_skin.sum() > 2 else colours)
 
@@ -186,15 +184,19 @@ def _fill_holes(likeness: Array32) -> Array32:
     return filled
 
 
-def outline_points(ellipses: Array, scale: Array) -> tuple[Array, Array]:
-    """Return u and v, each (N, 48), along ellipses.
+def outline_points(
+    ellipses: Array, scale: Array | float = 1.0, angles: Array = ANGLES
+) -> tuple[Array, Array]:
+    """Return u and v, each (N, K), along ellipses.
 
     Args:
         ellipses: (N, 5) u and v of the centre, half axes along and across, tilt in radians.
         scale: (N,) by which they are larger.
+        angles: (K,) radians, from the half axis along, downwards.
     """
     u, v, along, across, tilt = (ellipses[:, i, None] for i in range(5))
-    x, y = along * scale[:, None] * np.cos(ANGLES), across * scale[:, None] * np.sin(ANGLES)
+    size = np.broadcast_to(scale, len(ellipses))[:, None]
+    x, y = along * size * np.cos(angles), across * size * np.sin(angles)
     return u + x * np.cos(tilt) - y * np.sin(tilt), v + x * np.sin(tilt) + y * np.cos(tilt)
 
 
