@@ -8,12 +8,18 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.geometry import matrix_from_rotvec
+from thcli.core.types import Crop
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head import steep_texture
+from thcli.engines.mesh.head.cheeks import sides
 from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings, surrounding_displacement
 from thcli.faces.landmarks.topology import OVAL
+from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.crops import Regions
 
 
 @pytest.mark.parametrize("angle", [-45.0, -30.0, 30.0, 45.0])
@@ -95,3 +101,28 @@ def test_texture_beside_the_ears_moves_inwards_only_as_it_turns_into_view() -> N
     one_side = mesh[:, 0] > middle
     assert min(length[one_side].max(), length[~one_side].max()) == 0
     assert length[np.concatenate([anatomy.LEFT_EYE, anatomy.RIGHT_EYE, anatomy.LIPS])].max() == 0
+
+
+@pytest.mark.parametrize("angle", [-40.0, 40.0])
+@pytest.mark.parametrize("haired", ["near", "far", "strand"])
+def test_a_border_behind_hair_keeps_its_texture(angle: float, haired: str) -> None:
+    """Skin from further inside came out beyond the hair, which was a shadow on the cheek."""
+    whole = faces.make_source(512, 512)
+    mesh = whole.mesh
+    target = faces.make_target(whole, turn=(0, angle, 0))
+    pulled = steep_texture.texture_positions(whole.normals, mesh, target.points)
+    middle = mesh[:, 0].mean()
+    moved = np.linalg.norm(pulled - mesh[:, :2], axis=1) > 1
+    near = np.sign(mesh[moved, 0].mean() - middle)
+    edge = np.abs(mesh[OVAL, 0] - middle).max()
+    width = {"near": 0.35, "far": 0.35, "strand": 0.06}[haired] * edge
+    side = near if haired != "far" else -near
+    beyond = side * (np.arange(512) - middle) > edge - width
+    planes = np.zeros((len(CLASSES), 512, 512), np.float32)
+    planes[class_number("hair")], planes[class_number("skin")] = beyond, ~beyond
+    regions = Regions(Crop(np.eye(3), (512, 512)), planes)
+    face = faces.make_face(mesh, faces.iris_points(mesh))
+    source = prepare(whole.image, face, None, parsed=ParsedSource(regions, regions))
+    shown = sides.find(source, target.points).texture
+    kept = haired == "near"
+    assert np.allclose(shown, mesh[:, :2] if kept else pulled, atol=1e-6)

@@ -48,6 +48,7 @@ from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.unfold import follow_corners, unfold_skin
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.landmarks.topology import OVAL
+from thcli.faces.parsing.classes import HAIR
 
 if TYPE_CHECKING:
     from thcli.engines.mesh.patches.painter import PatchPainter, SourcePainter
@@ -89,6 +90,7 @@ class MeshSource:
     rigid: (468,) how far a point is part of glasses, or of an object before the mouth; None without
     any.  mouth_hidden: there is such an object.
     glasses: that the person wears, or that are laid over each frame; None without any.
+    bare_border: (468,), see `steep_texture.bare_border`, or 1.
     has_drawn_eyes: see `drawn_eyes`; the networks, which know persons, leave them alone.
     far_side: mirror image of a turned source; None when both sides are seen, or without layers or
     regions.
@@ -118,6 +120,7 @@ class MeshSource:
     far_side: FarSide | None = None
     mouth_hidden: bool = False
     glasses: Glasses | None = None
+    bare_border: Array | float = 1.0
     has_drawn_eyes: bool = False
 
     @property
@@ -268,5 +271,11 @@ def prepare(
         far_side=far,
         mouth_hidden=covered is not None,
         glasses=glasses,
+        bare_border=1.0 if parsed is None else _bare_border(parsed, mesh),
         has_drawn_eyes=has_drawn_eyes,
     )
+
+
+def _bare_border(parsed: ParsedSource, mesh: Array) -> Array:
+    hair = steep_texture.region_share(parsed.face, HAIR, mesh[:, :2])
+    return steep_texture.bare_border(hair)

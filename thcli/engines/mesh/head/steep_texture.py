@@ -2,18 +2,22 @@
 
 The source shows the skin beside the ears from the side, a few pixels wide, and the mesh's border
 is no more exact than that: hair, ear and background lie on it. Where such skin turns towards the
-camera it is stretched several times. It then takes its texture from further inside.
+camera it is stretched several times. It then takes its texture from further inside, unless much
+hair lies there: skin would come out on the hair's other side.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from thcli.core.geometry import transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head.outline import fit_rigid_head
+from thcli.engines.mesh.sampling import box_mean, odd_size, remap
 from thcli.faces.landmarks.topology import FRONT_SIGNS, OVAL, POINTS, TRIANGLES
+from thcli.faces.parsing.crops import Regions
 from thcli.motion.canonical import neutral
 
 PULL = 0.055  # face heights by which the outermost texture moves inwards
@@ -21,6 +25,9 @@ TEMPLE_SHARE = 0.15  # of it above the eyes, where brows and glasses reach the b
 BORDER_WIDTH = 0.15  # face heights from the oval to skin that stays
 STEEP_COSINE = (0.25, 0.6)  # of surface and view in the source: steep, flat
 TURN = (0.16, 0.38)  # growth of that cosine: none, full
+REGION_RADIUS = 0.03  # face heights around a point in which shares of regions are measured
+# Share of hair before a side's border from which that keeps its own texture; its least weight
+HAIR_RANGE, OUTER = (0.42, 0.55), 0.5
 
 _CORNERS = TRIANGLES.T.ravel()
 COUNT = np.maximum(np.bincount(_CORNERS, minlength=POINTS), 1)
@@ -51,15 +58,42 @@ def turned_cosines(normal: Array, mesh: Array, target: Array) -> Array:
     return np.asarray(normal @ (view / max(float(np.linalg.norm(view)), 1e-9)))
 
 
-def texture_positions(normal: Array, mesh: Array, target: Array) -> Array:
+def region_share(regions: Regions, classes: frozenset[int], positions: Array) -> Array:
+    """Return the share of classes around source pixels (468, 2), (468,) 0..1."""
+    points = transform_points(regions.placement.crop_from_frame, positions)
+    reach = odd_size(2 * REGION_RADIUS * anatomy.face_height(points))
+    found = remap(box_mean(regions.mask(classes), reach), points[None].astype(np.float32))[0]
+    return np.asarray(found, np.float64)
+
+
+def bare_border(hair: Array) -> Array:
+    """Return how far the mesh's border (468,) takes its texture from inside, 0 before hair.
+
+    Each side as a whole: where one part did and the next did not, hair would end in jags.
+
+    Args:
+        hair: (468,) share of hair at the mesh points.
+    """
+    across = neutral()[:, 0]
+    left, right = (
+        1 - float(smoothstep(*HAIR_RANGE, hair[(BORDER > OUTER) & (side * across > 0)].mean()))
+        for side in (-1, 1)
+    )
+    return np.where(across < 0, left, right)
+
+
+def texture_positions(
+    normal: Array, mesh: Array, target: Array, share: Array | float = 1.0
+) -> Array:
     """Return the source pixels (468, 2) that the points of a target mesh show.
 
     Args:
         normal: (468, 3) `normals` of the source.
         mesh, target: (468, 3) source and target meshes.
+        share: (468,) `bare_border` of the source, or 1.
     """
     growth = smoothstep(*TURN, turned_cosines(normal, mesh, target) - normal[:, 2])
-    return pulled_positions(normal, mesh, growth)
+    return pulled_positions(normal, mesh, growth * share)
 
 
 def pulled_positions(normal: Array, mesh: Array, growth: Array | float) -> Array:

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.geometry import transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Crop, Image
 from thcli.engines.mesh import anatomy, compose
@@ -24,6 +23,7 @@ from thcli.engines.mesh.head.steep_texture import (
     BORDER,
     COUNT,
     normals,
+    region_share,
     sum_at_points,
     turned_cosines,
 )
@@ -57,7 +57,6 @@ UNEVEN, HARDLY_TURNED = (0.3, 0.5), (0.145, 0.16)
 # Share of hair over the side that is mirrored, above which no source mirrors it: strands before one
 # cheek would lie in the middle of the other one
 MOST_HAIR = 0.28
-REGION_RADIUS = 0.03  # face heights around a point in which these shares are measured
 BESIDE = 0.06  # face heights beyond the outline from which the source shows what is beside it
 
 
@@ -114,21 +113,13 @@ def prepare(image: Image, mesh: Array, regions: Regions | None = None) -> Mirror
     if hidden.max() < MIN_WEIGHT:
         return None
     if regions is not None:
-        found = _region_share(regions, HAIR, mesh[PAIRS, :2])
+        found = region_share(regions, HAIR, mesh[PAIRS, :2])
         hair = float(np.average(found, weights=hidden))
-        skin = smoothstep(*SKIN_SHARE, _region_share(regions, FACE, positions))
+        skin = smoothstep(*SKIN_SHARE, region_share(regions, FACE, positions))
         hidden = hidden * (1 - frontal * (1 - skin))
         if hair > MOST_HAIR or hidden.max() < MIN_WEIGHT:
             return None
     return MirroredCheek(normal, hidden, positions, gains)
-
-
-def _region_share(regions: Regions, classes: frozenset[int], positions: Array) -> Array:
-    """Return the share of classes around source pixels (468, 2), (468,) 0..1."""
-    points = transform_points(regions.placement.crop_from_frame, positions)
-    reach = odd_size(2 * REGION_RADIUS * anatomy.face_height(points))
-    found = remap(box_mean(regions.mask(classes), reach), points[None].astype(np.float32))[0]
-    return np.asarray(found, np.float64)
 
 
 def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[Array, Array]:
