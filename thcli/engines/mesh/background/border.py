@@ -17,7 +17,7 @@ STEP_SHARE = 0.85  # of a side's length that has this step
 FRAME_SHARE = 0.95  # of the middle half of a side, where a frame of several tones has it
 # A single line around the whole picture: mean levels by which it departs from its colour, share of
 # it that does not; levels between its four sides, and share of each from which the picture differs
-LINE_NOISE, LINE_SHARE, LINE_SIDES, LINE_STEP_SHARE = 20.0, 0.8, 40.0, 0.9
+LINE_NOISE, LINE_SHARE, LINE_SIDES, LINE_STEP_SHARE = 20.0, 0.8, 60.0, 0.9
 EVEN_SHARE = 0.7  # of such a frame's lines that have one colour; others are edges, a little askew
 SAMPLES, TRIED = 512, 20  # pixels of a line that are read; lines after which half of that must be
 THIN = 0.05  # of the picture's side, a border that may touch the person
