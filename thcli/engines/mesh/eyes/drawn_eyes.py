@@ -14,7 +14,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Face, Image
 from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.anatomy import EYES, Indices
-from thcli.engines.mesh.eyes.eye_outline import EyeView, fit_ellipses, outline_points
+from thcli.engines.mesh.eyes.eye_outline import EyeView, fit_ellipses
 from thcli.engines.mesh.opening import Opening
 from thcli.faces.landmarks.topology import LIPS_OUTER, OVAL
 from thcli.motion import canonical
@@ -28,6 +28,8 @@ LEAST_WIDTH = 10.0  # pixels of an eye in which an outline is looked for
 LEAST_CONTRAST, LEAST_AREA, LEAST_WHITE, LEAST_BELOW = (0.25, 0.4), 1.35, 0.15, 0.06
 
 REACH = 3.0  # over which a point's shift fades around an eye, in shifts
+# Angles of an ellipse at a ring's points: from its left end along the lower lid, then back above
+AROUND = np.pi * (1 - np.arange(16) / 8)
 BESIDE = 0.4  # radians between the directions of a point that stays and one in front of it
 
 
@@ -53,7 +55,8 @@ def refine(image: Image, face: Face) -> Face:
     moved, irises = mesh.copy(), []
     for ring, (view, ellipse) in zip(EYES, found, strict=True):
         fixed = np.concatenate([OVAL, LIPS_OUTER, *(other for other in EYES if other is not ring)])
-        moved[:, :2] += _shifts(mesh, ring, view.opening, ellipse, fixed)
+        rim = view.rim(ellipse, AROUND)
+        moved[:, :2] += _shifts(mesh, ring, view.opening, rim, fixed)
         u, v, radius = view.find_iris(ellipse)
         circle = radius * np.array([[0, 0], [1, 0], [0, -1], [-1, 0], [0, 1]]) + (u, v)
         irises.append((view.opening.corner + circle @ view.opening.axes).astype(np.float32))
@@ -96,32 +99,30 @@ def _are_large(found: list[tuple[EyeView, Array]]) -> bool:
 
 
 def _shifts(
-    mesh: Array, ring: npt.NDArray[np.int32], eye: Opening, ellipse: Array, fixed: Indices
+    mesh: Array, ring: npt.NDArray[np.int32], eye: Opening, rim: Array, fixed: Indices
 ) -> Array:
-    """Return the way (468, 2) in pixels of points around an eye as its ring moves onto an ellipse.
+    """Return the way (468, 2) in pixels of points around an eye as its ring moves onto its rim.
 
     Args:
         mesh: (468, 3) pixels.
         ring, eye: landmarks of the eye, and their opening.
-        ellipse: (5,) in its coordinates.
+        rim: (16, 2) places of the landmarks in its coordinates.
         fixed: points that stay.
     """
-    half = len(ring) // 2
-    angles_of_ring = np.pi * (1 - np.arange(len(ring)) / half)  # below, then back above
-    places = np.stack(outline_points(ellipse[None], angles=angles_of_ring), -1)[0]
     points = eye.to_local(mesh[:, :2])
-    ways = places - points[ring]
+    ways = rim - points[ring]
     # of every point: the landmark in its direction from the middle, and how far it lies beyond that
     middle = points[ring].mean(0)
-    offsets, rim = points - middle, points[ring] - middle
-    order = np.argsort(np.arctan2(rim[:, 1], rim[:, 0]))
-    angles = np.arctan2(rim[order, 1], rim[order, 0])
+    offsets = points - middle
+    own = offsets[ring]
+    order = np.argsort(np.arctan2(own[:, 1], own[:, 0]))
+    angles = np.arctan2(own[order, 1], own[order, 0])
     at = np.arctan2(offsets[:, 1], offsets[:, 0])
 
     def around(values: Array) -> Array:
         return np.asarray(np.interp(at, angles, values[order], period=2 * np.pi))
 
-    beyond = np.linalg.norm(offsets, axis=1) - around(np.linalg.norm(rim, axis=1))
+    beyond = np.linalg.norm(offsets, axis=1) - around(np.linalg.norm(own, axis=1))
     way = np.stack([around(ways[:, 0]), around(ways[:, 1])], -1)
     reach = REACH * max(float(np.linalg.norm(ways, axis=1).max()), 1e-6)
     # it ends at points that stay

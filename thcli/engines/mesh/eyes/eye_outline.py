@@ -47,6 +47,7 @@ STEPS = np.array([0.06, 0.06, 0.06, 0.06, 0.06, 0.06, 0.12])  # of the first sea
 OWN_STEPS = np.array([0.06, 0.06, 0.06, 0.06, 0.1])  # of the one for each eye by itself
 SHRINK = 0.75  # of the steps from round to round
 RIMS = (0.11, 0.09, 0.07, 0.05, 0.05, 0.04, 0.04)  # widths to both sides that are compared
+GROWN = np.arange(1.0, 1.16, 0.02)  # sizes of an ellipse up to which an eye's lower rim may lie
 IRIS_RADII = np.linspace(0.2, 0.8, 13)  # over the outline's smaller half axis
 IRIS_RIM = (0.85, 1.15)  # radii inside and outside of its rim that are compared
 IRIS_OFFSETS = tuple(itertools.product(np.linspace(-0.3, 0.3, 7), repeat=2))  # in half axes
@@ -142,6 +143,17 @@ class EyeView:
         """Return the area of the white between landmarks and ellipse over that of the former."""
         beside = self.white[self.inside(ellipse) & ~self.is_within] > PALE_IRIS
         return float(beside.sum() / max(int(self.is_within.sum()), 1))
+
+    def rim(self, ellipse: Array, angles: Array) -> Array:
+        """Return u, v (K, 2) of an eye's rim at angles (K,) of an ellipse, see `outline_points`.
+
+        Below, it is moved out to where the eye ends, so that no white is left under shut lids.
+        """
+        rims = np.stack([np.stack(outline_points(ellipse[None], k, angles), -1)[0] for k in GROWN])
+        is_eye = self.look(self.likeness, rims[..., 0], rims[..., 1]) > 0.5
+        grown = np.logical_and.accumulate(is_eye).sum(0).clip(0, len(GROWN) - 1)
+        above = np.sin(angles) < -1e-6
+        return np.asarray(rims[np.where(above, 0, grown), np.arange(len(angles))])
 
     def find_iris(self, ellipse: Array) -> Array:
         """Return u, v and the radius, in widths, of the circle that the white surrounds best."""
