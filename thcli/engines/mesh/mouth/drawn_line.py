@@ -71,16 +71,15 @@ def _dark_ridge(image: Image, lips: Opening) -> Array32:
 
     (rows, columns): at v of REACH around the lips' line, at u of ALONG.
     """
-    u, offset = np.meshgrid(ALONG, np.arange(-REACH, REACH + STEP / 2, STEP, dtype=np.float32))
+    beside = round(WIDTH / STEP)
+    count = round(REACH / STEP) + beside
+    u, offset = np.meshgrid(ALONG, STEP * np.arange(-count, count + 1, dtype=np.float32))
     upper, lower = lips.rims(u)
     v = (upper + lower) / np.float32(2) + offset
-    places = opening.to_pixels(lips, u, v.astype(np.float32))
-    light = remap(image, places).astype(np.float32).mean(-1)
-    light = np.asarray(cv2.GaussianBlur(light, (3, 5), 0), np.float32)
-    rows = round(WIDTH / STEP)
-    above, below = np.roll(light, rows, 0), np.roll(light, -rows, 0)
-    beside = np.minimum(above, below)
-    return np.asarray((beside - light) / np.maximum(beside, 1), np.float32)
+    light = remap(image, opening.to_pixels(lips, u, v.astype(np.float32))).astype(np.float32)
+    light = np.asarray(cv2.GaussianBlur(light.mean(-1), (3, 5), 0), np.float32)
+    skin = np.minimum(light[: -2 * beside], light[2 * beside :])
+    return np.asarray((skin - light[beside:-beside]) / np.maximum(skin, 1), np.float32)
 
 
 def _offsets(lines: Array, u: Array32 | Array) -> Array:
