@@ -42,6 +42,12 @@ def smoothstep(low: float | Pixels, high: float | Pixels, x: npt.ArrayLike) -> n
     return np.asarray(t * t * (3 - 2 * t))
 
 
+def to_lab(image: Image) -> Array32:
+    """Convert sRGB (h, w, 3) uint8 to CIE Lab, L in 0..100."""
+    scaled = image.astype(np.float32) / np.float32(255)
+    return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB), np.float32)
+
+
 def scale_to_cover(image: Image, size: tuple[int, int]) -> Image:
     """Scale an image to cover `size` (width, height) and cut off the rest around the centre."""
     width, height = size

@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from thcli.core.imaging import smoothstep
+from thcli.core.imaging import smoothstep, to_lab
 from thcli.core.types import Array, Array32, Image
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import HAIR, group_probability
@@ -98,9 +98,9 @@ def _same_patch(crop: Image, hair: Array32, down: Array32) -> Array32:
     of_head = np.bincount(labels[down < _HEAD], minlength=count)
     of_head[0] = 0
     main = int(of_head.argmax())
-    small = cv2.resize(crop, hair.shape[::-1], interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(crop, hair.shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     sure = hair > 0.5
-    colours = cv2.cvtColor(small.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
+    colours = to_lab(small)
     own = colours[(labels == main) & sure]
     if len(own) < _FEW:
         return out

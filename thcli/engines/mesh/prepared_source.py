@@ -48,7 +48,6 @@ from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.unfold import follow_corners, unfold_skin
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.landmarks.topology import OVAL
-from thcli.faces.parsing.classes import HAIR
 
 if TYPE_CHECKING:
     from thcli.engines.mesh.patches.painter import PatchPainter, SourcePainter
@@ -271,11 +270,6 @@ def prepare(
         far_side=far,
         mouth_hidden=covered is not None,
         glasses=glasses,
-        bare_border=1.0 if parsed is None else _bare_border(parsed, mesh),
+        bare_border=1.0 if parsed is None else steep_texture.bare_border(parsed.face, mesh),
         has_drawn_eyes=has_drawn_eyes,
     )
-
-
-def _bare_border(parsed: ParsedSource, mesh: Array) -> Array:
-    hair = steep_texture.region_share(parsed.face, HAIR, mesh[:, :2])
-    return steep_texture.bare_border(hair)

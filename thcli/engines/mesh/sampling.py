@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.types import Array32, Crop, Image
+from thcli.core.types import Array, Array32, Crop, Image
 
 Pixels = TypeVar("Pixels", bound=npt.NDArray[Any])
 Floats = TypeVar("Floats", bound=npt.NDArray[np.floating[Any]])
@@ -51,6 +51,13 @@ def pair(values: Array32, first: int = 0) -> Array32:
 def merge_positions(x: Array32, y: Array32) -> Array32:
     """Return positions (h, w, 2) of their x and y, (h, w) each."""
     return np.asarray(cv2.merge([x, y]), np.float32)
+
+
+def cautious_mean(values: npt.NDArray[np.floating[Any]]) -> Array:
+    """Average (N, K) over its columns, half of it that of the lower half alone: (N,)."""
+    ordered = np.sort(values, 1)
+    lower = ordered[:, : values.shape[1] // 2]
+    return np.asarray((ordered.mean(1) + lower.mean(1)) / 2)
 
 
 def box_mean(values: Pixels, size: int) -> Pixels:

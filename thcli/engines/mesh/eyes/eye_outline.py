@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.imaging import smoothstep
+from thcli.core.imaging import smoothstep, to_lab
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.opening import Opening
-from thcli.engines.mesh.sampling import remap
+from thcli.engines.mesh.sampling import cautious_mean, remap
 
 SAMPLES = 64  # of a view of an eye, per width
 VIEW_U, VIEW_V = (-0.9, 1.9), (-1.3, 1.3)  # its reach in widths
@@ -50,6 +50,7 @@ RIMS = (0.11, 0.09, 0.07, 0.05, 0.05, 0.04, 0.04)  # widths to both sides that a
 GROWN = np.arange(1.0, 1.16, 0.02)  # sizes of an ellipse up to which an eye's lower rim may lie
 IRIS_RADII = np.linspace(0.2, 0.8, 13)  # over the outline's smaller half axis
 IRIS_RIM = (0.85, 1.15)  # radii inside and outside of its rim that are compared
+LEAST_SEEN = 12  # of the ANGLES of an iris; fewer count as that many
 IRIS_OFFSETS = tuple(itertools.product(np.linspace(-0.3, 0.3, 7), repeat=2))  # in half axes
 
 Mask = npt.NDArray[np.bool_]
@@ -83,7 +84,7 @@ class EyeView:
         smooth = image
         if coarser > COARSER:
             smooth = np.asarray(cv2.GaussianBlur(image, (0, 0), coarser / 2), np.uint8)
-        colours = _to_lab(remap(smooth, opening.to_pixels(eye, u, v)))
+        colours = to_lab(remap(smooth, opening.to_pixels(eye, u, v)))
         skin = _skin_colours(image, mesh, eye.width)
         hue = np.median(skin[:, 1:], 0)
         hue /= max(float(np.linalg.norm(hue)), 1e-3)
@@ -109,7 +110,7 @@ class EyeView:
     def contrast(self, ellipses: Array, rim: float = RIMS[-1]) -> Array:
         """Return how clearly an eye ends at each ellipse, at most 1.
 
-        The worse half of its length counts twice.
+        Half of that is how clearly it ends along the worse half.
 
         Args:
             ellipses: (N, 5), see `outline_points`.
@@ -118,9 +119,7 @@ class EyeView:
         size = rim / np.sqrt(ellipses[:, 2] * ellipses[:, 3])
         inside = self.look(self.likeness, *outline_points(ellipses, 1 - size))
         outside = self.look(self.likeness, *outline_points(ellipses, 1 + size))
-        steps = np.sort(inside - outside, 1)
-        worse = steps[:, : len(ANGLES) // 2]
-        return np.asarray((steps.mean(1) + worse.mean(1)) / 2)
+        return cautious_mean(inside - outside)
 
     def inside(self, ellipse: Array) -> Mask:
         """Return which samples lie in an ellipse."""
@@ -149,7 +148,8 @@ class EyeView:
 
         Below, it is moved out to where the eye ends, so that no white is left under shut lids.
         """
-        rims = np.stack([np.stack(outline_points(ellipse[None], k, angles), -1)[0] for k in GROWN])
+        grown_ellipses = np.tile(ellipse, (len(GROWN), 1))
+        rims = np.stack(outline_points(grown_ellipses, GROWN, angles), -1)
         is_eye = self.look(self.likeness, rims[..., 0], rims[..., 1]) > 0.5
         grown = np.logical_and.accumulate(is_eye).sum(0).clip(0, len(GROWN) - 1)
         above = np.sin(angles) < -1e-6
@@ -164,20 +164,16 @@ class EyeView:
         seen = np.where(self.inside(ellipse), self.white, -1).astype(np.float32)
         inner, outer = (self.look(seen, *outline_points(circles, k)) for k in IRIS_RIM)
         is_seen = (inner >= 0) & (outer >= 0)
-        steps = np.where(is_seen, outer - inner, 0).sum(1) / np.maximum(is_seen.sum(1), 12)
+        steps = np.where(is_seen, outer - inner, 0).sum(1)
+        steps = steps / np.maximum(is_seen.sum(1), LEAST_SEEN)
         return circles[int(steps.argmax()), :3]
-
-
-def _to_lab(colours: Image) -> Array32:
-    """Convert RGB colours (h, w, 3) uint8 to CIE Lab, L in 0..100."""
-    return np.asarray(cv2.cvtColor(colours.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
 def _skin_colours(image: Image, mesh: Array, width: float) -> Array32:
     """Return colours (N, 3) Lab of a face's skin; width: of an eye in pixels."""
     smooth = cv2.GaussianBlur(image, (0, 0), max(0.06 * width, 0.5))
     places = mesh[None, SKIN, :2].astype(np.float32)
-    colours = _to_lab(remap(np.asarray(smooth, np.uint8), places))[0]
+    colours = to_lab(remap(np.asarray(smooth, np.uint8), places))[0]
     away = np.linalg.norm((colours - np.median(colours, 0)) * LAB_WEIGHTS, axis=1)
     is_skin = away < SKIN_REACH
     return np.asarray(colours[is_skin] if is_skin.sum() > 2 else colours)

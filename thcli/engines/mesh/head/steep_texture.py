@@ -17,6 +17,7 @@ from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head.outline import fit_rigid_head
 from thcli.engines.mesh.sampling import box_mean, odd_size, remap
 from thcli.faces.landmarks.topology import FRONT_SIGNS, OVAL, POINTS, TRIANGLES
+from thcli.faces.parsing.classes import HAIR
 from thcli.faces.parsing.crops import Regions
 from thcli.motion.canonical import neutral
 
@@ -66,14 +67,16 @@ def region_share(regions: Regions, classes: frozenset[int], positions: Array) ->
     return np.asarray(found, np.float64)
 
 
-def bare_border(hair: Array) -> Array:
+def bare_border(regions: Regions, mesh: Array) -> Array:
     """Return how far the mesh's border (468,) takes its texture from inside, 0 before hair.
 
     Each side as a whole: where one part did and the next did not, hair would end in jags.
 
     Args:
-        hair: (468,) share of hair at the mesh points.
+        regions: of the face.
+        mesh: (468, 3) pixels.
     """
+    hair = region_share(regions, HAIR, mesh[:, :2])
     across = neutral()[:, 0]
     left, right = (
         1 - float(smoothstep(*HAIR_RANGE, hair[(BORDER > OUTER) & (side * across > 0)].mean()))

@@ -18,7 +18,7 @@ from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.mouth.lip_rims import PARTED_GAP
 from thcli.engines.mesh.opening import Opening
-from thcli.engines.mesh.sampling import remap
+from thcli.engines.mesh.sampling import cautious_mean, remap
 from thcli.faces.landmarks.topology import LIPS_OUTER
 
 ALONG = np.linspace(0.05, 0.95, 31, dtype=np.float32)  # u of the line that are compared
@@ -89,7 +89,6 @@ def _offsets(lines: Array, u: Array32 | Array) -> Array:
 
 
 def _along(ridge: Array32, offsets: Array) -> Array:
-    """Return the darkness of lines (N, columns), half of it that of their fainter half."""
+    """Return the darkness (N,) of lines at offsets (N, columns), as a `cautious_mean`."""
     rows = np.round((offsets + REACH) / STEP).astype(int).clip(0, len(ridge) - 1)
-    values = np.sort(ridge[rows, np.arange(ridge.shape[1])], 1)
-    return np.asarray((values.mean(1) + values[:, : values.shape[1] // 2].mean(1)) / 2)
+    return cautious_mean(ridge[rows, np.arange(ridge.shape[1])])
