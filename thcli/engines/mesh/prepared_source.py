@@ -29,6 +29,7 @@ from thcli.engines.mesh.head.glasses import held as held_glasses
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.glasses.layer import Glasses
 from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.head.steep_texture import NO_HAIR, BorderHair
 from thcli.engines.mesh.mouth import (
     closed_lips,
     colours,
@@ -89,7 +90,7 @@ class MeshSource:
     rigid: (468,) how far a point is part of glasses, or of an object before the mouth; None without
     any.  mouth_hidden: there is such an object.
     glasses: that the person wears, or that are laid over each frame; None without any.
-    bare_border: (468,), see `steep_texture.bare_border`, or 1.
+    border_hair: hair at the mesh's border.
     has_drawn_eyes: see `drawn_eyes`; the networks, which know persons, leave them alone.
     far_side: mirror image of a turned source; None when both sides are seen, or without layers or
     regions.
@@ -119,7 +120,7 @@ class MeshSource:
     far_side: FarSide | None = None
     mouth_hidden: bool = False
     glasses: Glasses | None = None
-    bare_border: Array | float = 1.0
+    border_hair: BorderHair = NO_HAIR
     has_drawn_eyes: bool = False
 
     @property
@@ -217,7 +218,11 @@ def prepare(
     no_skin = None if covered is None else covered.no_skin
     held = None if covered is None else covered.rigid
     rigid = [weight for weight in (worn, held) if weight is not None]
-    cheek = mirrored_cheek.prepare(image, mesh, None if parsed is None else parsed.face)
+    regions = None if parsed is None else parsed.face
+    border_hair = NO_HAIR if regions is None else BorderHair.find(normals, mesh, regions)
+    cheek = mirrored_cheek.prepare(image, mesh, regions, border_hair)
+    if cheek is not None:  # hair would lie on the mirrored skin
+        border_hair = replace(border_hair, beside=border_hair.beside * (1 - cheek.hidden))
     far: FarSide | None = None
     if cheek is not None and layers is not None and body is not None:
         far = far_side.prepare(cheek, mesh, layers, surroundings, body)
@@ -262,7 +267,7 @@ def prepare(
             mesh,
             normals,
             None if glasses is None or glasses.pieces else worn,
-            None if parsed is None else parsed.face,
+            regions,
         )
         if covered is None
         else None,
@@ -270,6 +275,6 @@ def prepare(
         far_side=far,
         mouth_hidden=covered is not None,
         glasses=glasses,
-        bare_border=1.0 if parsed is None else steep_texture.bare_border(parsed.face, mesh),
+        border_hair=border_hair,
         has_drawn_eyes=has_drawn_eyes,
     )

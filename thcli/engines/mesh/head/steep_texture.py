@@ -2,11 +2,14 @@
 
 The source shows the skin beside the ears from the side, a few pixels wide, and the mesh's border
 is no more exact than that: hair, ear and background lie on it. Where such skin turns towards the
-camera it is stretched several times. It then takes its texture from further inside, unless much
-hair lies there: skin would come out on the hair's other side.
+camera it is stretched several times. It then takes its texture from further inside. Where hair
+hangs beside the cheek, that covers it in a turn, too, and the border takes its texture from there:
+skin would be as broad as the head beneath the hair.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,14 +24,17 @@ from thcli.faces.parsing.classes import HAIR
 from thcli.faces.parsing.crops import Regions
 from thcli.motion.canonical import neutral
 
-PULL = 0.055  # face heights by which the outermost texture moves inwards
+# Face heights by which the outermost texture moves inwards, and outwards where hair hangs beside it
+PULL, PUSH = 0.055, 0.08
 TEMPLE_SHARE = 0.15  # of it above the eyes, where brows and glasses reach the border
 BORDER_WIDTH = 0.15  # face heights from the oval to skin that stays
 STEEP_COSINE = (0.25, 0.6)  # of surface and view in the source: steep, flat
 TURN = (0.16, 0.38)  # growth of that cosine: none, full
+COVERED = (0.2, 0.34)  # the same of the hair that hangs beside it: not yet, all of it
 REGION_RADIUS = 0.03  # face heights around a point in which shares of regions are measured
-# Share of hair before a side's border from which that keeps its own texture; its least weight
-HAIR_RANGE, OUTER = (0.42, 0.55), 0.5
+# Share of hair on a side's border, none and before it, and BESIDE it by that many face heights: an
+# ear, and hair that hangs there; least weight of the border's points that tell it
+BEFORE_RANGE, BESIDE_RANGE, BESIDE, OUTER = (0.42, 0.55), (0.55, 0.72), 0.06, 0.5
 
 _CORNERS = TRIANGLES.T.ravel()
 COUNT = np.maximum(np.bincount(_CORNERS, minlength=POINTS), 1)
@@ -67,45 +73,77 @@ def region_share(regions: Regions, classes: frozenset[int], positions: Array) ->
     return np.asarray(found, np.float64)
 
 
-def bare_border(regions: Regions, mesh: Array) -> Array:
-    """Return how far the mesh's border (468,) takes its texture from inside, 0 before hair.
+@dataclass(frozen=True, slots=True)
+class BorderHair:
+    """Hair at the border of a mesh, each side as a whole: else it would end in jags.
 
-    Each side as a whole: where one part did and the next did not, hair would end in jags.
-
-    Args:
-        regions: of the face.
-        mesh: (468, 3) pixels.
+    before: (468,) 0..1, how far hair lies before it.  beside: (468,) 0..1, how far it hangs beside.
     """
-    hair = region_share(regions, HAIR, mesh[:, :2])
+
+    before: Array
+    beside: Array
+
+    @staticmethod
+    def find(normal: Array, mesh: Array, regions: Regions) -> BorderHair:
+        """Find the hair of a source.
+
+        Args:
+            normal: (468, 3) `normals` of the mesh.
+            mesh: (468, 3) pixels.
+            regions: of the face.
+        """
+        away = BESIDE * anatomy.face_height(mesh) * outwards(normal)
+        before, beside = (
+            _by_sides(region_share(regions, HAIR, mesh[:, :2] + shift), limits)
+            for shift, limits in ((0.0, BEFORE_RANGE), (away, BESIDE_RANGE))
+        )
+        return BorderHair(before, beside)
+
+
+NO_HAIR = BorderHair(np.zeros(POINTS), np.zeros(POINTS))
+
+
+def _by_sides(hair: Array, limits: tuple[float, float]) -> Array:
+    """Return how far either side's border has hair, (468,) 0..1, by its share (468,)."""
     across = neutral()[:, 0]
     left, right = (
-        1 - float(smoothstep(*HAIR_RANGE, hair[(BORDER > OUTER) & (side * across > 0)].mean()))
+        float(smoothstep(*limits, hair[(BORDER > OUTER) & (side * across > 0)].mean()))
         for side in (-1, 1)
     )
     return np.where(across < 0, left, right)
 
 
 def texture_positions(
-    normal: Array, mesh: Array, target: Array, share: Array | float = 1.0
+    normal: Array, mesh: Array, target: Array, hair: BorderHair = NO_HAIR
 ) -> Array:
     """Return the source pixels (468, 2) that the points of a target mesh show.
 
     Args:
         normal: (468, 3) `normals` of the source.
         mesh, target: (468, 3) source and target meshes.
-        share: (468,) `bare_border` of the source, or 1.
+        hair: of the source.
     """
-    growth = smoothstep(*TURN, turned_cosines(normal, mesh, target) - normal[:, 2])
-    return pulled_positions(normal, mesh, growth * share)
+    growth = turned_cosines(normal, mesh, target) - normal[:, 2]
+    covered = hair.beside * smoothstep(*COVERED, growth)
+    pulled = PULL * (1 - hair.before) * smoothstep(*TURN, growth)
+    return shifted_positions(normal, mesh, pulled - covered * (pulled + PUSH))
 
 
-def pulled_positions(normal: Array, mesh: Array, growth: Array | float) -> Array:
-    """Return the source pixels (468, 2) of points that turned into view by a growth, 0..1."""
-    pull = PULL * anatomy.face_height(mesh) * growth * BORDER
-    pull = pull * (1 - smoothstep(*STEEP_COSINE, normal[:, 2]))
-    sideways = normal[:, :2]  # of the inner side: towards the middle of the face
+def shifted_positions(normal: Array, mesh: Array, inwards: Array | float) -> Array:
+    """Return the source pixels (468, 2) of points whose texture moves inwards by face heights.
+
+    Only steep points of the border do.
+    """
+    shift = inwards * anatomy.face_height(mesh) * BORDER
+    shift = shift * (1 - smoothstep(*STEEP_COSINE, normal[:, 2]))
+    return np.asarray(mesh[:, :2] - shift[:, None] * outwards(normal))
+
+
+def outwards(normal: Array) -> Array:
+    """Return the directions (468, 2) in the picture to the outer side of points with a normal."""
+    sideways = normal[:, :2]  # towards the middle of the face
     length = np.maximum(np.linalg.norm(sideways, axis=1, keepdims=True), 1e-9)
-    return np.asarray(mesh[:, :2] + pull[:, None] * sideways / length)
+    return np.asarray(-sideways / length)
 
 
 def _border_weights() -> Array:

@@ -133,7 +133,7 @@ def prepare(
     if worn is not None:
         steep, calmed = steep * (1 - worn), calmed * (1 - worn)
     if regions is not None:
-        shown = steep_texture.pulled_positions(normals, mesh, 1.0)
+        shown = steep_texture.shifted_positions(normals, mesh, steep_texture.PULL)
         steep = steep * (1 - _find_stretchable(regions, shown))
     if max(steep.max(), calmed.max()) < LEAST:
         return None

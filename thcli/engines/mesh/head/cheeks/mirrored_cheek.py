@@ -22,7 +22,10 @@ from thcli.engines.mesh.head.outline import sine_of_yaw
 from thcli.engines.mesh.head.steep_texture import (
     BORDER,
     COUNT,
+    NO_HAIR,
+    BorderHair,
     normals,
+    outwards,
     region_share,
     sum_at_points,
     turned_cosines,
@@ -84,13 +87,16 @@ class MirroredCheek:
     gains: Array
 
 
-def prepare(image: Image, mesh: Array, regions: Regions | None = None) -> MirroredCheek | None:
+def prepare(
+    image: Image, mesh: Array, regions: Regions | None = None, hair: BorderHair = NO_HAIR
+) -> MirroredCheek | None:
     """Find the hidden half of a source; None when both cheeks are seen, or the seen one has hair.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         regions: of the face, whose skin alone has the light of both sides; None takes all of it.
+        hair: at the border, which mirrors nothing in a frontal source whose hair hangs beside it.
     """
     normal = normals(mesh)
     cosine = normal[:, 2]
@@ -103,21 +109,21 @@ def prepare(image: Image, mesh: Array, regions: Regions | None = None) -> Mirror
     ratio = np.clip(colour / colour[PAIRS], *GAIN_RANGE)
     gains = np.exp(continue_smoothly(np.log(ratio), trusted))
     steep = 1 - smoothstep(*STEEP_MIRROR, cosine)
-    inwards = normal[:, :2] / np.maximum(np.linalg.norm(normal[:, :2], axis=1), 1e-9)[:, None]
     pull = PULL * anatomy.face_height(mesh) * (steep * BORDER)[:, None]
-    positions = (mesh[:, :2] + pull * inwards)[PAIRS]
+    positions = (mesh[:, :2] - pull * outwards(normal))[PAIRS]
     yaw = abs(sine_of_yaw(mesh))
     frontal, hardly = (1 - float(smoothstep(*limits, yaw)) for limits in (FRONTAL, HARDLY_TURNED))
     light = abs(float(np.average(np.log(gains).mean(1), weights=hidden)))
     hidden = hidden * (1 - hardly * smoothstep(*UNEVEN, light))
+    hidden = hidden * (1 - frontal * hair.beside)
     if hidden.max() < MIN_WEIGHT:
         return None
     if regions is not None:
         found = region_share(regions, HAIR, mesh[PAIRS, :2])
-        hair = float(np.average(found, weights=hidden))
+        in_hair = float(np.average(found, weights=hidden))
         skin = smoothstep(*SKIN_SHARE, region_share(regions, FACE, positions))
         hidden = hidden * (1 - frontal * (1 - skin))
-        if hair > MOST_HAIR or hidden.max() < MIN_WEIGHT:
+        if in_hair > MOST_HAIR or hidden.max() < MIN_WEIGHT:
             return None
     return MirroredCheek(normal, hidden, positions, gains)
 
@@ -178,11 +184,9 @@ def move_beside(texture: Array, cheek: MirroredCheek, mesh: Array, weight: Array
         mesh: (468, 3) of the source.
         weight: (468,) from `shown_weights`.
     """
-    outwards = -cheek.normals[:, :2]
-    outwards /= np.maximum(np.linalg.norm(outwards, axis=1), 1e-9)[:, None]
     reach = BESIDE * anatomy.face_height(mesh) * BORDER[:, None]
     hides = smoothstep(*OPAQUE, weight)[:, None]
-    return np.asarray(texture + hides * (mesh[:, :2] + reach * outwards - texture))
+    return np.asarray(texture + hides * (mesh[:, :2] + reach * outwards(cheek.normals) - texture))
 
 
 def render(

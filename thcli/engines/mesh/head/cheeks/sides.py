@@ -35,8 +35,8 @@ class Sides:
 
 def find(source: MeshSource, points: Array) -> Sides:
     """Find what the sides of a head show; points: (468, 3) target mesh."""
-    bare = source.bare_border
-    texture = steep_texture.texture_positions(source.normals, source.mesh, points, bare)
+    normal, hair = source.normals, source.border_hair
+    texture = steep_texture.texture_positions(normal, source.mesh, points, hair)
     cheek = source.hidden_cheek
     mirrored = None if cheek is None else mirrored_cheek.shown_weights(cheek, source.mesh, points)
     if cheek is None or mirrored is None:
