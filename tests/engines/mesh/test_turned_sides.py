@@ -7,7 +7,7 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.geometry import matrix_from_rotvec
-from thcli.core.types import Array, Array32, Image
+from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh import anatomy, picture_limits, warp
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import steep_texture
@@ -21,8 +21,11 @@ from thcli.engines.mesh.head.outline import (
 )
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings, surrounding_displacement
 from thcli.faces.landmarks.topology import OVAL
+from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.crops import Regions
 
 SIDE = 256
 HAIR = (30, 25, 20)
@@ -61,6 +64,35 @@ def test_hair_that_has_turned_away_draws_no_line_along_the_cheek(angle: float) -
     assert np.median(lengths) == 0
     own = render_frame(source, faces.rest_target(source), None).astype(int)
     assert (np.abs(own[round(float(nose[1]))] - HAIR).max(-1) < 60).sum() > 4
+
+
+@pytest.mark.parametrize("turn", [18.0, 20.0, 21.0, 22.0, 23.0, 24.0, 37.0])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_hair_beside_a_cheek_covers_it_from_the_outline_inwards(turn: float, side: int) -> None:
+    image, mesh, person = with_hair(0.3)
+    middle = mesh[OVAL, :2].mean(0)
+    wider = faces.polygon_mask(middle + 1.06 * (mesh[OVAL, :2] - middle), SIDE, SIDE)
+    image[wider & (image == HAIR).all(-1)] = faces.SKIN  # the mesh meets it to a few pixels
+    hair = (image == HAIR).all(-1)
+    planes = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
+    planes[class_number("hair")], planes[class_number("skin")] = hair, ~hair
+    regions = Regions(Crop(np.eye(3), (SIDE, SIDE)), planes)
+    face = faces.make_face(mesh, faces.iris_points(mesh))
+    widths = []
+    for parsed in (None, ParsedSource(regions, regions)):
+        source = prepare(image, face, person, parsed=parsed)
+        target = faces.make_target(source, turn=(0, side * turn, 0))
+        out = render_frame(source, target, None).astype(int)
+        points = target.points
+        near = 1 if points[4, 0] < points[OVAL, 0].mean() else -1
+        y, x = (round(float(v)) for v in (points[0, 1], points[0, 0]))
+        light = out[y, x::near].mean(-1) > (np.mean(HAIR) + np.mean(faces.SKIN)) / 2
+        edge = int(np.argmin(light))
+        beside = round(0.2 * anatomy.face_height(mesh))
+        assert not light[edge : edge + beside].any()  # no skin beyond the hair
+        widths.append(edge)
+    shown = widths[1] / widths[0]
+    assert shown < 0.95 if turn > 30 else shown <= 1
 
 
 @pytest.mark.parametrize("angle", [-37.0, 37.0])

@@ -44,6 +44,9 @@ OUTLINE_BLEND = 0.05  # face heights over which neighbouring outline points are 
 # An outline point's residual flow fades over FADE_LENGTH face heights, plus FADE_PER_PIXEL pixels
 # for each pixel of flow, so that nothing folds.
 FADE_LENGTH, FADE_PER_PIXEL = 0.1, 1.8
+# Source face heights that a picture is further out beside a point whose texture lies outwards: the
+# mesh is merged with it that far inside, where the skin would show again
+MERGED = 0.035
 # Raised jaws over a neck that is not known: face heights between which they are, and length of the
 # fade, of what lies below them, over the flow
 RAISED_RANGE, RAISED_FADE = (0.04, 0.1), 1.3
@@ -233,8 +236,9 @@ def surrounding_displacement(
     field = weight.ravel() * rigid
     oval_samples = grid.to_samples(shown)[None].astype(np.float32)
     oval_weight = remap(weight, oval_samples)[0]
-    shown = source_oval + texture[OVAL] - source[OVAL, :2]
-    own = (shown - outline).T.astype(np.float32)
+    moved = texture[OVAL] - source[OVAL, :2]
+    moved += MERGED * face_height(source) * _outwards(moved, source_oval)
+    own = (source_oval + moved - outline).T.astype(np.float32)
     residual = own - oval_weight * rigid_oval
     residual *= (1 - hidden).astype(np.float32)
     if turned is not None:
@@ -259,6 +263,20 @@ def surrounding_displacement(
     if motion < UNFOLDED_MOTION[0] or min(flow.shape[:2]) < 2:
         return flow
     return unfold_field(flow, inside, grid.step, float(smoothstep(*UNFOLDED_MOTION, motion)))
+
+
+def _outwards(moved: Array, oval: Array) -> Array:
+    """Return the directions (36, 2) in which texture has moved outwards, 0 where it has not.
+
+    Less than a pixel is a share of a direction.
+
+    Args:
+        moved: (36, 2) source pixels by which it has.
+        oval: (36, 2) source pixels of the points.
+    """
+    outwards = ((oval - oval.mean(0)) * moved).sum(1, keepdims=True) > 0
+    length = np.linalg.norm(moved, axis=1, keepdims=True)
+    return np.where(outwards, moved / np.maximum(length, 1.0), 0.0)
 
 
 def _jaw_raise(own: Array32, outline: Array, middle: Array32, face_size: float) -> Array32:

@@ -111,7 +111,7 @@ def _seams(offsets: Array32) -> Mask:
     """Find the samples where a neighbour has another offset."""
     out = np.zeros(offsets.shape[:2], bool)
     for axis in (0, 1):
-        jumps = np.abs(np.diff(offsets, axis=axis)).max(-1) > 0
+        jumps = largest(np.diff(offsets, axis=axis)) > 0
         out |= np.insert(jumps, 0, False, axis) | np.insert(jumps, jumps.shape[axis], False, axis)
     return out
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core.imaging import largest_channel
 from thcli.core.types import Array32, Image
 from thcli.engines.mesh.sampling import odd_size
 
@@ -83,8 +84,8 @@ def _find_lines(
     width = odd_size(STRAND_WIDTH * face_size)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     contrast = np.maximum(
-        cv2.morphologyEx(small, cv2.MORPH_BLACKHAT, kernel).max(-1),
-        cv2.morphologyEx(small, cv2.MORPH_TOPHAT, kernel).max(-1),
+        largest_channel(cv2.morphologyEx(small, cv2.MORPH_BLACKHAT, kernel)),
+        largest_channel(cv2.morphologyEx(small, cv2.MORPH_TOPHAT, kernel)),
     )
     values = contrast[around]
     middle = float(np.median(values))

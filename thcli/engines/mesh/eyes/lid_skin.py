@@ -38,7 +38,7 @@ EDGES = (0.15, 0.08)  # of its height, over which it ends at the brow and at the
 # shades it, and a raised one does not. Ratios to it from which the own skin is lit; height of the
 # skin over the source's, over which it comes into the light
 LIT, SHADED, RAISED = 0.75, (0.8, 1.0), (1.1, 2.2)
-MOST_LIGHT = 4.0  # of that light over the own one
+MOST_LIGHT = 2.0  # of that light over the own one
 LIFT_ENDS = (-0.15, 0.4)  # widths from the corners of an eye over which it begins
 LIFT_EDGES = (0.0, 0.8)  # of how far the middle of the band is, over which it begins across it
 LIGHT_ALONG = 6  # columns over which that light is averaged

@@ -25,12 +25,12 @@ from thcli.faces.parsing.crops import Regions
 from thcli.motion.canonical import neutral
 
 # Face heights by which the outermost texture moves inwards, and outwards where hair hangs beside it
-PULL, PUSH = 0.055, 0.08
+PULL, PUSH = 0.055, 0.09
 TEMPLE_SHARE = 0.15  # of it above the eyes, where brows and glasses reach the border
 BORDER_WIDTH = 0.15  # face heights from the oval to skin that stays
 STEEP_COSINE = (0.25, 0.6)  # of surface and view in the source: steep, flat
 TURN = (0.16, 0.38)  # growth of that cosine: none, full
-COVERED = (0.2, 0.34)  # the same of the hair that hangs beside it: not yet, all of it
+COVERED = (0.26, 0.37)  # the same of the hair that hangs beside it: not yet, all of it
 REGION_RADIUS = 0.03  # face heights around a point in which shares of regions are measured
 # Share of hair on a side's border, none and before it, and BESIDE it by that many face heights: an
 # ear, and hair that hangs there; least weight of the border's points that tell it
