@@ -172,8 +172,8 @@ def _extend(image: Image, matrix: Array) -> Image:
     )
     linear = np.linalg.inv(matrix[:, :2])
     source = np.stack([x, y], -1) @ linear.T - linear @ matrix[:, 2]
-    beside, above = np.split(np.maximum(-source, source - (width - 1, height - 1)), 2, -1)
-    beyond = np.maximum(beside, above)[..., 0]
+    away = np.maximum(-source, source - (width - 1, height - 1))
+    beyond = np.maximum(away[..., 0], away[..., 1])
     coarse = np.asarray(smoothstep(FADE[0] * cell, FADE[1] * cell, beyond), np.float32)
     weight = resize(to_levels(coarse), (width, height))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -212,7 +212,7 @@ def _own_lines(bright: Array32, is_skin: Array32) -> tuple[Array32, Array32]:
 
 def _share(lines: Array32, shown: Array32) -> float:
     """Return the share of the drawn lines that skin with own lines (H, W) gets, by where shown."""
-    forehead = shown * np.abs(drawn()[..., :2]).max(-1)
+    forehead = shown * largest(drawn()[..., :2])
     depth = float((np.abs(lines) * forehead).sum() / max(float(forehead.sum()), 1e-6))
     share = SMOOTH_SHARE + (1 - SMOOTH_SHARE) * float(smoothstep(*LINE_RANGE, depth))
     return share * (1 - MOST_OWN * float(smoothstep(*OLD_RANGE, depth)))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.geometry import transform_points
-from thcli.core.imaging import smoothstep
+from thcli.core.imaging import largest_channel, smoothstep
 from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, polygon_mask, to_levels
@@ -147,7 +147,7 @@ def _find_skin_colour(
     around = _in_crop(person, regions.placement)
     colour = cv2.cvtColor(around[..., :3], cv2.COLOR_RGB2Lab).astype(np.float32)
     low, middle, high = np.percentile(colour[sure], SKIN_COLOURS, axis=0)
-    distance = np.asarray(np.maximum(low - colour, colour - high).max(-1), np.float32)
+    distance = largest_channel(np.maximum(low - colour, colour - high)).astype(np.float32)
     return _SkinColour(distance, colour[..., 0] < middle[0], around[..., 3] > OPAQUE, inner)
 
 
