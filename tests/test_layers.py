@@ -140,6 +140,16 @@ def test_start_is_light(code: str) -> None:
     assert out.splitlines()[-1] == "[]"
 
 
+def test_reenactment_imports_the_parts_of_scipy_on_first_use() -> None:
+    slow = ("torch", "scipy.fft", "scipy.signal", "scipy.special", "scipy.ndimage")
+    code = (
+        f"import sys; import thcli.pipeline.reenact; print([m for m in {slow} if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "[]"
+
+
 def test_pictures_are_animated_without_torch_and_scipy() -> None:
     code = (
         "import sys; from thcli.core.options import MeshOptions, ReenactOptions, RunOptions;"

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
-import scipy  # whose signal is imported on first use: it takes 0.4 s
-from scipy import fft
+import scipy  # whose parts are imported on first use: they take up to 0.4 s
 
 from thcli.audio.read import RATE
 from thcli.audio.windows import concatenate_parts, map_windows
@@ -52,11 +51,11 @@ def log_mel_blocks(
     """
     taper = scipy.signal.get_window("hann", window).astype(np.float32)
     taper *= 2 / taper.sum()
-    size = fft.next_fast_len(1 << (window - 1).bit_length(), real=True)
+    size = scipy.fft.next_fast_len(1 << (window - 1).bit_length(), real=True)
     filters = mel_filters(rate, size, bins)
 
     def log_energies(windows: Array32) -> Array32:
-        spectrum = fft.rfft(windows * taper, size, axis=1)
+        spectrum = scipy.fft.rfft(windows * taper, size, axis=1)
         power = np.square(spectrum.real) + np.square(spectrum.imag)
         energies: Array32 = np.log(np.maximum(power @ filters, np.float32(FLOOR)))
         return energies

@@ -156,6 +156,26 @@ def test_eyes_that_the_driver_lends_are_as_blurred_as_the_source() -> None:
     assert 0 < steepest[1] < 0.5 * steepest[0]
 
 
+def test_eyes_that_the_driver_lends_are_free_of_the_violet_of_coated_glasses() -> None:
+    mesh, tone = faces.centred_mesh(512, 512), np.array(faces.SKIN, float)
+    made = stand_ins.paint_eye(tone)
+    plain = faces.render_face(mesh, 512, 512)
+    coated = plain.copy()
+    inside = faces.polygon_mask(mesh[anatomy.EYES[0], :2], 512, 512, grow=0)
+    coated[inside] = (150, 90, 250)
+    lent, seen = (
+        stand_ins.substitute_from_driver((made, made), driver, mesh, tone)[0].image.astype(int)
+        for driver in (coated, plain)
+    )
+    reflected = (lent != seen).any(-1)
+    assert reflected.sum() > 0.2 * inside.sum()
+    red, green, blue = lent[reflected].mean(0)
+    assert (red + blue) / 2 - green < 12
+    assert blue - max(red, green) < 30
+    for natural in (faces.WHITE, faces.IRIS):
+        assert np.abs(seen - natural).sum(-1).min() < 12
+
+
 def test_a_made_up_iris_stays_round_in_a_wide_eye() -> None:
     mesh = faces.centred_mesh(512, 512)
     eye = stand_ins.paint_eye(np.full(3, 150.0))

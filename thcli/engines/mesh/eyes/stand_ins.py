@@ -16,6 +16,8 @@ from thcli.engines.mesh.mouth import colours
 from thcli.engines.mesh.opening import Opening
 
 LENT_GAP = 0.05  # gap / width of a driver's eye from which a slit of it can be shown
+# Levels by which blue exceeds the other channels, and the mean of red and blue green, in eyes
+BLUEST, PINKEST = 25, 8
 
 
 def mirror_eye(eye: EyeTexture) -> EyeTexture:
@@ -102,7 +104,7 @@ def substitute_from_driver(
             out.append(eye)
             continue
         rows, columns = region
-        tinted = np.minimum(frame[region] * gain, 255).astype(np.uint8)
+        tinted = _without_violet(np.minimum(frame[region] * gain, 255)).astype(np.uint8)
         if eye.blur > 0:
             deviation = eye.blur * eye_opening.width
             tinted = np.asarray(cv2.GaussianBlur(tinted, (0, 0), deviation), np.uint8)
@@ -111,3 +113,11 @@ def substitute_from_driver(
         middle = np.array([0.5, 0.0])
         out.append(EyeTexture(tinted, shifted, middle, 0.0, False, eye.blur, seen=share))
     return tuple(out)
+
+
+def _without_violet(colours_seen: Array) -> Array:
+    """Pale the pink, violet and blue of coated glasses, (h, w, 3) RGB 0..255; no eye has them."""
+    red, green, blue = (colours_seen[..., channel] for channel in range(3))
+    blue = np.minimum(blue, np.maximum(red, green) + BLUEST)
+    green = np.maximum(green, (red + blue) / 2 - PINKEST)
+    return np.stack([red, green, blue], -1)
