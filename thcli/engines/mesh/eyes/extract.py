@@ -12,10 +12,14 @@ from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.eyes.stand_ins import mirror_eye, paint_eye
 from thcli.engines.mesh.eyes.texture import EyeTexture, is_round
+from thcli.engines.mesh.head.covered_points import covered_points
+from thcli.engines.mesh.head.steep_texture import normals
 from thcli.motion import canonical
 from thcli.motion.openings import SHUT_EYE_RANGE, judge_alike
 
 CLOSED_GAP = 0.12  # gap / width of a source eye below which its eyeball cannot be used
+# Share of its points that skin covers, and their cosine to the view, of an eye that is hidden
+LEAST_COVERED, TURNED_AWAY = 0.2, 0.4
 PAINTED_BLUR = 0.5  # pixels of blur, at least, of an eye that is painted
 
 
@@ -30,8 +34,8 @@ def extract_eyes(
 ) -> tuple[EyeTexture, ...]:
     """Extract both eyes of a source image.
 
-    A closed eye takes the mirror image of the other one. When both are closed, a synthetic eye
-    is painted, as blurred as the source.
+    A closed eye, and one that a turned head hides, takes the mirror image of the other one. When
+    both are closed, a synthetic eye is painted, as blurred as the source.
 
     Args:
         image: (H, W, 3) uint8 source image.
@@ -55,18 +59,30 @@ def extract_eyes(
             EyeTexture(image, eye_opening, centre, radius, True, blur, sees_iris=seen, seen=share)
         )
     alike = judge_alike(canonical.eye_openings(canonical.decompose(mesh).shape))
-    is_open = [
+    are_open = [
         eye.opening.gap >= CLOSED_GAP and opens > SHUT_EYE_RANGE[1]
         for eye, opens in zip(eyes, alike, strict=True)
     ]
-    if all(is_open):
+    are_hidden = _are_hidden(mesh)
+    usable = [is_open and not hides for is_open, hides in zip(are_open, are_hidden, strict=True)]
+    if all(usable):
         return tuple(eyes)
-    if any(is_open):
-        substitute = mirror_eye(eyes[is_open.index(True)])
+    if any(usable):
+        substitute = mirror_eye(eyes[usable.index(True)])
     else:  # large, it would be jagged in a small face
         pixel = PAINTED_BLUR / max(min(eye.opening.width for eye in eyes), 1.0)
         substitute = paint_eye(tone, max(blur, pixel))
-    return tuple(
-        eye if usable else replace(substitute, shut=eye.opening.gap)
-        for eye, usable in zip(eyes, is_open, strict=True)
-    )
+    out = []
+    for eye, own, hides in zip(eyes, usable, are_hidden, strict=True):
+        shut, hidden = (0.0, eye.seen) if hides else (eye.opening.gap, 0.0)
+        out.append(eye if own else replace(substitute, shut=shut, hidden=hidden))
+    return tuple(out)
+
+
+def _are_hidden(mesh: Array) -> list[bool]:
+    """Return which of the eyes of a mesh (468, 3) its turn hides."""
+    covered, cosine = covered_points(mesh), normals(mesh)[:, 2]
+    return [
+        bool(covered[ring].mean() > LEAST_COVERED and cosine[ring].mean() < TURNED_AWAY)
+        for ring in EYES
+    ]

@@ -17,6 +17,8 @@ from thcli.engines.mesh.sampling import remap
 
 OPEN_GAP = 0.22  # gap / width of a typical open eye
 VISIBLE_RATIO = (0.06, 0.3)  # target gap / source gap between which the eyeball fades in
+# Foreshortening over that in the source of an eye that this hides: not in view, and all of it
+COMES_INTO_VIEW = (1.03, 1.15)
 SHOWS_SHUT = 1.1  # gap over that of the source's shut eye, up to which it shows that alone
 LASH_SHADE = 0.8  # brightness of the lash line once the lids meet
 LASH_OFFSET = 0.015  # widths above the rim at which the lash line's colour is sampled
@@ -35,7 +37,11 @@ def visibilities(eyes: tuple[EyeTexture, ...], target: Array) -> list[float]:
         target_gap = opening.fit_opening(target, ring).gap * turn_ratio(eye, ring, target)
         shut, open_from = VISIBLE_RATIO[0] * source_gap, VISIBLE_RATIO[1] * source_gap
         beyond = max(SHOWS_SHUT * eye.shut - shut, 0.0)
-        out.append(float(smoothstep(shut + beyond, open_from + beyond, target_gap)))
+        shown = float(smoothstep(shut + beyond, open_from + beyond, target_gap))
+        if eye.hidden:
+            turned = opening.foreshortening(target, ring) / eye.hidden
+            shown *= float(smoothstep(*COMES_INTO_VIEW, turned))
+        out.append(shown)
     return out
 
 

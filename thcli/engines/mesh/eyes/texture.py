@@ -26,7 +26,8 @@ class EyeTexture:
     whether the eye is the source's own.  blur: deviation in widths, 0 in pictures that are sharp.
     sees_iris: whether the iris was seen away from the corners, so that what lids hid can be made.
     seen: its foreshortening, see `opening.foreshortening`.  shut: gap of the source's shut eye in
-    whose place it stands, 0 for its own.
+    whose place it stands, 0 for its own.  hidden: foreshortening of the eye that the source hides,
+    in whose place it stands; 0 for others.
     """
 
     image: Image
@@ -38,6 +39,7 @@ class EyeTexture:
     sees_iris: bool = False
     seen: float = 1.0
     shut: float = 0.0
+    hidden: float = 0.0
 
 
 def is_round(iris_u: float) -> bool:

@@ -33,7 +33,7 @@ from thcli.engines.mesh.head.steep_texture import (
 from thcli.engines.mesh.sampling import box_mean, masked_mean, mix, odd_size, remap, to_levels
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
-from thcli.faces.parsing.classes import FACE, HAIR, SKIN
+from thcli.faces.parsing.classes import FACE, HAIR, SKIN, class_number
 from thcli.faces.parsing.crops import Regions
 
 MIN_WEIGHT = 0.05  # largest weight below which nothing is rendered
@@ -60,6 +60,14 @@ UNEVEN, HARDLY_TURNED = (0.3, 0.5), (0.145, 0.16)
 # Share of hair over the side that is mirrored, above which no source mirrors it: strands before one
 # cheek would lie in the middle of the other one
 MOST_HAIR = 0.28
+# Share of the background where a point should be, which lies beyond the face's outline: no, and yes
+BACKGROUND, BEYOND = frozenset({class_number("background")}), (0.4, 0.8)
+# Log brightness that the hidden side lacks, from which its light is that of its skin in view rather
+# than the other cheek's, whose bright spots it has none of; and the gains that this may take
+SHADED, SHADED_GAIN = (0.25, 0.4), (0.15, 2.0)
+# Face heights by which texture on the middle of a face moves inwards where a nose ends before what
+# is behind it, which the mesh meets to a few pixels; cosines there: full, none
+LIMB, LIMB_COSINE = 0.03, (0.4, 0.8)
 BESIDE = 0.06  # face heights beyond the outline from which the source shows what is beside it
 
 
@@ -70,6 +78,8 @@ def _hiding_levels() -> Image:
 
 
 _HIDING_LEVELS = _hiding_levels()
+MIDLINE = np.arange(len(PAIRS)) == PAIRS
+_AT_MIDLINE = TRIANGLES[MIDLINE[TRIANGLES].any(1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +87,9 @@ class MirroredCheek:
     """The source's hidden points and the colours of their mirror points.
 
     normals: (468, 3) unit vectors, z towards the camera, x and y inwards.  hidden: (468,) 0..1,
-    how far a point may be replaced.  positions: (468, 2) source pixels of the mirrored texture.
-    gains: (468, 3) colour of each point over that of its mirror point.
+    how far a point may be replaced.  positions: (468, 2) source pixels of the mirrored texture,
+    and of a point's own where the other side is hidden.
+    gains: (468, 3) colour of each point over that of its mirror point, 1 where that is hidden.
     """
 
     normals: Array
@@ -100,21 +111,24 @@ def prepare(
     """
     normal = normals(mesh)
     cosine = normal[:, 2]
-    hidden = (1 - smoothstep(*STEEP, cosine)) * smoothstep(*LESS_SEEN, cosine[PAIRS] - cosine)
+    hidden = 1 - smoothstep(*STEEP, cosine)
+    if regions is not None:
+        behind = region_share(regions, BACKGROUND, mesh[:, :2])
+        hidden = np.maximum(hidden, smoothstep(*BEYOND, behind))
+    hidden = hidden * smoothstep(*LESS_SEEN, cosine[PAIRS] - cosine)
     if hidden.max() < MIN_WEIGHT:
         return None
     colour, share = _skin_colours(image, mesh, regions)
     seen = np.minimum(share, share[PAIRS]) > LEAST_SKIN
     trusted = (np.minimum(cosine, cosine[PAIRS]) > TRUSTED_COSINE) & seen
-    ratio = np.clip(colour / colour[PAIRS], *GAIN_RANGE)
-    gains = np.exp(continue_smoothly(np.log(ratio), trusted))
-    steep = 1 - smoothstep(*STEEP_MIRROR, cosine)
-    pull = PULL * anatomy.face_height(mesh) * (steep * BORDER)[:, None]
-    positions = (mesh[:, :2] - pull * outwards(normal))[PAIRS]
+    gains, light = _gains(np.log(colour), trusted, hidden)
+    positions = _positions(mesh, normal)
+    other_hidden = (hidden[PAIRS] > hidden)[:, None]
+    gains = np.where(other_hidden, 1.0, gains)
+    positions = np.where(other_hidden, positions, positions[PAIRS])
     yaw = abs(sine_of_yaw(mesh))
     frontal, hardly = (1 - float(smoothstep(*limits, yaw)) for limits in (FRONTAL, HARDLY_TURNED))
-    light = abs(float(np.average(np.log(gains).mean(1), weights=hidden)))
-    hidden = hidden * (1 - hardly * smoothstep(*UNEVEN, light))
+    hidden = hidden * (1 - hardly * smoothstep(*UNEVEN, abs(light)))
     hidden = hidden * (1 - frontal * hair.beside)
     if hidden.max() < MIN_WEIGHT:
         return None
@@ -149,6 +163,34 @@ def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[A
     colour = remap(masked_mean(part, skin, reach), points[None])[0]
     share = remap(box_mean(skin, reach), points[None])[0]
     return colour.astype(np.float64) + 4, share.astype(np.float64)
+
+
+def _gains(logs: Array, trusted: npt.NDArray[np.bool_], hidden: Array) -> tuple[Array, float]:
+    """Find what colours of mirror points are multiplied by.
+
+    Args:
+        logs: (468, 3) log colours of the points.
+        trusted: (468,) where both sides are seen.
+        hidden: (468,) 0..1, see `MirroredCheek`.
+
+    Returns:
+        (468, 3) gains, and the log brightness of the hidden side over the other one.
+    """
+    other = logs[PAIRS]
+    ratio = continue_smoothly(np.clip(logs - other, *np.log(GAIN_RANGE)), trusted)
+    light = float(np.average(ratio.mean(1), weights=hidden))
+    own = np.clip(continue_smoothly(logs, trusted) - other, *np.log(SHADED_GAIN))
+    shaded = float(smoothstep(*SHADED, -light))
+    return np.exp(ratio + shaded * np.minimum(own - ratio, 0)), light
+
+
+def _positions(mesh: Array, normal: Array) -> Array:
+    """Return the source pixels (468, 2) of points whose texture may lie beside the face."""
+    cosine = normal[:, 2]
+    pull = PULL * BORDER * (1 - smoothstep(*STEEP_MIRROR, cosine))
+    pull += LIMB * MIDLINE * (1 - smoothstep(*LIMB_COSINE, cosine))
+    shift = anatomy.face_height(mesh) * pull[:, None] * outwards(normal)
+    return np.asarray(mesh[:, :2] - shift)
 
 
 def may_show(mesh: Array, target: Array) -> bool:
@@ -211,7 +253,12 @@ def render(
     """
     out, alpha = frame
     windows = overlay.iterate_values(
-        cheek.positions, weight, cheek.gains, target, warp_map, (out.shape[1], out.shape[0])
+        cheek.positions,
+        _over_middle(weight),
+        cheek.gains,
+        target,
+        warp_map,
+        (out.shape[1], out.shape[0]),
     )
     for region, values in windows:
         x, y, share, *gains = (np.asarray(part, np.float32) for part in cv2.split(values))
@@ -230,3 +277,13 @@ def _spread(weight: npt.NDArray[np.floating]) -> Array:
     for _ in range(SPREAD_STEPS):
         out = np.maximum(out, sum_at_points(out[TRIANGLES].mean(1)) / COUNT)
     return out
+
+
+def _over_middle(weight: Array) -> Array:
+    """Raise weights (468,) on the middle of the face to the largest beside them.
+
+    A ramp from a nose's ridge would show what lies behind the nose in the source.
+    """
+    out = weight.copy()
+    np.maximum.at(out, _AT_MIDLINE, weight[_AT_MIDLINE].max(1)[:, None])
+    return np.where(MIDLINE, out, weight)

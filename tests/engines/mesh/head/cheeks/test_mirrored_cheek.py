@@ -1,0 +1,104 @@
+"""Hidden halves of turned sources: what is hidden, in which light, and up to a nose's ridge."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array, Image
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.eyes.extract import extract_eyes
+from thcli.engines.mesh.eyes.layer import visibilities
+from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.head.cheeks import mirrored_cheek
+from thcli.engines.mesh.head.covered_points import covered_points
+from thcli.engines.mesh.prepared_source import prepare
+from thcli.faces.landmarks.topology import PAIRS
+
+SIDE = 320
+RIDGE = (6, 197, 195, 5)
+FAR_FLANK = {1: (456, 420, 399, 412), -1: (236, 198, 174, 188)}  # by the sign of the turn
+
+
+def turned_mesh(angle: float) -> Array:
+    """Turn the mean face by degrees about the vertical axis."""
+    rest = faces.make_source(SIDE, SIDE)
+    return np.asarray(faces.make_target(rest, turn=(0, angle, 0)).points)
+
+
+def far_sign(mesh: Array) -> int:
+    """Return 1 where the far flank of the nose is that of `FAR_FLANK[1]`."""
+    depths = [mesh[list(FAR_FLANK[sign]), 2].mean() for sign in (1, -1)]
+    return 1 if depths[0] > depths[1] else -1
+
+
+@pytest.mark.parametrize("angle", [45.0, -45.0])
+def test_a_nose_covers_what_is_behind_it(angle: float) -> None:
+    assert not covered_points(turned_mesh(0.0)).any()
+    mesh = turned_mesh(angle)
+    covered = covered_points(mesh)
+    assert covered.any()
+    assert not covered[list(RIDGE)].any()
+    assert (mesh[covered, 2] > mesh[covered[PAIRS], 2].mean()).mean() > 0.9
+    assert not (covered & covered[PAIRS]).any()
+
+
+@pytest.mark.parametrize("angle", [0.0, 20.0, 55.0, -55.0])
+def test_an_eye_that_a_turn_hides_is_the_mirror_image_of_the_other(angle: float) -> None:
+    mesh = turned_mesh(angle)
+    image = faces.render_face(mesh, SIDE, SIDE)
+    eyes = extract_eyes(image, mesh, faces.iris_points(mesh), np.array(faces.SKIN, float))
+    if abs(angle) < 30:
+        assert all(eye.is_own for eye in eyes)
+        return
+    far = int(np.argmax([mesh[ring, 2].mean() for ring in anatomy.EYES]))
+    assert [eye.is_own for eye in eyes] == [far != 0, far != 1]
+    np.testing.assert_array_equal(eyes[far].image, image[:, ::-1])
+    at_rest, back = (visibilities(eyes, target)[far] for target in (mesh, turned_mesh(0.3 * angle)))
+    assert at_rest == 0
+    assert back > 0.9
+
+
+def lit_from_the_near_side(mesh: Array) -> Image:
+    """Render a turned face whose light falls off from the near cheek to the nose and beyond."""
+    image = faces.render_face(mesh, SIDE, SIDE, plain=True).astype(np.float64)
+    near = mesh[PAIRS[list(FAR_FLANK[far_sign(mesh)])], 0].mean() - mesh[list(RIDGE), 0].mean()
+    away = (np.arange(SIDE) - mesh[list(RIDGE), 0].mean()) * np.sign(near) / np.ptp(mesh[:, 0])
+    light = np.clip(0.35 + 2.0 * np.maximum(away - 0.1, 0), 0.35, 1.2)
+    return np.asarray(np.clip(image * light[None, :, None], 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize("angle", [32.0, -32.0])
+def test_a_hidden_cheek_has_the_light_of_its_side_not_of_the_bright_one(angle: float) -> None:
+    mesh = turned_mesh(angle)
+    image = lit_from_the_near_side(mesh)
+    cheek = mirrored_cheek.prepare(image, mesh)
+    assert cheek is not None
+    hidden = cheek.hidden > 0.9
+    x, y = np.rint(cheek.positions[hidden]).astype(int).clip(0, SIDE - 1).T
+    shown = (image[y, x] * cheek.gains[hidden]).mean(-1)
+    in_view = image[tuple(np.rint(mesh[list(RIDGE), :2]).astype(int).T[::-1])].mean()
+    assert image[y, x].mean(-1).max() > 2 * in_view
+    assert shown.max() < 1.5 * in_view
+
+
+@pytest.mark.parametrize("angle", [45.0, -45.0])
+def test_no_line_of_what_lies_behind_a_nose_is_drawn_along_it(angle: float) -> None:
+    """Hair that begins at the ridge of the nose stays hidden behind it in a turn back."""
+    mesh = turned_mesh(angle)
+    image = faces.render_face(mesh, SIDE, SIDE, plain=True)
+    far = np.sign(mesh[list(RIDGE), 0].mean() - mesh[:, 0].mean())
+    rows = np.arange(SIDE)
+    order = np.argsort(mesh[list(RIDGE), 1])
+    ridge = mesh[list(RIDGE)][order]
+    level = (rows > ridge[0, 1]) & (rows < ridge[-1, 1])
+    edge = np.interp(rows, ridge[:, 1], ridge[:, 0]) - 2 * far
+    behind = (np.arange(SIDE)[None] - edge[:, None]) * far > 0
+    image[behind & level[:, None]] = (10, 5, 5)
+    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), None)
+    target = faces.make_target(source, turn=(0, -0.5 * angle, 0))
+    out = render_frame(source, target, None)
+    ridge, flank = (target.points[point, :2] for point in (195, FAR_FLANK[far_sign(mesh)][2]))
+    x, y = np.rint(ridge + np.linspace(0, 0.6, 7)[:, None] * (flank - ridge)).astype(int).T
+    assert out[y, x].mean(-1).min() > 0.9 * np.mean(faces.SKIN)
