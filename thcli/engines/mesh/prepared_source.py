@@ -109,7 +109,7 @@ class MeshSource:
     tone: Array
     interior: MouthInterior
     parted_lips: PartedLips | None
-    lid_skins: tuple[LidSkin, ...] = ()
+    lid_skins: tuple[LidSkin | None, ...] = ()
     seen_mouths: SeenMouths | None = None
     shut_lips: ShutLips | None = None
     painter: SourcePainter | None = None

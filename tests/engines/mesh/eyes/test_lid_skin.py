@@ -80,7 +80,17 @@ def test_skin_that_is_not_drawn_out_stays_as_it_is() -> None:
 
 def test_the_band_lies_on_skin() -> None:
     for skin in lid_skin.extract(*low_brows()):
+        assert skin is not None
         assert skin.band > 0.5  # the brow covers .45
+
+
+def test_an_eye_that_the_source_hides_has_no_skin_of_its_own_above_it() -> None:
+    image, mesh = low_brows()
+    target = faces.make_target(prepared(image, mesh), turn=(0, 55, 0)).points
+    skins = lid_skin.extract(image, target)
+    far = int(np.argmax([target[ring, 2].mean() for ring in EYES]))
+    assert [skin is None for skin in skins] == [far == 0, far == 1]
+    lid_skin.render(image.copy(), image, skins, moved(mesh, 24.0, 0.0))
 
 
 def test_an_eye_that_is_seen_from_the_side_is_left_to_the_mesh() -> None:
@@ -103,7 +113,9 @@ def test_skin_in_the_shade_of_a_brow_comes_into_the_light() -> None:
         shade = np.concatenate([lower, lid[::-1]])
         cv2.fillPoly(image, [np.rint(shade).astype(np.int32)], HAIR)
     source = prepared(image, mesh)
-    unlit = tuple(replace(skin, lift=np.zeros_like(skin.lift)) for skin in source.lid_skins)
+    skins = [skin for skin in source.lid_skins if skin is not None]
+    assert len(skins) == len(EYES)
+    unlit = tuple(replace(skin, lift=np.zeros_like(skin.lift)) for skin in skins)
     lights = []
     for raised in (0.0, 30.0):
         target = replace(faces.rest_target(source), points=moved(mesh, raised, 0.0))

@@ -12,14 +12,11 @@ from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.eyes.stand_ins import mirror_eye, paint_eye
 from thcli.engines.mesh.eyes.texture import EyeTexture, is_round
-from thcli.engines.mesh.head.covered_points import covered_points
-from thcli.engines.mesh.head.steep_texture import normals
+from thcli.engines.mesh.head.covered_points import are_eyes_hidden
 from thcli.motion import canonical
 from thcli.motion.openings import SHUT_EYE_RANGE, judge_alike
 
 CLOSED_GAP = 0.12  # gap / width of a source eye below which its eyeball cannot be used
-# Share of its points that skin covers, and their cosine to the view, of an eye that is hidden
-LEAST_COVERED, TURNED_AWAY = 0.2, 0.4
 PAINTED_BLUR = 0.5  # pixels of blur, at least, of an eye that is painted
 
 
@@ -63,7 +60,7 @@ def extract_eyes(
         eye.opening.gap >= CLOSED_GAP and opens > SHUT_EYE_RANGE[1]
         for eye, opens in zip(eyes, alike, strict=True)
     ]
-    are_hidden = _are_hidden(mesh)
+    are_hidden = are_eyes_hidden(mesh)
     usable = [is_open and not hides for is_open, hides in zip(are_open, are_hidden, strict=True)]
     if all(usable):
         return tuple(eyes)
@@ -77,12 +74,3 @@ def extract_eyes(
         shut, hidden = (0.0, eye.seen) if hides else (eye.opening.gap, 0.0)
         out.append(eye if own else replace(substitute, shut=shut, hidden=hidden))
     return tuple(out)
-
-
-def _are_hidden(mesh: Array) -> list[bool]:
-    """Return which of the eyes of a mesh (468, 3) its turn hides."""
-    covered, cosine = covered_points(mesh), normals(mesh)[:, 2]
-    return [
-        bool(covered[ring].mean() > LEAST_COVERED and cosine[ring].mean() < TURNED_AWAY)
-        for ring in EYES
-    ]

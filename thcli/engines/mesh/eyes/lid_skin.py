@@ -16,6 +16,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.anatomy import EYES
+from thcli.engines.mesh.head.covered_points import are_eyes_hidden
 from thcli.engines.mesh.mouth.colours import tone_at
 from thcli.engines.mesh.opening import BETWEEN_CORNERS, COLUMNS, Opening
 from thcli.engines.mesh.sampling import REFLECT, remap, resize
@@ -72,15 +73,19 @@ class LidSkin:
         return (self.above.lower - self.above.upper) * self.above.width
 
 
-def extract(image: Image, mesh: Array) -> tuple[LidSkin, ...]:
-    """Find the skin above both eyes of a source.
+def extract(image: Image, mesh: Array) -> tuple[LidSkin | None, ...]:
+    """Find the skin above both eyes of a source; None above one that its turn hides.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
     """
-    found, skin = [], tone_at(image, mesh, topology.CHEEKS)
-    for ring, brow, below in zip(EYES, BROWS, BELOW, strict=True):
+    found: list[LidSkin | None] = []
+    skin, are_hidden = tone_at(image, mesh, topology.CHEEKS), are_eyes_hidden(mesh)
+    for ring, brow, below, hidden in zip(EYES, BROWS, BELOW, are_hidden, strict=True):
+        if hidden:
+            found.append(None)
+            continue
         above = _fit_above(mesh, ring, brow)
         along = COLUMNS[BETWEEN_CORNERS].astype(np.float32)
         places = opening.between_rims(above, along, ACROSS.astype(np.float32))
@@ -95,7 +100,7 @@ def extract(image: Image, mesh: Array) -> tuple[LidSkin, ...]:
     return tuple(found)
 
 
-def render(out: Image, image: Image, skins: tuple[LidSkin, ...], target: Array) -> None:
+def render(out: Image, image: Image, skins: tuple[LidSkin | None, ...], target: Array) -> None:
     """Render the skin above both eyes of a target where it is drawn out, in place.
 
     Args:
@@ -105,6 +110,8 @@ def render(out: Image, image: Image, skins: tuple[LidSkin, ...], target: Array) 
         target: (468, 3) target mesh.
     """
     for ring, brow, skin in zip(EYES, BROWS, skins, strict=True):
+        if skin is None:
+            continue
         above = _fit_above(target, ring, brow)
         scale = above.width * skin.height / anatomy.face_height(target)
         drawn = (above.lower - above.upper) * scale

@@ -1,4 +1,4 @@
-"""Points of a face that other skin covers: those behind the nose of a turned head."""
+"""Points of a face that other skin covers, and eyes: those behind the nose of a turned head."""
 
 from __future__ import annotations
 
@@ -7,9 +7,22 @@ import numpy.typing as npt
 
 from thcli.core.types import Array
 from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.head.steep_texture import normals
 
 BEHIND = 0.02  # face heights by which skin lies before a point that it covers
 SMALLEST = 0.01  # square pixels: doubled area of a triangle that covers something
+
+# Share of its points that skin covers, and their cosine to the view, of an eye that is hidden
+LEAST_COVERED, TURNED_AWAY = 0.2, 0.4
+
+
+def are_eyes_hidden(mesh: Array) -> list[bool]:
+    """Return which of the `EYES` of a mesh (468, 3) its turn hides."""
+    covered, cosine = covered_points(mesh), normals(mesh)[:, 2]
+    return [
+        bool(covered[ring].mean() > LEAST_COVERED and cosine[ring].mean() < TURNED_AWAY)
+        for ring in anatomy.EYES
+    ]
 
 
 def covered_points(mesh: Array) -> npt.NDArray[np.bool_]:
