@@ -274,6 +274,21 @@ def test_little_beyond_the_edges_is_shown_and_nothing_folds(length: float) -> No
             assert np.array_equal(limited[middle, middle], field[middle, middle])
 
 
+@pytest.mark.parametrize("shift", [-0.15, -0.3])
+def test_what_the_right_side_cuts_off_is_stretched_and_not_mirrored(shift: float) -> None:
+    """Mirrored hair is a row of hooks, and stretching enlarges them."""
+    source = source_with_hair()
+    target = faces.make_target(source, shift=(shift, 0)).points
+    texture = warp.TexturePositions(source.mesh[:, :2], source.mesh[:, :2])
+    size = source.size
+    made = warp.build_map(source.mesh, source.surroundings, target, texture, size, source.step)
+    assert made is not None
+    x, y = made.grid.pixel_axes()
+    shown = (x + made.displacement[..., 0])[:, x < size[0]][(y >= 0) & (y < size[1])]
+    assert shown.max() > size[0] - 4
+    assert shown.max() < size[0] - 1 + 0.015 * anatomy.face_height(source.mesh)
+
+
 @pytest.mark.parametrize("length", [20.0, 60.0, 120.0])
 def test_what_shows_the_face_is_moved_as_its_mesh_is(length: float) -> None:
     """However far a head moves from an edge: the mesh would lie in it as a mask, else."""

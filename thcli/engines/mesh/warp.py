@@ -36,7 +36,7 @@ TEAR = 0.6  # steps between neighbouring samples above which the mesh counts as 
 CUT_JUMP = (0.035, 0.065)
 OUTLINE_WEIGHT = 0.5  # blend weight of the mesh up to which that is looked for
 CUT_EDGE = (0.1, 0.6)  # blend weights of the mesh: its surroundings show, the mesh alone
-MIRRORED = 0.03  # face heights beyond the picture's edges that may show, mirrored
+MIRRORED = 0.005  # face heights beyond the picture's edges that may show, mirrored
 STILL = 0.02  # pixels of displacement below which nothing is rendered again
 
 

@@ -255,13 +255,20 @@ def test_hair_that_a_side_of_the_picture_cuts_off_does_not_end_in_a_straight_lin
     assert turned.far_side is not None
     mesh = turned.far_side.mesh
     middle, size = (mesh[anatomy.FOREHEAD] + mesh[anatomy.CHIN]) / 2, anatomy.face_height(mesh)
-    heights = middle[1] - size * np.array([-0.5, 0.0, 0.4, 0.7, 1.0])
+    heights = middle[1] - size * np.array([-0.35, 0.0, 0.4, 0.7, 1.0])
     across = np.arange(SIDE, dtype=np.float32)
     positions = np.stack(np.meshgrid(across, heights), -1).astype(np.float32)
-    room = far_side._room(positions, (SIDE, SIDE), mesh)
-    assert (np.diff((room > 0.5).sum(1)) <= 0).all()
+    room = turned.far_side.room.at(positions)
+    assert (np.diff((room[1:] > 0.5).sum(1)) <= 0).all()
     ends = [np.flatnonzero(line > 0.5)[[0, -1]] for line in room]
-    assert ends[0].tolist() == ends[1].tolist()  # hair that hangs down goes on to the side
+    assert ends[0][0] >= ends[1][0] and ends[0][1] <= ends[1][1]
+    outline = mesh[OVAL, :2]
+    at_jaw, at_middle = (
+        outline[np.abs(outline[:, 1] - height) < 0.07 * size, 0] for height in heights[:2]
+    )
+    receded = np.ptp(at_middle) - np.ptp(at_jaw)  # hair that hangs down goes on along the jaw
+    assert receded > 0.1 * size
+    assert abs(np.ptp(ends[1]) - np.ptp(ends[0]) - receded) < 0.1 * size
     assert ends[-1][0] > ends[1][0] + 0.25 * size and ends[-1][1] < ends[1][1] - 0.25 * size
     assert room[-1, int(middle[0])] == 1
 

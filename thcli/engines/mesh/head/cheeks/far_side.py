@@ -21,6 +21,7 @@ from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.head.cheeks import hair_beside, mirror_blend, mirror_tint, mirrored_head
 from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
+from thcli.engines.mesh.head.cheeks.mirror_room import EDGE, MirrorRoom
 from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.cheeks.mirrored_head import height_above_middle
 from thcli.engines.mesh.head.outline import find_outline, sine_of_yaw
@@ -39,10 +40,6 @@ LEAST_SIDE = 0.15  # sine of a source's yaw from which it has a far side
 LEAST_HEAD = 0.09
 TURNED = (0.35, 0.75)  # share of the mirrored cheek by which what is beside it shows: none, all
 HAIR_BELOW = (-1.5, -0.8)  # as `mirrored_head.BELOW`, of hair that hangs down
-EDGE = 0.08  # face heights from the mirror image's sides over which it fades
-# Face heights from the middle of the face up to where a head that a side of the picture cuts off is
-# narrowest, and the share of the way to that side by which it is
-TOP, NARROWED = 1.0, 0.4
 MASK_SAMPLES = 64  # samples per face height of the masks of head, cloth and hair
 SOFTNESS = 0.03  # face heights, of their edges
 # Share of the way to the mirror image's pose: it is not used, it is used alone. A frontal view is
@@ -86,6 +83,7 @@ class FarSide:
 
     person: (H, W, 4) uint8 premultiplied, in the light of the source's other side.  coverage: of
     the person.  mesh: (468, 3) in its pixels.
+    room: within its sides.
     shift: pixels to the right from the mirror image to the source.
     side: sine of the source's yaw.  parts: of the source.  mirrored_parts: of the mirror image.
     """
@@ -94,6 +92,7 @@ class FarSide:
     coverage: Coverage
     mesh: Array
     surroundings: Surroundings
+    room: MirrorRoom
     shift: int
     side: float
     parts: Parts
@@ -155,7 +154,8 @@ def prepare(
         grid = mirror_tint.picture_grid(own_map, (width, height))
         hair = other.sample(np.dstack(np.meshgrid(*grid.pixel_axes())))[..., 2]
         mirror_tint.tint(person, mirrored, own_map, np.log(cheek.gains), hair)
-    return FarSide(person, Coverage.of(person), mirrored, beside, shift, side, own, other)
+    room = MirrorRoom.of(mirrored, (width, height))
+    return FarSide(person, Coverage.of(person), mirrored, beside, room, shift, side, own, other)
 
 
 def _flip(mask: Array32 | None) -> Array32 | None:
@@ -242,7 +242,7 @@ def render(
     on_head = np.maximum(upper[kept], hair)
     body = np.maximum(cloth * (1 - first_head), (1 - head * on_head) * first_cloth)
     share = shares[kept] * (1 - (1 - solid[kept]) * body)
-    share *= _room(positions, size, far.mesh) * on_head
+    share *= far.room.at(positions) * on_head
     # half transparent over what lies behind the first picture's head, hair would be grey
     bare = hair * (1 - np.maximum(first_head, first_hair))
     share += bare * (np.asarray(smoothstep(*HAIR_SHOWS, share), np.float32) - share).clip(0)
@@ -297,24 +297,3 @@ def _fades(target: Array, grid: SampleGrid, size: tuple[int, int]) -> tuple[Arra
     inside = smoothstep(0, EDGE * face_size, np.minimum(x, size[0] - 1 - x))
     head, hair = smoothstep(*mirrored_head.BELOW, above), inside * smoothstep(*HAIR_BELOW, above)
     return np.asarray(head, np.float32), np.asarray(hair, np.float32)
-
-
-def _room(positions: Array32, size: tuple[int, int], mesh: Array) -> Array32:
-    """Return how far source pixels (rows, columns, 2) lie inside of the mirror image's sides.
-
-    Hair that a side of the picture cuts off does not end in a straight line, but ever nearer to the
-    face from its middle up to the top of the head.
-
-    Args:
-        positions: of the mirror image.
-        size: (width, height) of it.
-        mesh: (468, 3) of its face.
-    """
-    face_size = anatomy.face_height(mesh)
-    middle = (mesh[anatomy.FOREHEAD, :2] + mesh[anatomy.CHIN, :2]) / 2
-    x, y = cv2.split(positions)
-    up = ((np.float32(middle[1]) - y) / np.float32(TOP * face_size)).clip(0, 1)
-    narrowing = NARROWED * (1 - np.sqrt(1 - up**2))
-    left, right = (max(float(side), face_size) for side in (middle[0], size[0] - 1 - middle[0]))
-    room = np.minimum(x - narrowing * left, size[0] - 1 - x - narrowing * right)
-    return np.asarray(smoothstep(0, EDGE * face_size, room), np.float32)

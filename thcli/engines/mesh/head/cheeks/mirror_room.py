@@ -1,0 +1,68 @@
+"""Room within the sides of a mirror image, whose hair a side of the picture may cut off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32
+from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.head.cheeks.hair_beside import LEFT, RIGHT
+from thcli.faces.landmarks.topology import OVAL
+
+EDGE = 0.08  # face heights from the mirror image's sides over which it fades
+# Face heights from the middle of the face up to where a head that a side of the picture cuts off is
+# narrowest, and the share of the way to that side by which it is
+TOP, NARROWED = 1.0, 0.4
+JAW, ROWS = 0.42, 16  # face heights from there down to the jaw; rows in which its outline is known
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorRoom:
+    """Where a mirror image ends beside its face.
+
+    Hair that a side of the picture cuts off does not end in a straight line, but ever nearer to the
+    face from its middle up to the top of the head, and as the jaw's outline down from there.
+
+    width: of the picture in pixels.  face_size: face height in pixels.  middle: y of the face's.
+    sides: pixels from there to the left and right side, a face height at least.
+    rows: (N,) y from there down to the jaw.  receding: (2, N) pixels by which the outline has
+    receded there, on the left and on the right.
+    """
+
+    width: int
+    face_size: float
+    middle: float
+    sides: tuple[float, float]
+    rows: Array
+    receding: Array
+
+    @staticmethod
+    def of(mesh: Array, size: tuple[int, int]) -> MirrorRoom:
+        """Measure a mirror image of (width, height) pixels by its mesh (468, 3)."""
+        face_size = anatomy.face_height(mesh)
+        x, y = (mesh[anatomy.FOREHEAD, :2] + mesh[anatomy.CHIN, :2]) / 2
+        rows = np.linspace(y, y + JAW * face_size, ROWS)
+        receding = []
+        for half, inwards in ((LEFT, 1), (RIGHT, -1)):
+            side = mesh[OVAL, :2][half]
+            side = side[np.argsort(side[:, 1])]
+            edge = np.interp(rows, side[:, 1], side[:, 0])
+            receding.append(np.maximum(inwards * (edge - edge[0]), 0))
+        sides = max(float(x), face_size), max(float(size[0] - 1 - x), face_size)
+        return MirrorRoom(size[0], face_size, float(y), sides, rows, np.stack(receding))
+
+    def at(self, positions: Array32) -> Array32:
+        """Return how far pixels (rows, columns, 2) of the mirror image lie within it, 0..1."""
+        x, y = cv2.split(positions)
+        up = ((np.float32(self.middle) - y) / np.float32(TOP * self.face_size)).clip(0, 1)
+        narrowing = NARROWED * (1 - np.sqrt(1 - up**2))
+        left, right = (
+            narrowing * np.float32(side) + np.interp(y, self.rows, receding).astype(np.float32)
+            for side, receding in zip(self.sides, self.receding, strict=True)
+        )
+        room = np.minimum(x - left, self.width - 1 - x - right)
+        return np.asarray(smoothstep(0, EDGE * self.face_size, room), np.float32)
