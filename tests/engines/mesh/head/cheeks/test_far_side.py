@@ -15,6 +15,7 @@ from thcli.core.types import Array32, Crop, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.cheeks import far_side
+from thcli.engines.mesh.head.cheeks.mirror_room import MirrorRoom
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.faces.landmarks.topology import OVAL
@@ -255,22 +256,35 @@ def test_hair_that_a_side_of_the_picture_cuts_off_does_not_end_in_a_straight_lin
     assert turned.far_side is not None
     mesh = turned.far_side.mesh
     middle, size = (mesh[anatomy.FOREHEAD] + mesh[anatomy.CHIN]) / 2, anatomy.face_height(mesh)
-    heights = middle[1] - size * np.array([-0.35, 0.0, 0.4, 0.7, 1.0])
+    heights = middle[1] - size * np.array([-0.5, 0.0, 0.4, 0.7, 1.0])
     across = np.arange(SIDE, dtype=np.float32)
     positions = np.stack(np.meshgrid(across, heights), -1).astype(np.float32)
     room = turned.far_side.room.at(positions)
-    assert (np.diff((room[1:] > 0.5).sum(1)) <= 0).all()
+    assert (np.diff((room > 0.5).sum(1)) <= 0).all()
     ends = [np.flatnonzero(line > 0.5)[[0, -1]] for line in room]
-    assert ends[0][0] >= ends[1][0] and ends[0][1] <= ends[1][1]
-    outline = mesh[OVAL, :2]
-    at_jaw, at_middle = (
-        outline[np.abs(outline[:, 1] - height) < 0.07 * size, 0] for height in heights[:2]
-    )
-    receded = np.ptp(at_middle) - np.ptp(at_jaw)  # hair that hangs down goes on along the jaw
-    assert receded > 0.1 * size
-    assert abs(np.ptp(ends[1]) - np.ptp(ends[0]) - receded) < 0.1 * size
+    assert ends[0].tolist() == ends[1].tolist()  # hair that hangs down goes on to the side
     assert ends[-1][0] > ends[1][0] + 0.25 * size and ends[-1][1] < ends[1][1] - 0.25 * size
     assert room[-1, int(middle[0])] == 1
+
+
+def test_hair_that_a_side_cuts_off_ends_along_the_jaw_beside_a_bare_cheek() -> None:
+    mesh = faces.centred_mesh(SIDE, SIDE)
+    middle, size = (mesh[anatomy.FOREHEAD] + mesh[anatomy.CHIN]) / 2, anatomy.face_height(mesh)
+    heights = middle[1] + size * np.array([-0.5, 0.0, 0.15, 0.35, 0.6])
+    across = np.arange(SIDE, dtype=np.float32)
+    positions = np.stack(np.meshgrid(across, heights), -1).astype(np.float32)
+    assert (MirrorRoom.of(mesh, (SIDE, SIDE), 0.0).hair_at(positions) == 1).all()
+    room = MirrorRoom.of(mesh, (SIDE, SIDE), 1.0).hair_at(positions)
+    assert (room[:2] == 1).all()
+    left = [int(np.argmax(line > 0.5)) for line in room[2:]]
+    outline = mesh[OVAL, :2]
+    half = outline[outline[:, 0] < middle[0]]
+    half = half[np.argsort(half[:, 1])]
+    edge = np.interp(heights, half[:, 1], half[:, 0])
+    assert edge[3] - edge[1] > 0.05 * size
+    assert left[1] - left[0] == pytest.approx(edge[3] - edge[2], abs=2)
+    assert left[1] <= left[2] < edge[1]
+    np.testing.assert_allclose(room, room[:, ::-1], atol=0.02)
 
 
 @pytest.mark.parametrize("angle", [30.0, -30.0])

@@ -19,8 +19,8 @@ from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
 SIDE = 320
 
 
-def tinted(person: Image, hair_from: int) -> Image:
-    """Tint a person red, whose hair lies right of a column."""
+def tinted(person: Image, hair_from: int, kept: float = 1.0) -> Image:
+    """Tint a person red, whose hair lies right of a column and is kept up to a share."""
     turned = source(30.0)
     assert turned.far_side is not None
     mesh, size = turned.far_side.mesh, (SIDE, SIDE)
@@ -32,7 +32,7 @@ def tinted(person: Image, hair_from: int) -> Image:
     hair[:, grid.pixel_axes()[0] > hair_from] = 1
     log_gains = np.broadcast_to(np.log((1.5, 1.0, 0.5)), (468, 3))
     out = person.copy()
-    mirror_tint.tint(out, mesh, own_map, log_gains, hair)
+    mirror_tint.tint(out, mesh, own_map, log_gains, (hair, np.full_like(hair, kept)))
     return out
 
 
@@ -41,6 +41,13 @@ def test_a_person_is_tinted_but_for_its_hair() -> None:
     out = tinted(person, 250)
     assert np.abs(out[:, :230].astype(int) - (150, 100, 50, 255)).max() <= 1
     assert np.array_equal(out[:, 270:], person[:, 270:])
+
+
+def test_hair_that_is_cut_off_is_gone_with_its_alpha() -> None:
+    person = np.full((SIDE, SIDE, 4), (100, 100, 100, 255), np.uint8)
+    out = tinted(person, 250, 0.0)
+    assert (out[:, 270:] == 0).all()
+    np.testing.assert_array_equal(out[:, :230], tinted(person, 250)[:, :230])
 
 
 def test_colours_stay_no_brighter_than_alpha() -> None:

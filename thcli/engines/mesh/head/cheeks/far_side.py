@@ -52,6 +52,9 @@ HAIR_SHOWS = (0.05, 0.3)  # share by which mirrored hair shows beside the first 
 # Face heights by which hair is wider beside the face on the far side than on the near one, from
 # which it is blown or laid there: in the mirror image it would vanish
 FLOWING = 0.3
+# Face heights of hair beside the far cheek: it is bare, and it is not. Beside a bare one, hair that
+# a side of the picture cuts off ends along the jaw
+BARE = (0.05, 0.1)
 CLOTH_GAIN = 4.0  # of its mask: where its soft edge begins it is whole, so that no seam is left
 HAIR_CLASSES = HAIR | {class_number("hat")}
 PARTS = (
@@ -149,12 +152,14 @@ def prepare(
     person = np.ascontiguousarray(person[:, ::-1])
     texture = warp.TexturePositions(mirrored[:, :2], mirrored[:, :2])
     step = warp.map_step(mesh)
+    bare = 1 - float(smoothstep(*BARE, widths[int(side > 0)]))
+    room = MirrorRoom.of(mirrored, (width, height), bare)
     own_map = warp.build_map(mirrored, beside, mirrored, texture, (width, height), step)
     if own_map is not None:
         grid = mirror_tint.picture_grid(own_map, (width, height))
-        hair = other.sample(np.dstack(np.meshgrid(*grid.pixel_axes())))[..., 2]
+        pixels = np.dstack(np.meshgrid(*grid.pixel_axes()))
+        hair = other.hair_at(pixels), room.hair_at(pixels)
         mirror_tint.tint(person, mirrored, own_map, np.log(cheek.gains), hair)
-    room = MirrorRoom.of(mirrored, (width, height))
     return FarSide(person, Coverage.of(person), mirrored, beside, room, shift, side, own, other)
 
 

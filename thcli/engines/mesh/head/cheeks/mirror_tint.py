@@ -22,24 +22,31 @@ from thcli.faces.landmarks.topology import OVAL
 BESIDE_BLEND = 0.12  # face heights over which outline points share what lies beside them
 
 
-def tint(person: Image, mesh: Array, own_map: WarpMap, log_gains: Array, hair: Array32) -> None:
-    """Tint the person of a mirror image, in place. Hair keeps its colours.
+def tint(
+    person: Image,
+    mesh: Array,
+    own_map: WarpMap,
+    log_gains: Array,
+    hair: tuple[Array32, Array32],
+) -> None:
+    """Tint the person of a mirror image, in place. Hair keeps its colours, where it is kept.
 
     Args:
         person: (H, W, 4) uint8 premultiplied; its colours stay no brighter than its alpha.
         mesh: (468, 3) in its pixels.
         own_map: of this mesh to itself.
         log_gains: (468, 3) of the colours.
-        hair: (rows, columns) 0..1 at the samples of `picture_grid`.
+        hair: where it is, and how much of it is kept, (rows, columns) 0..1 at the samples of
+            `picture_grid`.
     """
     size = person.shape[1], person.shape[0]
     grid = picture_grid(own_map, size)
     beside, _ = spread_beside(log_gains[OVAL], mesh, grid)
     logs = resize(beside, (grid.columns, grid.rows))
     lay_mesh_over(logs, log_gains, mesh, grid, own_map)
-    gains = np.exp(logs * (1 - hair)[..., None])
     opaque = np.ones((grid.rows, grid.columns), np.float32)
-    samples = np.dstack([gains, opaque])
+    kept = 1 - hair[0] * (1 - hair[1])
+    samples = np.dstack([np.exp(logs * (1 - hair[0])[..., None]), opaque]) * kept[..., None]
     for region, values in iterate_windows(samples, opaque, grid, size):
         tinted = cv2.multiply(person[region], values, dtype=cv2.CV_8U)
         alpha = cv2.extractChannel(person[region], 3)
