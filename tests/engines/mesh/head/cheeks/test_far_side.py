@@ -24,6 +24,7 @@ from thcli.faces.parsing.crops import Regions
 
 SIDE = 320
 EAR, CLOTH, HAIR, HELD = (30, 40, 220), (240, 240, 0), (60, 0, 60), (0, 240, 240)
+MARK = (0, 255, 0)
 
 
 @cache
@@ -42,8 +43,8 @@ def source(
     shift: of the face, shares of the width.  hair_on: "near", from the ear to the picture's edge,
     "far", from the other cheek, or both.  rim: pixels of the cloth that the parser misses.
     collar: face heights by which cloth rises.  seen: "held", a thing above the ear, of the person
-    for the matte alone; "no jaw", the parser takes that for background.  lower: region of the
-    cloth.
+    for the matte alone; "no jaw", the parser takes that for background; "marked",
+    the far cheek's rim is of another colour.  lower: region of the cloth.
     """
     mesh = faces.make_target(faces.make_source(SIDE, SIDE), turn=(0, angle, 0)).points
     mesh[:, 0] += shift * SIDE
@@ -54,6 +55,9 @@ def source(
     x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
     near = 1 if mesh[4, 0] < mesh[OVAL, 0].mean() else -1
     edge = mesh[OVAL, 0].max() if near > 0 else mesh[OVAL, 0].min()
+    if seen == "marked":
+        inner = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE, grow=-7)
+        image[face & ~inner & (near * (x - mesh[4, 0]) < 0) & (y > mesh[4, 1])] = MARK
     beside = (abs(x - edge) < 0.12 * size) & (abs(y - mesh[4, 1]) < 0.2 * size) & ~face
     below = (near * (x - chin[0]) > 0) & (y > chin[1] + (0.05 - collar) * size) & ~face
     level = abs(y - mesh[4, 1]) < 0.2 * size
@@ -197,6 +201,19 @@ def test_the_mirror_image_shows_as_the_head_turns_back_alone() -> None:
         ear = is_blue(render_frame(turned, target, None))
         sides = ear[:, : int(target.points[4, 0])].any(), ear[:, int(target.points[4, 0]) :].any()
         assert sum(sides) == 1
+
+
+@pytest.mark.parametrize("share", [0.3, 0.4, 0.5])
+def test_the_first_pictures_far_cheek_is_not_seen_beside_the_mirrored_one(share: float) -> None:
+    """Its lips lay beside the jaw, where the mirror image ends, as the head turned back."""
+    for angle in (30.0, -30.0):
+        turned = source(angle, seen="marked")
+        target = faces.make_target(turned, turn=(0, -2 * share * angle, 0))
+        assert turned.far_side is not None
+        assert far_side.turned_back(turned.far_side, target.points) > 0
+        red, green, blue = np.moveaxis(render_frame(turned, target, None).astype(int), -1, 0)
+        beside = ~faces.polygon_mask(target.points[OVAL, :2], SIDE, SIDE)
+        assert (beside & (green > np.maximum(red, blue) + 80)).sum() < 10
 
 
 def test_a_frontal_source_and_one_without_regions_have_none() -> None:

@@ -42,7 +42,7 @@ def find(source: MeshSource, points: Array) -> Sides:
     if cheek is None or mirrored is None:
         return Sides(texture, None)
     back = 0.0 if source.far_side is None else far_side.turned_back(source.far_side, points)
-    texture = mirrored_cheek.move_beside(texture, cheek, source.mesh, mirrored * (1 - back))
+    texture = mirrored_cheek.move_beside(texture, cheek, source.mesh, mirrored)
     return Sides(texture, mirrored, back)
 
 
