@@ -23,7 +23,7 @@ BEGINS = 0.1  # face heights below the middle over which that begins to count
 
 @dataclass(frozen=True, slots=True)
 class MirrorRoom:
-    """Where a mirror image ends beside its face.
+    """Room of a mirror image beside its face.
 
     Hair that a side of the picture cuts off does not end in a straight line, but ever nearer to the
     face from its middle up to the top of the head. Beside a cheek that is bare in the source, it
