@@ -11,24 +11,23 @@ from thcli.engines.mesh.head.steep_texture import normals
 
 BEHIND = 0.02  # face heights by which skin lies before a point that it covers
 SMALLEST = 0.01  # square pixels: doubled area of a triangle that covers something
-
-# Share of its points that skin covers, and their cosine to the view, of an eye that is hidden
-LEAST_COVERED, TURNED_AWAY = 0.2, 0.4
+# Mean cosine to the view, and share of the points that skin covers, of an eye that is hidden
+TURNED_AWAY, LEAST_COVERED = 0.4, 0.2
 
 
 def are_eyes_hidden(mesh: Array) -> list[bool]:
     """Return which of the `EYES` of a mesh (468, 3) its turn hides."""
-    covered, cosine = covered_points(mesh), normals(mesh)[:, 2]
+    cosine = normals(mesh)[:, 2]
     return [
-        bool(covered[ring].mean() > LEAST_COVERED and cosine[ring].mean() < TURNED_AWAY)
+        bool(cosine[ring].mean() < TURNED_AWAY and covered(mesh, ring).mean() > LEAST_COVERED)
         for ring in anatomy.EYES
     ]
 
 
-def covered_points(mesh: Array) -> npt.NDArray[np.bool_]:
-    """Find the points of a mesh (468, 3) that lie behind one of its triangles, (468,)."""
+def covered(mesh: Array, points: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """Return which points (N,) of a mesh (468, 3) lie behind one of its triangles, (N,)."""
     first, second, third = (mesh[anatomy.TRIANGLES[:, corner]] for corner in range(3))
-    along, beside, to = second - first, third - first, mesh[:, None] - first
+    along, beside, to = second - first, third - first, mesh[points, None] - first
     area = along[:, 0] * beside[:, 1] - along[:, 1] * beside[:, 0]
     area = np.where(np.abs(area) < SMALLEST, np.nan, area)  # a line covers nothing
     u = (to[..., 0] * beside[:, 1] - to[..., 1] * beside[:, 0]) / area

@@ -32,7 +32,7 @@ def tinted(person: Image, hair_from: int, kept: float = 1.0) -> Image:
     hair[:, grid.pixel_axes()[0] > hair_from] = 1
     log_gains = np.broadcast_to(np.log((1.5, 1.0, 0.5)), (468, 3))
     out = person.copy()
-    mirror_tint.tint(out, mesh, own_map, log_gains, (hair, np.full_like(hair, kept)))
+    mirror_tint.tint(out, mesh, own_map, log_gains, hair, 1 - hair * (1 - np.float32(kept)))
     return out
 
 

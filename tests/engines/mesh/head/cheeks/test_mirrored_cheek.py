@@ -12,7 +12,7 @@ from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.eyes.layer import visibilities
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
-from thcli.engines.mesh.head.covered_points import covered_points
+from thcli.engines.mesh.head.covered_points import covered
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks.topology import PAIRS
 
@@ -35,13 +35,15 @@ def far_sign(mesh: Array) -> int:
 
 @pytest.mark.parametrize("angle", [45.0, -45.0])
 def test_a_nose_covers_what_is_behind_it(angle: float) -> None:
-    assert not covered_points(turned_mesh(0.0)).any()
+    points = np.arange(len(PAIRS))
+    assert not covered(turned_mesh(0.0), points).any()
     mesh = turned_mesh(angle)
-    covered = covered_points(mesh)
-    assert covered.any()
-    assert not covered[list(RIDGE)].any()
-    assert (mesh[covered, 2] > mesh[covered[PAIRS], 2].mean()).mean() > 0.9
-    assert not (covered & covered[PAIRS]).any()
+    hidden = covered(mesh, points)
+    assert hidden.any()
+    assert not hidden[list(RIDGE)].any()
+    assert (mesh[hidden, 2] > mesh[hidden[PAIRS], 2].mean()).mean() > 0.9
+    assert not (hidden & hidden[PAIRS]).any()
+    np.testing.assert_array_equal(covered(mesh, np.flatnonzero(hidden)), True)
 
 
 @pytest.mark.parametrize("angle", [0.0, 20.0, 55.0, -55.0])

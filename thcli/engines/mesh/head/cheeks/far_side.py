@@ -158,8 +158,9 @@ def prepare(
     if own_map is not None:
         grid = mirror_tint.picture_grid(own_map, (width, height))
         pixels = np.dstack(np.meshgrid(*grid.pixel_axes()))
-        hair = other.hair_at(pixels), room.hair_at(pixels)
-        mirror_tint.tint(person, mirrored, own_map, np.log(cheek.gains), hair)
+        hair = other.hair_at(pixels)
+        kept = 1 - hair * (1 - room.hair_at(pixels))
+        mirror_tint.tint(person, mirrored, own_map, np.log(cheek.gains), hair, kept)
     return FarSide(person, Coverage.of(person), mirrored, beside, room, shift, side, own, other)
 
 

@@ -27,17 +27,18 @@ def tint(
     mesh: Array,
     own_map: WarpMap,
     log_gains: Array,
-    hair: tuple[Array32, Array32],
+    hair: Array32,
+    kept: Array32,
 ) -> None:
-    """Tint the person of a mirror image, in place. Hair keeps its colours, where it is kept.
+    """Tint the person of a mirror image, in place. Hair keeps its colours.
 
     Args:
         person: (H, W, 4) uint8 premultiplied; its colours stay no brighter than its alpha.
         mesh: (468, 3) in its pixels.
         own_map: of this mesh to itself.
         log_gains: (468, 3) of the colours.
-        hair: where it is, and how much of it is kept, (rows, columns) 0..1 at the samples of
-            `picture_grid`.
+        hair: (rows, columns) 0..1 at the samples of `picture_grid`.
+        kept: how much of the person is not cut off there.
     """
     size = person.shape[1], person.shape[0]
     grid = picture_grid(own_map, size)
@@ -45,8 +46,8 @@ def tint(
     logs = resize(beside, (grid.columns, grid.rows))
     lay_mesh_over(logs, log_gains, mesh, grid, own_map)
     opaque = np.ones((grid.rows, grid.columns), np.float32)
-    kept = 1 - hair[0] * (1 - hair[1])
-    samples = np.dstack([np.exp(logs * (1 - hair[0])[..., None]), opaque]) * kept[..., None]
+    gains = np.exp(logs * (1 - hair)[..., None])
+    samples = np.dstack([gains, opaque]) * kept[..., None]
     for region, values in iterate_windows(samples, opaque, grid, size):
         tinted = cv2.multiply(person[region], values, dtype=cv2.CV_8U)
         alpha = cv2.extractChannel(person[region], 3)

@@ -252,14 +252,8 @@ def render(
         warp_map: the frame's map.
     """
     out, alpha = frame
-    windows = overlay.iterate_values(
-        cheek.positions,
-        _over_middle(weight),
-        cheek.gains,
-        target,
-        warp_map,
-        (out.shape[1], out.shape[0]),
-    )
+    size, weight = (out.shape[1], out.shape[0]), _over_middle(weight)
+    windows = overlay.iterate_values(cheek.positions, weight, cheek.gains, target, warp_map, size)
     for region, values in windows:
         x, y, share, *gains = (np.asarray(part, np.float32) for part in cv2.split(values))
         texture = compose.sample_part(image, x, y)
