@@ -226,6 +226,9 @@ def prepare(
     far: FarSide | None = None
     if cheek is not None and layers is not None and body is not None:
         far = far_side.prepare(cheek, mesh, layers, surroundings, body)
+    eyes = extract_eyes(
+        image, mesh, face.iris, tone, blur if is_blurred else 0.0, are_drawn=has_drawn_eyes
+    )
     return MeshSource(
         image if layers is None or not layers.cut else np.ascontiguousarray(layers.person[..., :3]),
         face,
@@ -235,21 +238,14 @@ def prepare(
         NearSide.of(mesh),
         surroundings,
         layers,
-        extract_eyes(
-            image,
-            mesh,
-            face.iris,
-            tone,
-            blur if is_blurred else 0.0,
-            are_drawn=has_drawn_eyes,
-        ),
+        eyes,
         cheek,
         tone,
         interior,
         closed_lips.prepare(image, mesh, blur=interior.blur)
         if is_parted and covered is None
         else None,
-        lid_skins=lid_skin.extract(image, mesh),
+        lid_skins=lid_skin.extract(image, mesh, eyes),
         shut_lips=closed_lips.prepare_shut(image, mesh)
         if not is_parted and covered is None
         else None,

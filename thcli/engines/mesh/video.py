@@ -185,6 +185,7 @@ def prepare_frame(
         closing = fit_opening(target, LIPS).gap / interior.lips.gap
         share = 1 - float(smoothstep(*CLOSING_RANGE, closing))
         mesh = mesh if share <= 0 else lip_rims.exclude_teeth(image, mesh, share)
+    eyes = extract_eyes(image, mesh, None, tone) if moves_eyes else ()
     return MeshSource(
         image,
         _face_of(mesh),
@@ -194,12 +195,12 @@ def prepare_frame(
         NearSide.of(mesh),
         Surroundings(find_outline(mesh), float(image.shape[0] - 1), False),
         None,
-        extract_eyes(image, mesh, None, tone) if moves_eyes else (),
+        eyes,
         mirrored_cheek.prepare(image, mesh) if mirrored_cheek.may_show(mesh, target) else None,
         tone,
         interior,
         parted,
-        lid_skin.extract(image, mesh) if moves_eyes else (),
+        lid_skin.extract(image, mesh, eyes) if eyes else (),
         look.mouths,
         folds=folds.prepare(image, mesh, None, interior.natural, evens=False)
         if moves_eyes

@@ -79,7 +79,7 @@ def test_skin_that_is_not_drawn_out_stays_as_it_is() -> None:
 
 
 def test_the_band_lies_on_skin() -> None:
-    for skin in lid_skin.extract(*low_brows()):
+    for skin in prepared(*low_brows()).lid_skins:
         assert skin is not None
         assert skin.band > 0.5  # the brow covers .45
 
@@ -87,7 +87,7 @@ def test_the_band_lies_on_skin() -> None:
 def test_an_eye_that_the_source_hides_has_no_skin_of_its_own_above_it() -> None:
     image, mesh = low_brows()
     target = faces.make_target(prepared(image, mesh), turn=(0, 55, 0)).points
-    skins = lid_skin.extract(image, target)
+    skins = prepared(image, target).lid_skins
     far = int(np.argmax([target[ring, 2].mean() for ring in EYES]))
     assert [skin is None for skin in skins] == [far == 0, far == 1]
     lid_skin.render(image.copy(), image, skins, moved(mesh, 24.0, 0.0))

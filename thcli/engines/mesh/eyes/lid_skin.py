@@ -6,6 +6,7 @@ the mesh alone, the hair and the shadow of a low brow would be drawn over the li
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,7 +17,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.anatomy import EYES
-from thcli.engines.mesh.head.covered_points import are_eyes_hidden
+from thcli.engines.mesh.eyes.texture import EyeTexture
 from thcli.engines.mesh.mouth.colours import tone_at
 from thcli.engines.mesh.opening import BETWEEN_CORNERS, COLUMNS, Opening
 from thcli.engines.mesh.sampling import REFLECT, remap, resize
@@ -73,17 +74,18 @@ class LidSkin:
         return (self.above.lower - self.above.upper) * self.above.width
 
 
-def extract(image: Image, mesh: Array) -> tuple[LidSkin | None, ...]:
+def extract(image: Image, mesh: Array, eyes: Sequence[EyeTexture]) -> tuple[LidSkin | None, ...]:
     """Find the skin above both eyes of a source; None above one that its turn hides.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
+        eyes: both of the source.
     """
     found: list[LidSkin | None] = []
-    skin, are_hidden = tone_at(image, mesh, topology.CHEEKS), are_eyes_hidden(mesh)
-    for ring, brow, below, hidden in zip(EYES, BROWS, BELOW, are_hidden, strict=True):
-        if hidden:
+    skin = tone_at(image, mesh, topology.CHEEKS)
+    for ring, brow, below, eye in zip(EYES, BROWS, BELOW, eyes, strict=True):
+        if eye.hidden:
             found.append(None)
             continue
         above = _fit_above(mesh, ring, brow)

@@ -115,9 +115,9 @@ def substitute_from_driver(
     return tuple(out)
 
 
-def _without_violet(colours_seen: Array) -> Array:
+def _without_violet(seen: Array) -> Array:
     """Pale the pink, violet and blue of coated glasses, (h, w, 3) RGB 0..255; no eye has them."""
-    red, green, blue = (colours_seen[..., channel] for channel in range(3))
+    red, green, blue = (seen[..., channel] for channel in range(3))
     blue = np.minimum(blue, np.maximum(red, green) + BLUEST)
     green = np.maximum(green, (red + blue) / 2 - PINKEST)
     return np.stack([red, green, blue], -1)

@@ -126,12 +126,13 @@ def prepare(
         return None
     height, width = layers.person.shape[:2]
     outline = mesh[OVAL, 0]
-    room = width - 1 - outline.max() if side < 0 else outline.min()
-    if room < LEAST_HEAD * anatomy.face_height(mesh):
+    beside_cheek = width - 1 - outline.max() if side < 0 else outline.min()
+    if beside_cheek < LEAST_HEAD * anatomy.face_height(mesh):
         return None
     own = _find_parts(regions, mesh, (width, height), np.eye(3))
     widths = hair_beside.measure(own.hair_at, surroundings.outline.points, mesh, width)
-    if np.sign(side) * (widths[1] - widths[0]) > FLOWING:
+    near, far = widths if side > 0 else widths[::-1]
+    if far - near > FLOWING:
         return None
     mirrored = mesh[PAIRS]
     mirrored[:, 0] = width - 1 - mirrored[:, 0]
@@ -152,8 +153,7 @@ def prepare(
     person = np.ascontiguousarray(person[:, ::-1])
     texture = warp.TexturePositions(mirrored[:, :2], mirrored[:, :2])
     step = warp.map_step(mesh)
-    bare = 1 - float(smoothstep(*BARE, widths[int(side > 0)]))
-    room = MirrorRoom.of(mirrored, (width, height), bare)
+    room = MirrorRoom.of(mirrored, (width, height), 1 - float(smoothstep(*BARE, far)))
     own_map = warp.build_map(mirrored, beside, mirrored, texture, (width, height), step)
     if own_map is not None:
         grid = mirror_tint.picture_grid(own_map, (width, height))

@@ -40,10 +40,18 @@ def measure(
     reach = float(np.clip(room, 0, REACH * face_size))
     heights = np.linspace(0, (chin - middle) @ down, SAMPLES[0])
     widths = []
-    for sign, side in ((-1, local[LEFT]), (1, local[RIGHT])):
-        side = side[np.argsort(side[:, 1])]
-        edge = np.interp(heights, side[:, 1], side[:, 0])
+    for sign, edge in zip((-1, 1), side_edges(local, heights), strict=True):
         across = edge[:, None] + sign * np.linspace(0, reach, SAMPLES[1])
         places = np.dstack(np.broadcast_arrays(across, heights[:, None])) @ axes + middle
         widths.append(float(hair_at(places.astype(np.float32)).mean()) * reach / face_size)
     return widths[0], widths[1]
+
+
+def side_edges(outline: Array, heights: Array) -> Array:
+    """Return where an outline (36, 2) ends on its left and right at heights (N,), (2, N)."""
+    edges = []
+    for half in (LEFT, RIGHT):
+        side = outline[half]
+        side = side[np.argsort(side[:, 1])]
+        edges.append(np.interp(heights, side[:, 1], side[:, 0]))
+    return np.stack(edges)

@@ -9,7 +9,7 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.head.cheeks.hair_beside import LEFT, RIGHT
+from thcli.engines.mesh.head.cheeks.hair_beside import side_edges
 from thcli.faces.landmarks.topology import OVAL
 
 EDGE = 0.08  # face heights from the mirror image's sides over which it fades
@@ -50,14 +50,10 @@ class MirrorRoom:
         face_size = anatomy.face_height(mesh)
         x, y = (mesh[anatomy.FOREHEAD, :2] + mesh[anatomy.CHIN, :2]) / 2
         rows = np.linspace(y, y + JAW * face_size, ROWS)
-        receding = []
-        for half, inwards in ((LEFT, 1), (RIGHT, -1)):
-            side = mesh[OVAL, :2][half]
-            side = side[np.argsort(side[:, 1])]
-            edge = np.interp(rows, side[:, 1], side[:, 0])
-            receding.append(np.maximum(inwards * (edge - edge[0]), 0))
+        left, right = side_edges(mesh[OVAL, :2], rows)
+        receding = np.maximum(np.stack([left - left[0], right[0] - right]), 0)
         sides = max(float(x), face_size), max(float(size[0] - 1 - x), face_size)
-        return MirrorRoom(size[0], face_size, float(y), sides, rows, np.stack(receding), bare)
+        return MirrorRoom(size[0], face_size, float(y), sides, rows, receding, bare)
 
     def at(self, positions: Array32) -> Array32:
         """Return how far pixels (rows, columns, 2) of the mirror image lie within it, 0..1."""
