@@ -12,6 +12,7 @@ import pytest
 from thcli.core.types import Array, Face
 from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.head_motion import Similarity
+from thcli.faces.tracking.reduced_frame import ReducedFrame
 from thcli.faces.tracking.torso_motion import LATE_LOOKS, TorsoMotionEstimator
 
 WIDTH, HEIGHT = 320, 240
@@ -21,6 +22,10 @@ PEOPLE[110:, 50:270] = 1
 PEOPLE[30:120, 125:195] = 1
 SKIN = (200, 150, 125)
 SHOULDERS = np.array([(100.0, 150.0), (220.0, 150.0)])
+
+
+def reduced(picture: npt.NDArray[np.uint8]) -> ReducedFrame:
+    return ReducedFrame.of(picture, WIDTH)
 
 
 def seated(torso: Similarity, *, plain: bool = False, hand: int = 0) -> npt.NDArray[np.uint8]:
@@ -58,17 +63,17 @@ def error(found: Similarity | None, true: Similarity) -> float:
 
 def test_a_torso_that_leans_below_a_still_head_is_followed() -> None:
     estimator, boxes = TorsoMotionEstimator(), BOX[None]
-    estimator.begin(seated(Similarity()), PEOPLE, boxes)
+    estimator.begin(reduced(seated(Similarity())), PEOPLE, boxes)
     for i in range(20):
         true = Similarity((1 + 0.004 * i) * cmath.exp(0.003j * i), complex(-1.2 * i, 0.6 * i))
-        found = estimator.follow(seated(true), boxes)
+        found = estimator.follow(reduced(seated(true)), boxes)
         assert error(found, true) < 0.5
 
 
 def test_a_hand_that_comes_before_the_torso_does_not_move_it() -> None:
     estimator, boxes = TorsoMotionEstimator(), BOX[None]
-    estimator.begin(seated(Similarity()), PEOPLE, boxes)
-    found = [estimator.follow(seated(Similarity(), hand=3 * i), boxes) for i in range(12)]
+    estimator.begin(reduced(seated(Similarity())), PEOPLE, boxes)
+    found = [estimator.follow(reduced(seated(Similarity(), hand=3 * i)), boxes) for i in range(12)]
     assert max(error(motion, Similarity()) for motion in found) < 0.3
 
 
@@ -79,7 +84,7 @@ def test_hands_before_plain_clothes_are_no_torso(*, grey: bool) -> None:
     picture = with_hands(seated(Similarity(), plain=True))
     if grey:
         picture = np.repeat(picture[..., 1:2], 3, 2)
-    estimator.begin(picture, PEOPLE, BOX[None])
+    estimator.begin(reduced(picture), PEOPLE, BOX[None])
     assert estimator.has_begun == grey
 
 
@@ -97,16 +102,16 @@ def test_a_torso_without_corners_is_followed_by_its_pixels() -> None:
     estimator, box = TorsoMotionEstimator(), np.array([90.0, 30.0, 230.0, 190.0])
     people = np.zeros((HEIGHT, WIDTH), np.uint8)
     people[190:], people[30:190, 90:230] = 1, 1
-    estimator.begin(close_up(Similarity()), people, box[None])
+    estimator.begin(reduced(close_up(Similarity())), people, box[None])
     assert estimator.has_begun
     for i in range(15):
         true = Similarity(1, complex(2 * i, -0.5 * i))
         boxes = (box + np.array([3 * i, 0, 3 * i, 0]))[None]
-        found = estimator.follow(close_up(true, 3 * i), boxes)
+        found = estimator.follow(reduced(close_up(true, 3 * i)), boxes)
         assert found is not None
         shown = np.array([(160.0, 215.0)])
         assert np.abs(found.apply(shown) - true.apply(shown)).max() < 1
-    assert estimator.follow(np.zeros((HEIGHT, WIDTH, 3), np.uint8), boxes) is None
+    assert estimator.follow(reduced(np.zeros((HEIGHT, WIDTH, 3), np.uint8)), boxes) is None
 
 
 def badge_on_stripes(badge: int, body: int) -> npt.NDArray[np.uint8]:
@@ -125,10 +130,10 @@ def badge_on_stripes(badge: int, body: int) -> npt.NDArray[np.uint8]:
 def test_a_motion_that_does_not_explain_the_torsos_pixels_fades(*, follows: bool) -> None:
     """A thing before a still torso has all corners."""
     estimator, boxes, moves, shares = TorsoMotionEstimator(), BOX[None], [0j], list[float]()
-    estimator.begin(badge_on_stripes(0, 0), PEOPLE, boxes)
+    estimator.begin(reduced(badge_on_stripes(0, 0)), PEOPLE, boxes)
     for i in range(40):
         shift = round(8 * (1 - np.cos(i / 8)))
-        found = estimator.follow(badge_on_stripes(shift, shift * follows), boxes)
+        found = estimator.follow(reduced(badge_on_stripes(shift, shift * follows)), boxes)
         assert found is not None
         moves.append(found.b)
         shares.append(abs(found.b) / max(shift, 1))
@@ -139,22 +144,22 @@ def test_a_motion_that_does_not_explain_the_torsos_pixels_fades(*, follows: bool
 @pytest.mark.parametrize("boxes", [np.zeros((0, 4)), BOX[None]])
 def test_plain_clothes_and_frames_without_a_face_give_no_motion(boxes: Array) -> None:
     estimator = TorsoMotionEstimator()
-    estimator.begin(seated(Similarity(), plain=len(boxes) > 0), PEOPLE, boxes)
+    estimator.begin(reduced(seated(Similarity(), plain=len(boxes) > 0)), PEOPLE, boxes)
     assert not estimator.has_begun
     assert estimator.box is None
-    assert estimator.follow(seated(Similarity(1, 9)), BOX[None]) is None
+    assert estimator.follow(reduced(seated(Similarity(1, 9))), BOX[None]) is None
 
 
 def test_a_torso_that_was_covered_is_followed_from_the_first_frame_again() -> None:
     estimator, boxes = TorsoMotionEstimator(), BOX[None]
-    estimator.begin(seated(Similarity()), PEOPLE, boxes)
+    estimator.begin(reduced(seated(Similarity())), PEOPLE, boxes)
     for i in range(8):
         last = Similarity(1, complex(2 * i, -i))
-        estimator.follow(seated(last), boxes)
+        estimator.follow(reduced(seated(last)), boxes)
     black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    assert estimator.follow(black, boxes) is None
+    assert estimator.follow(reduced(black), boxes) is None
     true = Similarity(1, 16 - 8j)
-    assert error(estimator.follow(seated(true), boxes), true) < 0.5
+    assert error(estimator.follow(reduced(seated(true)), boxes), true) < 0.5
 
 
 def test_the_estimator_of_the_camera_measures_the_torso_too_and_begins_again_at_a_cut() -> None:
@@ -178,11 +183,12 @@ def test_the_estimator_of_the_camera_measures_the_torso_too_and_begins_again_at_
 def test_a_torso_that_begins_under_a_moved_camera_begins_in_the_scene() -> None:
     estimator, boxes = TorsoMotionEstimator(), BOX[None]
     camera = Similarity(cmath.exp(0.05 + 0.02j), 250 - 3j)
-    estimator.begin(seated(Similarity()), PEOPLE, boxes, camera)
-    assert error(estimator.follow(seated(Similarity()), boxes, camera), camera) < 0.1
+    estimator.begin(reduced(seated(Similarity())), PEOPLE, boxes, camera)
+    assert error(estimator.follow(reduced(seated(Similarity())), boxes, camera), camera) < 0.1
     for i in range(1, 75):  # so far that a further key frame is needed
         moved = Similarity(1, complex(2 * i, 0))
-        found = estimator.follow(seated(moved), boxes + np.array([2 * i, 0, 2 * i, 0]), camera)
+        its_boxes = boxes + np.array([2 * i, 0, 2 * i, 0])
+        found = estimator.follow(reduced(seated(moved)), its_boxes, camera)
         assert error(found, moved @ camera) < 1
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
 from thcli.faces.tracking.head_motion import Similarity
+from thcli.faces.tracking.reduced_frame import Grey
 
 CELL = 8  # reduced pixels; of each cell the pixel of the largest gradient is taken
 MIN_SAMPLES = 150  # of a region
@@ -32,8 +33,6 @@ SCALE = 3.0  # levels at which a difference counts a quarter
 # Information of the guess about log zoom and roll (each at the rim) and shift, in level²/pixel²: of
 # directions in which the background does not change the guess is kept.
 PRIOR = (2.0, 2.0, 1.0, 1.0, 0.0)
-
-Grey = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32
 from thcli.faces.tracking.corner_flow import find_corners, follow_corners
 from thcli.faces.tracking.head_motion import Similarity
+from thcli.faces.tracking.reduced_frame import ReducedFrame
 
 MAX_CORNERS = 160
 MIN_CORNERS = 8  # seen again; fewer give no estimate
@@ -27,11 +28,15 @@ LEVELS = 4  # of the pyramid
 
 @dataclass(frozen=True, slots=True)
 class CameraView:
-    """A reduced frame (h, w), in colour (h, w, 3), and the boxes (N, 4) of its faces."""
+    """A reduced frame, and the boxes (N, 4) of its faces in its pixels."""
 
-    grey: npt.NDArray[np.uint8]
-    small: npt.NDArray[np.uint8]
+    frame: ReducedFrame
     boxes: Array
+
+    @property
+    def grey(self) -> npt.NDArray[np.uint8]:
+        """Return the frame's brightness (h, w)."""
+        return self.frame.grey
 
     def corner_motion(self, motion: Similarity) -> float:
         """Return by how many pixels the frame's corner that moves furthest moves."""

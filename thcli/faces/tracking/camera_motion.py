@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.imaging import smoothstep, to_uint8
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32, Face
 from thcli.faces.tracking.aligned_pixels import GOOD, AlignedPixels
 from thcli.faces.tracking.camera_key_frame import (
@@ -34,6 +34,7 @@ from thcli.faces.tracking.camera_key_frame import (
 )
 from thcli.faces.tracking.corner_flow import find_strong
 from thcli.faces.tracking.head_motion import Similarity
+from thcli.faces.tracking.reduced_frame import ReducedFrame
 from thcli.faces.tracking.torso_motion import TorsoMotionEstimator
 
 LONG_SIDE = 320  # pixels of the reduced frame
@@ -102,18 +103,14 @@ class CameraMotionEstimator:
             faces: of the frame. The largest one's motion is a first guess at the camera's.
             cut: the frame begins a new scene.
         """
-        height, width = image.shape[:2]
-        factor = min(1.0, LONG_SIDE / max(height, width))
-        size = max(1, round(width * factor)), max(1, round(height * factor))
-        resized = cv2.resize(to_uint8(image), size, interpolation=cv2.INTER_AREA)
-        small = np.asarray(resized, np.uint8)
-        grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+        frame = ReducedFrame.of(image, LONG_SIDE)
+        grey, factor = frame.grey, frame.factor
         boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4) * factor
-        view = CameraView(grey, small, boxes)
+        view = CameraView(frame, boxes)
         head = _head_position(faces) * factor
         if self._key is None or cut or self._key.grey.shape != grey.shape:
             self._torso, self.torso_track = TorsoMotionEstimator(), None
-            people = self._people(small)
+            people = self._people(view)
             self._first = self._key = self._key_frame(view, people, True, _IDENTITY)
             self._by_pixels, self._waiting = False, 0
             self._at_rest = self._has_moved = False
@@ -130,8 +127,8 @@ class CameraMotionEstimator:
         self._previous, self._head = view, head
         camera = self._camera(self._frame_from_key @ self._key_from_scene, view)
         if self._torso.may_begin(boxes):
-            self._torso.begin(small, self._people(small), boxes, camera)
-        torso = self._torso.follow(small, boxes, camera)
+            self._torso.begin(frame, self._people(view), boxes, camera)
+        torso = self._torso.follow(frame, boxes, camera)
         if torso is not None and self._shows_nothing:  # as of a body, less than its sway is none
             self._frame_from_key = torso @ self._key_from_scene.inverse()
             camera = self._camera(torso, view)
@@ -142,9 +139,9 @@ class CameraMotionEstimator:
                     self.torso_track = face.track
         return _enlarge(camera, factor)
 
-    def _people(self, small: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def _people(self, view: CameraView) -> npt.NDArray[np.uint8]:
         """Return where people are in a reduced frame, (h, w) 0 or 1."""
-        return (self._person(small) > PERSON).astype(np.uint8)
+        return (self._person(view.frame.colour()) > PERSON).astype(np.uint8)
 
     def _camera(self, motion: Similarity, view: CameraView) -> Similarity:
         """Return the camera's motion to a frame for what was measured there."""
@@ -164,7 +161,7 @@ class CameraMotionEstimator:
         assert self._first is not None
         carried = _is_carried(from_scene, view)
         camera = self._camera(from_scene, view)
-        may_be_of_body, people = self._first.of_body or carried, self._people(view.small)
+        may_be_of_body, people = self._first.of_body or carried, self._people(view)
         return self._key_frame(view, people, may_be_of_body, camera, carried=carried)
 
     def _key_frame(
@@ -188,7 +185,7 @@ class CameraMotionEstimator:
         """
         self._age = 0
         if not self._torso.has_begun:
-            self._torso.begin(view.small, people, view.boxes, from_scene)
+            self._torso.begin(view.frame, people, view.boxes, from_scene)
         strong = find_strong(view.grey)
         corners = view.find_corners(strong & ~_near(people))
         if len(corners) >= SURE_CORNERS or not (may_be_of_body and len(view.boxes)):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from thcli.core.types import Array
 from thcli.faces.tracking.aligned_pixels import AlignedPixels
 from thcli.faces.tracking.head_motion import Similarity
-from thcli.faces.tracking.torso_pixels import Grey
+from thcli.faces.tracking.reduced_frame import Grey
 
 # Widths of the face's box below its edge and beside its middle, from which pixels are taken
 BELOW, REACH = (0.1, 2.0), 1.9

@@ -17,11 +17,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.types import Array, Array32
+from thcli.core.types import Array, Array32, Image
 from thcli.faces.tracking.corner_flow import find_corners, find_strong, follow_corners
 from thcli.faces.tracking.head_motion import Similarity
+from thcli.faces.tracking.reduced_frame import Grey, ReducedFrame
 from thcli.faces.tracking.torso_alignment import TorsoAlignment
-from thcli.faces.tracking.torso_pixels import Grey, TorsoPixels
+from thcli.faces.tracking.torso_pixels import TorsoPixels
 
 MAX_CORNERS = 40
 MIN_CORNERS = 6  # seen again; fewer give no estimate
@@ -44,8 +45,6 @@ TRUST_FRAMES = 6.0  # over which trust fades
 LATE_LOOKS, RETRY = 4, 12
 _IDENTITY = Similarity()
 
-Pixels = npt.NDArray[np.uint8]
-
 
 @dataclass(frozen=True, slots=True)
 class _KeyFrame:
@@ -67,7 +66,7 @@ class TorsoMotionEstimator:
     def __init__(self) -> None:
         self._first: _KeyFrame | None = None
         self._key: _KeyFrame | None = None
-        self._previous: tuple[Pixels, Array] | None = None
+        self._previous: tuple[ReducedFrame, Array] | None = None
         self._motion = self._camera = _IDENTITY
         self._pixels: TorsoPixels | None = None
         self._alignment: TorsoAlignment | None = None
@@ -76,12 +75,12 @@ class TorsoMotionEstimator:
         self._since_look = RETRY
 
     def begin(
-        self, small: Pixels, people: Grey, boxes: Array, from_scene: Similarity = _IDENTITY
+        self, frame: ReducedFrame, people: Grey, boxes: Array, from_scene: Similarity = _IDENTITY
     ) -> None:
         """Begin a scene, or look for a torso in a later frame of it.
 
         Args:
-            small: (h, w, 3) RGB reduced frame.
+            frame: that shows the scene.
             people: (h, w) where people are, 0 or 1.
             boxes: (N, 4) of the faces in reduced pixels.
             from_scene: motion of the camera since the scene's first frame, in reduced pixels.
@@ -92,11 +91,12 @@ class TorsoMotionEstimator:
         if self._looks is None:
             self._looks = 0 if len(boxes) else LATE_LOOKS
         if len(boxes):
-            box, grey = _largest(boxes), _grey(small)
-            self._first = _find_key(small, people, box, from_scene)
-            self._key, self._previous = self._first, (small, box)
-            self._alignment = TorsoAlignment.of(grey, people, box, _skin(small, box))
-            self._pixels = TorsoPixels.of(grey, people, box)
+            box = _largest(boxes)
+            self._first = _find_key(frame, people, box, from_scene)
+            self._key, self._previous = self._first, (frame, box)
+            skin = _skin(frame.colour(), box)
+            self._alignment = TorsoAlignment.of(frame.grey, people, box, skin)
+            self._pixels = TorsoPixels.of(frame.grey, people, box)
 
     def may_begin(self, boxes: Array) -> bool:
         """Return whether to look for a torso in a frame with faces (N, 4), after `begin`.
@@ -121,7 +121,7 @@ class TorsoMotionEstimator:
         return self._previous[1] if self.has_begun and self._previous is not None else None
 
     def follow(
-        self, small: Pixels, boxes: Array, camera: Similarity = _IDENTITY
+        self, frame: ReducedFrame, boxes: Array, camera: Similarity = _IDENTITY
     ) -> Similarity | None:
         """Return the torso's motion frame_from_scene in reduced pixels; see `begin`.
 
@@ -129,12 +129,12 @@ class TorsoMotionEstimator:
         torso is not seen.
 
         Args:
-            small, boxes: see `begin`.
+            frame, boxes: see `begin`.
             camera: its motion since the scene's first frame.
         """
         if not self.has_begun or self._previous is None:
             return None
-        grey, box = _grey(small), _nearest(boxes, self._previous[1])
+        grey, box = frame.grey, _nearest(boxes, self._previous[1])
         # what the torso does not tell, above all its zoom, is the camera's
         step, self._camera = camera @ self._camera.inverse(), camera
         expected = step @ self._motion
@@ -149,7 +149,7 @@ class TorsoMotionEstimator:
             aligned = self._alignment.follow(grey, guesses)
             found = None if aligned is None else aligned @ begun
         self._motion = expected if found is None else found
-        self._previous = small, self._previous[1] if box is None else box
+        self._previous = frame, self._previous[1] if box is None else box
         return None if found is None else self._trusted(grey, found, camera)
 
     def _by_corners(self, grey: Grey, expected: Similarity, head: complex) -> Similarity | None:
@@ -200,21 +200,23 @@ class TorsoMotionEstimator:
     def _renew(self) -> None:
         """Make the previous frame the key frame, with the people moved to where they are."""
         assert self._first is not None and self._previous is not None
-        small, box = self._previous
+        frame, box = self._previous
         moved = self._motion @ self._first.from_scene.inverse()
         a, b = moved.a, moved.b
         matrix = np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]], np.float64)
         people = cv2.warpAffine(
-            self._first.people, matrix, small.shape[1::-1], flags=cv2.INTER_NEAREST
+            self._first.people, matrix, frame.grey.shape[::-1], flags=cv2.INTER_NEAREST
         )
-        found = _find_key(small, np.asarray(people, np.uint8), box, self._motion)
+        found = _find_key(frame, np.asarray(people, np.uint8), box, self._motion)
         if found is not None:
             self._key = found
 
 
-def _find_key(small: Pixels, people: Grey, box: Array, from_scene: Similarity) -> _KeyFrame | None:
+def _find_key(
+    frame: ReducedFrame, people: Grey, box: Array, from_scene: Similarity
+) -> _KeyFrame | None:
     """Return a key frame with the corners of the torso below a face; None with too few."""
-    grey = _grey(small)
+    grey = frame.grey
     width, (x, _) = float(box[2] - box[0]), ((box[:2] + box[2:]) / 2)
     side = 2 * max(1, round(INSIDE * max(grey.shape))) + 1
     region = cv2.erode(people, np.ones((side, side), np.uint8))
@@ -222,7 +224,7 @@ def _find_key(small: Pixels, people: Grey, box: Array, from_scene: Similarity) -
     below, beside = (rows - box[3]) / max(width, 1), np.abs(columns - x) / max(width, 1)
     within = (below > BELOW[0]) & (below < BELOW[1]) & (beside < REACH)
     within &= (beside > FACE_SIDE) | (below > HAIR_BELOW)
-    within &= ~_skin(small, box)
+    within &= ~_skin(frame.colour(), box)
     within &= find_strong(grey) & (region > 0)
     corners = find_corners(grey, within, MAX_CORNERS, 5)
     if len(corners) < MIN_CORNERS:
@@ -266,7 +268,7 @@ def _middle(box: Array) -> complex:
     return complex(box[0] + box[2], box[1] + box[3]) / 2
 
 
-def _skin(small: Pixels, box: Array) -> npt.NDArray[np.bool_]:
+def _skin(small: Image, box: Array) -> npt.NDArray[np.bool_]:
     """Return where a reduced frame has the colour of the face in a box (4,), (h, w).
 
     Hands before the body have; what a face in black and white has says nothing.
@@ -285,7 +287,3 @@ def _skin(small: Pixels, box: Array) -> npt.NDArray[np.bool_]:
     low, high = np.floor(tone - SKIN) + 1, np.ceil(tone + SKIN) - 1
     alike = cv2.inRange(colour, np.array([0, *low]), np.array([255, *high]))
     return np.asarray(cv2.dilate(alike, np.ones((3, 3), np.uint8)) > 0)
-
-
-def _grey(small: Pixels) -> Grey:
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)

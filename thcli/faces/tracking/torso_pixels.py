@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.faces.tracking.head_motion import Similarity
+from thcli.faces.tracking.reduced_frame import Grey
 
 # Difference of the torso's pixels with its motion over that at rest: all of it counts, none does
 TRUSTED, DOUBTED = 0.9, 1.0
@@ -21,8 +21,6 @@ SAMPLES, MIN_SAMPLES = 800, 60
 MAX_DIFFERENCE = 40.0  # levels of 255; larger ones are hands and what the body uncovers
 # Mean difference above which neither explains the pixels: they say something, they say nothing
 TELLING, SILENT = 12.0, 18.0
-
-Grey = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
