@@ -256,6 +256,29 @@ def test_a_cheek_has_no_tone_of_pixels_beyond_the_edge(shift: float, shown: bool
         assert (cheek.tone[:, 1] < cheek.tone[:, 0]).all()
 
 
+@pytest.mark.parametrize("length", [0.0, 3.0, 12.0, 25.0, 40.0, 70.0])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_side_beyond_which_the_person_goes_on_stretches_small_motion_alone(
+    length: float, sign: int
+) -> None:
+    grid, mesh = SampleGrid(0, 0, 4, 50, 40), faces.centred_mesh(200, 160)
+    x, _ = grid.pixel_axes()
+    field = np.zeros((40, 50, 2), np.float32)
+    field[..., 0] = sign * length
+    sides = (0.0, 80.0) if sign > 0 else (80.0, 0.0)
+    limited = picture_limits.keep_inside(field, grid, 200, 1.0, mesh, sides)
+    columns = x + limited[..., 0]
+    assert np.diff(columns, axis=1).min() >= 0
+    beyond = columns.max() - 199 if sign > 0 else -columns.min()
+    height = anatomy.face_height(mesh)
+    if length < picture_limits.LARGE[0] * height:
+        assert beyond < 3
+    if length > picture_limits.LARGE[1] * height:
+        assert np.allclose(limited, field)
+    other = picture_limits.keep_inside(field, grid, 200, 1.0, mesh, sides[::-1])
+    assert np.array_equal(other, picture_limits.keep_inside(field, grid, 200, 1.0, mesh))
+
+
 @pytest.mark.parametrize("length", [0.0, 3.0, 40.0, 300.0])
 def test_little_beyond_the_edges_is_shown_and_nothing_folds(length: float) -> None:
     grid = SampleGrid(0, 0, 4, 50, 40)
@@ -274,7 +297,7 @@ def test_little_beyond_the_edges_is_shown_and_nothing_folds(length: float) -> No
             assert np.array_equal(limited[middle, middle], field[middle, middle])
 
 
-@pytest.mark.parametrize("shift", [-0.15, -0.3])
+@pytest.mark.parametrize("shift", [-0.02, -0.05])
 def test_what_the_right_side_cuts_off_is_stretched_and_not_mirrored(shift: float) -> None:
     """Mirrored hair is a row of hooks, and stretching enlarges them."""
     source = source_with_hair()
@@ -287,6 +310,22 @@ def test_what_the_right_side_cuts_off_is_stretched_and_not_mirrored(shift: float
     shown = (x + made.displacement[..., 0])[:, x < size[0]][(y >= 0) & (y < size[1])]
     assert shown.max() > size[0] - 4
     assert shown.max() < size[0] - 1 + 0.015 * anatomy.face_height(source.mesh)
+
+
+@pytest.mark.parametrize("shift", [-0.25, -0.4])
+def test_hair_that_the_right_side_cuts_off_ends_where_it_moves_far(shift: float) -> None:
+    """Stretched, it would be seen as hair in the wind."""
+    image, mesh, person = with_hair(0.3)
+    middle = mesh[OVAL, :2].mean(0)
+    width = round(float(mesh[OVAL, 0].max() + 0.15 * anatomy.face_height(mesh)))
+    image, person = np.ascontiguousarray(image[:, :width]), np.ascontiguousarray(person[:, :width])
+    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), person)
+    out = render_frame(source, faces.make_target(source, shift=(shift, 0)), None).astype(int)
+    row = np.abs(out[round(float(middle[1]))] - HAIR).max(-1) < 60
+    assert np.abs(image[round(float(middle[1])), -1].astype(int) - HAIR).max() < 60
+    assert row.any() and not row[-4:].any()
+    last = int(np.flatnonzero(row)[-1])
+    assert row[last - 8 : last].all()
 
 
 @pytest.mark.parametrize("length", [20.0, 60.0, 120.0])

@@ -14,18 +14,26 @@ FREE_ROOM = 0.25  # of the room below a chin, up to which a displacement is not 
 # Width of the band along an edge that is stretched over a displacement, and of the way from the
 # edge to the face up to which it reaches
 SPREAD, BEFORE_FACE = 2.0, 0.8
+# Face heights of displacement beyond which it may show what a person is continued by
+LARGE = (0.05, 0.15)
 CHIN_MARGIN = 0.05  # face heights below a chin that are not mirrored below the picture
 BESIDE_FACE = 0.1  # face heights beside a face over which what is mirrored loses that limit
 
 
 def keep_inside(
-    displacement: Array32, grid: SampleGrid, width: int, beyond: float, source: Array
+    displacement: Array32,
+    grid: SampleGrid,
+    width: int,
+    beyond: float,
+    source: Array,
+    continued: tuple[float, float] = (0.0, 0.0),
 ) -> Array32:
     """Limit a displacement so that it shows little of what lies beside and above the picture.
 
     What the picture's edge cuts off is stretched, and mirrored a little. What is shown lies in a
     band along the edge that is SPREAD times as wide as the displacement towards it, and ends before
-    the source's face, from where on the map joins the mesh's.
+    the source's face, from where on the map joins the mesh's. A side beyond which the person is
+    continued limits small displacements alone.
 
     Args:
         displacement: (rows, columns, 2) pixels.
@@ -33,12 +41,17 @@ def keep_inside(
         width: of the picture.
         beyond: pixels that may be mirrored.
         source: (468, 3) mesh.
+        continued: pixels by which the person is, beyond the left and the right side.
     """
     x, y = grid.pixel_axes()
+    moves, far_moves = (size * anatomy.face_height(source) for size in LARGE)
     low, high = source[OVAL, :2].min(0), source[OVAL, :2].max(0)
     out = displacement.copy()
-    out[..., 0] = _limit_towards(out[..., 0], width - 1 - x, width - 1 - high[0], beyond)
-    out[..., 0] = -_limit_towards(-out[..., 0], x, low[0], beyond)
+    rooms = (x, low[0]), (width - 1 - x, width - 1 - high[0])
+    for sign, (room, face), more in zip((-1, 1), rooms, continued, strict=True):
+        length = sign * out[..., 0]
+        shown = beyond + np.asarray(smoothstep(moves, far_moves, length), np.float32) * more
+        out[..., 0] = sign * _limit_towards(length, room, face, shown)
     out[..., 1] = -_limit_towards(-out[..., 1], y[:, None], low[1], beyond)
     return out
 
@@ -81,7 +94,7 @@ def keep_below_chin(
     return drawn_out
 
 
-def _limit_towards(length: Array32, room: Array32, face: float, beyond: float) -> Array32:
+def _limit_towards(length: Array32, room: Array32, face: float, beyond: float | Array32) -> Array32:
     """Limit displacements towards an edge, so that none leads further than `beyond` over it.
 
     At the edge itself exactly that is shown. From the start of the band on, what is shown falls by
@@ -92,10 +105,10 @@ def _limit_towards(length: Array32, room: Array32, face: float, beyond: float) -
         length: (rows, columns) pixels towards the edge; what is negative stays.
         room: of the samples to the edge.
         face: distance of the source's face from the edge.
-        beyond: pixels.
+        beyond: pixels, one or (rows, columns).
     """
     start = np.clip(SPREAD * length, 0, np.float32(max(BEFORE_FACE * face, 0)))
-    band = start + np.float32(beyond)
+    band = start + np.asarray(beyond, np.float32)
     into = np.maximum(start + length - room, 0) / band
     shrunk = np.maximum(length - beyond, 0) / np.maximum(start + length, 1)
     limited = room - start + band * into / (1 + shrunk * into)

@@ -9,7 +9,7 @@ import numpy as np
 
 from thcli.core.errors import NoFaceError
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.engines.mesh.background import cut_out, matte
+from thcli.engines.mesh.background import beyond_sides, cut_out, matte
 from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
 from thcli.engines.mesh.background.matte import MatteLayers
@@ -211,8 +211,18 @@ def prepare(
         oval = to_samples(mesh[OVAL, :2], hair_step)
         cloth = None if body is None else parsed_cloth(body, hair.shape, oval, hair_step)
         neck = None if body is None else parsed_neck(body, hair.shape, oval, hair_step)
+        wide = beyond_sides.continue_person(layers.person, mesh, hair, cloth)
+        layers = replace(layers, wide=wide)
         surroundings = Surroundings(
-            outline, lower_edge, True, hair, hair_step, cloth, neck, crown.find(layers.person, mesh)
+            outline,
+            lower_edge,
+            True,
+            hair,
+            hair_step,
+            cloth,
+            neck,
+            crown.find(wide.person, mesh, wide.left),
+            (wide.left, wide.right),
         )
     normals = steep_texture.normals(mesh)
     no_skin = None if covered is None else covered.no_skin

@@ -88,7 +88,8 @@ class Surroundings:
     outline: from `find_outline`.  lower_edge: y of the image's last row.
     matte: whether the person moves over a plate.  hair, cloth, neck: (h, w) float32 masks in 0..1,
     what hangs from the head, what stays and the whole neck, hair_step source pixels per sample;
-    None when not known.  crown: of a head that the picture's upper edge cuts off.
+    None when not known.  crown: of a head that the picture's upper edge cuts off.  continued:
+    pixels by which the person is, beyond the left and the right side.
     """
 
     outline: Outline
@@ -99,6 +100,7 @@ class Surroundings:
     cloth: Array32 | None = None
     neck: Array32 | None = None
     crown: Crown | None = None
+    continued: tuple[float, float] = (0.0, 0.0)
 
 
 def motion_reach(source: Array, target: Array) -> float:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from thcli.core.imaging import largest_channel, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.background.beyond_sides import WidePerson
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.grain import add_grain
 from thcli.engines.mesh.background.hair import HEADWEAR, find_hair, parsed_hair
@@ -60,6 +61,7 @@ class MatteLayers:
     image exactly.  plate: (H, W, 3) uint8 background without the person.  coverage: of the person.
     cut: the plate is black and the picture is the person alone, with its alpha.
     strangers: (H, W, 4) uint8 like `person`, other persons of a picture that is cut out, or None.
+    wide: the person, continued beyond the picture's sides; None where they do not cut it off.
     """
 
     person: Image
@@ -67,6 +69,7 @@ class MatteLayers:
     coverage: Coverage
     cut: bool = False
     strangers: Image | None = None
+    wide: WidePerson | None = None
 
     @staticmethod
     def of(person: Image, plate: Image) -> MatteLayers:

@@ -64,7 +64,7 @@ class Crown:
         return np.asarray(smoothstep(0, self.edge, distance), np.float32)
 
 
-def find(person: Image, mesh: Array) -> Crown | None:
+def find(person: Image, mesh: Array, left: int = 0) -> Crown | None:
     """Find the dome of a head that the upper edge cuts off; None where it does not.
 
     It is that of the widest part of the hair on the edge: of strands that just reach it, hardly
@@ -72,7 +72,8 @@ def find(person: Image, mesh: Array) -> Crown | None:
 
     Args:
         person: (H, W, 4) uint8, premultiplied colour and alpha.
-        mesh: (468, 3) pixels.
+        mesh: (468, 3) pixels of the picture.
+        left: columns of the person before the picture's first one.
     """
     size = anatomy.face_height(mesh)
     cut = np.flatnonzero(person[0, :, 3] >= CUT_ALPHA)
@@ -80,7 +81,7 @@ def find(person: Image, mesh: Array) -> Crown | None:
         return None
     forehead, chin = mesh[anatomy.FOREHEAD, :2], mesh[anatomy.CHIN, :2]
     up = (forehead - chin) / max(float(np.linalg.norm(forehead - chin)), 1.0)
-    at_edge = float(forehead[0] + up[0] * max(forehead[1], 0.0) / max(-up[1], 0.3))
+    at_edge = float(left + forehead[0] + up[0] * max(forehead[1], 0.0) / max(-up[1], 0.3))
     parts = np.split(cut, np.flatnonzero(np.diff(cut) > GAP * size) + 1)
     near = [(part[0], part[-1]) for part in parts if np.abs(part - at_edge).min() < REACH * size]
     if not near:
@@ -92,4 +93,4 @@ def find(person: Image, mesh: Array) -> Crown | None:
     radius = max(RADIUS * size, half)
     height = min(radius - np.sqrt(radius**2 - half**2), MOST_HEIGHT * size)
     radius = float(half**2 + height**2) / float(2 * height)
-    return Crown((first + last) / 2, radius - float(height), radius, EDGE * size)
+    return Crown((first + last) / 2 - left, radius - float(height), radius, EDGE * size)

@@ -188,10 +188,11 @@ def test_a_neck_comes_with_the_far_side_hardly_more_than_cloth(angle: float) -> 
 def test_hair_of_the_far_side_is_not_transparent_beside_the_head() -> None:
     turned = source(30.0, hair_on="near")
     target = faces.make_target(turned, turn=(0, -20, 0))
-    row = render_frame(turned, target, None)[int(target.points[4, 1])].astype(int)
+    nose = target.points[4].astype(int)
+    row = render_frame(turned, target, None)[nose[1], : nose[0]].astype(int)
     hair = np.subtract(HAIR, faces.GROUND)
     mixed = ((row - faces.GROUND) @ hair / (hair @ hair))[np.abs(row - HAIR).max(-1) < 120]
-    assert 20 * ((mixed > 0.2) & (mixed < 0.8)).sum() < (mixed > 0.9).sum()
+    assert 5 * ((mixed > 0.2) & (mixed < 0.8)).sum() < (mixed > 0.9).sum()
 
 
 def test_the_mirror_image_shows_as_the_head_turns_back_alone() -> None:

@@ -145,6 +145,7 @@ def prepare(
         cloth=_flip(surroundings.cloth),
         neck=_flip(surroundings.neck),
         crown=None if surroundings.crown is None else surroundings.crown.flip(width),
+        continued=(0.0, 0.0),
     )
     flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
     other = _find_parts(regions, mesh, (width, height), flip)
