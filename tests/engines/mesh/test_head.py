@@ -131,3 +131,20 @@ def test_hair_beside_a_border_covers_it_as_it_turns_into_view(angle: float, hair
         assert 0.9 * steep_texture.PUSH < length.max() < 1.001 * steep_texture.PUSH
     else:
         assert np.allclose(shown, pulled, atol=1e-6)
+
+
+@pytest.mark.parametrize("angle", [-38.0, 38.0])
+def test_texture_moves_inwards_evenly_along_the_jaw(angle: float) -> None:
+    """It began with a step beside the chin, as a notch in the jaw's outline."""
+    source = faces.make_source(512, 512)
+    target = faces.make_target(source, turn=(0, angle, 0)).points
+    normal = source.normals.copy()
+    normal[OVAL, 2] = 0  # as steep as those of a narrow face
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    moved = steep_texture.texture_positions(normal, source.mesh, target)
+    length = np.linalg.norm(moved - source.mesh[:, :2], axis=1)[OVAL]
+    length /= anatomy.face_height(source.mesh)
+    chin = len(OVAL) // 2
+    for jaw in (length[chin - 8 : chin + 1][::-1], length[chin : chin + 9]):
+        assert np.diff(jaw).max() < 0.02 and np.diff(jaw).min() > -0.005
+    assert length.max() > 0.8 * steep_texture.PULL

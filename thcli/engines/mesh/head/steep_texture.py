@@ -27,6 +27,7 @@ from thcli.motion.canonical import neutral
 # Face heights by which the outermost texture moves inwards, and outwards where hair hangs beside it
 PULL, PUSH = 0.055, 0.09
 TEMPLE_SHARE = 0.15  # of it above the eyes, where brows and glasses reach the border
+ASIDE = (0.08, 0.3)  # face heights beside the face's axis over which it rises, evenly along a jaw
 BORDER_WIDTH = 0.15  # face heights from the oval to skin that stays
 STEEP_COSINE = (0.25, 0.6)  # of surface and view in the source: steep, flat
 TURN = (0.16, 0.38)  # growth of that cosine: none, full
@@ -147,12 +148,17 @@ def outwards(normal: Array) -> Array:
 
 
 def _border_weights() -> Array:
-    """Return weights (468,): 1 on the cheeks' border, falling to 0 at BORDER_WIDTH inside."""
+    """Return weights (468,): 1 on the cheeks' border, falling to 0 at BORDER_WIDTH inside.
+
+    Those of the temples and the chin are small.
+    """
     flat = neutral()[:, :2]
     border = 1 - smoothstep(0, BORDER_WIDTH, anatomy.neutral_distances(OVAL))
     eyes = flat[anatomy.LEFT_EYE, 1].mean()
-    cheek = smoothstep(-0.05, 0.15, (flat[:, 1] - eyes) / anatomy.face_height(flat))
-    return np.asarray(border * (TEMPLE_SHARE + (1 - TEMPLE_SHARE) * cheek))
+    size = anatomy.face_height(flat)
+    cheek = smoothstep(-0.05, 0.15, (flat[:, 1] - eyes) / size)
+    aside = smoothstep(*ASIDE, np.abs(flat[:, 0]) / size)
+    return np.asarray(border * (TEMPLE_SHARE + (1 - TEMPLE_SHARE) * cheek) * aside)
 
 
 BORDER = _border_weights()
