@@ -16,8 +16,8 @@ from thcli.engines.mesh.mouth import colours
 from thcli.engines.mesh.opening import Opening
 
 LENT_GAP = 0.05  # gap / width of a driver's eye from which a slit of it can be shown
-# Levels by which blue exceeds the other channels, and the mean of red and blue green, in eyes
-BLUEST, PINKEST = 25, 8
+# Levels by which blue exceeds the other channels, and both red and blue green, in eyes
+BLUEST, PINKEST = 20, 6
 
 
 def mirror_eye(eye: EyeTexture) -> EyeTexture:
@@ -116,8 +116,11 @@ def substitute_from_driver(
 
 
 def _without_violet(seen: Array) -> Array:
-    """Pale the pink, violet and blue of coated glasses, (h, w, 3) RGB 0..255; no eye has them."""
+    """Pale the pink, violet and blue of coated glasses, (h, w, 3) RGB 0..255; no eye has them.
+
+    The reddish white of an eye in warm light stays: green alone would make it yellow.
+    """
     red, green, blue = (seen[..., channel] for channel in range(3))
     blue = np.minimum(blue, np.maximum(red, green) + BLUEST)
-    green = np.maximum(green, (red + blue) / 2 - PINKEST)
+    green = np.maximum(green, np.minimum(red, blue) - PINKEST)
     return np.stack([red, green, blue], -1)
