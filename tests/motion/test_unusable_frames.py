@@ -58,6 +58,22 @@ def test_occlusion_holds_the_expression_and_not_the_pose() -> None:
     )
 
 
+@pytest.mark.parametrize("logit", [17.0, 8.0])
+def test_blinks_are_followed_while_a_cup_covers_the_mouth_alone(logit: float) -> None:
+    """Between two blinks eyes were held shut for as long as the mouth was covered."""
+    motion = synthetic.driver(120)  # it blinks in frame 15, and then every second
+    logits = np.full(120, 28.0, np.float32)
+    logits[16:64] = logit
+    whole = canonical.eye_openings(canonical_shapes(retargeted(motion, MotionOptions()))).mean(1)
+    covered = replace(motion, arrays={**motion.arrays, "logit": logits})
+    out = canonical.eye_openings(canonical_shapes(retargeted(covered, MotionOptions()))).mean(1)
+    within = slice(22, 58)
+    if logit == 17:
+        assert np.abs(out - whole)[within].max() < 0.03
+    else:  # nothing of the face is sure
+        assert out[36:45].min() > whole[36:45].min() + 0.05
+
+
 @pytest.mark.parametrize("hidden", [17.0, 24.0])
 def test_frames_in_which_a_hand_comes_and_goes_are_occluded_too(hidden: float) -> None:
     """Speech lowers the logit as little, but no face is hidden next to it."""

@@ -15,7 +15,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
 from thcli.motion.file.windows import windows
-from thcli.motion.observe import rebuild_driver_meshes
+from thcli.motion.picture import visibility
 from thcli.motion.picture.camera import discard_unlikely, remove_camera
 from thcli.motion.picture.torso import in_scene
 
@@ -23,17 +23,6 @@ SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
 FADE = 0.6  # seconds of the fade out in a long gap, and of the fade in before its end
 # Seconds over which a change fades beside frames without a free view of the face
 HIDDEN_FADE = 0.16
-OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occluded
-# The same of a face that turns away from where it mostly looks, and radians of yaw and pitch by
-# which it does
-TURNED_LOGIT_SHARE, TURNED_RANGE = 0.55, (np.radians(5.0), np.radians(12.0))
-# Above either, the share of the other frames' median below which frames beside such ones count as
-# well: a hand comes and goes
-COMING_SHARE = 0.18
-OCCLUSION_MARGIN = 2  # frames to each side of an occlusion that are not used either
-# Share of the face's points beyond the frame's edges, more than the shot's median, and of its
-# median logit: landmarks of a face that is cut off turn it towards the edge
-CUT_OFF_SHARE, CUT_OFF_LOGIT_SHARE = 0.1, 0.9
 # IOD, log and radians between two frames; a larger change is a cut
 JUMP_SHIFT, JUMP_SCALE, JUMP_ANGLE = 0.5, 0.25, 0.6
 # Steps beside a jump's, two on each side, and how many times the largest of them it is at least: a
@@ -77,6 +66,7 @@ class Timeline:
         seconds: (T,) times.
         valid: (T,) the face was detected, and does not just leave the frame.
         unoccluded: (T,) the face was detected and not occluded; its expression is reliable.
+        seen_eyes: (T,) the face was detected, and its eyes are read, also above what is before it.
         pose: (T, 7) as in the motion file; after a cut as if framed like the longest framing.
         gaze: (T, 2, 2).
         scene: (T,) number of the scene.
@@ -94,6 +84,7 @@ class Timeline:
     seconds: Array
     valid: Bools
     unoccluded: Bools
+    seen_eyes: Bools
     pose: Array
     gaze: Array
     scene: Ints
@@ -126,12 +117,12 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
     )
     shot = np.cumsum(cut).astype(np.intp)
     if drives:
-        valid = _leave_out_cut_off(valid, logit, beyond, shot)
+        valid = visibility.leave_out_cut_off(valid, logit, beyond, shot)
     camera = discard_unlikely(camera, pose, valid, shot)
     pose = remove_camera(pose, camera)
     scene_begins, framing_begins = _find_cuts(valid, pose, track, cut)
     scene = np.cumsum(scene_begins).astype(np.intp)
-    unoccluded = _find_unoccluded(valid, logit, pose, shot)
+    unoccluded = visibility.find_unoccluded(valid, logit, pose, shot)
     unseen_gaps = _interpolate_gaps(seconds, valid)
     # a segment ends with its scene, and at a long gap
     detected = np.flatnonzero(valid)
@@ -141,6 +132,7 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
         seconds,
         valid,
         unoccluded,
+        visibility.find_seen_eyes(valid, logit),
         _normalise_framing(valid, pose, np.cumsum(framing_begins).astype(np.intp)),
         gaze,
         scene,
@@ -170,70 +162,10 @@ def _read_scalars(
         np.asarray(arrays.get("logit", zeros), np.float64),
         np.asarray(arrays.get("cut", zeros), bool),
         np.asarray(arrays.get("camera", unmoved), np.float64),
-        _share_beyond_edges(motion) if drives else zeros,
+        visibility.share_beyond_edges(motion) if drives else zeros,
         np.asarray(arrays.get("torso", unmoved), np.float64),
         np.asarray(arrays.get("inside", zeros + np.nan), np.float64),
     )
-
-
-def _share_beyond_edges(motion: Motion) -> Array:
-    """Return the share of each face's points that lie outside of the frame, (T,)."""
-    points = rebuild_driver_meshes(motion)[..., :2]
-    last = np.asarray(motion.constants["size"], np.float64) - 1
-    return np.asarray(((points < 0) | (points > last)).any(-1).mean(-1))
-
-
-def _leave_out_cut_off(valid: Bools, logit: Array, beyond: Array, shot: Ints) -> Bools:
-    """Return the detected frames (T,) without those in which the face leaves the frame.
-
-    A face that an edge cuts off in most of a shot, as in a close-up, is not left out.
-    """
-    whole = valid.copy()
-    for frames in np.split(np.arange(len(valid)), np.flatnonzero(np.diff(shot)) + 1):
-        seen = frames[valid[frames]]
-        median = float(np.median(logit[seen])) if len(seen) else 0.0
-        if median <= 0:
-            continue
-        more = beyond[frames] - np.median(beyond[seen]) > CUT_OFF_SHARE
-        whole[frames] &= ~_widen(
-            valid[frames] & more & (logit[frames] < CUT_OFF_LOGIT_SHARE * median)
-        )
-    return whole if whole.any() else valid
-
-
-def _widen(frames: Bools) -> Bools:
-    """Return frames (T,) and those at most OCCLUSION_MARGIN beside them."""
-    # mode "same" would have the kernel's length for a shorter clip
-    near = np.convolve(frames, np.ones(2 * OCCLUSION_MARGIN + 1))
-    return np.asarray(near[OCCLUSION_MARGIN : OCCLUSION_MARGIN + len(frames)] > 0)
-
-
-def _find_unoccluded(valid: Bools, logit: Array, pose: Array, shot: Ints) -> Bools:
-    """Return the frames at least OCCLUSION_MARGIN away from logits far below the clip's median.
-
-    What hides the face in one shot does not in the next.
-    A hand over the mouth lowers the logit by a third; speech by up to a quarter, turns by up to two
-    fifths.
-    """
-    median = float(np.median(logit[valid])) if valid.any() else 0.0
-    if median <= 0:
-        return valid
-    away = np.linalg.norm(pose[:, :2], axis=-1)
-    turned = smoothstep(*TURNED_RANGE, away - np.median(away[valid]))
-    least = OCCLUDED_LOGIT_SHARE + turned * (TURNED_LOGIT_SHARE - OCCLUDED_LOGIT_SHARE)
-    occluded = valid & (logit < least * median)
-    usual = float(np.median(logit[valid & ~occluded])) if (valid & ~occluded).any() else median
-    coming = valid & (logit < (least + COMING_SHARE) * usual)
-    unoccluded = valid.copy()
-    for frames in np.split(np.arange(len(valid)), np.flatnonzero(np.diff(shot)) + 1):
-        unoccluded[frames] &= ~_widen(_reach(occluded[frames], coming[frames]))
-    return unoccluded if unoccluded.any() else valid
-
-
-def _reach(frames: Bools, coming: Bools) -> Bools:
-    """Return the runs of coming frames (T,) in which some of `frames` (T,) lie."""
-    numbers = np.cumsum(np.diff(coming, prepend=False))
-    return np.asarray(coming & np.isin(numbers, numbers[frames]))
 
 
 def nearest_usable(usable: Bools) -> tuple[Ints, Ints]:

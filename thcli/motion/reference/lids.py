@@ -39,12 +39,15 @@ def lid_limits(eyes: Array, unoccluded: Bools, smoothing: float) -> tuple[float,
     return low, low + LID_MARGIN * gain
 
 
-def fade_lids(unoccluded: Bools) -> Array:
-    """Return how far measured lids count in each frame (T,), fading out beside those without."""
+def fade_lids(seen: Bools) -> Array:
+    """Return how far measured lids count in each frame (T,), fading out beside those without.
+
+    seen: (T,) frames whose eyes are read.
+    """
     width = 2 * LID_FADE + 1
-    padded = np.pad(unoccluded.astype(np.float64), LID_FADE, mode="edge")
+    padded = np.pad(seen.astype(np.float64), LID_FADE, mode="edge")
     near = np.convolve(padded, np.full(width, 1 / width), "valid")
-    return np.asarray(np.where(unoccluded, np.maximum(2 * near - 1, 0), 0.0))
+    return np.asarray(np.where(seen, np.maximum(2 * near - 1, 0), 0.0))
 
 
 def count_near_eye(eyes: Array, yaw: Array, turned: tuple[float, float]) -> Array:
@@ -117,7 +120,7 @@ class FastLids:
         self, measured: Array, timeline: Timeline, smoothing: float, *, causal: bool
     ) -> None:
         self._measured, self._yaw = measured, timeline.pose[:, 1]
-        self._usable = fade_lids(timeline.unoccluded)
+        self._usable = fade_lids(timeline.seen_eyes)
         self._limits = lid_limits(measured, timeline.unoccluded, smoothing)
         self._lasting = lasting_differences(measured, timeline.seconds, causal=causal)
 
