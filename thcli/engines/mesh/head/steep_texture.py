@@ -27,7 +27,7 @@ from thcli.motion.canonical import neutral
 # Face heights by which the outermost texture moves inwards, and outwards where hair hangs beside it
 PULL, PUSH = 0.055, 0.09
 TEMPLE_SHARE = 0.15  # of it above the eyes, where brows and glasses reach the border
-ASIDE = (0.08, 0.3)  # face heights beside the face's axis over which it rises, evenly along a jaw
+ASIDE = (0.08, 0.3)  # face heights beside the face's axis over which it begins, evenly along a jaw
 BORDER_WIDTH = 0.15  # face heights from the oval to skin that stays
 STEEP_COSINE = (0.25, 0.6)  # of surface and view in the source: steep, flat
 TURN = (0.16, 0.38)  # growth of that cosine: none, full
@@ -135,7 +135,7 @@ def shifted_positions(normal: Array, mesh: Array, inwards: Array | float) -> Arr
 
     Only steep points of the border do.
     """
-    shift = inwards * anatomy.face_height(mesh) * BORDER
+    shift = inwards * anatomy.face_height(mesh) * BORDER * _AT_JAW
     shift = shift * (1 - smoothstep(*STEEP_COSINE, normal[:, 2]))
     return np.asarray(mesh[:, :2] - shift[:, None] * outwards(normal))
 
@@ -148,17 +148,13 @@ def outwards(normal: Array) -> Array:
 
 
 def _border_weights() -> Array:
-    """Return weights (468,): 1 on the cheeks' border, falling to 0 at BORDER_WIDTH inside.
-
-    Those of the temples and the chin are small.
-    """
+    """Return weights (468,): 1 on the cheeks' border, falling to 0 at BORDER_WIDTH inside."""
     flat = neutral()[:, :2]
     border = 1 - smoothstep(0, BORDER_WIDTH, anatomy.neutral_distances(OVAL))
     eyes = flat[anatomy.LEFT_EYE, 1].mean()
-    size = anatomy.face_height(flat)
-    cheek = smoothstep(-0.05, 0.15, (flat[:, 1] - eyes) / size)
-    aside = smoothstep(*ASIDE, np.abs(flat[:, 0]) / size)
-    return np.asarray(border * (TEMPLE_SHARE + (1 - TEMPLE_SHARE) * cheek) * aside)
+    cheek = smoothstep(-0.05, 0.15, (flat[:, 1] - eyes) / anatomy.face_height(flat))
+    return np.asarray(border * (TEMPLE_SHARE + (1 - TEMPLE_SHARE) * cheek))
 
 
 BORDER = _border_weights()
+_AT_JAW = smoothstep(*ASIDE, np.abs(neutral()[:, 0]) / anatomy.face_height(neutral()[:, :2]))
