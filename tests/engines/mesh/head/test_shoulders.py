@@ -11,6 +11,7 @@ from thcli.engines.mesh import anatomy, warp
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.prepared_source import MeshSource
+from thcli.faces.landmarks.topology import OVAL
 from thcli.motion.render_target import RenderTarget
 
 WIDTH, HEIGHT = 256, 400
@@ -138,3 +139,29 @@ def test_what_is_far_above_the_head_stands_still_and_is_not_torn() -> None:
     assert np.abs(found.displacement[0]).max() < 0.01 * size
     field = displacement(own, target, matrix)
     assert np.abs(field[int(forehead[1] - 0.6 * size), int(forehead[0])]).max() > 0.2 * size
+
+
+@pytest.mark.parametrize("below", [0.05, 0.2, 0.5, 2.0])
+@pytest.mark.parametrize("rise", [0.05, 0.15, 0.4])
+def test_a_body_that_rises_in_a_tight_portrait_takes_the_whole_face_along(
+    below: float, rise: float
+) -> None:
+    """Stretched from above the chin on, the still jaw was seen below the moved one."""
+    own = source()
+    size, chin = anatomy.face_height(own.mesh), float(own.mesh[anatomy.CHIN, 1])
+    lower_edge = chin + (below - rise) * size
+    up = np.array([[1, 0, 0], [0, 1, -rise * size]])
+    target = own.mesh - (0, rise * size, 0)
+    risen = Shoulders.of(up, target)
+    assert risen is not None
+    outline = target[OVAL, :2]
+    kept = outline[:, 1] <= lower_edge
+    still = outline + risen.displacement(outline.T.astype(np.float32), lower_edge).T
+    assert np.abs(still - own.mesh[OVAL, :2])[kept].max() < 0.5
+    y = np.arange(int(chin), int(lower_edge) + 1, dtype=np.float32)
+    if len(y) > 1:
+        moved = (
+            y + risen.displacement(np.stack([np.full(len(y), 128, np.float32), y]), lower_edge)[1]
+        )
+        assert np.diff(moved).min() >= -1e-3
+        assert moved.max() <= max(lower_edge, chin) + 0.1

@@ -14,6 +14,7 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, face_height
+from thcli.faces.landmarks.topology import OVAL
 
 # Face heights from the middle of the face over which the motion fades: down to the hips, beside
 # the arms, and above the hair, where other persons and raised arms may be.
@@ -25,12 +26,13 @@ class Shoulders:
     """Motion of shoulders in one frame.
 
     still_from_shown: (2, 3) of pixels.  middle: (2,) of the target's face in pixels.  down: (2,)
-    along the face, of the length of 1 / face height.
+    along the face, of the length of 1 / face height.  lowest: y of the target's chin in pixels.
     """
 
     still_from_shown: Array
     middle: Array
     down: Array
+    lowest: float
 
     @staticmethod
     def of(image_from_still: Array | None, target: Array) -> Shoulders | None:
@@ -45,7 +47,7 @@ class Shoulders:
         inverse = np.linalg.inv(np.concatenate([image_from_still, [[0, 0, 1]]]))[:2]
         middle = (target[FOREHEAD, :2] + target[CHIN, :2]) / 2
         down = (target[CHIN, :2] - target[FOREHEAD, :2]) / face_height(target) ** 2
-        return Shoulders(inverse, middle, down)
+        return Shoulders(inverse, middle, down, float(target[OVAL, 1].max()))
 
     def shift(self, right: float) -> Shoulders:
         """Return the same motion in a picture that lies `right` pixels further to the right."""
@@ -64,7 +66,8 @@ class Shoulders:
     def displacement(self, points: Array32, lower_edge: float) -> Array32:
         """Return how far pixels lie from where they are when the shoulders are still, (2, N).
 
-        Where the picture's lower edge cuts a body off that rises, it is stretched.
+        Where the picture's lower edge cuts a body off that rises, it is stretched below the chin:
+        its outline would lie inside of the still face, else, as a second one.
 
         Args:
             points: (2, N) pixels.
@@ -79,7 +82,10 @@ class Shoulders:
         fade *= 1 - smoothstep(*UP, -below)
         moved *= fade
         rise, room = np.maximum(moved[1], 0), np.maximum(lower_edge - points[1], 0)
-        moved[1] -= rise * rise / np.maximum(room + rise, 1e-6)
+        whole = max(lower_edge - self.lowest, 1.0)  # from the chin on
+        bend = rise * whole / np.maximum(whole - rise, 1e-3)
+        stretched = room * bend / np.maximum(room + bend, 1e-6) + np.maximum(rise - whole, 0)
+        moved[1] += np.minimum(stretched - rise, 0)
         return np.asarray(moved, np.float32)
 
     def reach(self) -> tuple[Array, Array]:
