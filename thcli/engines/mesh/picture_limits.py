@@ -41,7 +41,8 @@ def keep_inside(
         width: of the picture.
         beyond: pixels that may be mirrored.
         source: (468, 3) mesh.
-        continued: pixels by which the person is, beyond the left and the right side.
+        continued: pixels over the left and the right side up to which the person may be shown as
+            continued there.
     """
     x, y = grid.pixel_axes()
     moves, far_moves = (size * anatomy.face_height(source) for size in LARGE)

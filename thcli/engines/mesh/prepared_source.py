@@ -222,7 +222,7 @@ def prepare(
             cloth,
             neck,
             crown.find(wide.person, mesh, wide.left),
-            (wide.left, wide.right),
+            wide.serves,
         )
     normals = steep_texture.normals(mesh)
     no_skin = None if covered is None else covered.no_skin

@@ -89,7 +89,7 @@ class Surroundings:
     matte: whether the person moves over a plate.  hair, cloth, neck: (h, w) float32 masks in 0..1,
     what hangs from the head, what stays and the whole neck, hair_step source pixels per sample;
     None when not known.  crown: of a head that the picture's upper edge cuts off.  continued:
-    pixels by which the person is, beyond the left and the right side.
+    pixels over the left and the right side up to which the person may be shown as continued there.
     """
 
     outline: Outline

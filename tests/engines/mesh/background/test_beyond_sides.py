@@ -71,7 +71,8 @@ def test_a_strand_ends_soon() -> None:
 def test_the_body_goes_on_as_far_as_the_picture_does() -> None:
     person, hair = cut(slice(round(CHIN + 0.1 * HEIGHT), SIDE), 60, (20, 40, 160))
     wide = continue_person(person, MESH, np.zeros_like(hair), None)
-    assert wide.right == round(beyond_sides.MARGIN * HEIGHT)
+    assert wide.right >= round(beyond_sides.MARGIN * HEIGHT)
+    assert wide.serves == (0, round(beyond_sides.MARGIN * HEIGHT))
     assert (wide.person[-5:, SIDE:, 3] > 200).all()
     as_cloth = continue_person(person, MESH, np.zeros_like(hair), hair)
     assert (as_cloth.person[-5:, SIDE:, 3] > 200).all()
@@ -85,7 +86,8 @@ def test_both_sides_are_continued_alike_and_a_whole_person_is_left_alone() -> No
     assert (left.left, left.right) == (right.right, 0)
     assert np.array_equal(left.person[:, ::-1], right.person)
     whole = continue_person(person[:, : SIDE - 60], MESH, hair[:, : SIDE - 60], None)
-    assert whole == WidePerson(whole.person, 0, 0) and whole.person.shape[1] == SIDE - 60
+    assert (whole.left, whole.right, whole.serves) == (0, 0, (0, 0))
+    assert whole.person.shape[1] == SIDE - 60
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.7])
@@ -109,3 +111,14 @@ def test_strands_keep_their_direction(slope: float) -> None:
     assert alike(-slope) > 0.8
     if slope:
         assert alike(slope) < alike(-slope) - 0.5
+
+
+@pytest.mark.parametrize("size", [(40, 30), (64, 200), (12, 12)])
+def test_pictures_smaller_than_the_margin_are_continued_too(size: tuple[int, int]) -> None:
+    width, height = size
+    person = np.full((height, width, 4), 255, np.uint8)
+    mask = np.ones((max(height // 4, 1), max(width // 4, 1)), np.float32)
+    wide = continue_person(person, faces.centred_mesh(width, height, 0.9), mask, None)
+    assert wide.left == wide.right > 0
+    assert wide.person.shape == (height, width + 2 * wide.left, 4)
+    assert np.array_equal(wide.person[:, wide.left : -wide.right], person)

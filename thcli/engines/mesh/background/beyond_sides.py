@@ -44,11 +44,13 @@ class WidePerson:
 
     person: (H, left + W + right, 4) uint8, premultiplied colour and alpha.
     left, right: columns that were added; 0 where the person does not reach the side.
+    serves: pixels over the left and the right side up to which it may be shown.
     """
 
     person: Image
     left: int
     right: int
+    serves: tuple[float, float]
 
 
 def continue_person(person: Image, mesh: Array, hair: Array32, cloth: Array32 | None) -> WidePerson:
@@ -59,49 +61,50 @@ def continue_person(person: Image, mesh: Array, hair: Array32, cloth: Array32 | 
         mesh: (468, 3) pixels.
         hair, cloth: (h, w) masks in 0..1 over the whole picture; no cloth where it is not known.
     """
-    size = person.shape[1], person.shape[0]
-    masks = [resize(hair, size), np.zeros(size[::-1], np.float32)]
-    if cloth is not None:
-        masks[1] = resize(cloth, size)
-    right = _continue_right(person, mesh, masks)
-    flipped = [np.ascontiguousarray(picture[:, ::-1]) for picture in (person, *masks)]
-    left = _continue_right(np.asarray(flipped[0], np.uint8), mesh, flipped[1:])
-    none = person[:, :0]
-    left, right = none if left is None else left[:, ::-1], none if right is None else right
-    whole = person
-    if left.size or right.size:
-        whole = np.hstack([left, person, right])
-    return WidePerson(whole, left.shape[1], right.shape[1])
+    margin = round(MARGIN * anatomy.face_height(mesh))
+    size = min(margin, person.shape[1]), person.shape[0]
+    cloth = np.zeros_like(hair) if cloth is None else cloth
+    step = person.shape[1] / hair.shape[1]
+    columns = max(1, round(size[0] / step))
+    added = []
+    for way in (-1, 1):
+        band = np.ascontiguousarray(person[:, ::way][:, -size[0] :])
+        masks = [resize(mask[:, ::way][:, -columns:], size) for mask in (hair, cloth)]
+        added.append(_continue_right(band, mesh, masks)[:, ::way])
+    left, right = (part.shape[1] for part in added)
+    whole = np.hstack([added[0], person, added[1]]) if left or right else person
+    return WidePerson(whole, left, right, (margin * (left > 0), margin * (right > 0)))
 
 
-def _continue_right(person: Image, mesh: Array, masks: list[Array32]) -> Image | None:
-    """Return what goes on beyond the right side of a person (H, W, 4), (H, m, 4), if anything.
+def _continue_right(band: Image, mesh: Array, masks: list[Array32]) -> Image:
+    """Return what goes on beyond the right side of a person, (H, m, 4), nothing where none does.
 
     Args:
-        person: see `continue_person`.
+        band: (H, n, 4) of the person beside that side, premultiplied.
         mesh: (468, 3) pixels; its rows are used alone.
-        masks: of hair and cloth, (H, W) in 0..1.
+        masks: of hair and cloth, (H, n) in 0..1.
     """
-    height = anatomy.face_height(mesh)
-    alpha = np.asarray(person[..., 3])
+    height, alpha = anatomy.face_height(mesh), np.asarray(band[..., 3])
     edge = alpha[:, -EDGE:].mean(1, dtype=np.float32) / 255
-    hair, cloth = (mask[:, -EDGE:].mean(1) for mask in masks)
     if edge.max() < CUT_ALPHA:
-        return None
-    rows = np.arange(len(person), dtype=np.float32)
+        return band[:, :0]
+    hair, cloth = (mask[:, -EDGE:].mean(1) for mask in masks)
+    rows = np.arange(len(band), dtype=np.float32)
     below = smoothstep(*BODY_BELOW, (rows - float(mesh[anatomy.CHIN, 1])) / height)
     body = np.maximum(cloth, below * (1 - hair))
     reach = SKIN_REACH + (HAIR_REACH - SKIN_REACH) * hair
     reach = height * _even(reach + (BODY_REACH - reach) * body, height)
     ends = _outline(alpha >= 255 * CUT_ALPHA, edge, (reach, body), height)
-    beyond = np.arange(1, round(MARGIN * height) + 1, dtype=np.float32)
+    needed = np.minimum(ends, MARGIN * height)
+    last = round(float(needed.max()) + SOFT[1] * height) + 1
+    beyond = np.arange(1, last + 1).astype(np.float32)
     kept = 1 - smoothstep(-SOFT[0] * height, SOFT[1] * height, beyond - ends[:, None])
     opaque = edge[:, None] * kept
-    needed = np.minimum(ends, beyond[-1])
     room = np.minimum(_room(masks, height), needed.max())
     share = _even(np.minimum(room / np.maximum(needed, 1), 1), height)
-    band = np.ascontiguousarray(person[:, -int(room.max()) - 2 :])
-    colour = _texture(band, room, beyond * share[:, None], beyond / height)
+    shown = np.ascontiguousarray(band[:, -int(room.max()) - 2 :])
+    away = np.asarray(beyond / height, np.float32)
+    colour = _texture(shown, room, beyond * share[:, None], away)
     out = np.dstack([colour * opaque[..., None], opaque * 255]) + np.float32(0.5)
     return np.asarray(out, np.uint8)
 
