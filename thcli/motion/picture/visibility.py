@@ -78,7 +78,7 @@ def find_unoccluded(valid: Bools, logit: Array, pose: Array, shot: Ints) -> Bool
 def find_seen_eyes(valid: Bools, logit: Array) -> Bools:
     """Return the detected frames (T,) whose eyes are read, whatever is before the mouth."""
     median = float(np.median(logit[valid])) if valid.any() else 0.0
-    return np.asarray(valid & (logit >= EYES_LOGIT_SHARE * median))
+    return valid & (logit >= EYES_LOGIT_SHARE * median) if median > 0 else valid
 
 
 def _reach(frames: Bools, coming: Bools) -> Bools:

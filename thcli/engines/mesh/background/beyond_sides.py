@@ -185,6 +185,5 @@ def _room(masks: list[Array32], height: float) -> Array32:
 
 def _even(values: Array32, height: float) -> Array32:
     """Average values (H,) over rows of a picture."""
-    size = odd_size(EVEN * height)
-    wide = np.repeat(np.asarray(values, np.float32)[:, None], size, 1)
-    return box_mean(wide, size)[:, size // 2]
+    column = np.asarray(values, np.float32)[:, None]
+    return box_mean(column, odd_size(EVEN * height))[:, 0]

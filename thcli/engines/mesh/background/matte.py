@@ -61,7 +61,7 @@ class MatteLayers:
     image exactly.  plate: (H, W, 3) uint8 background without the person.  coverage: of the person.
     cut: the plate is black and the picture is the person alone, with its alpha.
     strangers: (H, W, 4) uint8 like `person`, other persons of a picture that is cut out, or None.
-    wide: the person, continued beyond the picture's sides; None where they do not cut it off.
+    wide: the person, continued beyond the sides that cut it off; None of a mirror image.
     """
 
     person: Image
