@@ -62,14 +62,13 @@ def continue_person(person: Image, mesh: Array, hair: Array32, cloth: Array32 | 
         hair, cloth: (h, w) masks in 0..1 over the whole picture; no cloth where it is not known.
     """
     margin = round(MARGIN * anatomy.face_height(mesh))
-    size = min(margin, person.shape[1]), person.shape[0]
+    wide = min(margin, person.shape[1])
     cloth = np.zeros_like(hair) if cloth is None else cloth
-    step = person.shape[1] / hair.shape[1]
-    columns = max(1, round(size[0] / step))
+    columns = max(1, round(wide / (person.shape[1] / hair.shape[1])))
     added = []
     for way in (-1, 1):
-        band = np.ascontiguousarray(person[:, ::way][:, -size[0] :])
-        masks = [resize(mask[:, ::way][:, -columns:], size) for mask in (hair, cloth)]
+        band = person[:, ::way][:, -wide:]
+        masks = [mask[:, ::way][:, -columns:] for mask in (hair, cloth)]
         added.append(_continue_right(band, mesh, masks)[:, ::way])
     left, right = (part.shape[1] for part in added)
     whole = np.hstack([added[0], person, added[1]]) if left or right else person
@@ -82,12 +81,13 @@ def _continue_right(band: Image, mesh: Array, masks: list[Array32]) -> Image:
     Args:
         band: (H, n, 4) of the person beside that side, premultiplied.
         mesh: (468, 3) pixels; its rows are used alone.
-        masks: of hair and cloth, (H, n) in 0..1.
+        masks: (h, w) of hair and cloth in 0..1, over the band.
     """
     height, alpha = anatomy.face_height(mesh), np.asarray(band[..., 3])
     edge = alpha[:, -EDGE:].mean(1, dtype=np.float32) / 255
     if edge.max() < CUT_ALPHA:
         return band[:, :0]
+    masks = [resize(mask, (band.shape[1], band.shape[0])) for mask in masks]
     hair, cloth = (mask[:, -EDGE:].mean(1) for mask in masks)
     rows = np.arange(len(band), dtype=np.float32)
     below = smoothstep(*BODY_BELOW, (rows - float(mesh[anatomy.CHIN, 1])) / height)

@@ -82,7 +82,8 @@ class Shoulders:
         fade *= 1 - smoothstep(*UP, -below)
         moved *= fade
         rise, room = np.maximum(moved[1], 0), np.maximum(lower_edge - points[1], 0)
-        whole = max(lower_edge - self.lowest, 1.0)  # from the chin on
+        # room * bend / (room + bend) is the whole rise at the chin, and nothing at the edge
+        whole = max(lower_edge - self.lowest, 1.0)
         bend = rise * whole / np.maximum(whole - rise, 1e-3)
         stretched = room * bend / np.maximum(room + bend, 1e-6) + np.maximum(rise - whole, 0)
         moved[1] += np.minimum(stretched - rise, 0)
