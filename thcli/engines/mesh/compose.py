@@ -74,8 +74,13 @@ def _render_layers(
             continue
         if block.kind in MOVED and _copy_person(out, layers, block.kind, region, warp_map.move):
             continue
+        continued = layers.wide if block.kind == blocks.LEAVES else None
+        pixels = layers.person if continued is None else continued.person
         coordinates = upsample_block(positions, block, grid, region)
-        person = _sample_person(layers, coordinates, block.kind)
+        if continued is not None:
+            # NumPy takes ten times as long to add to pairs
+            coordinates = np.asarray(cv2.add(coordinates, (continued.left, 0, 0, 0)), np.float32)
+        person = sample_block(pixels, coordinates, block.kind)
         ends = beyond is not None and _end_above(person, beyond, block, grid, region)
         if alpha is not None and (ends or block.kind not in OPAQUE):
             alpha[region] = person[..., 3]
@@ -83,14 +88,6 @@ def _render_layers(
             out[region] = cv2.cvtColor(person, cv2.COLOR_RGBA2RGB)
         else:
             out[region] = lay_over(person, layers.plate[region], alone=any(warp_map.move))
-
-
-def _sample_person(layers: MatteLayers, positions: Array32, kind: int) -> Image:
-    """Sample the person of a block of a kind at positions (h, w, 2) of the picture."""
-    wide = layers.wide
-    if wide is None or kind != blocks.LEAVES:
-        return sample_block(layers.person, positions, kind)
-    return sample_block(wide.person, positions + np.array([wide.left, 0], np.float32), kind)
 
 
 def _copy_person(
