@@ -54,6 +54,23 @@ def drawn(tone: tuple[int, int, int], gap: float) -> tuple[Image, Array]:
     return out, target
 
 
+@pytest.mark.parametrize("gap", [0.02, 0.035, 0.05])
+def test_a_thin_opening_of_a_small_mouth_is_as_wide_as_asked(gap: float) -> None:
+    """Its soft rims would take much of it away."""
+    closed = centred_mesh(160, 160, 0.8)
+    image = np.full((160, 160, 3), (180, 120, 110), np.uint8)
+    interior = mouth_interior.prepare(closed, np.array((180.0, 120.0, 110.0)))
+    interior = replace(interior, enamel=np.full(3, 20.0))  # no tooth is as light as a lip
+    target, out = opened(closed, gap), image.copy()
+    mouth_interior.render(out, image, interior, closed, target)
+    lips = opening.fit_opening(target, LIPS)
+    upper, lower = (float(rim[0, 0]) for rim in lips.rims(np.full((1, 1), 0.5, np.float32)))
+    x = round(float(target[13, 0]))
+    column = out[:, x].mean(-1)
+    shade = (column[0] - column) / (column[0] - 20)
+    assert shade.sum() == pytest.approx((lower - upper) * lips.width, rel=0.25)
+
+
 def test_a_film_of_lip_over_the_mouth_is_left_out_of_it() -> None:
     mesh = opened(centred_mesh(384, 384, 0.8), 0.15)
     lips = opening.fit_opening(mesh, LIPS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
-from thcli.core.types import Array
+from thcli.core.types import Array, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.mouth import lip_rims, seen_mouths
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
@@ -156,6 +156,49 @@ def test_a_blurred_mouth_is_not_kept() -> None:
     found = [seen_mouths.extract(picture, mesh) for picture in (blurred, image)]
     sharp, others = found[1], [mouth for mouth in found if mouth is not None]
     assert seen_mouths.sharpest(others) is sharp and seen_mouths.sharpest(others[::-1]) is sharp
+
+
+def teeth_between_lips(mesh: Array) -> Image:
+    """Draw a mouth with a row of teeth over the dark, lips and skin of (180, 70, 75)."""
+    lips = fit_opening(mesh, LIPS)
+    u, v = local_coordinates(lips, (slice(0, 256), slice(0, 256)))
+    upper, lower = lips.rims(u)
+    image = np.full((256, 256, 3), (180, 70, 75), np.uint8)
+    inside = (v > upper) & (v < lower) & (u > 0) & (u < 1)
+    image[inside] = (40, 25, 25)
+    image[inside & (v < (upper + lower) / 2) & (np.sin(40 * u) > -0.9)] = (215, 210, 200)
+    return image
+
+
+def pushed_out_lips(mesh: Array) -> Image:
+    """Draw lips that are pushed out around a soft dark: a hole without an edge or a tooth."""
+    image = np.full((256, 256, 3), (180, 70, 75), np.uint8)
+    cv2.fillPoly(image, [mesh[LIPS, :2].round().astype(np.int32)], (30, 12, 12))
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 5), np.uint8)
+
+
+def test_teeth_are_kept_before_lips_that_are_pushed_out() -> None:
+    mesh = mouth_mesh(0.2)
+    found = [
+        seen_mouths.extract(picture, mesh)
+        for picture in (teeth_between_lips(mesh), pushed_out_lips(mesh))
+    ]
+    teeth, hole = found
+    assert teeth is not None and hole is not None
+    # whose rims alone may stand out more: both lie in the shade
+    hole = replace(hole, contrast=1.3 * teeth.contrast)
+    assert seen_mouths.sharpest([hole, teeth]) is teeth
+
+
+def test_a_level_that_shows_no_detail_is_left_to_its_neighbours() -> None:
+    sharp = [seen_mouths.extract(teeth_between_lips(m), m) for m in map(mouth_mesh, (0.1, 0.2))]
+    mesh = mouth_mesh(0.3)
+    vague = seen_mouths.extract(pushed_out_lips(mesh), mesh)
+    mouths = [mouth for mouth in (vague, *sharp) if mouth is not None]
+    assert len(mouths) == 3
+    collected = seen_mouths.collect(mouths)
+    assert collected is not None
+    assert collected.mouths == tuple(sharp)
 
 
 def test_the_rim_of_a_lip_begins_beyond_teeth_that_the_landmarks_miss() -> None:

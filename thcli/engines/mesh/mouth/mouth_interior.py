@@ -42,7 +42,7 @@ ENAMEL_RANGE = (1.18, 1.8)  # over the skin's brightness
 ENAMEL_TINT = 0.4  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 232.0
 EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
-OPEN_RANGE = (0.015, 0.06)  # gap / width between which the inside fades in
+OPEN_RANGE = (0.01, 0.03)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
 SIMILAR_RANGE = (0.05, 0.3)
 LEAST_GAP = 1e-3  # less is shut
@@ -223,8 +223,7 @@ def render(
     drawn = Anchors(upper + bared, lower, axes)
     uv = opening.local_coordinates(lips, region)
     rims = lips.rims(uv[0])
-    inner = (rims[0] + 0.01, rims[1] - 0.01)
-    mask = opening.coverage(lips, *uv, inner, max(1.5, 0.035 * lips.width))
+    mask = opening.coverage(lips, *uv, rims, max(1.5, 0.035 * lips.width))
     sigma = max(0.7, EDGE_BLUR * lips.width, blur)  # steep rims are soft too
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32)
     colour = np.zeros((*mask.shape, 3), np.float32)

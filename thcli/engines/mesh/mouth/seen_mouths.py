@@ -31,6 +31,9 @@ CANDIDATES = 6  # frames that are compared for each of them
 LEAST_INSIDE = 0.03  # of it, without what of a lip lies between the landmarks
 LEAST_SHOWN = 0.5  # of `lip_rims.shows_inside`, from which a frame shows the inside
 RIM_REACH = 0.03  # widths to each side of a rim between which its contrast is measured
+# Detail of a mouth: widths around its rims that are looked at, and between which it is measured
+DETAIL_MARGIN, DETAIL_REACH = 0.04, 0.0125
+LEAST_DETAIL = 0.6  # of the median of the levels; what shows less is blurred, or only lips
 DRAWN_RANGE = (3.0, 5.0)  # gap over the widest seen, between which the inside is drawn instead
 TONGUE_RANGE = (1.2, 1.8)  # the same, between which the dark between the teeth shows the tongue
 NARROW_RANGE = (0.3, 0.9)  # gap over LEAST_GAP or less that was seen, below which it is dark
@@ -55,7 +58,7 @@ class SeenMouth:
 
     image: (h, w, 3) uint8 around the lips.  lips: in its pixels.  tone: (3,) skin colour.
     dark: (3,) colour of the cavity between the teeth.  contrast: of the lips and what lies between
-    the landmarks, see `sharpest`.
+    the landmarks.  detail: of what lies there, over the skin's brightness; see `sharpest`.
     """
 
     image: Image
@@ -63,6 +66,7 @@ class SeenMouth:
     tone: Array
     dark: Array
     contrast: float
+    detail: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,8 @@ def extract(image: Image, mesh: Array) -> SeenMouth | None:
     lips = replace(lips, corner=lips.corner - (region[1].start, region[0].start))
     inside, tone = image[region].copy(), skin_tone(image, mesh)
     dark = np.minimum(_darkest(inside, lips), MOST_LIGHT * tone)
-    return SeenMouth(inside, lips, tone, dark, contrast)
+    detail = _detail(inside, lips) / max(float(tone.mean()), 1.0)
+    return SeenMouth(inside, lips, tone, dark, contrast, detail)
 
 
 def _leave_out_lip(image: Image, mesh: Array, lips: Opening) -> Opening:
@@ -232,9 +237,13 @@ def _darkest(image: Image, lips: Opening) -> Array:
     return np.asarray(colours[light <= np.quantile(light, DARK_SHARE)].mean(0))
 
 
-def collect(mouths: list[SeenMouth]) -> SeenMouths | None:
-    """Order mouths by their gap; None without any."""
-    return SeenMouths(tuple(sorted(mouths, key=lambda m: m.lips.gap))) if mouths else None
+def collect(mouths: Sequence[SeenMouth]) -> SeenMouths | None:
+    """Order the mouths of several levels by their gap, without vague ones; None without any."""
+    if not mouths:
+        return None
+    least = LEAST_DETAIL * float(np.median([mouth.detail for mouth in mouths]))
+    clear = (mouth for mouth in mouths if mouth.detail >= least)
+    return SeenMouths(tuple(sorted(clear, key=lambda mouth: mouth.lips.gap)))
 
 
 def choose_frames(
@@ -271,8 +280,30 @@ def choose_frames(
 
 
 def sharpest(mouths: Sequence[SeenMouth]) -> SeenMouth:
-    """Return the mouth whose rims stand out the most: no blur, and landmarks that fit."""
-    return max(mouths, key=lambda mouth: mouth.contrast)
+    """Return the mouth that shows the most: teeth, no blur, and no lips that are pushed out.
+
+    Its rims stand out, so that the landmarks fit.
+    """
+    return max(mouths, key=lambda mouth: mouth.contrast * mouth.detail)
+
+
+def _detail(image: Image, lips: Opening) -> float:
+    """Measure the mean step of brightness between an opening's rims and right beside them."""
+    u = np.linspace(0.1, 0.9, 65, dtype=np.float32)[None]
+    upper, lower = (
+        rim + np.float32(by)
+        for rim, by in zip(lips.rims(u), (-DETAIL_MARGIN, DETAIL_MARGIN), strict=True)
+    )
+    v = upper + np.linspace(0, 1, 25, dtype=np.float32)[:, None] * (lower - upper)
+    u = np.broadcast_to(u, v.shape)
+    steps = []
+    for across, down in ((DETAIL_REACH, 0.0), (0.0, DETAIL_REACH)):
+        beside = [
+            remap(image, opening.to_pixels(lips, u + np.float32(x), v + np.float32(y)))
+            for x, y in ((-across, -down), (across, down))
+        ]
+        steps.append(beside[1].astype(np.float64).mean(-1) - beside[0].mean(-1))
+    return float(np.hypot(*steps).mean())
 
 
 def _rim_contrast(image: Image, lips: Opening) -> float:
