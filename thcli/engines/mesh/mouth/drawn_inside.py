@@ -26,6 +26,8 @@ from thcli.engines.mesh.mouth.teeth import (
 from thcli.engines.mesh.opening import Opening, Region, Rims
 from thcli.engines.mesh.sampling import resize, to_samples
 
+SHOWN_RANGE = (0.01, 0.03)  # gap / width of lips between which what is inside fades in
+LEAST_EDGE, EDGE = 1.5, 0.035  # pixels and widths of its soft edge, half of which is on the lips
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
 NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
 LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
@@ -65,6 +67,11 @@ class MouthInterior:
     aside: float = 0.0
     tooth: float = UPPER_TOOTH_HEIGHT
     own: OwnTeeth | None = None
+
+
+def inside_mask(lips: Opening, uv: tuple[Array32, Array32], rims: Rims) -> Array32:
+    """Compute how much of each pixel (h, w) at u, v shows what is between the rims, 0..1."""
+    return opening.coverage(lips, *uv, rims, max(LEAST_EDGE, EDGE * lips.width))
 
 
 @dataclass(frozen=True, slots=True)

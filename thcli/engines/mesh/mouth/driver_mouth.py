@@ -12,14 +12,12 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.mouth import side_light, toned_driver
+from thcli.engines.mesh.mouth import closed_lips, side_light, toned_driver
 from thcli.engines.mesh.mouth.colours import skin_tone, warm_colour
-from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
+from thcli.engines.mesh.mouth.drawn_inside import SHOWN_RANGE, MouthInterior, inside_mask
 from thcli.engines.mesh.mouth.tone_match import match_tone
 from thcli.engines.mesh.sampling import remap
 
-OPEN_RANGE = (0.01, 0.03)  # gap / width between which the inside fades in
-CLOSED_RANGE = (0.02, 0.07)  # the same, between which the line of closed lips fades out
 # Pixels of the driver's mouth for one of the source's, from which it is blurred
 LEAST_SHRINKING = 1.2
 SHARP_DEVIATION = 1.0  # pixels of the blur that sharp pictures have
@@ -44,7 +42,7 @@ def render(out: Image, source: MouthInterior, target: Array, driver: Array, fram
         frame: (h, w, 3) uint8 driving frame.
     """
     lips, driver_lips = opening.fit_opening(target, LIPS), opening.fit_opening(driver, LIPS)
-    shown = float(smoothstep(*OPEN_RANGE, lips.gap))
+    shown = float(smoothstep(*SHOWN_RANGE, lips.gap))
     shrinking = driver_lips.width / max(lips.width, 1.0)
     added = _added_blur(source.blur, shrinking)
     margin = 0.06 + 2 * added / max(lips.width, 1.0)
@@ -56,7 +54,7 @@ def render(out: Image, source: MouthInterior, target: Array, driver: Array, fram
     driver_v = opening.map_between_rims(v, (upper, lower), driver_lips.rims(u))
     positions = opening.to_pixels(driver_lips, u, driver_v)
     colour = _sample_smooth(frame, positions, shrinking).astype(np.float32)
-    mask = opening.coverage(lips, u, v, (upper, lower), max(1.5, 0.035 * lips.width))
+    mask = inside_mask(lips, (u, v), (upper, lower))
     present, enamel = skin_tone(frame, driver), float(source.enamel.mean())
     colour = match_tone(colour, source.tone, present, source.natural, enamel, mask > INSIDE)
     toned = source.natural * (1 - warm_colour(frame, driver, present))
@@ -86,7 +84,7 @@ def render_seam(
         natural: 0..1, see `colours.natural_colour`: a grey picture takes no colour of the shade.
     """
     lips, driver_lips = opening.fit_opening(target, LIPS), opening.fit_opening(driver, LIPS)
-    share *= 1 - float(smoothstep(*CLOSED_RANGE, max(lips.gap, driver_lips.gap)))
+    share *= 1 - float(smoothstep(*closed_lips.OPEN_RANGE, max(lips.gap, driver_lips.gap)))
     region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), SEAM_LIPS + 0.02)
     if share <= 0 or region is None:
         return

@@ -42,7 +42,6 @@ ENAMEL_RANGE = (1.18, 1.8)  # over the skin's brightness
 ENAMEL_TINT = 0.4  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 232.0
 EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
-OPEN_RANGE = (0.01, 0.03)  # gap / width between which the inside fades in
 # |log(target gap / source gap)| between which the stretched source inside is replaced
 SIMILAR_RANGE = (0.05, 0.3)
 LEAST_GAP = 1e-3  # less is shut
@@ -194,7 +193,7 @@ def render(
     pairs = (lips, target), (interior.lips, source)
     gaps = [max(opening.frontal_gap(*pair, LIPS), LEAST_GAP) for pair in pairs]
     similar = 1 - float(smoothstep(*SIMILAR_RANGE, abs(np.log(gaps[0] / gaps[1]))))
-    shown = float(smoothstep(*OPEN_RANGE, lips.gap)) * (1 - own * similar)
+    shown = float(smoothstep(*drawn_inside.SHOWN_RANGE, lips.gap)) * (1 - own * similar)
     blur = interior.blur
     margin = 0.06 + 2 * blur / max(lips.width, 1.0)
     region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), margin)
@@ -223,7 +222,7 @@ def render(
     drawn = Anchors(upper + bared, lower, axes)
     uv = opening.local_coordinates(lips, region)
     rims = lips.rims(uv[0])
-    mask = opening.coverage(lips, *uv, rims, max(1.5, 0.035 * lips.width))
+    mask = drawn_inside.inside_mask(lips, uv, rims)
     sigma = max(0.7, EDGE_BLUR * lips.width, blur)  # steep rims are soft too
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.float32)
     colour = np.zeros((*mask.shape, 3), np.float32)
