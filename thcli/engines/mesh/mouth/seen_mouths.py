@@ -33,6 +33,8 @@ LEAST_SHOWN = 0.5  # of `lip_rims.shows_inside`, from which a frame shows the in
 RIM_REACH = 0.03  # widths to each side of a rim between which its contrast is measured
 # Detail of a mouth: widths around its rims that are looked at, and between which it is measured
 DETAIL_MARGIN, DETAIL_REACH = 0.04, 0.0125
+DETAIL_COLUMNS = np.linspace(0.1, 0.9, 65, dtype=np.float32)
+DETAIL_ROWS = np.linspace(0, 1, 25, dtype=np.float32)
 LEAST_DETAIL = 0.6  # of the median of the levels; what shows less is blurred, or only lips
 DRAWN_RANGE = (3.0, 5.0)  # gap over the widest seen, between which the inside is drawn instead
 TONGUE_RANGE = (1.2, 1.8)  # the same, between which the dark between the teeth shows the tongue
@@ -289,20 +291,12 @@ def sharpest(mouths: Sequence[SeenMouth]) -> SeenMouth:
 
 def _detail(image: Image, lips: Opening) -> float:
     """Measure the mean step of brightness between an opening's rims and right beside them."""
-    u = np.linspace(0.1, 0.9, 65, dtype=np.float32)[None]
-    upper, lower = (
-        rim + np.float32(by)
-        for rim, by in zip(lips.rims(u), (-DETAIL_MARGIN, DETAIL_MARGIN), strict=True)
-    )
-    v = upper + np.linspace(0, 1, 25, dtype=np.float32)[:, None] * (lower - upper)
-    u = np.broadcast_to(u, v.shape)
+    wide = replace(lips, upper=lips.upper - DETAIL_MARGIN, lower=lips.lower + DETAIL_MARGIN)
+    places = opening.between_rims(wide, DETAIL_COLUMNS, DETAIL_ROWS)
     steps = []
-    for across, down in ((DETAIL_REACH, 0.0), (0.0, DETAIL_REACH)):
-        beside = [
-            remap(image, opening.to_pixels(lips, u + np.float32(x), v + np.float32(y)))
-            for x, y in ((-across, -down), (across, down))
-        ]
-        steps.append(beside[1].astype(np.float64).mean(-1) - beside[0].mean(-1))
+    for axis in (DETAIL_REACH * lips.axes).astype(np.float32):
+        before, after = (remap(image, places + side * axis).mean(-1) for side in (-1, 1))
+        steps.append(after - before)
     return float(np.hypot(*steps).mean())
 
 
