@@ -58,6 +58,7 @@ PUBLIC = [
     "ItemResult",
     "JudgeTrainOptions",
     "LabelledTrainOptions",
+    "MouthTrainOptions",
     "Landmarker",
     "Listener",
     "LivePortraitOptions",

@@ -75,6 +75,7 @@ _HOMES = {
         "IdentityTrainOptions",
         "JudgeTrainOptions",
         "LabelledTrainOptions",
+        "MouthTrainOptions",
         "LivePortraitOptions",
         "MemoryOptions",
         "MeshOptions",

@@ -49,6 +49,7 @@ MODULES = {
     "identity-s": "thcli.faces.identity.small",
     "parse-s": "thcli.faces.parsing.small",
     "patches-s": "thcli.engines.mesh.patches.painter",
+    "mouths-s": "thcli.engines.mesh.patches.inside_painter",
     "bfm": "thcli.faces.model3d.bfm.model",
     "deca": "thcli.faces.model3d.deca",
     "deep3d": "thcli.faces.model3d.deep3d",

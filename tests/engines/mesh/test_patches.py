@@ -1,4 +1,4 @@
-"""Learned patches: placement, rasters, compositing, the painter and its options."""
+"""Painted eyes: placement, rasters, compositing, the painter and its options."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from thcli.core.onnx.graphs import GraphNetwork
 from thcli.core.options import MeshOptions, Patches, ReenactOptions, RunOptions
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import EYES, LIPS
+from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.engine import MeshEngine, load
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.mouth import mouth_interior
 from thcli.engines.mesh.patches import frames, inputs, pack
 from thcli.engines.mesh.patches.graph import build_graph
-from thcli.engines.mesh.patches.inputs import EYE_CHANNELS, MOUTH_CHANNELS, EyeShape
+from thcli.engines.mesh.patches.inputs import EYE_CHANNELS, EyeShape
 from thcli.engines.mesh.patches.network import PatchNet
 from thcli.engines.mesh.patches.painter import PatchPainter
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
@@ -72,11 +71,11 @@ def painted_source(painter: PatchPainter) -> MeshSource:
 
 
 def framed_patch(scale: float) -> tuple[Image, frames.PatchFrame, Array]:
-    """Return an enlarged image, the frame of its mouth, and the pixels well inside of it."""
+    """Return an enlarged image, the frame of an eye, and the pixels well inside of it."""
     image = np.asarray(cv2.resize(smooth_image(), None, fx=scale, fy=scale), np.uint8)
     image[:, ::2] = np.minimum(image[:, ::2], 235) + 20  # finer detail than any patch
-    frame = frames.mouth_frame(FACE * scale)
-    return image, frame, frame.positions()[16:-16, 16:-16].reshape(-1, 2).astype(int)
+    frame = frames.eye_frame(FACE * scale, 0)
+    return image, frame, frame.positions()[12:-12, 12:-12].reshape(-1, 2).astype(int)
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.3])
@@ -192,30 +191,6 @@ def test_closed_lids_leave_no_opening() -> None:
     assert not ((above > 0.05) & (below > 0.05)).any()
 
 
-def test_the_lower_teeth_move_with_the_jaw_and_the_upper_ones_do_not() -> None:
-    source = faces.make_source()
-    wide = faces.make_target(source, mouth=0.4).points
-    interior = mouth_interior.prepare(source.mesh, source.tone)
-    rest, moved = (inputs.teeth_rasters(m, interior) for m in (source.mesh, wide))
-    assert rest.shape == (3, *frames.MOUTH_SIZE[::-1])
-    jaw = np.abs(moved[2] - rest[2]).mean() - np.abs(moved[1] - rest[1]).mean()
-    assert jaw > 0.02
-
-
-def test_an_unchanged_face_is_not_painted_and_an_opened_mouth_is() -> None:
-    painter = PatchPainter(red_network(EYE_CHANNELS), red_network(MOUTH_CHANNELS))
-    source = painted_source(painter)
-    plain = replace(source, painter=None)
-    rest = faces.rest_target(source)
-    assert np.array_equal(render_frame(source, rest, None), render_frame(plain, rest, None))
-    target = faces.make_target(source, mouth=0.4)
-    out, before = render_frame(source, target, None), render_frame(plain, target, None)
-    changed = (out != before).any(-1)
-    mouth = faces.polygon_mask(target.points[LIPS, :2], SIDE, SIDE, grow=-3)
-    assert (out[mouth] == (255, 0, 0)).all(-1).mean() > 0.95
-    assert not changed[: int(target.points[EYES[0], 1].max()) + 5].any()
-
-
 @pytest.mark.parametrize("with_painter", [True, False])
 def test_shut_eyes_that_open_have_the_drivers_colours(with_painter: bool) -> None:
     """The networks leave them alone, and made-up ones where no driver lends his."""
@@ -234,18 +209,15 @@ def test_shut_eyes_that_open_have_the_drivers_colours(with_painter: bool) -> Non
     assert not (outs[2] == (255, 0, 0)).all(-1)[eye].any()
 
 
-def test_a_driving_frame_keeps_its_mouth_and_the_eyes_are_painted() -> None:
-    painter = PatchPainter(red_network(EYE_CHANNELS), red_network(MOUTH_CHANNELS))
-    source = painted_source(painter)
-    target = faces.make_target(source, mouth=0.4)
-    driving = faces.render_face(target.points, SIDE, SIDE)
-    shut = shut_eyes(target.points)
-    target = replace(target, points=shut, driver=target.points)
-    out = render_frame(source, target, driving)
-    red = (out == (255, 0, 0)).all(-1)
-    mouth = faces.polygon_mask(shut[LIPS, :2], SIDE, SIDE)
+def test_an_unchanged_face_is_not_painted_and_shut_eyes_are() -> None:
+    source = painted_source(PatchPainter(red_network(EYE_CHANNELS), None))
+    plain = replace(source, painter=None)
+    rest = faces.rest_target(source)
+    assert np.array_equal(render_frame(source, rest, None), render_frame(plain, rest, None))
+    target = replace(rest, points=shut_eyes(rest.points))
+    red = (render_frame(source, target, None) == (255, 0, 0)).all(-1)
     eyes = faces.polygon_mask(FACE[EYES[0], :2], SIDE, SIDE, grow=-1)
-    assert not red[mouth].any() and red[eyes].mean() > 0.9
+    assert red[eyes].mean() > 0.9 and not red[int(FACE[1, 1]) :].any()
 
 
 def test_eyes_wider_than_the_sources_are_not_painted_by_networks() -> None:
@@ -268,11 +240,8 @@ def shut_eyes(mesh: Array) -> Array:
 
 
 def test_frames_do_not_depend_on_each_other_or_on_threads() -> None:
-    painter = PatchPainter(
-        graph_of(random_network(EYE_CHANNELS)), graph_of(random_network(MOUTH_CHANNELS))
-    )
-    source = painted_source(painter)
-    targets = [faces.make_target(source, mouth=m, turn=(2, m, 0)) for m in (0.1, 0.2, 0.3, 0.4)]
+    source = painted_source(PatchPainter(graph_of(random_network(EYE_CHANNELS)), None))
+    targets = [faces.make_target(source, lids=m, turn=(2, m, 0)) for m in (0.1, 0.2, 0.3, 0.4)]
     alone = [render_frame(source, target, None) for target in targets]
     with ThreadPoolExecutor(3) as pool:
         together = list(pool.map(lambda t: render_frame(source, t, None), targets[::-1] * 2))
@@ -294,7 +263,7 @@ def test_both_eyes_are_painted_in_one_call(monkeypatch: pytest.MonkeyPatch) -> N
     assert calls == [2]
 
 
-@pytest.mark.parametrize("channels", [EYE_CHANNELS, MOUTH_CHANNELS])
+@pytest.mark.parametrize("channels", [EYE_CHANNELS, 4])
 @pytest.mark.parametrize("half", [False, True])
 def test_the_graph_gives_the_numbers_of_the_trained_network(channels: int, *, half: bool) -> None:
     network = random_network(channels)
@@ -312,7 +281,7 @@ def test_the_graph_gives_the_numbers_of_the_trained_network(channels: int, *, ha
         np.testing.assert_array_equal(again(patches.numpy()), graph(patches.numpy()))
 
 
-@pytest.mark.parametrize("channels", [EYE_CHANNELS, MOUTH_CHANNELS])
+@pytest.mark.parametrize("channels", [EYE_CHANNELS, 4])
 def test_weights_of_another_network_are_refused(channels: int) -> None:
     state = {key: value.numpy() for key, value in PatchNet(channels).state_dict().items()}
     lacking = {key: value for key, value in state.items() if key != "up1.bias"}
@@ -330,11 +299,9 @@ def test_what_is_painted_into_a_grey_picture_is_grey(natural: float) -> None:
     source = painted_source(PatchPainter(red_network(EYE_CHANNELS), None))
     assert source.painter is not None
     patches = source.painter.patches
-    interior = replace(patches.interior, natural=natural, tone=np.full(3, 128.0))
+    patches = replace(patches, natural=natural, tone=np.full(3, 128.0))
     out = np.full_like(source.image, 128)
-    source.painter.painter.paint_eyes(
-        out, replace(patches, interior=interior), shut_eyes(source.mesh), np.zeros((2, 2))
-    )
+    source.painter.painter.paint_eyes(out, patches, shut_eyes(source.mesh), np.zeros((2, 2)))
     assert (out != 128).any()
     assert bool((np.ptp(out, axis=-1) > 4).any()) == (natural > 0)
 
@@ -359,9 +326,12 @@ def test_free_licences_leave_the_drawn_mouth_and_refuse_required_patches() -> No
             load(free, ReenactOptions(mesh=MeshOptions(matte="off", patches=patches)))
 
 
-@pytest.mark.parametrize(("patches", "with_mouth"), [("auto", False), ("all", True)])
-def test_bundled_weights_paint_the_eyes_by_default_and_the_mouth_on_request(
-    patches: Patches, with_mouth: bool
+@pytest.mark.parametrize(
+    ("patches", "eyes", "mouth"),
+    [("auto", True, True), ("all", True, True), ("eyes", True, False), ("off", False, False)],
+)
+def test_bundled_weights_paint_the_eyes_and_a_drawn_mouth(
+    patches: Patches, eyes: bool, mouth: bool
 ) -> None:
     engine = load(RunOptions(), ReenactOptions(mesh=MeshOptions(matte="off", patches=patches)))
     source = engine.encode_source(faces.make_source().image, faces.make_source().face)
@@ -369,4 +339,4 @@ def test_bundled_weights_paint_the_eyes_by_default_and_the_mouth_on_request(
     plain = render_frame(replace(source, painter=None), target, None)
     changed = (render_frame(source, target, None) != plain).any(-1)
     middle = int(target.points[1, 1])
-    assert changed[:middle].any() and changed[middle:].any() == with_mouth
+    assert bool(changed[:middle].any()) == eyes and bool(changed[middle:].any()) == mouth

@@ -19,6 +19,7 @@ from thcli.core.options import (
     IdentityTrainOptions,
     JudgeTrainOptions,
     LabelledTrainOptions,
+    MouthTrainOptions,
     ParseTrainOptions,
     PatchTrainOptions,
     RemoverTrainOptions,
@@ -69,6 +70,20 @@ def patches(
 ) -> None:
     """Train the eyes and mouths of the mesh engine (patches-s)."""
     train_model("patches", dataset, output, model, train, show)
+
+
+@app.command()
+@flags
+def mouths(
+    dataset: Pairs = None,
+    *,
+    output: Run,
+    model: MouthTrainOptions,
+    train: TrainOptions,
+    show: ShowOptions,
+) -> None:
+    """Train the insides of mouths of the mesh engine (mouths-s)."""
+    train_model("mouths", dataset, output, model, train, show)
 
 
 @app.command()

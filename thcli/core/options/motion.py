@@ -75,8 +75,8 @@ class MeshOptions:
     matte: Matte = option("auto", "Segment the person and keep the background still (engine mesh).")
     patches: Patches = option(
         "auto",
-        "Paint the eyes, or also a made mouth (experimental), by small networks (engine mesh); "
-        "auto: the eyes, if --licence allows it.",
+        "Paint the eyes, or also the inside of a drawn mouth, by small networks (engine mesh); "
+        "auto: both, if --licence allows it.",
     )
     folds: Folds = option("on", "Fold the skin of smiles and brows (engine mesh).")
     long_side: int = option(

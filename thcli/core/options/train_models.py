@@ -10,7 +10,6 @@ from thcli.core.options.run import RunOptions
 
 TeacherInput = Literal["imagenet", "arcface"]
 DirectionKind = Literal["effects", "classifier"]
-PatchPart = Literal["both", "eyes", "mouth"]
 RemoverNetwork = Literal["worn", "makeup"]
 
 
@@ -298,15 +297,12 @@ class FadmPublishedTrainOptions(PairTrainOptions):
 
 @dataclass(frozen=True, slots=True)
 class PatchTrainOptions(PairTrainOptions):
-    """Eye and mouth patches."""
+    """Eye patches."""
 
     photographs: str = option(
         "", "Folder of photographs of one face each, trained on as well.", path="input"
     )
     clips: int = option(12, "Most clips per speaker, 1..10000.")
-    part: PatchPart = option(
-        "both", "Network to train; the other one stays as initialised or in --start."
-    )
     steady: float = option(0.5, "Weight of the change from frame to frame, 0..10.")
     adversarial: float = option(0.02, "Weight of the discriminator, 0..1; 0: none.")
 
@@ -315,7 +311,16 @@ class PatchTrainOptions(PairTrainOptions):
         require(0 <= self.steady <= 10, "--steady", "within 0..10", self.steady)
         require(0 <= self.adversarial <= 1, "--adversarial", "within 0..1", self.adversarial)
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of the networks that are trained."""
-        return ("eyes", "mouth") if self.part == "both" else (self.part,)
+
+@dataclass(frozen=True, slots=True)
+class MouthTrainOptions:
+    """Insides of mouths."""
+
+    pairs: str = option(
+        "", "Folder of the training pairs (default: with the photographs).", path="input"
+    )
+    start: str = option("", "Initial weights, from another run.", path="input")
+    adversarial: float = option(0.03, "Weight of the discriminator, 0..1.")
+
+    def __post_init__(self) -> None:
+        require(0 <= self.adversarial <= 1, "--adversarial", "within 0..1", self.adversarial)

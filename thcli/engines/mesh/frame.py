@@ -112,11 +112,11 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
         driver_mouth.render(out, interior, points, inside, driving)
     elif not source.mouth_hidden:
         own, seen = source.mesh, source.seen_mouths
-        mouth_interior.render(out, source.image, interior, own, free, seen)
-    if source.painter is not None:
-        with_mouth = not source.mouth_hidden and (driving is None or inside is None)
-        with_eyes = not (source.has_drawn_eyes or has_shut_eyes(source))
-        source.painter.paint(out, free, target.gaze, with_eyes=with_eyes, with_mouth=with_mouth)
+        drawn = mouth_interior.render(out, source.image, interior, own, free, seen)
+        if source.painter is not None and not source.has_drawn_eyes:
+            source.painter.paint_mouth(out, free, interior, drawn)
+    if source.painter is not None and not (source.has_drawn_eyes or has_shut_eyes(source)):
+        source.painter.paint_eyes(out, free, target.gaze)
     for skin in before_eyes:
         skin.cover(out)
     if source.glasses is not None:

@@ -125,18 +125,27 @@ def load_pairs(chosen: Sequence[LabelledPair]) -> PairSet:
             images[index] = np.asarray(
                 image.convert("RGB").resize((SIDE, SIDE), Pillow.Resampling.BOX)
             )
-        with _open_image(pair.labels) as image:
-            if image.mode not in ("P", "L"):
-                raise MediaError(
-                    f"{pair.labels} is not an image of class numbers (its mode is {image.mode}).",
-                    "Write palette or grey PNGs.",
-                )
-            labels[index] = _nearest(np.asarray(image))
-        if (highest := int(labels[index].max())) >= len(CLASSES):
-            raise MediaError(
-                f"{pair.labels} has the class {highest}; the highest is {len(CLASSES) - 1}."
-            )
+        labels[index] = _nearest(read_labels(pair))
     return PairSet(images, labels, tuple(pair.image.name for pair in chosen))
+
+
+def read_labels(pair: LabelledPair) -> Labels:
+    """Read the class numbers of a pair, (H, W).
+
+    Raises MediaError for an invalid file.
+    """
+    with _open_image(pair.labels) as image:
+        if image.mode not in ("P", "L"):
+            raise MediaError(
+                f"{pair.labels} is not an image of class numbers (its mode is {image.mode}).",
+                "Write palette or grey PNGs.",
+            )
+        labels = np.array(image, np.uint8)
+    if (highest := int(labels.max())) >= len(CLASSES):
+        raise MediaError(
+            f"{pair.labels} has the class {highest}; the highest is {len(CLASSES) - 1}."
+        )
+    return labels
 
 
 def load_test_pairs(folder: Path) -> PairSet:

@@ -198,8 +198,9 @@ class Trainer:
         decay = min(self.options.ema, (1 + self.done) / (10 + self.done))
         with torch.no_grad():
             for name, network in self.task.networks.items():
-                for key, value in network.named_parameters():
-                    self.ema[f"{name}.{key}"].lerp_(value, 1 - decay)
+                values = dict(network.named_parameters())
+                averages = [self.ema[f"{name}.{key}"] for key in values]
+                torch._foreach_lerp_(averages, list(values.values()), 1 - decay)
                 for key, buffer in network.named_buffers():
                     if f"{name}.{key}" in self.ema:
                         self.ema[f"{name}.{key}"].copy_(buffer)

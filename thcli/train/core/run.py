@@ -41,6 +41,7 @@ TASKS = {
     "x2face-audio": "thcli.train.keypoint_models.x2face_maps:X2FaceAudioTask",
     "parse": "thcli.train.parse.train:ParseTask",
     "patches": "thcli.train.patches.train:PatchTask",
+    "mouths": "thcli.train.mouths.train:MouthTask",
     "identity": "thcli.train.identity.train:IdentityTask",
     "dva": "thcli.train.dva.train:DvaTask",
     "dva-published": "thcli.train.dva.published:PublishedDvaTask",

@@ -22,6 +22,7 @@ from thcli.train.core.checkpoints import save_tensors
 from thcli.train.core.synthetic import write_synthetic_clips
 from thcli.train.data.batches import Batch
 from thcli.train.keypoint_models.pairs import FramePairs
+from thcli.weights.tensors import load_tensors
 
 LossTerms = dict[str, Tensor]
 Part = slice | tuple[slice, ...]  # of a tensor
@@ -183,6 +184,10 @@ class TrainingTask(ABC):
         out = path.with_name(f"{self.entry}.safetensors")
         save_tensors(out, dict(tensors), {"model": self.entry})
         return out
+
+    def write_half(self, path: Path) -> Path:
+        """Write ENTRY.safetensors in half precision, for `write_importable`."""
+        return self.write_bundled(path, {k: v.half() for k, v in load_tensors(path).items()})
 
     def usage_command(self, importable: Path) -> str:
         """Return the command that puts the result to use."""

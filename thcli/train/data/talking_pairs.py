@@ -120,8 +120,15 @@ def create_pairs(
     return dict(zip(shapes, made, strict=True))
 
 
-def finish_arrays(folder: Path, arrays: Arrays, count: int) -> None:
+def finish_arrays(
+    folder: Path, arrays: Arrays, count: int, files: str = "clips", hint: str = HINT
+) -> None:
     """Write the arrays to disk; without any pair, remove the folder.
+
+    Args:
+        folder, arrays: of the pairs.
+        count: pairs.
+        files, hint: what the pairs come from, and what to give instead, for the message.
 
     Raises:
         MediaError: There is no pair.
@@ -131,4 +138,4 @@ def finish_arrays(folder: Path, arrays: Arrays, count: int) -> None:
             array.flush()
     if not count:
         shutil.rmtree(folder, ignore_errors=True)
-        raise MediaError("None of the clips can be used.", HINT)
+        raise MediaError(f"None of the {files} can be used.", hint)

@@ -17,8 +17,10 @@ from thcli.editors.atlas.removers.loading import split_tensors
 from thcli.editors.atlas.removers.network import RemoverNet, create_networks
 from thcli.editors.atlas.removers.parts import PARTS, REMOVABLE, PartName, part_places
 from thcli.editors.shared.face_cnn import SIDE as ATTRIBUTE_SIDE
+from thcli.engines.mesh.patches import inside, inside_painter
 from thcli.engines.mesh.patches import painter as patches
-from thcli.engines.mesh.patches.network import PatchNet
+from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
+from thcli.engines.mesh.patches.network import MOUTH_WIDTHS, PatchNet
 from thcli.evaluate.metrics import attribute_scores
 from thcli.faces.identity import network as identity
 from thcli.faces.parsing import network as parsing
@@ -76,17 +78,6 @@ class MouthMotion(nn.Module):
         return self.network.with_amplitude(rows, torch.zeros_like(rows), 0.0), found[
             ..., -CLOSURES:
         ]
-
-
-class EyeAndMouthPatches(nn.Module):
-    """Changes of eye and mouth patches by the two networks of patches-s."""
-
-    def __init__(self, eyes: PatchNet, mouth: PatchNet) -> None:
-        super().__init__()
-        self.eyes, self.mouth = eyes, mouth
-
-    def forward(self, eyes: Tensor, mouth: Tensor) -> tuple[Tensor, Tensor]:
-        return self.eyes(eyes), self.mouth(mouth)
 
 
 class BareFace(nn.Module):
@@ -181,34 +172,33 @@ def _mouth(tensors: Tensors, name: str) -> OnnxGraph:
 
 
 def _patches(tensors: Tensors, name: str) -> OnnxGraph:
-    networks = []
-    for part, channels in patches.CHANNELS.items():
-        start = f"{part}."
-        own = {k.removeprefix(start): v.float() for k, v in tensors.items() if k.startswith(start)}
-        network = PatchNet(channels)
-        load_state(network, own, name, _CPU)
-        networks.append(network)
-    axes = {
-        part: {0: f"{part}_batch", 2: f"{part}_height", 3: f"{part}_width"}
-        for part in patches.CHANNELS
-    }
-    changes = {f"{part}_change": axes[part] for part in patches.CHANNELS}
+    about = "B, 12, H, W), H and W multiples of 8, channels of thcli.engines.mesh.patches.inputs"
+    return _painted(tensors, name, PatchNet(EYE_CHANNELS), patches.PREFIX, about)
+
+
+def _mouths(tensors: Tensors, name: str) -> OnnxGraph:
+    about = "B, 4, H, W), H and W multiples of 8, channels of thcli.engines.mesh.patches.inside"
+    network = PatchNet(inside.CHANNELS, widths=MOUTH_WIDTHS)
+    return _painted(tensors, name, network, inside_painter.PREFIX, about)
+
+
+def _painted(tensors: Tensors, name: str, network: PatchNet, prefix: str, about: str) -> OnnxGraph:
+    """Return the graph of a network that paints patches. about: the shape of its input."""
+    own = {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
+    load_state(network, own, name, _CPU)
     random = _examples()
+    channels = network.stem.in_channels // 4
+    axes = {0: "batch", 2: "height", 3: "width"}
     examples = (
-        {
-            part: torch.rand(_ROWS, count, *size, generator=random)
-            for part, count in patches.CHANNELS.items()
-        }
+        {"patches": torch.rand(_ROWS, channels, *size, generator=random)}
         for size in ((48, 64), (32, 40))
     )
     return OnnxGraph(
-        EyeAndMouthPatches(*networks),
+        network,
         tuple(examples),
-        tuple(changes),
-        {**axes, **changes},
-        "eyes, mouth: (B, 12 or 15, H, W), H and W multiples of 8, channels of "
-        "thcli.engines.mesh.patches.inputs. eyes_change, mouth_change: (B, 3, H, W), added to the "
-        "first three channels.",
+        ("change",),
+        {"patches": axes, "change": axes},
+        f"patches: ({about}. change: (B, 3, H, W), added to the first three channels.",
     )
 
 
@@ -254,6 +244,7 @@ GRAPHS: Mapping[str, Callable[[Tensors, str], OnnxGraph]] = {
     "a2m-s": _mouth,
     "a2m-s-free": _mouth,
     "patches-s": _patches,
+    "mouths-s": _mouths,
     "removers-s": _removers,
 }
 """Weights -> builder of the graph from their tensors and their name."""

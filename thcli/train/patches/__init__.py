@@ -1,1 +1,1 @@
-"""Training of patches-s, the networks that paint eyes and mouth."""
+"""Training of patches-s, the network that paints eyes."""

@@ -1,8 +1,7 @@
-"""Augmentation of the patch networks' pairs: colour, light and sharpness, alike in all patches."""
+"""Augmentation of the pairs of patches-s: colour, light and sharpness, alike in all patches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +13,7 @@ from thcli.core.types import Array32, Image
 
 GREY_SHARE, DEFOCUS_SHARE, DIM_SHARE = 0.1, 0.25, 0.15  # of the pairs
 DEFOCUS_RANGE, DIM_RANGE = (0.3, 1.3), (0.35, 0.75)  # standard deviation in pixels; brightness
-IMAGES = (
-    "coarse_eyes",
-    "true_eyes",
-    "source_eyes",
-    "coarse_mouth",
-    "true_mouth",
-    "source_mouth",
-)
+IMAGES = ("coarse_eyes", "true_eyes", "source_eyes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +50,11 @@ class Photometry:
         return np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
 
 
-def change_photometry(
-    pair: dict[str, npt.NDArray[Any]], change: Photometry, parts: Sequence[str]
-) -> None:
-    """Change the images of some parts of a pair alike, and its skin tone, in place."""
-    for name in (name for name in IMAGES if name.split("_")[1] in parts):
+def change_photometry(pair: dict[str, npt.NDArray[Any]], change: Photometry) -> None:
+    """Change the images of a pair alike, and its skin tone, in place."""
+    for name in IMAGES:
         images = pair[name]
         flat = images.reshape(-1, *images.shape[-3:])
         pair[name] = np.stack([change.apply(image) for image in flat]).reshape(images.shape)
     tone = np.clip(pair["tone"], 0, 255)[None, None].astype(np.uint8)
     pair["tone"] = Photometry.apply(change, tone)[0, 0].astype(np.float32)
-
-
-def mirror_mouth(item: dict[str, npt.NDArray[Any]]) -> None:
-    """Mirror the mouth of a stacked item, in place; see `pack.stack_mouth` for the channels."""
-    for name in ("mouth", "mouth_window", "true_mouth"):
-        item[name] = np.ascontiguousarray(item[name][..., ::-1])
-    item["mouth"][:, 7] *= -1

@@ -1,4 +1,4 @@
-"""Batches of the patch networks' training pairs, rendered once and read by memory map."""
+"""Batches of the training pairs of patches-s, rendered once and read by memory map."""
 
 from __future__ import annotations
 
@@ -15,26 +15,22 @@ import numpy.typing as npt
 from thcli.core.errors import ThcliError
 from thcli.core.events import Finished, Listener, Started, Step, Warned, silent
 from thcli.core.options import PatchTrainOptions, RunOptions, TrainOptions
-from thcli.engines.mesh.mouth import mouth_interior
 from thcli.engines.mesh.patches import inputs, pack
-from thcli.engines.mesh.patches.frames import EYE_SIZE, MOUTH_SIZE
+from thcli.engines.mesh.patches.frames import EYE_SIZE
 from thcli.evaluate.datasets import talking_clips
 from thcli.train.data.batches import Batch, join_batch
 from thcli.train.data.talking_pairs import Clips, create_pairs, finish_arrays, wanted_clips
-from thcli.train.patches.augment import Photometry, change_photometry, mirror_mouth
+from thcli.train.patches.augment import Photometry, change_photometry
 from thcli.train.patches.pairs import PatchPair, PatchPairRenderer
 
 Stored = Mapping[str, npt.NDArray[Any]]
-LAYOUT = 1  # version of the folder; a change renders the pairs again
+LAYOUT = 2  # version of the folder; a change renders the pairs again
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
-_EYE, _MOUTH = (*EYE_SIZE[::-1], 3), (*MOUTH_SIZE[::-1], 3)
+_EYE = (*EYE_SIZE[::-1], 3)
 SHAPES: dict[str, tuple[int, ...]] = {
     "coarse_eyes": (2, 2, *_EYE),
     "true_eyes": (2, 2, *_EYE),
     "source_eyes": (2, *_EYE),
-    "coarse_mouth": (2, *_MOUTH),
-    "true_mouth": (2, *_MOUTH),
-    "source_mouth": _MOUTH,
     "points": (2, 468, 3),
     "gaze": (2, 2, 2),
     "mesh": (468, 3),
@@ -42,19 +38,13 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "tone": (3,),
 }
 """Shape of each field of a pair; images are uint8, the rest float32."""
-OUTPUTS = {
-    "eyes": ("eyes", "true_eyes", "eye_window"),
-    "mouth": ("mouth", "true_mouth", "mouth_window"),
-}
-"""Input, truth and window of each network in a batch."""
 
 
 class PatchBatches:
     """Batches of pairs, each of two consecutive frames.
 
     eyes: (4 B, 12, h, w) input of both eyes in both frames, frame by frame.  true_eyes:
-    (4 B, 3, h, w) around 0.  eye_window: (4 B, 1, h, w).  mouth: (2 B, 15, h, w), true_mouth and
-    mouth_window likewise.
+    (4 B, 3, h, w) around 0.  eye_window: (4 B, 1, h, w).
     """
 
     def __init__(
@@ -65,7 +55,7 @@ class PatchBatches:
         batch: int,
         on: Listener = silent,
     ) -> None:
-        self._options, self._batch, self._parts = options, batch, model_options.parts
+        self._options, self._batch = options, batch
         self._pairs = load_pairs(folder, model_options, options.seed, on)
         clips = talking_clips.clips_fingerprint(talking_clips.find_clips(folder))
         self._fingerprint = f"{clips}-{len(self)}"
@@ -93,43 +83,31 @@ class PatchBatches:
     def _item(self, row: int, rng: np.random.Generator | None) -> dict[str, npt.NDArray[Any]]:
         pair = {name: np.array(self._pairs[name][row]) for name in SHAPES}
         if rng is not None:
-            change_photometry(pair, Photometry.draw(self._options.jitter, rng), self._parts)
-        out = stack_pair(pair, self._parts)
-        if rng is not None and self._options.flip and rng.random() < 0.5 and "mouth" in out:
-            mirror_mouth(out)
-        return out
+            change_photometry(pair, Photometry.draw(self._options.jitter, rng))
+        return stack_pair(pair)
 
 
-def stack_pair(pair: Stored, parts: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Return the networks' input of a pair and the truth, two frames each; see `PatchBatches`.
-
-    parts: "eyes", "mouth" or both.
-    """
+def stack_pair(pair: Stored) -> dict[str, npt.NDArray[Any]]:
+    """Return the network's input of a pair and the truth, two frames each; see `PatchBatches`."""
     mesh, iris = pair["mesh"].astype(np.float64), pair["iris"].astype(np.float64)
     tone = pair["tone"].astype(np.float64)
     factor = inputs.gain(tone)
     source = pack.stack_source(
-        (pair["source_eyes"][0], pair["source_eyes"][1], pair["source_mouth"]),
+        (pair["source_eyes"][0], pair["source_eyes"][1]),
         mesh,
         pack.read_iris(mesh, None if np.isnan(iris).any() else iris),
-        mouth_interior.prepare(mesh, tone),
+        tone,
     )
-    out: dict[str, list[npt.NDArray[Any]]] = {n: [] for part in parts for n in OUTPUTS[part]}
+    out: dict[str, list[npt.NDArray[Any]]] = {"eyes": [], "true_eyes": [], "eye_window": []}
     for frame in range(2):
         points = pair["points"][frame].astype(np.float64)
-        if "eyes" in parts:
-            left, right = pair["coarse_eyes"][frame]
-            changes = pack.eye_changes(source, points)
-            gaze = pair["gaze"][frame]
-            eyes, window = pack.stack_eyes((left, right), source, points, gaze, changes)
-            out["eyes"] += list(eyes)
-            out["eye_window"] += list(window[:, None])
-            out["true_eyes"] += [inputs.colours(eye, factor) for eye in pair["true_eyes"][frame]]
-        if "mouth" in parts:
-            mouth, window = pack.stack_mouth(pair["coarse_mouth"][frame], source, points)
-            out["mouth"].append(mouth)
-            out["mouth_window"].append(window[None])
-            out["true_mouth"].append(inputs.colours(pair["true_mouth"][frame], factor))
+        left, right = pair["coarse_eyes"][frame]
+        changes = pack.eye_changes(source, points)
+        gaze = pair["gaze"][frame]
+        eyes, window = pack.stack_eyes((left, right), source, points, gaze, changes)
+        out["eyes"] += list(eyes)
+        out["eye_window"] += list(window[:, None])
+        out["true_eyes"] += [inputs.colours(eye, factor) for eye in pair["true_eyes"][frame]]
     return {name: np.stack(value) for name, value in out.items()}
 
 
@@ -179,7 +157,7 @@ def _write_pairs(
 ) -> int:
     """Render all pairs and return how many there are."""
     limit = len(clips) * model_options.sources * model_options.drivers + len(photographs)
-    kinds = {name: np.uint8 if name.endswith(("eyes", "mouth")) else np.float32 for name in SHAPES}
+    kinds = {name: np.uint8 if name.endswith("eyes") else np.float32 for name in SHAPES}
     arrays = create_pairs(
         folder, {name: ((limit, *shape), kinds[name]) for name, shape in SHAPES.items()}
     )

@@ -1,8 +1,8 @@
-"""Training pairs of the patch networks: patches of warped frames, of true ones and of sources.
+"""Training pairs of patches-s: patches of warped frames, of true ones and of sources.
 
 A clip gives pairs of consecutive driving frames, each warped from another frame of the clip. A
-photograph gives a pair by itself: its lips and lids are closed or opened by the mesh engine first,
-and that picture is the source of the photograph. No pixel of a driving frame is ever an input.
+photograph gives a pair by itself: its lids are closed or opened by the mesh engine first, and that
+picture is the source of the photograph. No pixel of a driving frame is ever an input.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import numpy.typing as npt
 
 from thcli import media
 from thcli.core.errors import NoFaceError
-from thcli.core.imaging import to_uint8
 from thcli.core.options import MotionOptions, RunOptions
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.patches.frames import eye_frame, mouth_frame, sample_patch
+from thcli.engines.mesh.patches.frames import eye_frame, sample_patch
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.motion import canonical, closure
 from thcli.motion.render_target import RenderTarget, iterate_render_targets
@@ -29,7 +28,7 @@ from thcli.train.data.talking_pairs import SourceTracker, read_clip
 
 Indices = npt.NDArray[np.int64]
 PICKED_SHARE = 0.75  # of the driving frames that are picked for blinks, open and closed mouths
-LID_RANGE, LIP_RANGE = (0.55, 1.35), (0.0, 0.8)  # change of a photograph's lid and lip gaps
+LID_RANGE = (0.55, 1.35)  # change of a photograph's lid gaps
 STILL_MOTION = np.zeros((2, 2))
 
 
@@ -38,17 +37,14 @@ class PatchPair:
     """Patches of a source and of two consecutive target frames.
 
     coarse_eyes, true_eyes: (2 frames, 2 eyes, h, w, 3) uint8.  source_eyes: (2, h, w, 3).
-    coarse_mouth, true_mouth: (2, h, w, 3).  source_mouth: (h, w, 3).  points: (2, 468, 3) targets
-    in pixels of the source.  gaze: (2, 2, 2) shifts of the irises.  mesh: (468, 3) of the source.
-    iris: (2, 5, 2) of the source, NaN when unknown.  tone: (3,) skin colour of the source.
+    points: (2, 468, 3) targets in pixels of the source.  gaze: (2, 2, 2) shifts of the irises.
+    mesh: (468, 3) of the source.  iris: (2, 5, 2) of the source, NaN when unknown.  tone: (3,) skin
+    colour of the source.
     """
 
     coarse_eyes: Image
     true_eyes: Image
     source_eyes: Image
-    coarse_mouth: Image
-    true_mouth: Image
-    source_mouth: Image
     points: Array
     gaze: Array
     mesh: Array
@@ -112,7 +108,7 @@ class PatchPairRenderer:
                 yield _cut_pair(source, targets, truths)
 
     def render_photograph(self, path: Path, rng: np.random.Generator) -> PatchPair:
-        """Render the pair of a photograph whose source is the photograph with other lids and lips.
+        """Render the pair of a photograph whose source is the photograph with other lids.
 
         Args:
             path: The image.
@@ -122,8 +118,7 @@ class PatchPairRenderer:
             MediaError: The file cannot be read.
             NoFaceError: It shows no face.
         """
-        with media.read(path) as reader:
-            image = to_uint8(next(iter(reader)).pixels)
+        image = media.read_image(path)
         face = self._tracker.find_face(image, path.name)
         if face.mesh is None:
             raise NoFaceError(f"{path.name} shows no face.", "Remove the image.")
@@ -156,11 +151,9 @@ def pick_frames(
 
 
 def change_opening(mesh: Array, rng: np.random.Generator) -> Array:
-    """Return a mesh (468, 3) in pixels whose lips and lids are opened or closed at random."""
+    """Return a mesh (468, 3) in pixels whose lids are opened or closed at random."""
     posed = canonical.decompose(mesh)
     shape = posed.shape[None].copy()
-    closed = 0.0 if rng.random() < 0.6 else rng.uniform(*LIP_RANGE)
-    closure.set_lips(shape, closed * np.maximum(canonical.lip_gaps(shape), 0))
     opening = np.full((1, 2), rng.uniform(*LID_RANGE))
     closure.set_lids(shape, posed.shape, opening)
     return np.asarray(replace(posed, shape=shape[0]).mesh())
@@ -178,9 +171,6 @@ def _cut_pair(
         coarse_eyes=np.stack([_cut_eyes(*item) for item in placed]),
         true_eyes=np.stack([_cut_eyes(*item) for item in truths]),
         source_eyes=_cut_eyes(source.image, source.mesh),
-        coarse_mouth=np.stack([_cut_mouth(*item) for item in placed]),
-        true_mouth=np.stack([_cut_mouth(*item) for item in truths]),
-        source_mouth=_cut_mouth(source.image, source.mesh),
         points=points,
         gaze=np.stack([target.gaze for target in targets]),
         mesh=source.mesh,
@@ -191,7 +181,3 @@ def _cut_pair(
 
 def _cut_eyes(image: Image, mesh: Array) -> Image:
     return np.stack([sample_patch(image, eye_frame(mesh, side)) for side in range(2)])
-
-
-def _cut_mouth(image: Image, mesh: Array) -> Image:
-    return sample_patch(image, mouth_frame(mesh))

@@ -44,7 +44,6 @@ from thcli.train.core.task import (
 )
 from thcli.train.data.batches import Batch
 from thcli.train.resshift.data import DetailedCrops
-from thcli.weights.tensors import load_tensors
 
 OWN_SHARE = 0.5  # share of the updates on states that the network itself reaches
 MOST_STEPS = 4  # of its walks
@@ -154,7 +153,7 @@ class ResshiftTask(CosineTask):
 
     def write_importable(self, path: Path) -> Path:
         """Write the bundled file: the same in half precision."""
-        return self.write_bundled(path, {k: v.half() for k, v in load_tensors(path).items()})
+        return self.write_half(path)
 
 
 def narrowed(width: int, divisor: int) -> int:

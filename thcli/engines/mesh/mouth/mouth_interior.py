@@ -50,6 +50,7 @@ MOST_SHORTER = 4.0  # mm by which teeth whose edge is seen are shorter at most
 ENAMEL_HEIGHT = (1.5, 5.0)  # mm of teeth that are seen, over which theirs takes its place
 ENAMEL_OVER_SEEN = 1.08  # drawn teeth have shades of their own
 MOST_SEEN = 10.5  # mm of the upper teeth below the lip, seen in a source: more are both rows
+SEEN_TOOTH_HEIGHT = 13.0  # mm of teeth whose edge is where it is on average
 FREE_ASIDE = 5.0  # mm that a mouth opens beside its teeth; they go with it beyond
 
 _HALF = np.array([0.5], np.float32)
@@ -134,7 +135,7 @@ def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mouth
         interior,
         upper=upper,
         bite=interior.bite + added,
-        tooth=interior.tooth + added,
+        tooth=SEEN_TOOTH_HEIGHT + added,
         enamel=_seen_enamel(interior, seen, float(np.hypot(*axes[1]))),
         own=OwnTeeth(interior.lips, shown, axes, seen.columns),
     )
@@ -178,7 +179,7 @@ def render(
     source: Array,
     target: Array,
     seen: SeenMouths | None = None,
-) -> None:
+) -> float:
     """Render the inside of the mouth between the target's lips, in place.
 
     Args:
@@ -187,6 +188,9 @@ def render(
         interior: the source's mouth.
         source, target: (468, 3) meshes in pixels of the source image.
         seen: the mouth as other frames of the clip show it; None draws what the source lacks.
+
+    Returns:
+        The share of the inside that is drawn, 0..1; the rest shows a mouth that was seen.
     """
     lips = opening.fit_opening(target, LIPS)
     own = float(smoothstep(*OWN_RANGE, interior.lips.gap))
@@ -198,7 +202,7 @@ def render(
     margin = 0.06 + 2 * blur / max(lips.width, 1.0)
     region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), margin)
     if shown <= 0 or region is None:
-        return
+        return 0.0
     axes = face_axes(target)
     down = max(float(np.hypot(*axes[1])), 1e-6)  # pixels per mm
     upper = target[NOSE_BASE, :2] + interior.upper @ axes[:2] - BEHIND_LIPS * axes[2]
@@ -245,6 +249,7 @@ def render(
             texture, valid = teeth.sample(image, x, y, under_lip)
             shade += (np.float32(own) * valid)[..., None] * (texture - shade)
         opening.blend(out, part, shown * mask[kept], shade)
+    return shown * (1 - known) * (1 - own if teeth is not None else 1.0)
 
 
 def _parts(values: tuple[Array32, Array32], kept: Region) -> tuple[Array32, Array32]:

@@ -16,7 +16,7 @@ LOWER_TEETH = np.array([0.0, 5.3, 11.0, 17.5, 23.5, 29.0])
 GUM = np.array([0.78, 0.46, 0.46], np.float32)
 SIDE_SHADE, GAP_SHADE, TIP_SHADE = np.float32(0.08), np.float32(0.14), np.float32(0.14)
 BRIGHTEST = 250  # of drawn teeth
-UPPER_TOOTH_HEIGHT, LOWER_TOOTH_HEIGHT = 13.0, 8.5  # mm, with what a smile bares
+UPPER_TOOTH_HEIGHT, LOWER_TOOTH_HEIGHT = 18.0, 8.5  # mm; up to any lip: gum looked like gaps
 UPPER_CURVE, LOWER_CURVE = np.float32(0.010), np.float32(0.012)  # mm per mm^2 from the midline
 
 

@@ -1,6 +1,6 @@
-"""Placement of the eye and mouth patches in an image, and their sampling and compositing.
+"""Placement of patches in an image, and their sampling and compositing.
 
-A patch is a small upright image of an eye or the mouth: its rows run along the line of the corners.
+A patch is a small upright image of an eye or a mouth: its rows run along the line of the corners.
 The eye on the image's right is mirrored, so that both eyes look like the left one.
 """
 
@@ -15,16 +15,14 @@ import numpy.typing as npt
 from thcli.core.imaging import three_channels
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import EYES, LIPS
+from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.sampling import largest
 
-EYE_SIZE, MOUTH_SIZE = (64, 48), (96, 72)
-"""(width, height) of the patches in pixels."""
-EYE_SPAN, MOUTH_SPAN = 2.0, 1.7  # opening widths along a patch
-EYE_MIDDLE, MOUTH_MIDDLE = -0.05, 0.19  # of a patch, widths below the line of the corners
-LEAST_MOUTH = 0.42  # width of a mouth over the distance of the outer eye corners, at least
-OUTER_CORNERS = (33, 263)
+EYE_SIZE = (64, 48)
+"""(width, height) of an eye's patch in pixels."""
+EYE_SPAN = 2.0  # widths of an eye along its patch
+EYE_MIDDLE = -0.05  # of a patch, widths below the line of the corners
 # image pixels of a patch pixel above which an image has finer detail than a patch; change of a
 # patch from which that detail is replaced, not kept
 DETAIL_SCALE, REPLACED_CHANGE = 1.2, 60.0
@@ -65,33 +63,24 @@ def eye_frame(mesh: Array, side: int) -> PatchFrame:
         side: 0 for the eye on the image's left, 1 for the other, which is mirrored.
     """
     eye = opening.fit_opening(mesh, EYES[side])
-    return _frame(
-        eye.corner + eye.axes[0] / 2,
-        eye.axes * np.array([[1 - 2 * side], [1]]),
-        EYE_SPAN,
-        EYE_MIDDLE,
-        EYE_SIZE,
+    axes = eye.axes * np.array([[1 - 2 * side], [1]])
+    return place_patch(
+        eye.corner + eye.axes[0] / 2 + EYE_MIDDLE * axes[1], axes, EYE_SPAN, EYE_SIZE
     )
 
 
-def mouth_frame(mesh: Array) -> PatchFrame:
-    """Place the patch of the mouth. mesh: (468, 2+) pixels."""
-    lips = opening.fit_opening(mesh, LIPS)
-    first, second = OUTER_CORNERS
-    eyes = float(np.linalg.norm(mesh[second, :2] - mesh[first, :2]))
-    enlarged = max(1.0, LEAST_MOUTH * eyes / max(lips.width, 1e-6))
-    middle = lips.corner + lips.axes[0] / 2
-    return _frame(middle, lips.axes * enlarged, MOUTH_SPAN, MOUTH_MIDDLE, MOUTH_SIZE)
+def place_patch(middle: Array, axes: Array, span: float, size: tuple[int, int]) -> PatchFrame:
+    """Place a patch around a point.
 
-
-def _frame(
-    middle: Array, axes: Array, span: float, below: float, size: tuple[int, int]
-) -> PatchFrame:
-    """Place a patch around the middle of an opening; axes: (2, 2) pixels of one width."""
+    Args:
+        middle: (2,) pixels of the patch's middle.
+        axes: (2, 2) pixels of one width, along and across.
+        span: widths along the patch.
+        size: (width, height) in pixels of the patch.
+    """
     step = span / size[0]
     half = (np.array(size) - 1) / 2
-    origin = middle + below * axes[1] - step * (half @ axes)
-    return PatchFrame(origin, step * axes, float(np.hypot(*axes[0])), size)
+    return PatchFrame(middle - step * (half @ axes), step * axes, float(np.hypot(*axes[0])), size)
 
 
 def sample_patch(image: Image, frame: PatchFrame) -> Image:

@@ -1,4 +1,4 @@
-"""Input channels of the patch networks: colours, and rasters of the rims, the irises and teeth.
+"""Input channels of the network of eyes: colours, and rasters of the rims and the irises.
 
 Nothing in them comes from the pixels of a driving frame.
 """
@@ -12,17 +12,13 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import CHIN, EYES, LIPS
-from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
-from thcli.engines.mesh.mouth.mouth_interior import BEHIND_LIPS, NOSE_BASE, face_axes
+from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.opening import Opening
-from thcli.engines.mesh.patches.frames import PatchFrame, eye_frame, mouth_frame
-from thcli.faces.landmarks.topology import LIPS_OUTER
+from thcli.engines.mesh.patches.frames import PatchFrame, eye_frame
 
-EYE_CHANNELS, MOUTH_CHANNELS = 12, 15
+EYE_CHANNELS = 12
 RIM_SCALE, RIM_LIMIT = 6.0, 1.5  # channel value of one width from a rim; largest value
-MILLIMETRES = 15.0  # of the face for one channel value
-EYE_WINDOW, MOUTH_WINDOW = (0.25, 0.5), (0.02, 0.12)  # widths beyond the rims where a matte ends
+EYE_WINDOW = (0.25, 0.5)  # widths beyond the rims where a matte ends
 BRIGHTNESS, GAIN_RANGE = 140.0, (0.5, 3.0)  # skin brightness of the networks' colours
 
 
@@ -61,41 +57,6 @@ def eye_rasters(shape: EyeShape) -> tuple[Array32, Array32]:
         iris = (1 - smoothstep(0.85, 1.15, distance)).astype(np.float32)
     window = _window(above, below, u, EYE_WINDOW)
     return np.stack([_clip(above), _clip(below), iris]), window
-
-
-def mouth_rasters(mesh: Array) -> tuple[Array32, Array32]:
-    """Draw the rims of the lips in the patch of the mouth.
-
-    Returns:
-        Channels (4, h, w): distances to the upper and lower rims of the inner and of the outer
-        lips; and the matte's window (h, w), 0..1.
-    """
-    frame = mouth_frame(mesh)
-    (above, below), _ = _rim_distances(opening.fit_opening(mesh, LIPS), frame)
-    lips = opening.fit_opening(mesh, LIPS_OUTER)
-    (over, under), (u, _) = _rim_distances(lips, frame)
-    window = _window(over, under, u, MOUTH_WINDOW)
-    return np.stack([_clip(d) for d in (above, below, over, under)]), window
-
-
-def teeth_rasters(mesh: Array, interior: MouthInterior) -> Array32:
-    """Draw the distances from the teeth's edges: the upper in x and y, the lower in y, (3, h, w).
-
-    Args:
-        mesh: (468, 3) target pixels.
-        interior: of the source.
-    """
-    axes = face_axes(mesh)
-    positions = mouth_frame(mesh).positions().astype(np.float64)
-    plane = axes[:2]
-    if abs(float(np.linalg.det(plane))) < 1e-6:
-        plane = np.eye(2)
-    inverse = np.linalg.inv(plane)
-    upper = mesh[NOSE_BASE, :2] + interior.upper @ axes[:2] - BEHIND_LIPS * axes[2]
-    lower = mesh[CHIN, :2] + interior.lower @ axes[:2] - BEHIND_LIPS * axes[2]
-    of_upper, of_lower = (positions - upper) @ inverse, (positions - lower) @ inverse
-    out = np.stack([of_upper[..., 0], of_upper[..., 1], of_lower[..., 1]]) / MILLIMETRES
-    return np.asarray(np.clip(out, -2, 2), np.float32)
 
 
 def colours(patch: Image, factor: float) -> Array32:

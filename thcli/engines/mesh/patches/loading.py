@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def load_painter(run: RunOptions, patches: Patches) -> PatchPainter | None:
-    """Load the networks of the eyes, and of the mouth where it is asked for.
+    """Load the networks of the eyes, and of the mouth unless the eyes alone are asked for.
 
     Raises:
         WeightsError: they are required and absent or refused.
@@ -23,7 +23,7 @@ def load_painter(run: RunOptions, patches: Patches) -> PatchPainter | None:
 
     try:
         asked = patches != "auto"
-        return painter.load(run.licence, with_mouth=patches == "all", is_asked_for=asked)
+        return painter.load(run.licence, with_mouth=patches != "eyes", is_asked_for=asked)
     except WeightsError:
         if patches != "auto":
             raise

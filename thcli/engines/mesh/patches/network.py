@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDTHS = (24, 40, 64)  # channels at a half, a quarter and an eighth of the patch's side
+# channels at a half, a quarter and an eighth of the patch's side
+EYE_WIDTHS, MOUTH_WIDTHS = (24, 40, 64), (24, 48, 96)
 
 
 class Residual(nn.Module):
@@ -32,11 +33,14 @@ class PatchNet(nn.Module):
 
     channels: of the input, the first three are the coarse colours around 0.
     narrow: divisor of the widths, for smoke runs.
+    widths: channels at a half, a quarter and an eighth of the patch's side.
     """
 
-    def __init__(self, channels: int, narrow: int = 1) -> None:
+    def __init__(
+        self, channels: int, narrow: int = 1, widths: tuple[int, int, int] = EYE_WIDTHS
+    ) -> None:
         super().__init__()
-        fine, middle, coarse = (max(width // narrow, 4) for width in WIDTHS)
+        fine, middle, coarse = (max(width // narrow, 4) for width in widths)
         self.stem = nn.Conv2d(4 * channels, fine, 3, 1, 1)
         self.fine = Residual(fine)
         self.down1 = nn.Conv2d(fine, middle, 3, 2, 1)

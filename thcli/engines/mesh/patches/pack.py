@@ -9,19 +9,18 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import EYES, LIPS
+from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.eyes.extract import CLOSED_GAP
 from thcli.engines.mesh.eyes.texture import is_round
-from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches import inputs
-from thcli.engines.mesh.patches.frames import eye_frame, mouth_frame, sample_patch
+from thcli.engines.mesh.patches.frames import eye_frame, sample_patch
 from thcli.engines.mesh.patches.inputs import EyeShape
 
 WIDER = (1.04, 1.15)  # gap of an eye over the source's from which it is not painted
 # Mean shift of the rims since the source, in widths, between which a patch is blended in: an eye
-# or a mouth that does not change keeps the source's own pixels.
-EYE_CHANGE, MOUTH_CHANGE = (0.015, 0.05), (0.01, 0.04)
+# that does not change keeps the source's own pixels.
+EYE_CHANGE = (0.015, 0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +36,18 @@ class SourceIris:
 
 @dataclass(frozen=True, slots=True)
 class SourcePatches:
-    """Patches of a source.
+    """Eye patches of a source.
 
-    factor: from colours to those of the networks.  openings: of both eyes.  eyes: (2, 6, h, w)
-    colours and rasters.  mouth: (5, h, w).  iris: of the source.  interior: of the mouth, with its
-    opening and the anchors of the teeth.
+    factor: from colours to those of the network.  openings: of both eyes.  eyes: (2, 6, h, w)
+    colours and rasters.  iris: of the source.  tone, natural: see `MouthInterior`.
     """
 
     factor: float
     openings: tuple[Opening, Opening]
     eyes: Array32
-    mouth: Array32
     iris: SourceIris
-    interior: MouthInterior
+    tone: Array
+    natural: float
 
 
 def opening_change(source: Opening, target: Opening, limits: tuple[float, float]) -> float:
@@ -90,7 +88,7 @@ def read_iris(mesh: Array, iris: Array | None) -> SourceIris:
 
 
 def cut_source(
-    image: Image, mesh: Array, iris: SourceIris, interior: MouthInterior
+    image: Image, mesh: Array, iris: SourceIris, tone: Array, natural: float = 1.0
 ) -> SourcePatches:
     """Cut the patches of a source image.
 
@@ -98,30 +96,27 @@ def cut_source(
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         iris: its irises.
-        interior: geometry and tone of its mouth.
+        tone, natural: see `MouthInterior`.
     """
-    patches = [sample_patch(image, eye_frame(mesh, side)) for side in range(2)]
-    mouth = sample_patch(image, mouth_frame(mesh))
-    return stack_source((patches[0], patches[1], mouth), mesh, iris, interior)
+    left, right = (sample_patch(image, eye_frame(mesh, side)) for side in range(2))
+    return stack_source((left, right), mesh, iris, tone, natural)
 
 
 def stack_source(
-    patches: tuple[Image, Image, Image], mesh: Array, iris: SourceIris, interior: MouthInterior
+    patches: tuple[Image, Image], mesh: Array, iris: SourceIris, tone: Array, natural: float = 1.0
 ) -> SourcePatches:
-    """Stack the channels of a source's patches: both eyes, then the mouth, each (h, w, 3) uint8.
+    """Stack the channels of a source's patches: both eyes, each (h, w, 3) uint8.
 
     Other arguments: see `cut_source`.
     """
-    factor = inputs.gain(interior.tone)
+    factor = inputs.gain(tone)
     pairs = []
     for side in range(2):
         shape = EyeShape(mesh, side, iris.centre[side], float(iris.radius[side]))
         colours = inputs.colours(patches[side], factor)
         pairs.append(np.concatenate([colours, inputs.eye_rasters(shape)[0]]))
-    rasters = inputs.mouth_rasters(mesh)[0][:2]
-    mouth = np.concatenate([inputs.colours(patches[2], factor), rasters])
     left, right = (opening.fit_opening(mesh, ring) for ring in EYES)
-    return SourcePatches(factor, (left, right), np.stack(pairs), mouth, iris, interior)
+    return SourcePatches(factor, (left, right), np.stack(pairs), iris, tone, natural)
 
 
 def stack_eyes(
@@ -149,17 +144,3 @@ def stack_eyes(
         stacks.append(np.concatenate([inputs.colours(coarse[side], source.factor), rasters, own]))
         windows.append(window * changes[side])
     return np.stack(stacks), np.stack(windows).astype(np.float32)
-
-
-def stack_mouth(coarse: Image, source: SourcePatches, target: Array) -> tuple[Array32, Array32]:
-    """Stack the input of the mouth, (15, h, w), and the window of its matte, (h, w).
-
-    Arguments: see `stack_eyes`.
-    """
-    rasters, window = inputs.mouth_rasters(target)
-    teeth = inputs.teeth_rasters(target, source.interior)
-    colours = inputs.colours(coarse, source.factor)
-    lips = opening.fit_opening(target, LIPS)
-    change = opening_change(source.interior.lips, lips, MOUTH_CHANGE)
-    stack = np.concatenate([colours, rasters, teeth, source.mouth])
-    return stack, window * np.float32(change)

@@ -11,18 +11,19 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
+from tests.train.learning import require_learning
 from thcli.core.errors import MediaError, UsageError
 from thcli.core.options import PatchTrainOptions, RunOptions, TrainOptions
-from thcli.engines.mesh.patches.inputs import EYE_CHANNELS, MOUTH_CHANNELS
+from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
 from thcli.engines.mesh.patches.network import PatchNet
 from thcli.evaluate.datasets.sample_clip import astronaut_clip
 from thcli.motion import canonical
+from thcli.train.core.patch_losses import gradient_loss
 from thcli.train.core.run import create_task, train
-from thcli.train.core.task import step_generator
-from thcli.train.patches.augment import Photometry, mirror_mouth
+from thcli.train.patches.augment import Photometry
 from thcli.train.patches.data import PatchBatches, load_pairs
 from thcli.train.patches.pairs import PatchPairRenderer, change_opening, pick_frames
-from thcli.train.patches.train import PatchTask, changed_pairs, gradient_loss
+from thcli.train.patches.train import PatchTask, changed_pairs
 from thcli.weights.tensors import load_tensors
 
 OPTIONS = TrainOptions(size=96, device="cpu", threads=1, narrow=8)
@@ -54,17 +55,15 @@ def test_blinks_and_open_mouths_are_picked() -> None:
 def test_a_photograph_becomes_a_pair_whose_source_differs(photographs: Path) -> None:
     renderer = PatchPairRenderer(RunOptions(device="cpu"))
     pair = renderer.render_photograph(photographs / "one.png", np.random.default_rng(0))
-    assert pair.true_mouth.shape == (2, 72, 96, 3) and pair.true_eyes.shape == (2, 2, 48, 64, 3)
-    assert np.array_equal(pair.true_mouth[0], pair.true_mouth[1])
-    made = np.abs(pair.coarse_mouth[0].astype(int) - pair.true_mouth[0]).mean()
+    assert pair.true_eyes.shape == (2, 2, 48, 64, 3)
+    assert np.array_equal(pair.true_eyes[0], pair.true_eyes[1])
+    made = np.abs(pair.coarse_eyes[0].astype(int) - pair.true_eyes[0]).mean()
     assert 0 < made < 40
 
 
-def test_lips_of_a_changed_mesh_close() -> None:
+def test_lids_of_a_changed_mesh_open_and_close() -> None:
     mesh = canonical.neutral() * 100 + (200, 200, 0)
     changed = [change_opening(mesh, np.random.default_rng(seed)) for seed in range(8)]
-    gaps = [float(canonical.mouth_opening(canonical.decompose(m).shape)) for m in changed]
-    assert min(gaps) < 1e-6
     lids = [canonical.eye_openings(canonical.decompose(m).shape).mean() for m in changed]
     own = canonical.eye_openings(canonical.neutral()).mean()
     assert min(lids) < 0.9 * own and max(lids) > 1.05 * own
@@ -82,12 +81,9 @@ def test_batches_follow_from_seed_and_step_and_are_rendered_once(
         "eyes": (8, EYE_CHANNELS, 48, 64),
         "true_eyes": (8, 3, 48, 64),
         "eye_window": (8, 1, 48, 64),
-        "mouth": (4, MOUTH_CHANNELS, 72, 96),
-        "true_mouth": (4, 3, 72, 96),
-        "mouth_window": (4, 1, 72, 96),
     }
     assert all(torch.equal(one[k], same[k]) for k in one)
-    assert not torch.equal(one["mouth"], other["mouth"])
+    assert not torch.equal(one["eyes"], other["eyes"])
 
 
 def test_photographs_and_other_options_render_new_pairs(
@@ -112,53 +108,13 @@ def test_a_grey_photometry_removes_colour_and_a_neutral_one_changes_nothing() ->
     assert dark.mean() == pytest.approx(image.mean() / 2, abs=1)
 
 
-def test_a_mirrored_mouth_mirrors_its_distances() -> None:
-    rng = np.random.default_rng(0)
-    item = {
-        "mouth": rng.normal(size=(2, MOUTH_CHANNELS, 4, 6)),
-        "mouth_window": rng.random((2, 1, 4, 6)),
-        "true_mouth": rng.random((2, 3, 4, 6)),
-    }
-    before = {name: value.copy() for name, value in item.items()}
-    mirror_mouth(item)
-    assert np.array_equal(item["mouth"][:, 7], -before["mouth"][:, 7, :, ::-1])
-    mirror_mouth(item)
-    assert all(np.array_equal(item[name], before[name]) for name in item)
-
-
 def test_every_parameter_learns_from_the_losses(batches: PatchBatches) -> None:
     task = create_task("patches", OPTIONS, PatchTrainOptions(sources=1, drivers=3))
     assert isinstance(task, PatchTask)
-    for network in task.networks.values():
-        for name, parameter in network.named_parameters():
-            if name.endswith("second.weight"):
-                torch.nn.init.normal_(parameter, std=0.05)
-    cache: dict[str, torch.Tensor] = {}
-    for phase in task.phases:
-        terms = task.losses(phase.name, batches.batch(0), step_generator(0, 0), cache)
-        total = torch.stack(list(terms.values())).sum()
-        total.backward()  # type: ignore[no-untyped-call]  # torch's own
-        for name in phase.networks:
-            for parameter in task.networks[name].parameters():
-                assert parameter.grad is not None and bool(parameter.grad.isfinite().all())
-    assert all(p.grad is None for p in task.teacher.parameters())
+    require_learning(task, batches.batch(0))
     rows = task.sample_images(batches.sample_batch())
     assert {tuple(value.shape[1:]) for value in rows.values()} == {(3, 96, 96)}
-    assert set(rows) == {
-        f"{part} {name}"
-        for part in ("eyes", "mouth")
-        for name in ("source", "coarse", "painted", "truth")
-    }
-
-
-def test_one_part_trains_alone(talking: Path) -> None:
-    own = replace(OWN, part="eyes", adversarial=0.0)
-    batch = PatchBatches(talking, OPTIONS, own, 2).batch(0)
-    assert set(batch) == {"eyes", "true_eyes", "eye_window"}
-    task = create_task("patches", OPTIONS, own)
-    assert [phase.networks for phase in task.phases] == [("eyes",)]
-    terms = task.losses("paint", batch, step_generator(0, 0), {})
-    assert terms and all(name.startswith("eyes.") for name in terms)
+    assert set(rows) == {"source", "coarse", "painted", "truth"}
 
 
 def test_without_an_adversarial_weight_there_is_no_discriminator() -> None:
@@ -198,7 +154,7 @@ def test_a_smoke_run_resumes_and_exports_half_precision(tmp_path: Path, talking:
     whole = train("patches", talking, tmp_path / "whole", replace(short, steps=3), own)
     assert report["steps"] == 3
     log = [json.loads(row) for row in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in log] == [1, 2, 3] and "eyes.pixels" in log[0]["losses"]
+    assert [row["step"] for row in log] == [1, 2, 3] and "pixels" in log[0]["losses"]
     made, other = (load_tensors(Path(r["output"])) for r in (report, whole))
     assert Path(report["output"]).name == "patches-s.safetensors"
     assert all(value.dtype == torch.float16 for value in made.values())

@@ -1,0 +1,135 @@
+"""Painted insides of mouths: placement, mask, limits, and what is never painted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.engines.mesh import synthetic_faces as faces
+from tests.engines.mesh.test_patches import graph_of, random_network
+from thcli.core.onnx.graphs import GraphNetwork
+from thcli.core.types import Array, Image
+from thcli.engines.mesh import opening
+from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.patches import inputs, inside
+from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
+from thcli.engines.mesh.patches.inside_painter import InsidePainter
+from thcli.engines.mesh.patches.network import PatchNet
+from thcli.engines.mesh.patches.painter import PatchPainter
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+
+SIDE = 256
+
+
+def network_of(value: float) -> GraphNetwork:
+    """Return a network whose output is a value everywhere."""
+    network = PatchNet(inside.CHANNELS, narrow=16)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        assert network.out.bias is not None
+        network.out.bias[:] = value
+    return graph_of(network)
+
+
+def source_with(value: float) -> MeshSource:
+    eyes = graph_of(random_network(EYE_CHANNELS))
+    painter = PatchPainter(eyes, InsidePainter(network_of(value)))
+    source = faces.make_source(SIDE, SIDE)
+    return prepare(source.image, source.face, None, painter)
+
+
+def render_both(source: MeshSource, target: Array) -> tuple[Image, Image]:
+    """Return a frame whose eyes are as in the source, painted and as drawn."""
+    rest = replace(faces.rest_target(source), points=target)
+    plain = replace(source, painter=None)
+    return render_frame(source, rest, None), render_frame(plain, rest, None)
+
+
+def opened(source: MeshSource, amount: float) -> Array:
+    return faces.make_target(source, mouth=amount).points
+
+
+def test_the_inside_alone_is_painted_and_dark_stays_dark() -> None:
+    source = source_with(9.0)
+    target = opened(source, 0.4)
+    out, plain = render_both(source, target)
+    change = (out.astype(int) - plain).mean(-1)
+    within = faces.polygon_mask(target[LIPS, :2], SIDE, SIDE, grow=-3)
+    around = faces.polygon_mask(target[LIPS, :2], SIDE, SIDE, grow=4)
+    least = inside.LEAST_CHANGE / inputs.gain(source.tone)
+    most = inside.MOST_CHANGE * plain[within].mean(-1) + least
+    assert np.median(change[within] / most) == pytest.approx(1, abs=0.05)
+    assert change.max() <= inside.MOST_CHANGE * 255 + least and not change[~around].any()
+    assert np.ptp(most) > 10
+
+
+def test_closed_lips_and_the_sources_own_mouth_are_not_painted() -> None:
+    source = source_with(9.0)
+    out, plain = render_both(source, source.mesh)
+    assert np.array_equal(out, plain)
+
+
+def test_a_driving_frame_keeps_its_mouth() -> None:
+    source = source_with(9.0)
+    target = replace(faces.rest_target(source), points=opened(source, 0.4))
+    driving = faces.render_face(target.points, SIDE, SIDE)
+    target = replace(target, driver=target.points)
+    painted = render_frame(source, target, driving)
+    assert np.array_equal(painted, render_frame(replace(source, painter=None), target, driving))
+
+
+@pytest.mark.parametrize("natural", [0.0, 1.0])
+def test_what_is_painted_into_a_grey_picture_is_grey(natural: float) -> None:
+    source = source_with(0.0)
+    network = PatchNet(inside.CHANNELS, narrow=16)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        assert network.out.bias is not None
+        network.out.bias[:4] = 9.0  # red
+    interior = replace(source.interior, natural=natural, tone=np.full(3, 128.0))
+    out = np.full_like(source.image, 100)
+    InsidePainter(graph_of(network)).paint(out, opened(source, 0.4), interior, 1.0)
+    assert (out != 100).any()
+    assert bool((np.ptp(out, axis=-1) > 4).any()) == (natural > 0)
+
+
+@pytest.mark.parametrize("amount", [0.02, 0.1, 0.3, 0.7])
+def test_a_patch_holds_the_whole_opening_and_lips_around_it(amount: float) -> None:
+    source = faces.make_source(SIDE, SIDE)
+    target = opened(source, amount)
+    lips = inside.fit_lips(target)
+    frame = inside.inside_frame(target, lips)
+    width, height = frame.size
+    assert width == inside.SIZE[0] and height % inside.ROWS == 0 and height <= inside.SIZE[1]
+    ring = (target[LIPS, :2] - frame.origin) @ np.linalg.inv(frame.axes)
+    assert ring.min() > 3 and (ring.max(0) < np.array(frame.size) - 4).all()
+    mask = inside.mask_patch(lips, frame)
+    assert mask.shape == (height, width) and mask.min() >= 0 and mask.max() <= 1
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    assert border.max() == 0
+
+
+def test_a_low_opening_has_a_lower_patch_around_the_same_middle() -> None:
+    source = faces.make_source(SIDE, SIDE)
+    target = opened(source, 0.1)
+    lips = inside.fit_lips(target)
+    low, full = (inside.inside_frame(target, lips, full=f) for f in (False, True))
+    assert low.size[1] < full.size[1] == inside.SIZE[1]
+    middles = [f.origin + (np.array(f.size) - 1) / 2 @ f.axes for f in (low, full)]
+    assert middles[0] == pytest.approx(middles[1])
+    assert opening.fit_opening(target, LIPS).gap == lips.gap
+
+
+def test_the_most_change_follows_the_drawings_brightness() -> None:
+    stack = np.zeros((inside.CHANNELS, 1, 3), np.float32)
+    stack[:3] = [-0.5, 0.0, 0.5]  # black, grey, white
+    most = inside.most_change(stack)[0, 0]
+    assert most == pytest.approx(
+        inside.LEAST_CHANGE + inside.MOST_CHANGE * np.array([0, 0.5, 1]), abs=1e-6
+    )

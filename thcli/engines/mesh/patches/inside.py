@@ -1,0 +1,87 @@
+"""Patch of a mouth's inside, and the input channels of the network that paints it.
+
+The patch holds the drawn inside between the lips of a rendered frame, and what is close around it.
+Nothing in it comes from the pixels of a driving frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import opening
+from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.mouth.drawn_inside import inside_mask
+from thcli.engines.mesh.opening import Opening
+from thcli.engines.mesh.patches import inputs
+from thcli.engines.mesh.patches.frames import PatchFrame, place_patch
+
+CHANNELS = 4  # colours of the frame, and the inside's mask
+SIZE = (128, 96)  # (width, height) of the largest patch in pixels
+SPAN = 1.3  # widths of the inside along a patch
+LEAST_WIDTH = 0.42  # of the inside over the distance of the outer eye corners, at least
+OUTER_CORNERS = (33, 263)
+ROWS = 8  # a patch has a multiple of so many
+# Change of a drawing by the network, at most: over the drawing's brightness, and beyond that.
+# What is drawn dark stays dark, so that teeth and tongue are painted where they are drawn.
+MOST_CHANGE, LEAST_CHANGE = 0.3, 0.03
+MARGIN = 0.2  # widths of lip above and below the inside, at least
+_HALF = np.array([0.5], np.float32)
+
+
+def inside_frame(mesh: Array, lips: Opening, *, full: bool = False) -> PatchFrame:
+    """Place the patch of an inside.
+
+    Args:
+        mesh: (468, 2+) pixels.
+        lips: opening of its inner lips.
+        full: of the largest size; else as low as the opening allows.
+    """
+    first, second = OUTER_CORNERS
+    eyes = float(np.hypot(*(mesh[second, :2] - mesh[first, :2])))
+    enlarged = max(1.0, LEAST_WIDTH * eyes / max(lips.width, 1e-6))
+    middle = opening.between_rims(lips, _HALF, _HALF)[0, 0].astype(np.float64)
+    half = _reach(lips) / enlarged + MARGIN
+    rows = ROWS * int(np.ceil(2 * half * SIZE[0] / SPAN / ROWS))
+    size = SIZE if full else (SIZE[0], min(rows, SIZE[1]))
+    return place_patch(middle, lips.axes * enlarged, SPAN, size)
+
+
+def _reach(lips: Opening) -> float:
+    """Return how far the rims are from the middle of the opening, at most, in widths."""
+    columns = opening.BETWEEN_CORNERS
+    upper, lower = lips.upper[columns], lips.lower[columns]
+    middle = (upper[32] + lower[32]) / 2
+    return float(max(middle - upper.min(), lower.max() - middle))
+
+
+def mask_patch(lips: Opening, frame: PatchFrame) -> Array32:
+    """Return how much of each pixel of a patch shows the inside, (h, w) 0..1."""
+    local = lips.to_local(frame.positions()).astype(np.float32)
+    uv = local[..., 0], local[..., 1]
+    return inside_mask(lips, uv, lips.rims(uv[0]))
+
+
+def stack(coarse: Image, mask: Array32, factor: float) -> Array32:
+    """Stack the input channels, (4, h, w).
+
+    Args:
+        coarse: (h, w, 3) uint8 patch of the frame with the drawn inside.
+        mask: (h, w) of the inside, 0..1.
+        factor: from colours to those of the network, see `inputs.gain`.
+    """
+    return np.concatenate([inputs.colours(coarse, factor), mask[None] - np.float32(0.5)])
+
+
+def most_change(coarse: Array32) -> Array32:
+    """Return how much the network changes each pixel at most, (..., 1, h, w).
+
+    coarse: (..., 3+, h, w) colours around 0, as `stack` gives them.
+    """
+    level = coarse[..., :3, :, :].mean(-3, keepdims=True) + np.float32(0.5)
+    return np.asarray(np.float32(MOST_CHANGE) * level + np.float32(LEAST_CHANGE), np.float32)
+
+
+def fit_lips(mesh: Array) -> Opening:
+    """Measure the opening of the inner lips of a mesh (468, 2+) in pixels."""
+    return opening.fit_opening(mesh, LIPS)

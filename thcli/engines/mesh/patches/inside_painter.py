@@ -1,0 +1,72 @@
+"""Painting of a drawn inside of a mouth by the network of mouths-s."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from thcli.core.onnx.graphs import GraphNetwork
+from thcli.core.types import Array, Image
+from thcli.engines.mesh.mouth.colours import keep_colour
+from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
+from thcli.engines.mesh.patches import inputs, inside
+from thcli.engines.mesh.patches.frames import composite, sample_patch
+from thcli.engines.mesh.patches.graph import build_graph
+from thcli.weights import check_licence
+from thcli.weights.layout import Checkpoint
+from thcli.weights.loading import load_state
+from thcli.weights.tensors import load_tensors
+
+NAME, PREFIX = "mouths-s", "mouth."
+
+
+class InsidePainter:
+    """The network. Threads may share it; a frame's result depends on that frame alone."""
+
+    def __init__(self, network: GraphNetwork) -> None:
+        self._network = network
+
+    def paint(self, out: Image, target: Array, interior: MouthInterior, share: float) -> None:
+        """Paint what is drawn between the lips of a rendered frame, in place.
+
+        Args:
+            out: (H, W, 3) uint8 frame.
+            target: (468, 3) target mesh, pixels.
+            interior: the source's mouth.
+            share: 0..1, how much of the inside is drawn.
+        """
+        lips = inside.fit_lips(target)
+        frame = inside.inside_frame(target, lips)
+        mask = inside.mask_patch(lips, frame)
+        coarse = sample_patch(out, frame)
+        factor = inputs.gain(interior.tone)
+        given = inside.stack(coarse, mask, factor)
+        most = inside.most_change(given)
+        change = most * np.tanh(self._network(given[None])[0] / most) / np.float32(factor)
+        change = np.ascontiguousarray(change.transpose(1, 2, 0))
+        if interior.natural < 1:
+            change = keep_colour(change, interior.tone, interior.natural)
+        composite(out, frame, coarse, change * (np.float32(share) * mask[..., None]))
+
+
+def load(licence: Literal["any", "free"]) -> InsidePainter:
+    """Load the network.
+
+    Raises:
+        WeightsError: the weights are absent, damaged or refused by the licence.
+    """
+    check_licence(NAME, licence)
+    tensors = load_tensors(NAME, "numpy")
+    own = {key.removeprefix(PREFIX): value for key, value in tensors.items()}
+    return InsidePainter(GraphNetwork(build_graph(own, inside.CHANNELS, NAME), NAME))
+
+
+def check_layout(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError unless the tensors are those of the network."""
+    import torch
+
+    from thcli.engines.mesh.patches.network import MOUTH_WIDTHS, PatchNet
+
+    network = PatchNet(inside.CHANNELS, widths=MOUTH_WIDTHS)
+    load_state(network, checkpoint.tensors(PREFIX), NAME, torch.device("meta"))
