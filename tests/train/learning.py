@@ -1,4 +1,4 @@
-"""What the trainings of networks with a discriminator have in common."""
+"""Checks that the trainings of networks with a discriminator have in common."""
 
 from __future__ import annotations
 

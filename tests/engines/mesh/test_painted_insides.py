@@ -15,6 +15,7 @@ from thcli.core.types import Array, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.mouth.drawn_inside import DrawnShare
 from thcli.engines.mesh.patches import inputs, inside
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
 from thcli.engines.mesh.patches.inside_painter import InsidePainter
@@ -94,9 +95,23 @@ def test_what_is_painted_into_a_grey_picture_is_grey(natural: float) -> None:
         network.out.bias[:4] = 9.0  # red
     interior = replace(source.interior, natural=natural, tone=np.full(3, 128.0))
     out = np.full_like(source.image, 100)
-    InsidePainter(graph_of(network)).paint(out, opened(source, 0.4), interior, 1.0)
+    whole = DrawnShare((slice(0, SIDE), slice(0, SIDE)), np.ones((SIDE, SIDE), np.float32))
+    InsidePainter(graph_of(network)).paint(out, opened(source, 0.4), interior, whole)
     assert (out != 100).any()
     assert bool((np.ptp(out, axis=-1) > 4).any()) == (natural > 0)
+
+
+def test_what_is_not_drawn_is_not_painted() -> None:
+    source = source_with(9.0)
+    target = opened(source, 0.4)
+    region = slice(100, SIDE), slice(0, SIDE)
+    share = np.zeros((SIDE - 100, SIDE), np.float32)
+    middle = int(target[LIPS, 0].mean())
+    share[:, middle:] = 1
+    out = source.image.copy()
+    InsidePainter(network_of(9.0)).paint(out, target, source.interior, DrawnShare(region, share))
+    changed = (out != source.image).any((0, 2))
+    assert changed[middle + 4 :].any() and not changed[: middle - 3].any()
 
 
 @pytest.mark.parametrize("amount", [0.02, 0.1, 0.3, 0.7])

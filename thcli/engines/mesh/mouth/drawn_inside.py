@@ -69,6 +69,17 @@ class MouthInterior:
     own: OwnTeeth | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DrawnShare:
+    """Share of each pixel that is drawn where lips part; the rest shows a mouth that was seen.
+
+    region: rows and columns of the image.  share: (h, w) 0..1.
+    """
+
+    region: Region
+    share: Array32
+
+
 def inside_mask(lips: Opening, uv: tuple[Array32, Array32], rims: Rims) -> Array32:
     """Compute how much of each pixel (h, w) at u, v shows what is between the rims, 0..1."""
     return opening.coverage(lips, *uv, rims, max(LEAST_EDGE, EDGE * lips.width))

@@ -20,7 +20,12 @@ from thcli.engines.mesh.anatomy import CHIN, LIPS
 from thcli.engines.mesh.eyes.reading import EyeReading
 from thcli.engines.mesh.mouth import drawn_inside, mouth_corners, seen_teeth
 from thcli.engines.mesh.mouth.colours import redness, vividness
-from thcli.engines.mesh.mouth.drawn_inside import Anchors, MouthInterior, millimetre_grid
+from thcli.engines.mesh.mouth.drawn_inside import (
+    Anchors,
+    DrawnShare,
+    MouthInterior,
+    millimetre_grid,
+)
 from thcli.engines.mesh.mouth.own_teeth import OwnTeeth
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.mouth.seen_teeth import SeenTeeth
@@ -179,7 +184,7 @@ def render(
     source: Array,
     target: Array,
     seen: SeenMouths | None = None,
-) -> float:
+) -> DrawnShare | None:
     """Render the inside of the mouth between the target's lips, in place.
 
     Args:
@@ -190,7 +195,7 @@ def render(
         seen: the mouth as other frames of the clip show it; None draws what the source lacks.
 
     Returns:
-        The share of the inside that is drawn, 0..1; the rest shows a mouth that was seen.
+        What is drawn; None where nothing is.
     """
     lips = opening.fit_opening(target, LIPS)
     own = float(smoothstep(*OWN_RANGE, interior.lips.gap))
@@ -202,7 +207,7 @@ def render(
     margin = 0.06 + 2 * blur / max(lips.width, 1.0)
     region = opening.bounding_region(lips, (out.shape[1], out.shape[0]), margin)
     if shown <= 0 or region is None:
-        return 0.0
+        return None
     axes = face_axes(target)
     down = max(float(np.hypot(*axes[1])), 1e-6)  # pixels per mm
     upper = target[NOSE_BASE, :2] + interior.upper @ axes[:2] - BEHIND_LIPS * axes[2]
@@ -232,6 +237,7 @@ def render(
     colour = np.zeros((*mask.shape, 3), np.float32)
     if known < 1:
         colour = drawn_inside.draw(mask, region, lips, drawn, interior)
+    share = np.full_like(mask, shown * (1 - known))
     for kept, part in drawn_inside.iterate_shown(mask, region, blur):
         shade = np.ascontiguousarray(colour[kept])
         if seen is not None and known > 0:
@@ -248,8 +254,9 @@ def render(
             under_lip = (uv[1][kept] - rims[0][kept]) * np.float32(lips.width / down)
             texture, valid = teeth.sample(image, x, y, under_lip)
             shade += (np.float32(own) * valid)[..., None] * (texture - shade)
+            share[kept] *= 1 - np.float32(own) * valid
         opening.blend(out, part, shown * mask[kept], shade)
-    return shown * (1 - known) * (1 - own if teeth is not None else 1.0)
+    return DrawnShare(region, share)
 
 
 def _parts(values: tuple[Array32, Array32], kept: Region) -> tuple[Array32, Array32]:

@@ -6,12 +6,13 @@ Nothing in it comes from the pixels of a driving frame.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.mouth.drawn_inside import inside_mask
+from thcli.engines.mesh.mouth.drawn_inside import DrawnShare, inside_mask
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches import inputs
 from thcli.engines.mesh.patches.frames import PatchFrame, place_patch
@@ -60,6 +61,21 @@ def mask_patch(lips: Opening, frame: PatchFrame) -> Array32:
     local = lips.to_local(frame.positions()).astype(np.float32)
     uv = local[..., 0], local[..., 1]
     return inside_mask(lips, uv, lips.rims(uv[0]))
+
+
+def share_patch(drawn: DrawnShare, frame: PatchFrame) -> Array32:
+    """Return how much of each pixel of a patch is drawn, (h, w) 0..1."""
+    rows, columns = drawn.region
+    region_from_patch = frame.image_from_patch[:2].copy()
+    region_from_patch[:, 2] -= columns.start, rows.start
+    out = cv2.warpAffine(
+        drawn.share,
+        region_from_patch,
+        frame.size,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(out, np.float32)
 
 
 def stack(coarse: Image, mask: Array32, factor: float) -> Array32:

@@ -9,7 +9,7 @@ import numpy as np
 from thcli.core.onnx.graphs import GraphNetwork
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.mouth.colours import keep_colour
-from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
+from thcli.engines.mesh.mouth.drawn_inside import DrawnShare, MouthInterior
 from thcli.engines.mesh.patches import inputs, inside
 from thcli.engines.mesh.patches.frames import composite, sample_patch
 from thcli.engines.mesh.patches.graph import build_graph
@@ -27,14 +27,14 @@ class InsidePainter:
     def __init__(self, network: GraphNetwork) -> None:
         self._network = network
 
-    def paint(self, out: Image, target: Array, interior: MouthInterior, share: float) -> None:
+    def paint(self, out: Image, target: Array, interior: MouthInterior, drawn: DrawnShare) -> None:
         """Paint what is drawn between the lips of a rendered frame, in place.
 
         Args:
             out: (H, W, 3) uint8 frame.
             target: (468, 3) target mesh, pixels.
             interior: the source's mouth.
-            share: 0..1, how much of the inside is drawn.
+            drawn: where the inside is drawn.
         """
         lips = inside.fit_lips(target)
         frame = inside.inside_frame(target, lips)
@@ -47,7 +47,8 @@ class InsidePainter:
         change = np.ascontiguousarray(change.transpose(1, 2, 0))
         if interior.natural < 1:
             change = keep_colour(change, interior.tone, interior.natural)
-        composite(out, frame, coarse, change * (np.float32(share) * mask[..., None]))
+        shown = mask * inside.share_patch(drawn, frame)
+        composite(out, frame, coarse, change * shown[..., None])
 
 
 def load(licence: Literal["any", "free"]) -> InsidePainter:

@@ -10,7 +10,7 @@ import numpy as np
 from thcli.core.onnx.graphs import GraphNetwork
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh.mouth.colours import keep_colour
-from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
+from thcli.engines.mesh.mouth.drawn_inside import DrawnShare, MouthInterior
 from thcli.engines.mesh.patches import inside_painter, pack
 from thcli.engines.mesh.patches.frames import composite, eye_frame, sample_patch
 from thcli.engines.mesh.patches.graph import build_graph
@@ -85,10 +85,12 @@ class SourcePainter:
         """
         self.painter.paint_eyes(out, self.patches, target, gaze)
 
-    def paint_mouth(self, out: Image, target: Array, interior: MouthInterior, share: float) -> None:
+    def paint_mouth(
+        self, out: Image, target: Array, interior: MouthInterior, drawn: DrawnShare
+    ) -> None:
         """Paint the drawn inside of the mouth; see `InsidePainter.paint`."""
-        if self.painter.mouth is not None and share > 0:
-            self.painter.mouth.paint(out, target, interior, share)
+        if self.painter.mouth is not None:
+            self.painter.mouth.paint(out, target, interior, drawn)
 
 
 def load(
