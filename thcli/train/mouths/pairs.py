@@ -154,10 +154,10 @@ def draw_alike(image: Image, mesh: Array, rng: np.random.Generator) -> tuple[Ima
         The image with the drawn inside, and its mean difference from the photograph.
     """
     interior = _closed(image, mesh, with_seen=rng.random() < SEEN_ENAMEL_SHARE)
-    region = opening.bounding_region(inside.fit_lips(mesh), (image.shape[1], image.shape[0]), 0.1)
+    lips = inside.fit_lips(mesh)
+    region = opening.bounding_region(lips, (image.shape[1], image.shape[0]), 0.1)
     if region is None:
         raise MediaError("The mouth lies outside of the picture.", "It is left out.")
-    lips = inside.fit_lips(mesh)
     uv = opening.local_coordinates(lips, region)
     weight = opening.coverage(lips, *uv, lips.rims(uv[0]), 1.5)
     truth = _smooth(image[region], lips)
