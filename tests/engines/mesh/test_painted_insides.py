@@ -101,6 +101,16 @@ def test_what_is_painted_into_a_grey_picture_is_grey(natural: float) -> None:
     assert bool((np.ptp(out, axis=-1) > 4).any()) == (natural > 0)
 
 
+@pytest.mark.parametrize(("brightness", "is_painted"), [(210.0, True), (250.0, False)])
+def test_line_drawings_keep_what_is_drawn(brightness: float, *, is_painted: bool) -> None:
+    source = source_with(9.0)
+    interior = replace(source.interior, tone=np.full(3, brightness))
+    whole = DrawnShare((slice(0, SIDE), slice(0, SIDE)), np.ones((SIDE, SIDE), np.float32))
+    out = source.image.copy()
+    InsidePainter(network_of(9.0)).paint(out, opened(source, 0.4), interior, whole)
+    assert bool((out != source.image).any()) == is_painted
+
+
 def test_what_is_not_drawn_is_not_painted() -> None:
     source = source_with(9.0)
     target = opened(source, 0.4)

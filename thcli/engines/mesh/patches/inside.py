@@ -26,6 +26,7 @@ ROWS = 8  # a patch has a multiple of so many
 # Change of a drawing by the network, at most: over the drawing's brightness, and beyond that.
 # What is drawn dark stays dark, so that teeth and tongue are painted where they are drawn.
 MOST_CHANGE, LEAST_CHANGE = 0.3, 0.03
+PAPER = 236.0  # skin that is brighter is that of a line drawing, which the network does not know
 MARGIN = 0.2  # widths of lip above and below the inside, at least
 _HALF = np.array([0.5], np.float32)
 

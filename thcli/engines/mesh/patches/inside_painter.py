@@ -30,12 +30,16 @@ class InsidePainter:
     def paint(self, out: Image, target: Array, interior: MouthInterior, drawn: DrawnShare) -> None:
         """Paint what is drawn between the lips of a rendered frame, in place.
 
+        Line drawings keep what is drawn.
+
         Args:
             out: (H, W, 3) uint8 frame.
             target: (468, 3) target mesh, pixels.
             interior: the source's mouth.
             drawn: where the inside is drawn.
         """
+        if interior.tone.mean() > inside.PAPER:
+            return
         lips = inside.fit_lips(target)
         frame = inside.inside_frame(target, lips)
         mask = inside.mask_patch(lips, frame)
