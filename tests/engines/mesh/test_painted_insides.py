@@ -10,10 +10,13 @@ import torch
 
 from tests.engines.mesh import synthetic_faces as faces
 from tests.engines.mesh.test_patches import graph_of, random_network
+from tests.engines.mesh.test_video import images, own_clip, transferred
 from thcli.core.onnx.graphs import GraphNetwork
+from thcli.core.options import RunOptions
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth.drawn_inside import DrawnShare
 from thcli.engines.mesh.patches import inputs, inside
@@ -47,7 +50,7 @@ def source_with(value: float) -> MeshSource:
 def render_both(source: MeshSource, target: Array) -> tuple[Image, Image]:
     """Return a frame whose eyes are as in the source, painted and as drawn."""
     rest = replace(faces.rest_target(source), points=target)
-    plain = replace(source, painter=None)
+    plain = replace(source, mouth_painter=None)
     return render_frame(source, rest, None), render_frame(plain, rest, None)
 
 
@@ -81,7 +84,9 @@ def test_a_driving_frame_keeps_its_mouth() -> None:
     driving = faces.render_face(target.points, SIDE, SIDE)
     target = replace(target, driver=target.points)
     painted = render_frame(source, target, driving)
-    assert np.array_equal(painted, render_frame(replace(source, painter=None), target, driving))
+    assert np.array_equal(
+        painted, render_frame(replace(source, mouth_painter=None), target, driving)
+    )
 
 
 @pytest.mark.parametrize("natural", [0.0, 1.0])
@@ -99,6 +104,25 @@ def test_what_is_painted_into_a_grey_picture_is_grey(natural: float) -> None:
     InsidePainter(graph_of(network)).paint(out, opened(source, 0.4), interior, whole)
     assert (out != 100).any()
     assert bool((np.ptp(out, axis=-1) > 4).any()) == (natural > 0)
+
+
+def test_frames_of_a_source_video_are_painted_where_they_are_drawn() -> None:
+    painter = PatchPainter(graph_of(random_network(EYE_CHANNELS)), InsidePainter(network_of(9.0)))
+    engine = MeshEngine(RunOptions(), "off", mouth="synthetic", painter=painter)
+    frames, own = own_clip()
+    clip = engine.encode_video(own, frames)
+    assert clip.mouth_painter is painter.mouth
+    unseen = replace(clip, looks=tuple(replace(look, mouths=None) for look in clip.looks))
+    plain = replace(unseen, mouth_painter=None)
+    motion = transferred(engine)
+    outs = [engine.render_frames(source, images(), motion) for source in (unseen, plain)]
+    meshes = np.asarray(motion.arrays["mesh"])
+    painted = 0
+    for one, other, mesh in zip(*outs, meshes, strict=True):
+        changed = (one != other).any(-1)
+        assert not changed[: int(mesh[1, 1])].any()
+        painted += int(changed.sum())
+    assert painted > 100
 
 
 @pytest.mark.parametrize(("brightness", "is_painted"), [(210.0, True), (250.0, False)])

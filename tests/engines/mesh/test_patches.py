@@ -336,7 +336,7 @@ def test_bundled_weights_paint_the_eyes_and_a_drawn_mouth(
     engine = load(RunOptions(), ReenactOptions(mesh=MeshOptions(matte="off", patches=patches)))
     source = engine.encode_source(faces.make_source().image, faces.make_source().face)
     target = faces.make_target(source, mouth=0.4, lids=0.3)
-    plain = render_frame(replace(source, painter=None), target, None)
+    plain = render_frame(replace(source, painter=None, mouth_painter=None), target, None)
     changed = (render_frame(source, target, None) != plain).any(-1)
     middle = int(target.points[1, 1])
     assert bool(changed[:middle].any()) == eyes and bool(changed[middle:].any()) == mouth

@@ -180,7 +180,8 @@ class MeshEngine:
 
     def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
         """Collect open mouths, glasses and the appearance of the face from a source video."""
-        return video.collect(own, frames, self._networks.parse_regions)
+        mouth = None if self._painter is None else self._painter.mouth
+        return video.collect(own, frames, self._networks.parse_regions, mouth)
 
     def transfer_motion(
         self, own: MotionStore, driving: MotionStore, options: MotionOptions

@@ -113,8 +113,8 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
     elif not source.mouth_hidden:
         own, seen = source.mesh, source.seen_mouths
         drawn = mouth_interior.render(out, source.image, interior, own, free, seen)
-        if source.painter is not None and drawn is not None and not source.has_drawn_eyes:
-            source.painter.paint_mouth(out, free, interior, drawn)
+        if source.mouth_painter is not None and drawn is not None:
+            source.mouth_painter.paint(out, free, interior, drawn)
     if source.painter is not None and not (source.has_drawn_eyes or has_shut_eyes(source)):
         source.painter.paint_eyes(out, free, target.gaze)
     for skin in before_eyes:

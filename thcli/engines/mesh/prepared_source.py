@@ -51,6 +51,7 @@ from thcli.engines.mesh.warp import map_step
 from thcli.faces.landmarks.topology import OVAL
 
 if TYPE_CHECKING:
+    from thcli.engines.mesh.patches.inside_painter import InsidePainter
     from thcli.engines.mesh.patches.painter import PatchPainter, SourcePainter
 
 # Deviation, in widths of an eye, from which eyes are not painted by networks, which know sharp
@@ -83,7 +84,8 @@ class MeshSource:
     lid_skins: skin above the eyes that is drawn out in a band; none where eyes are skin.
     shut_lips: to be parted; None when they are open in it, or no dark line is between them.
     seen_mouths: the mouth in other frames of a clip.
-    painter: paints eyes and mouth into rendered frames; None leaves them as they are.
+    painter: paints eyes into rendered frames; None leaves them as they are.
+    mouth_painter: paints a drawn inside of the mouth; None leaves it as it is drawn.
     folds: of a smile; None leaves the skin's brightness as it is.
     border: of the picture, which `image` does without; None if it has none.
     grown_cheek: skin for the sides of the cheeks; None leaves them as they are stretched.
@@ -113,6 +115,7 @@ class MeshSource:
     seen_mouths: SeenMouths | None = None
     shut_lips: ShutLips | None = None
     painter: SourcePainter | None = None
+    mouth_painter: InsidePainter | None = None
     folds: SourceFolds | None = None
     border: Border | None = None
     grown_cheek: GrownCheek | None = None
@@ -262,6 +265,7 @@ def prepare(
         painter=None
         if painter is None or is_blurred
         else painter.bind(image, mesh, face, interior),
+        mouth_painter=None if painter is None or is_blurred or has_drawn_eyes else painter.mouth,
         folds=folds.prepare(
             image, mesh, brow_lines.prepare(image, mesh, blur, worn), natural, no_skin
         )

@@ -102,7 +102,13 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
     own, points = wide_jaw.lower_skin(mesh), wide_jaw.lower_skin(points)
     look = source.look_at(int(motion.pts[row]))
     prepared = video.prepare_frame(
-        image, own, points, look, moves_eyes=moves_eyes, worn=source.worn
+        image,
+        own,
+        points,
+        look,
+        moves_eyes=moves_eyes,
+        worn=source.worn,
+        mouth_painter=source.mouth_painter,
     )
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
     return video.keep_occluders(image, out, mesh, source, doubt)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -44,7 +45,7 @@ from thcli.engines.mesh.mouth.shot_looks import (
     shot_looks,
 )
 from thcli.engines.mesh.opening import fit_opening
-from thcli.engines.mesh.prepared_source import MeshSource
+from thcli.engines.mesh.prepared_source import MOST_BLUR, MeshSource
 from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
@@ -56,6 +57,9 @@ from thcli.motion.canonical import neutral
 from thcli.motion.file.windows import windows
 from thcli.motion.observe import rebuild_driver_meshes
 from thcli.motion.timeline import frame_visibility, read_timeline
+
+if TYPE_CHECKING:
+    from thcli.engines.mesh.patches.inside_painter import InsidePainter
 
 CLOSING_RANGE = (0.7, 0.97)  # target gap / own gap, below which lips close over the teeth
 FINE = 2  # times as many samples of the warp map as for an image: lips are small in a frame
@@ -73,12 +77,14 @@ class MeshVideo:
     looks: of its shots in order, at least one.  appearance: of the face without anything in front
     of it, None for a short clip.  smirks: None where the landmarks of slanted mouths are right.
     worn: (468,) how far points are glasses, which keep their shape; None where none are worn.
+    mouth_painter: see `MeshSource`.
     """
 
     looks: tuple[ShotLook, ...]
     appearance: AppearanceModel | None
     smirks: Smirks | None
     worn: Array | None = None
+    mouth_painter: InsidePainter | None = None
 
     def look_at(self, pts: int) -> ShotLook:
         """Return the look of the shot to which a time stamp belongs."""
@@ -90,7 +96,10 @@ _UV_MAP = UvMap(neutral())
 
 
 def collect(
-    own: MotionStore, frames: Iterable[Frame], parse: Callable[[Image, Face], ParsedSource | None]
+    own: MotionStore,
+    frames: Iterable[Frame],
+    parse: Callable[[Image, Face], ParsedSource | None],
+    mouth_painter: InsidePainter | None = None,
 ) -> MeshVideo:
     """Collect open mouths, the light of the eyes, the appearance of the face and its glasses.
 
@@ -98,6 +107,7 @@ def collect(
         own: motion of kind "mesh" of the video.
         frames: its frames in order, read once at most.
         parse: finds the regions of a frame's face, None without its network.
+        mouth_painter: see `MeshSource`.
     """
     timeline = read_timeline(own)
     clear = frame_visibility(timeline) == 1  # beside a hidden face a hand may cover the mouth
@@ -139,6 +149,7 @@ def collect(
         samples.appearance_model(),
         mouth_corners.collect(pts, timeline.shot, corners),
         _median_worn(worn),
+        mouth_painter,
     )
 
 
@@ -161,6 +172,7 @@ def prepare_frame(
     *,
     moves_eyes: bool,
     worn: Array | None = None,
+    mouth_painter: InsidePainter | None = None,
 ) -> MeshSource:
     """Prepare a frame as the source of itself.
 
@@ -170,8 +182,9 @@ def prepare_frame(
         look: of its shot.
         moves_eyes: the eyes become layers of their own, and the skin folds around them; otherwise
             they are skin, and what is above the mouth stays the frame's.
-        worn: of the video, see `MeshVideo`.
+        worn, mouth_painter: of the video, see `MeshVideo`.
     """
+    is_blurred = look.seen_eyes is not None and look.seen_eyes.share > MOST_BLUR
     tone = colours.skin_tone(image, mesh)
     interior = replace(
         mouth_interior.prepare(mesh, tone, look.seen_eyes, look.natural),
@@ -202,6 +215,7 @@ def prepare_frame(
         parted,
         lid_skin.extract(image, mesh, eyes) if eyes else (),
         look.mouths,
+        mouth_painter=None if is_blurred else mouth_painter,
         folds=folds.prepare(image, mesh, None, interior.natural, evens=False)
         if moves_eyes
         else None,

@@ -10,7 +10,7 @@ import numpy as np
 from thcli.core.onnx.graphs import GraphNetwork
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh.mouth.colours import keep_colour
-from thcli.engines.mesh.mouth.drawn_inside import DrawnShare, MouthInterior
+from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.patches import inside_painter, pack
 from thcli.engines.mesh.patches.frames import composite, eye_frame, sample_patch
 from thcli.engines.mesh.patches.graph import build_graph
@@ -68,7 +68,7 @@ def _paint(network: GraphNetwork, stack: Array32, source: SourcePatches) -> Arra
 
 @dataclass(frozen=True, slots=True)
 class SourcePainter:
-    """Networks and patches of one source."""
+    """Network of eyes and patches of one source."""
 
     painter: PatchPainter
     patches: SourcePatches
@@ -84,13 +84,6 @@ class SourcePainter:
             gaze: (2, 2) shift of each iris in eye widths.
         """
         self.painter.paint_eyes(out, self.patches, target, gaze)
-
-    def paint_mouth(
-        self, out: Image, target: Array, interior: MouthInterior, drawn: DrawnShare
-    ) -> None:
-        """Paint the drawn inside of the mouth; see `InsidePainter.paint`."""
-        if self.painter.mouth is not None:
-            self.painter.mouth.paint(out, target, interior, drawn)
 
 
 def load(
