@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.engines.mesh import synthetic_faces as faces
-from tests.engines.mesh.test_patches import graph_of, random_network
+from tests.engines.mesh.test_patches import graph_of, random_network, red_network
 from tests.engines.mesh.test_video import images, own_clip, transferred
 from thcli.core.onnx.graphs import GraphNetwork
 from thcli.core.options import RunOptions
@@ -54,6 +54,12 @@ def render_both(source: MeshSource, target: Array) -> tuple[Image, Image]:
     return render_frame(source, rest, None), render_frame(plain, rest, None)
 
 
+def everywhere(source: MeshSource) -> DrawnShare:
+    """Return a drawing of an open mouth that covers all of the picture."""
+    lips = opening.fit_opening(opened(source, 0.4), LIPS)
+    return DrawnShare(lips, (slice(0, SIDE), slice(0, SIDE)), np.ones((SIDE, SIDE), np.float32))
+
+
 def opened(source: MeshSource, amount: float) -> Array:
     return faces.make_target(source, mouth=amount).points
 
@@ -92,16 +98,10 @@ def test_a_driving_frame_keeps_its_mouth() -> None:
 @pytest.mark.parametrize("natural", [0.0, 1.0])
 def test_what_is_painted_into_a_grey_picture_is_grey(natural: float) -> None:
     source = source_with(0.0)
-    network = PatchNet(inside.CHANNELS, narrow=16)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.zero_()
-        assert network.out.bias is not None
-        network.out.bias[:4] = 9.0  # red
     interior = replace(source.interior, natural=natural, tone=np.full(3, 128.0))
     out = np.full_like(source.image, 100)
-    whole = DrawnShare((slice(0, SIDE), slice(0, SIDE)), np.ones((SIDE, SIDE), np.float32))
-    InsidePainter(graph_of(network)).paint(out, opened(source, 0.4), interior, whole)
+    whole = everywhere(source)
+    InsidePainter(red_network(inside.CHANNELS)).paint(out, opened(source, 0.4), interior, whole)
     assert (out != 100).any()
     assert bool((np.ptp(out, axis=-1) > 4).any()) == (natural > 0)
 
@@ -129,7 +129,7 @@ def test_frames_of_a_source_video_are_painted_where_they_are_drawn() -> None:
 def test_line_drawings_keep_what_is_drawn(brightness: float, *, is_painted: bool) -> None:
     source = source_with(9.0)
     interior = replace(source.interior, tone=np.full(3, brightness))
-    whole = DrawnShare((slice(0, SIDE), slice(0, SIDE)), np.ones((SIDE, SIDE), np.float32))
+    whole = everywhere(source)
     out = source.image.copy()
     InsidePainter(network_of(9.0)).paint(out, opened(source, 0.4), interior, whole)
     assert bool((out != source.image).any()) == is_painted
@@ -138,12 +138,14 @@ def test_line_drawings_keep_what_is_drawn(brightness: float, *, is_painted: bool
 def test_what_is_not_drawn_is_not_painted() -> None:
     source = source_with(9.0)
     target = opened(source, 0.4)
-    region = slice(100, SIDE), slice(0, SIDE)
+    lips, region = opening.fit_opening(target, LIPS), (slice(100, SIDE), slice(0, SIDE))
     share = np.zeros((SIDE - 100, SIDE), np.float32)
     middle = int(target[LIPS, 0].mean())
     share[:, middle:] = 1
     out = source.image.copy()
-    InsidePainter(network_of(9.0)).paint(out, target, source.interior, DrawnShare(region, share))
+    InsidePainter(network_of(9.0)).paint(
+        out, target, source.interior, DrawnShare(lips, region, share)
+    )
     changed = (out != source.image).any((0, 2))
     assert changed[middle + 4 :].any() and not changed[: middle - 3].any()
 
@@ -152,7 +154,7 @@ def test_what_is_not_drawn_is_not_painted() -> None:
 def test_a_patch_holds_the_whole_opening_and_lips_around_it(amount: float) -> None:
     source = faces.make_source(SIDE, SIDE)
     target = opened(source, amount)
-    lips = inside.fit_lips(target)
+    lips = opening.fit_opening(target, LIPS)
     frame = inside.inside_frame(target, lips)
     width, height = frame.size
     assert width == inside.SIZE[0] and height % inside.ROWS == 0 and height <= inside.SIZE[1]
@@ -167,7 +169,7 @@ def test_a_patch_holds_the_whole_opening_and_lips_around_it(amount: float) -> No
 def test_a_low_opening_has_a_lower_patch_around_the_same_middle() -> None:
     source = faces.make_source(SIDE, SIDE)
     target = opened(source, 0.1)
-    lips = inside.fit_lips(target)
+    lips = opening.fit_opening(target, LIPS)
     low, full = (inside.inside_frame(target, lips, full=f) for f in (False, True))
     assert low.size[1] < full.size[1] == inside.SIZE[1]
     middles = [f.origin + (np.array(f.size) - 1) / 2 @ f.axes for f in (low, full)]
@@ -176,9 +178,8 @@ def test_a_low_opening_has_a_lower_patch_around_the_same_middle() -> None:
 
 
 def test_the_most_change_follows_the_drawings_brightness() -> None:
-    stack = np.zeros((inside.CHANNELS, 1, 3), np.float32)
-    stack[:3] = [-0.5, 0.0, 0.5]  # black, grey, white
-    most = inside.most_change(stack)[0, 0]
+    level = np.array([-0.5, 0.0, 0.5], np.float32)  # black, grey, white
+    most = inside.most_change(level)
     assert most == pytest.approx(
         inside.LEAST_CHANGE + inside.MOST_CHANGE * np.array([0, 0.5, 1]), abs=1e-6
     )

@@ -18,7 +18,7 @@ from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
 from thcli.engines.mesh.patches.network import PatchNet
 from thcli.evaluate.datasets.sample_clip import astronaut_clip
 from thcli.motion import canonical
-from thcli.train.core.patch_losses import gradient_loss
+from thcli.train.core.painting import gradient_loss
 from thcli.train.core.run import create_task, train
 from thcli.train.patches.augment import Photometry
 from thcli.train.patches.data import PatchBatches, load_pairs

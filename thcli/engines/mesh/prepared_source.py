@@ -37,7 +37,6 @@ from thcli.engines.mesh.mouth import (
     lip_rims,
     mouth_corners,
     mouth_interior,
-    side_light,
     wide_jaw,
 )
 from thcli.engines.mesh.mouth.closed_lips import PartedLips, ShutLips
@@ -193,11 +192,7 @@ def prepare(
     if worn is not None and parsed is not None:
         image, glasses = glasses_layer.take_off(image, mesh, parsed.face, worn, tone)
     separated = None if person is None else matte.separate_person(image, person, mesh, body)
-    interior = replace(
-        mouth_interior.prepare(mesh, tone, seen_eyes, natural),
-        darkest=colours.darkest_level(image, mesh, tone),
-        aside=side_light.measure(image, mesh),
-    )
+    interior = mouth_interior.measure(image, mesh, tone, seen_eyes, natural)
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
         interior = mouth_interior.with_seen_teeth(interior, image, mesh)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -118,6 +120,25 @@ def create_pairs(
         raise to_output_error(folder, exc) from exc
     made = create_arrays({folder / f"{name}.npy": shape for name, shape in shapes.items()})
     return dict(zip(shapes, made, strict=True))
+
+
+def stored_pairs(
+    folder: Path, facts: Mapping[str, object], names: Iterable[str], write: Callable[[], int]
+) -> Mapping[str, npt.NDArray[Any]]:
+    """Return the memory maps of a folder's arrays NAME.npy.
+
+    Args:
+        folder: of the pairs.
+        facts: what the pairs follow from; they are written anew where others did.
+        names: of the arrays.
+        write: writes the arrays and returns how many pairs there are.
+    """
+    note = folder / "facts.json"
+    if not note.is_file() or json.loads(note.read_text("utf-8"))["asked"] != facts:
+        note_text = json.dumps({"asked": facts, "count": write()})
+        note.write_text(note_text, "utf-8")
+    count = json.loads(note.read_text("utf-8"))["count"]
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r")[:count] for name in names}
 
 
 def finish_arrays(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -21,7 +20,7 @@ from thcli.engines.mesh.patches import inside
 from thcli.engines.mesh.patches.inputs import gain
 from thcli.evaluate.datasets.parse_pairs import LabelledPair, list_pairs
 from thcli.train.data.batches import Batch
-from thcli.train.data.talking_pairs import create_pairs, finish_arrays
+from thcli.train.data.talking_pairs import create_pairs, finish_arrays, stored_pairs
 from thcli.train.mouths.pairs import MouthPair, MouthPairRenderer
 
 Stored = Mapping[str, npt.NDArray[Any]]
@@ -117,13 +116,10 @@ def load_pairs(
         WeightsError: weights of the tracker are missing.
     """
     pair_folder = (Path(model_options.pairs) if model_options.pairs else folder) / ".mouths"
-    note = pair_folder / "facts.json"
     facts = {"layout": LAYOUT, "seed": seed}
-    if not note.is_file() or json.loads(note.read_text("utf-8"))["asked"] != facts:
-        count = _write_pairs(pair_folder, list_pairs(folder), seed, on)
-        note.write_text(json.dumps({"asked": facts, "count": count}), "utf-8")
-    count = json.loads(note.read_text("utf-8"))["count"]
-    return {name: np.load(pair_folder / f"{name}.npy", mmap_mode="r")[:count] for name in SHAPES}
+    return stored_pairs(
+        pair_folder, facts, SHAPES, lambda: _write_pairs(pair_folder, list_pairs(folder), seed, on)
+    )
 
 
 def _write_pairs(folder: Path, pairs: Sequence[LabelledPair], seed: int, on: Listener) -> int:

@@ -20,7 +20,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.eyes.reading import read_eyes
-from thcli.engines.mesh.mouth import colours, mouth_interior, side_light
+from thcli.engines.mesh.mouth import colours, mouth_interior
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches import inside
@@ -90,7 +90,7 @@ class MouthPairRenderer:
         if face.mesh is None:
             raise NoFaceError(f"{pair.image.name} shows no face.", "Remove the image.")
         mesh = move_lips(np.asarray(face.mesh, np.float64), shown)
-        lips = inside.fit_lips(mesh)
+        lips = opening.fit_opening(mesh, LIPS)
         if lips.gap < LEAST_GAP:
             raise MediaError(f"{pair.image.name} shows no open mouth.", "It is left out.")
         drawn, fit = draw_alike(image, mesh, rng)
@@ -154,7 +154,7 @@ def draw_alike(image: Image, mesh: Array, rng: np.random.Generator) -> tuple[Ima
         The image with the drawn inside, and its mean difference from the photograph.
     """
     interior = _closed(image, mesh, with_seen=rng.random() < SEEN_ENAMEL_SHARE)
-    lips = inside.fit_lips(mesh)
+    lips = opening.fit_opening(mesh, LIPS)
     region = opening.bounding_region(lips, (image.shape[1], image.shape[0]), 0.1)
     if region is None:
         raise MediaError("The mouth lies outside of the picture.", "It is left out.")
@@ -190,11 +190,7 @@ def _closed(image: Image, mesh: Array, *, with_seen: bool) -> MouthInterior:
     """Return the mouth as if a source showed it closed, so that all of it is drawn."""
     tone = colours.skin_tone(image, mesh)
     natural = colours.natural_colour(image, mesh, tone)
-    interior = replace(
-        mouth_interior.prepare(mesh, tone, read_eyes(image, mesh, tone), natural),
-        darkest=colours.darkest_level(image, mesh, tone),
-        aside=side_light.measure(image, mesh),
-    )
+    interior = mouth_interior.measure(image, mesh, tone, read_eyes(image, mesh, tone), natural)
     seen = mouth_interior.with_seen_teeth(interior, image, mesh)
     lips = interior.lips
     middle = (lips.upper + lips.lower) / 2

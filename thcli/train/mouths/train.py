@@ -7,7 +7,6 @@ identity-s and of the discriminator (feature matching, Wang et al. 2018, eq. 4),
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,8 @@ from thcli.core.events import Listener
 from thcli.core.options import MouthTrainOptions, TrainOptions
 from thcli.engines.mesh.patches import inside
 from thcli.engines.mesh.patches.network import MOUTH_WIDTHS, PatchNet
-from thcli.train.core.checkpoints import load_start
-from thcli.train.core.patch_losses import TEACHER, FeatureMaps, gradient_loss
-from thcli.train.core.task import CosineTask, Hyperparameters, LossTerms, Phase, use_channels_last
+from thcli.train.core.painting import PaintingTask, gradient_loss
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase
 from thcli.train.data.batches import Batch
 from thcli.train.mouths.batches import MouthBatches
 from thcli.train.mouths.synthetic import write_labelled_photographs
@@ -34,7 +32,7 @@ MOST_TURN, MOST_ZOOM, MOST_SHIFT = 0.12, 0.15, 0.06  # radians, logarithm, halve
 DEFOCUS = (1.0, 2.0, 3.5)  # deviations in pixels between which sharpness varies
 
 
-class MouthTask(CosineTask):
+class MouthTask(PaintingTask):
     """Training of mouths-s."""
 
     name = "mouths"
@@ -42,31 +40,17 @@ class MouthTask(CosineTask):
     exported = ("mouth",)
     sizes = (128,)
     hyperparameters = Hyperparameters(400, 1, 64, 4e-4)
-    warmup, final_rate = 200, 0.02
-    beta = 0.5
+    warmup = 200
 
     def __init__(
         self, options: TrainOptions, model_options: MouthTrainOptions, on: Listener
     ) -> None:
         super().__init__(options, model_options, on)
         self.model_options = model_options
-        self.networks = {
-            "mouth": PatchNet(inside.CHANNELS, options.narrow, MOUTH_WIDTHS),
-            "judge": MouthJudge(options.narrow),
-        }
         self.phases = (Phase("paint", ("mouth",)), Phase("judge", ("judge",)))
-        if model_options.start:
-            load_start(self.networks["mouth"], model_options.start, "mouth.")
-        for network in self.networks.values():
-            use_channels_last(network)
-        self.teacher = FeatureMaps()
-        self.frozen_modules = (self.teacher,)
-        self.perceptual = TEACHER
-
-    @classmethod
-    def smoke_options(cls, options: TrainOptions) -> TrainOptions:
-        """Return the options of --smoke."""
-        return replace(options, narrow=8, size=cls.sizes[0])
+        mouth = PatchNet(inside.CHANNELS, options.narrow, MOUTH_WIDTHS)
+        networks = {"mouth": mouth, "judge": MouthJudge(options.narrow)}
+        self.add_networks(networks, model_options.start)
 
     @classmethod
     def write_synthetic_data(cls, folder: Path, options: TrainOptions) -> None:
@@ -114,8 +98,7 @@ class MouthTask(CosineTask):
 
     def _paint(self, coarse: Tensor, mask: Tensor) -> Tensor:
         change: Tensor = self.networks["mouth"](torch.cat([coarse, mask - 0.5], 1))
-        level = coarse.mean(1, keepdim=True) + 0.5
-        most = inside.MOST_CHANGE * level + inside.LEAST_CHANGE
+        most = inside.most_change(coarse.mean(1, keepdim=True))
         return coarse + mask * most * torch.tanh(change / most)
 
     def sample_images(self, batch: Batch) -> dict[str, Tensor]:
@@ -125,10 +108,6 @@ class MouthTask(CosineTask):
         return {
             name: F.pad((value + 0.5).clamp(0, 1), (0, 0, 16, 16)) for name, value in rows.items()
         }
-
-    def write_importable(self, path: Path) -> Path:
-        """Write the bundled file in half precision."""
-        return self.write_half(path)
 
 
 class MouthJudge(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -19,7 +18,13 @@ from thcli.engines.mesh.patches import inputs, pack
 from thcli.engines.mesh.patches.frames import EYE_SIZE
 from thcli.evaluate.datasets import talking_clips
 from thcli.train.data.batches import Batch, join_batch
-from thcli.train.data.talking_pairs import Clips, create_pairs, finish_arrays, wanted_clips
+from thcli.train.data.talking_pairs import (
+    Clips,
+    create_pairs,
+    finish_arrays,
+    stored_pairs,
+    wanted_clips,
+)
 from thcli.train.patches.augment import Photometry, change_photometry
 from thcli.train.patches.pairs import PatchPair, PatchPairRenderer
 
@@ -132,12 +137,12 @@ def load_pairs(
         "drivers": model_options.drivers,
         "seed": seed,
     }
-    note = pair_folder / "facts.json"
-    if not note.is_file() or json.loads(note.read_text("utf-8"))["asked"] != facts:
-        count = _write_pairs(pair_folder, clips, photographs, model_options, seed, on)
-        note.write_text(json.dumps({"asked": facts, "count": count}), "utf-8")
-    count = json.loads(note.read_text("utf-8"))["count"]
-    return {name: np.load(pair_folder / f"{name}.npy", mmap_mode="r")[:count] for name in SHAPES}
+    return stored_pairs(
+        pair_folder,
+        facts,
+        SHAPES,
+        lambda: _write_pairs(pair_folder, clips, photographs, model_options, seed, on),
+    )
 
 
 def list_photographs(folder: str) -> list[Path]:

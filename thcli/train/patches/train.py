@@ -7,7 +7,6 @@ gradients, features of identity-s, the change from frame to frame, and a small d
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from thcli.core.events import Listener
 from thcli.core.options import PatchTrainOptions, TrainOptions
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
 from thcli.engines.mesh.patches.network import PatchNet
-from thcli.train.core.checkpoints import load_start
-from thcli.train.core.patch_losses import TEACHER, FeatureMaps, gradient_loss
+from thcli.train.core.painting import PaintingTask, gradient_loss
 from thcli.train.core.synthetic import write_synthetic_clips
-from thcli.train.core.task import CosineTask, Hyperparameters, LossTerms, Phase, use_channels_last
+from thcli.train.core.task import Hyperparameters, LossTerms, Phase
 from thcli.train.data.batches import Batch
 from thcli.train.patches.data import PatchBatches
 
@@ -32,7 +30,7 @@ RASTERS = 3  # channels that the discriminator sees beside the colours
 SIDES = 2  # eyes of a frame
 
 
-class PatchTask(CosineTask):
+class PatchTask(PaintingTask):
     """Training of patches-s."""
 
     name = "patches"
@@ -40,31 +38,19 @@ class PatchTask(CosineTask):
     exported = ("eyes",)
     sizes = (96,)
     hyperparameters = Hyperparameters(10, 1, 8, 1e-3)
-    warmup, final_rate = 100, 0.02
-    beta = 0.5
+    warmup = 100
 
     def __init__(
         self, options: TrainOptions, model_options: PatchTrainOptions, on: Listener
     ) -> None:
         super().__init__(options, model_options, on)
         self.model_options = model_options
-        self.networks = {"eyes": PatchNet(EYE_CHANNELS, options.narrow)}
+        networks: dict[str, nn.Module] = {"eyes": PatchNet(EYE_CHANNELS, options.narrow)}
         self.phases = (Phase("paint", ("eyes",)),)
         if model_options.adversarial:
-            self.networks["judge"] = PatchJudge(3 + RASTERS, options.narrow)
+            networks["judge"] = PatchJudge(3 + RASTERS, options.narrow)
             self.phases += (Phase("judge", ("judge",)),)
-        if model_options.start:
-            load_start(self.networks["eyes"], model_options.start, "eyes.")
-        for network in self.networks.values():
-            use_channels_last(network)
-        self.teacher = FeatureMaps()
-        self.frozen_modules = (self.teacher,)
-        self.perceptual = TEACHER
-
-    @classmethod
-    def smoke_options(cls, options: TrainOptions) -> TrainOptions:
-        """Return the options of --smoke."""
-        return replace(options, narrow=8, size=96)
+        self.add_networks(networks, model_options.start)
 
     @classmethod
     def write_synthetic_data(cls, folder: Path, options: TrainOptions) -> None:
@@ -135,10 +121,6 @@ class PatchTask(CosineTask):
             name: F.interpolate((value + 0.5).clamp(0, 1), (96, 96))
             for name, value in images.items()
         }
-
-    def write_importable(self, path: Path) -> Path:
-        """Write the bundled file in half precision."""
-        return self.write_half(path)
 
 
 def _judge_input(inputs: Tensor, colours: Tensor) -> Tensor:

@@ -73,9 +73,10 @@ class MouthInterior:
 class DrawnShare:
     """Share of each pixel that is drawn where lips part; the rest shows a mouth that was seen.
 
-    region: rows and columns of the image.  share: (h, w) 0..1.
+    lips: opening of the target.  region: rows and columns of the image.  share: (h, w) 0..1.
     """
 
+    lips: Opening
     region: Region
     share: Array32
 

@@ -18,8 +18,8 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, LIPS
 from thcli.engines.mesh.eyes.reading import EyeReading
-from thcli.engines.mesh.mouth import drawn_inside, mouth_corners, seen_teeth
-from thcli.engines.mesh.mouth.colours import redness, vividness
+from thcli.engines.mesh.mouth import drawn_inside, mouth_corners, seen_teeth, side_light
+from thcli.engines.mesh.mouth.colours import darkest_level, redness, vividness
 from thcli.engines.mesh.mouth.drawn_inside import (
     Anchors,
     DrawnShare,
@@ -113,6 +113,22 @@ def prepare(
     bite = _to_millimetres(flat[NOSE_BASE] - flat[CHIN], axes)[1] + upper[1] - lower[1]
     gap = _gap_mm(lips, axes)
     return MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite), gap, natural)
+
+
+def measure(
+    image: Image, mesh: Array, tone: Array, seen_eyes: EyeReading | None, natural: float
+) -> MouthInterior:
+    """Measure the source's mouth and the light on it.
+
+    Args:
+        image: (H, W, 3) uint8 source.
+        mesh, tone, seen_eyes, natural: see `prepare`.
+    """
+    return replace(
+        prepare(mesh, tone, seen_eyes, natural),
+        darkest=darkest_level(image, mesh, tone),
+        aside=side_light.measure(image, mesh),
+    )
 
 
 def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> MouthInterior:
@@ -256,7 +272,7 @@ def render(
             shade += (np.float32(own) * valid)[..., None] * (texture - shade)
             share[kept] *= 1 - np.float32(own) * valid
         opening.blend(out, part, shown * mask[kept], shade)
-    return DrawnShare(region, share)
+    return DrawnShare(lips, region, share)
 
 
 def _parts(values: tuple[Array32, Array32], kept: Region) -> tuple[Array32, Array32]:

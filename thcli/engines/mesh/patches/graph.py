@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from thcli.core.errors import WeightsError
-from thcli.core.onnx.graphs import GraphDrawing, Weights
+from thcli.core.onnx.graphs import GraphDrawing, GraphNetwork, Weights
+from thcli.weights import check_licence
+from thcli.weights.tensors import load_tensors
+
+
+def load_network(
+    name: str, prefix: str, channels: int, licence: Literal["any", "free"]
+) -> GraphNetwork:
+    """Load a network for rendering.
+
+    Args:
+        name: of the weights.
+        prefix: of its tensors.
+        channels: of its input.
+        licence: that the job allows.
+
+    Raises:
+        WeightsError: the weights are absent, damaged or refused by the licence.
+    """
+    check_licence(name, licence)
+    weights = load_tensors(name, "numpy", prefix=prefix)
+    return GraphNetwork(build_graph(weights, channels, name), name)
 
 
 def build_graph(weights: Weights, channels: int, name: str) -> bytes:

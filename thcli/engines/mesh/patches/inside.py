@@ -6,22 +6,28 @@ Nothing in it comes from the pixels of a driving frame.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.mouth.drawn_inside import DrawnShare, inside_mask
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches import inputs
 from thcli.engines.mesh.patches.frames import PatchFrame, place_patch
+from thcli.faces.landmarks.topology import EYE_OUTER
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Level = TypeVar("Level", Array32, "Tensor")
 
 CHANNELS = 4  # colours of the frame, and the inside's mask
 SIZE = (128, 96)  # (width, height) of the largest patch in pixels
 SPAN = 1.3  # widths of the inside along a patch
 LEAST_WIDTH = 0.42  # of the inside over the distance of the outer eye corners, at least
-OUTER_CORNERS = (33, 263)
 ROWS = 8  # a patch has a multiple of so many
 # Change of a drawing by the network, at most: over the drawing's brightness, and beyond that.
 # What is drawn dark stays dark, so that teeth and tongue are painted where they are drawn.
@@ -39,7 +45,7 @@ def inside_frame(mesh: Array, lips: Opening, *, full: bool = False) -> PatchFram
         lips: opening of its inner lips.
         full: of the largest size; else as low as the opening allows.
     """
-    first, second = OUTER_CORNERS
+    first, second = EYE_OUTER
     eyes = float(np.hypot(*(mesh[second, :2] - mesh[first, :2])))
     enlarged = max(1.0, LEAST_WIDTH * eyes / max(lips.width, 1e-6))
     middle = opening.between_rims(lips, _HALF, _HALF)[0, 0].astype(np.float64)
@@ -90,15 +96,6 @@ def stack(coarse: Image, mask: Array32, factor: float) -> Array32:
     return np.concatenate([inputs.colours(coarse, factor), mask[None] - np.float32(0.5)])
 
 
-def most_change(coarse: Array32) -> Array32:
-    """Return how much the network changes each pixel at most, (..., 1, h, w).
-
-    coarse: (..., 3+, h, w) colours around 0, as `stack` gives them.
-    """
-    level = coarse[..., :3, :, :].mean(-3, keepdims=True) + np.float32(0.5)
-    return np.asarray(np.float32(MOST_CHANGE) * level + np.float32(LEAST_CHANGE), np.float32)
-
-
-def fit_lips(mesh: Array) -> Opening:
-    """Measure the opening of the inner lips of a mesh (468, 2+) in pixels."""
-    return opening.fit_opening(mesh, LIPS)
+def most_change(level: Level) -> Level:
+    """Return how much the network changes pixels at most; level: their mean channel around 0."""
+    return MOST_CHANGE * (level + 0.5) + LEAST_CHANGE

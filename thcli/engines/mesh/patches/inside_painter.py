@@ -12,11 +12,9 @@ from thcli.engines.mesh.mouth.colours import keep_colour
 from thcli.engines.mesh.mouth.drawn_inside import DrawnShare, MouthInterior
 from thcli.engines.mesh.patches import inputs, inside
 from thcli.engines.mesh.patches.frames import composite, sample_patch
-from thcli.engines.mesh.patches.graph import build_graph
-from thcli.weights import check_licence
+from thcli.engines.mesh.patches.graph import load_network
 from thcli.weights.layout import Checkpoint
 from thcli.weights.loading import load_state
-from thcli.weights.tensors import load_tensors
 
 NAME, PREFIX = "mouths-s", "mouth."
 
@@ -40,13 +38,12 @@ class InsidePainter:
         """
         if interior.tone.mean() > inside.PAPER:
             return
-        lips = inside.fit_lips(target)
-        frame = inside.inside_frame(target, lips)
-        mask = inside.mask_patch(lips, frame)
+        frame = inside.inside_frame(target, drawn.lips)
+        mask = inside.mask_patch(drawn.lips, frame)
         coarse = sample_patch(out, frame)
         factor = inputs.gain(interior.tone)
         given = inside.stack(coarse, mask, factor)
-        most = inside.most_change(given)
+        most = inside.most_change(given[:3].mean(0, keepdims=True))
         change = most * np.tanh(self._network(given[None])[0] / most) / np.float32(factor)
         change = np.ascontiguousarray(change.transpose(1, 2, 0))
         if interior.natural < 1:
@@ -61,10 +58,7 @@ def load(licence: Literal["any", "free"]) -> InsidePainter:
     Raises:
         WeightsError: the weights are absent, damaged or refused by the licence.
     """
-    check_licence(NAME, licence)
-    tensors = load_tensors(NAME, "numpy")
-    own = {key.removeprefix(PREFIX): value for key, value in tensors.items()}
-    return InsidePainter(GraphNetwork(build_graph(own, inside.CHANNELS, NAME), NAME))
+    return InsidePainter(load_network(NAME, PREFIX, inside.CHANNELS, licence))
 
 
 def check_layout(checkpoint: Checkpoint) -> None:

@@ -13,14 +13,12 @@ from thcli.engines.mesh.mouth.colours import keep_colour
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.patches import inside_painter, pack
 from thcli.engines.mesh.patches.frames import composite, eye_frame, sample_patch
-from thcli.engines.mesh.patches.graph import build_graph
+from thcli.engines.mesh.patches.graph import load_network
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
 from thcli.engines.mesh.patches.inside_painter import InsidePainter
 from thcli.engines.mesh.patches.pack import SourcePatches
-from thcli.weights import check_licence
 from thcli.weights.layout import Checkpoint
 from thcli.weights.loading import load_state
-from thcli.weights.tensors import load_tensors
 
 NAME, PREFIX = "patches-s", "eyes."
 
@@ -99,9 +97,7 @@ def load(
     Raises:
         WeightsError: the weights are absent, damaged or refused by the licence.
     """
-    check_licence(NAME, licence)
-    own = {key.removeprefix(PREFIX): v for key, v in load_tensors(NAME, "numpy").items()}
-    eyes = GraphNetwork(build_graph(own, EYE_CHANNELS, NAME), NAME)
+    eyes = load_network(NAME, PREFIX, EYE_CHANNELS, licence)
     mouth = inside_painter.load(licence) if with_mouth else None
     return PatchPainter(eyes, mouth, is_asked_for=is_asked_for)
 

@@ -1,16 +1,56 @@
-"""Losses of the networks that paint small patches: features of identity-s, image gradients."""
+"""Networks that paint small patches: their task, and the losses of features and image gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thcli.core.options import TrainOptions
 from thcli.faces.identity.network import IdentityNet
+from thcli.train.core.checkpoints import load_start
+from thcli.train.core.task import CosineTask, use_channels_last
 from thcli.weights.tensors import load_tensors
 
 TEACHER = "identity-s"  # of the feature loss; `pfd`, which evaluates results, has another network
+
+
+class PaintingTask(CosineTask):
+    """A task of a painting network and, where wanted, a discriminator named "judge"."""
+
+    final_rate = 0.02
+    beta = 0.5
+
+    def add_networks(self, networks: dict[str, nn.Module], start: str) -> None:
+        """Set the networks, and the teacher of the feature loss.
+
+        Args:
+            networks: the exported one, and a discriminator.
+            start: file of the exported one's initial weights, "" for none.
+
+        Raises:
+            WeightsError: weights are missing or do not fit.
+        """
+        self.networks = networks
+        for name in self.exported if start else ():
+            load_start(networks[name], start, f"{name}.")
+        for network in networks.values():
+            use_channels_last(network)
+        self.teacher = FeatureMaps()
+        self.frozen_modules = (self.teacher,)
+        self.perceptual = TEACHER
+
+    @classmethod
+    def smoke_options(cls, options: TrainOptions) -> TrainOptions:
+        """Return the options of --smoke."""
+        return replace(options, narrow=8, size=cls.sizes[0])
+
+    def write_importable(self, path: Path) -> Path:
+        """Write the bundled file in half precision."""
+        return self.write_half(path)
 
 
 class FeatureMaps(nn.Module):
