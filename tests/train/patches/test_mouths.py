@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +113,14 @@ def test_batches_follow_from_seed_and_step_and_are_drawn_once(
     drawn = [prepare_batch(one, 0.1, step_generator(0, step))[0] for step in (3, 3, 4)]
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
     assert other.keys() == one.keys()
+
+
+def test_photographs_that_are_added_are_drawn(labelled: Path, tmp_path: Path) -> None:
+    for count in (1, 2):
+        for name in ("images", "masks"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            shutil.copy(labelled / name / f"{count}.png", tmp_path / name)
+        assert len(MouthBatches(tmp_path, OPTIONS, OWN, 2)) == count
 
 
 def test_light_and_place_change_alike_in_drawing_and_photograph(batches: MouthBatches) -> None:

@@ -19,6 +19,7 @@ from thcli.core.options import MouthTrainOptions, RunOptions, TrainOptions
 from thcli.engines.mesh.patches import inside
 from thcli.engines.mesh.patches.inputs import gain
 from thcli.evaluate.datasets.parse_pairs import LabelledPair, list_pairs
+from thcli.evaluate.datasets.talking_clips import clips_fingerprint
 from thcli.train.data.batches import Batch
 from thcli.train.data.talking_pairs import create_pairs, finish_arrays, stored_pairs
 from thcli.train.mouths.pairs import MouthPair, MouthPairRenderer
@@ -116,9 +117,11 @@ def load_pairs(
         WeightsError: weights of the tracker are missing.
     """
     pair_folder = (Path(model_options.pairs) if model_options.pairs else folder) / ".mouths"
-    facts = {"layout": LAYOUT, "seed": seed}
+    pairs = list_pairs(folder)
+    files = [(path, "") for pair in pairs for path in (pair.image, pair.labels)]
+    facts = {"layout": LAYOUT, "data": clips_fingerprint(files), "seed": seed}
     return stored_pairs(
-        pair_folder, facts, SHAPES, lambda: _write_pairs(pair_folder, list_pairs(folder), seed, on)
+        pair_folder, facts, SHAPES, lambda: _write_pairs(pair_folder, pairs, seed, on)
     )
 
 
