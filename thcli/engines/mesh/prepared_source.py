@@ -18,7 +18,14 @@ from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.eyes.lid_skin import LidSkin
 from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.eyes.texture import EyeTexture
-from thcli.engines.mesh.head import brow_lines, covering, crown, folds, steep_texture
+from thcli.engines.mesh.head import (
+    brow_lines,
+    covered_points,
+    covering,
+    crown,
+    folds,
+    steep_texture,
+)
 from thcli.engines.mesh.head.cheeks import far_side, grown_cheek, mirrored_cheek
 from thcli.engines.mesh.head.cheeks.far_side import FarSide
 from thcli.engines.mesh.head.cheeks.grown_cheek import GrownCheek
@@ -234,8 +241,17 @@ def prepare(
     far: FarSide | None = None
     if cheek is not None and layers is not None and body is not None:
         far = far_side.prepare(cheek, mesh, layers, surroundings, body)
+    behind_hair = (
+        [False, False] if regions is None else covered_points.are_eyes_behind_hair(regions, mesh)
+    )
     eyes = extract_eyes(
-        image, mesh, face.iris, tone, blur if is_blurred else 0.0, are_drawn=has_drawn_eyes
+        image,
+        mesh,
+        face.iris,
+        tone,
+        blur if is_blurred else 0.0,
+        are_drawn=has_drawn_eyes,
+        behind_hair=behind_hair,
     )
     return MeshSource(
         image if layers is None or not layers.cut else np.ascontiguousarray(layers.person[..., :3]),
@@ -259,7 +275,7 @@ def prepare(
         else None,
         painter=None
         if painter is None or is_blurred
-        else painter.bind(image, mesh, face, interior),
+        else painter.bind(image, mesh, face, interior, behind_hair),
         mouth_painter=None if painter is None or is_blurred or has_drawn_eyes else painter.mouth,
         folds=folds.prepare(
             image, mesh, brow_lines.prepare(image, mesh, blur, worn), natural, no_skin

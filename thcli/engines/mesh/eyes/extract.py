@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,8 @@ from thcli.motion import canonical
 from thcli.motion.openings import SHUT_EYE_RANGE, judge_alike
 
 CLOSED_GAP = 0.12  # gap / width of a source eye below which its eyeball cannot be used
+NEVER_SHOWS = 2.0  # foreshortening that no eye reaches
+FACES_US = 0.65  # foreshortening of an eye that a turn back brings into view from behind hair
 PAINTED_BLUR = 0.5  # pixels of blur, at least, of an eye that is painted
 
 
@@ -28,11 +31,12 @@ def extract_eyes(
     blur: float = 0.0,
     *,
     are_drawn: bool = False,
+    behind_hair: Sequence[bool] = (False, False),
 ) -> tuple[EyeTexture, ...]:
     """Extract both eyes of a source image.
 
-    A closed eye, and one that a turned head hides, takes the mirror image of the other one. When
-    both are closed, a synthetic eye is painted, as blurred as the source.
+    A closed eye, and one that a turned head or hair hides, takes the mirror image of the other one.
+    When both are closed, a synthetic eye is painted, as blurred as the source.
 
     Args:
         image: (H, W, 3) uint8 source image.
@@ -41,6 +45,7 @@ def extract_eyes(
         tone: (3,) skin colour, 0..255.
         blur: of the source, deviation in widths of an eye.
         are_drawn: larger than a person's; what their lids hid is not made from round balls.
+        behind_hair: eyes that hair covers, which never show.
     """
     eyes = []
     for side, ring in enumerate(EYES):
@@ -60,8 +65,10 @@ def extract_eyes(
         eye.opening.gap >= CLOSED_GAP and opens > SHUT_EYE_RANGE[1]
         for eye, opens in zip(eyes, alike, strict=True)
     ]
-    are_hidden = are_eyes_hidden(mesh)
-    usable = [is_open and not hides for is_open, hides in zip(are_open, are_hidden, strict=True)]
+    are_hidden = np.logical_or(are_eyes_hidden(mesh), behind_hair)
+    usable = [
+        bool(is_open and not hides) for is_open, hides in zip(are_open, are_hidden, strict=True)
+    ]
     if all(usable):
         return tuple(eyes)
     if any(usable):
@@ -70,7 +77,8 @@ def extract_eyes(
         pixel = PAINTED_BLUR / max(min(eye.opening.width for eye in eyes), 1.0)
         substitute = paint_eye(tone, max(blur, pixel))
     out = []
-    for eye, own, hides in zip(eyes, usable, are_hidden, strict=True):
+    for eye, own, hides, hair in zip(eyes, usable, are_hidden, behind_hair, strict=True):
         shut, hidden = (0.0, eye.seen) if hides else (eye.opening.gap, 0.0)
+        hidden = NEVER_SHOWS if hair and eye.seen > FACES_US else hidden
         out.append(eye if own else replace(substitute, shut=shut, hidden=hidden))
     return tuple(out)

@@ -27,7 +27,7 @@ class EyeTexture:
     sees_iris: whether the iris was seen away from the corners, so that what lids hid can be made.
     seen: its foreshortening, see `opening.foreshortening`.  shut: gap of the source's shut eye in
     whose place it stands, 0 for its own.  hidden: foreshortening of the eye that the source hides,
-    in whose place it stands; 0 for others.
+    in whose place it stands, more than any where hair hides it; 0 for others.
     """
 
     image: Image

@@ -40,6 +40,7 @@ class SourcePatches:
 
     factor: from colours to those of the network.  openings: of both eyes.  eyes: (2, 6, h, w)
     colours and rasters.  iris: of the source.  tone, natural: see `MouthInterior`.
+    left_out: eyes that are not painted.
     """
 
     factor: float
@@ -48,6 +49,7 @@ class SourcePatches:
     iris: SourceIris
     tone: Array
     natural: float
+    left_out: tuple[bool, ...] = (False, False)
 
 
 def opening_change(source: Opening, target: Opening, limits: tuple[float, float]) -> float:
@@ -72,7 +74,7 @@ def eye_changes(source: SourcePatches, target: Array) -> tuple[float, float]:
         is_uncovered = source.iris.radius[side] > 0 and is_round(source.iris.centre[side, 0])
         if is_uncovered and own.gap >= CLOSED_GAP:
             change *= 1 - float(smoothstep(*WIDER, eye.gap / own.gap))
-        changes.append(change)
+        changes.append(0.0 if source.left_out[side] else change)
     return changes[0], changes[1]
 
 

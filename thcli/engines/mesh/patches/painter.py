@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -36,12 +37,22 @@ class PatchPainter:
         self._eyes, self.mouth = eyes, mouth
         self.is_asked_for = is_asked_for
 
-    def bind(self, image: Image, mesh: Array, face: Face, interior: MouthInterior) -> SourcePainter:
-        """Prepare a source image (H, W, 3) uint8 with its mesh (468, 3) in pixels."""
+    def bind(
+        self,
+        image: Image,
+        mesh: Array,
+        face: Face,
+        interior: MouthInterior,
+        left_out: Sequence[bool] = (False, False),
+    ) -> SourcePainter:
+        """Prepare a source image (H, W, 3) uint8 with its mesh (468, 3) in pixels.
+
+        left_out: eyes that are not painted.
+        """
         iris = None if face.iris is None else np.asarray(face.iris, np.float64)
         seen = pack.read_iris(mesh, iris)
         patches = pack.cut_source(image, mesh, seen, interior.tone, interior.natural)
-        return SourcePainter(self, patches)
+        return SourcePainter(self, replace(patches, left_out=tuple(left_out)))
 
     def paint_eyes(self, out: Image, source: SourcePatches, target: Array, gaze: Array) -> None:
         """Paint both eyes, in place; see `SourcePainter.paint_eyes`."""
