@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import EYES, LIPS, face_height
+from thcli.engines.mesh.eyes.lid_skin import BROWS
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior, side_light
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
@@ -69,8 +70,9 @@ def test_no_hole_whatever_the_motion(
     face_size = 256 * 0.45 * grow
     border = round(0.06 * face_size) + 3
     skin = ~faces.polygon_mask(target.points[LIPS, :2], 256, 256, border)
-    for ring in EYES:  # lash lines are darker
-        skin &= ~faces.polygon_mask(target.points[ring, :2], 256, 256, border)
+    for ring, brow in zip(EYES, BROWS, strict=True):  # lash lines and lids that shut are darker
+        around = target.points[[*ring[:9], *brow[::-1]], :2]
+        skin &= ~faces.polygon_mask(around, 256, 256, border)
     assert out.shape == source.image.shape and out.dtype == np.uint8
     assert np.abs(out[skin].astype(int) - faces.SKIN).max() <= 1
 

@@ -269,7 +269,7 @@ def prepare(
         closed_lips.prepare(image, mesh, blur=interior.blur)
         if is_parted and covered is None
         else None,
-        lid_skins=lid_skin.extract(image, mesh, eyes),
+        lid_skins=lid_skin.extract(image, mesh, eyes, are_drawn=has_drawn_eyes),
         shut_lips=closed_lips.prepare_shut(image, mesh)
         if not is_parted and covered is None
         else None,

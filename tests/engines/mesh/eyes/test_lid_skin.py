@@ -106,31 +106,43 @@ def test_an_eye_that_is_seen_from_the_side_is_left_to_the_mesh() -> None:
     assert (out[inside] == 128).all()
 
 
-def test_skin_in_the_shade_of_a_brow_comes_into_the_light() -> None:
-    image, mesh = low_brows()
+def middles(frame: Image, mesh: Array) -> Array:
+    """Return the colours (2, 3) in the middle of the skin above both eyes."""
+    places = [(mesh[b[2], :2] + mesh[e[12], :2]) / 2 for b, e in zip(BROWS, EYES, strict=True)]
+    return np.array([frame[round(y), round(x)] for x, y in places], float)
+
+
+@pytest.mark.parametrize("shade", [0.3, 0.6, 1.0])
+def test_skin_that_is_drawn_out_takes_a_light_between_its_own_and_that_of_the_cheeks(
+    shade: float,
+) -> None:
+    mesh = faces.centred_mesh(SIZE, SIZE)
+    image = faces.render_face(mesh, SIZE, SIZE)
     for ring, brow in zip(EYES, BROWS, strict=True):
-        lower, lid = mesh[list(brow), :2], mesh[list(ring[:8:-1]), :2]
-        shade = np.concatenate([lower, lid[::-1]])
-        cv2.fillPoly(image, [np.rint(shade).astype(np.int32)], HAIR)
-    source = prepared(image, mesh)
-    skins = [skin for skin in source.lid_skins if skin is not None]
-    assert len(skins) == len(EYES)
-    unlit = tuple(replace(skin, lift=np.zeros_like(skin.lift)) for skin in skins)
+        above = np.concatenate([mesh[list(brow), :2], mesh[list(ring[:8:-1]), :2][::-1]])
+        dark = tuple(round(shade * value) for value in faces.SKIN)
+        cv2.fillPoly(image, [np.rint(above).astype(np.int32)], dark)
+    source, skin = prepared(image, mesh), np.array(faces.SKIN, float)
     lights = []
-    for raised in (0.0, 30.0):
+    for raised in (0.0, 20.0, 40.0):
         target = replace(faces.rest_target(source), points=moved(mesh, raised, 0.0))
-        frames = [
-            render_frame(replace(source, lid_skins=s), target, None)
-            for s in (source.lid_skins, unlit)
-        ]
-        for eye in (0, 1):
-            above, below = target.points[BROWS[eye][2], :2], target.points[EYES[eye][12], :2]
-            x, y = np.rint((above + below) / 2).astype(int)
-            lights.append(frames[0][y, x].astype(float) - frames[1][y, x])
-    assert not np.any(lights[:2])
-    assert np.min(np.mean(lights[2:], -1)) > 20
-    skin = np.array(faces.SKIN, float)
-    np.testing.assert_allclose(lights[2] / lights[2][0], skin / skin[0], atol=0.15)
+        colours = middles(render_frame(source, target, None), target.points)
+        lights.append((colours / skin).mean())
+        np.testing.assert_allclose(colours / skin, lights[-1], atol=0.06)
+    assert lights[0] == pytest.approx(shade, abs=0.02)
+    assert lights[1] < lights[2] < 1.02
+    even = lid_skin.LIGHT * shade**lid_skin.OWN_LIGHT
+    assert min(shade, even) - 0.02 <= lights[1] <= max(shade, 1.3 * even)
+    assert (lights[2] > shade + 0.1) == (shade < 0.9)
+
+
+def test_drawn_eyes_keep_the_skin_above_them() -> None:
+    image, mesh = low_brows()
+    source = prepared(image, mesh)
+    own = lid_skin.extract(image, mesh, source.eyes, are_drawn=True)
+    target, out = moved(mesh, 40.0, 0.0), np.zeros_like(image)
+    lid_skin.render(out, image, own, target)
+    np.testing.assert_allclose(middles(out, target), [faces.SKIN] * 2, atol=2)
 
 
 @pytest.mark.parametrize("grain", [0.0, 6.0])

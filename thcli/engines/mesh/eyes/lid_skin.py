@@ -1,7 +1,9 @@
 """Skin between brow and lid that a raised brow or a shut eye draws apart.
 
 The brow and the lashes keep their width: what is drawn out is a band of plain skin between them. By
-the mesh alone, the hair and the shadow of a low brow would be drawn over the lid.
+the mesh alone, the hair and the shadow of a low brow would be drawn over the lid. As the skin comes
+out of the fold above the eye and of the brow's shade, it takes an even light between its own and
+that of the cheeks.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.eyes.texture import EyeTexture
 from thcli.engines.mesh.mouth.colours import tone_at
-from thcli.engines.mesh.opening import BETWEEN_CORNERS, COLUMNS, Opening
+from thcli.engines.mesh.opening import BETWEEN_CORNERS, COLUMNS, Opening, Region
 from thcli.engines.mesh.sampling import REFLECT, remap, resize
 from thcli.faces.landmarks import topology
 
@@ -33,17 +35,20 @@ ACROSS = np.linspace(0.0, 1.0, 25)  # shares of the way from brow to lid at whic
 INNER = slice(3, -3)  # of those, where the band may lie
 DARK_PART = 0.25  # of such a row: hair in a part of it would be drawn out, too
 LIGHT_BLUR = 1.5  # of those shares over which light is averaged
-ENDS = (-0.2, 0.1)  # widths beside an eye over which the skin ends
+ENDS = (-0.25, 0.05)  # widths beside an eye over which the skin ends
 TURNED = (0.4, 0.6)  # foreshortening of an eye from which the nose may lie before the skin
 EDGES = (0.15, 0.08)  # of its height, over which it ends at the brow and at the lid
-# Light of skin that is drawn out over that below the eye, at least: a brow that hangs over a lid
-# shades it, and a raised one does not. Ratios to it from which the own skin is lit; height of the
-# skin over the source's, over which it comes into the light
-LIT, SHADED, RAISED = 0.75, (0.8, 1.0), (1.1, 2.2)
-MOST_LIGHT = 2.0  # of that light over the own one
-LIFT_ENDS = (-0.15, 0.4)  # widths from the corners of an eye over which it begins
-LIFT_EDGES = (0.0, 0.8)  # of how far the middle of the band is, over which it begins across it
-LIGHT_ALONG = 6  # columns over which that light is averaged
+# Light of skin that is drawn out, over that of the cheeks, as measured in 83 clips: a factor,
+# exponents of the own light over that of the cheeks and of the height over the source's
+LIGHT, OWN_LIGHT, GROWTH = 0.735, 0.46, 0.41
+LEAST_LIGHT = 4.0  # levels from which light tells
+OWN_HUE = 0.6  # share of the own hue, the rest is that of the cheeks
+DARK = (0.3, 0.6)  # own light over that of the cheeks, over which it shows a hue
+EVEN = (1.1, 1.5)  # height over the source's, over which the skin takes that light
+MOST_EVEN = 0.8  # share of that light
+# Shares of the height over which it begins at the brow and ends at the lid; widths beside an eye
+EVEN_EDGES, EVEN_ENDS = ((0.05, 0.45), (0.7, 1.0)), (-0.25, 0.25)
+MIDDLE = slice(28, 69)  # COLUMNS at which the own colour is measured
 STREAKS = 0.1  # widths over which what is drawn out is blurred: hairs would be streaks
 COARSE = 2.5  # pixels of that blur in the picture that is blurred, at least
 # Grain of skin that is drawn out, which the blur takes: side of the skin below the eye where it is
@@ -57,14 +62,16 @@ class LidSkin:
     """Skin above an eye of a source.
 
     above: between the lower edge of the brow and the upper lid, in widths of the eye.  band: the
-    lightest skin, which is neither hair nor lashes, share of the way from brow to lid.  lift: (97,
-    3) what the band lacks to be in the light, levels.  grain: (h, w) of the skin below the eye,
-    over its light.  height: of the face in pixels.
+    lightest skin, which is neither hair nor lashes, share of the way from brow to lid.  tone: (3,)
+    colour of the skin as it begins to be drawn out, None for its own.  cheeks: their light, 0..255,
+    the most it gets.  grain: (h, w) of the skin below the eye, over its light.  height: of the face
+    in pixels.
     """
 
     above: Opening
     band: float
-    lift: Array32
+    tone: Array32 | None
+    cheeks: float
     grain: Array32
     height: float
 
@@ -74,16 +81,20 @@ class LidSkin:
         return (self.above.lower - self.above.upper) * self.above.width
 
 
-def extract(image: Image, mesh: Array, eyes: Sequence[EyeTexture]) -> tuple[LidSkin | None, ...]:
-    """Find the skin above both eyes of a source; None above one that its turn hides.
+def extract(
+    image: Image, mesh: Array, eyes: Sequence[EyeTexture], *, are_drawn: bool = False
+) -> tuple[LidSkin | None, ...]:
+    """Find the skin above both eyes of a source; None above one that is hidden.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         eyes: both of the source.
+        are_drawn: of an animated film, where skin above eyes has no shade.
     """
     found: list[LidSkin | None] = []
-    skin = tone_at(image, mesh, topology.CHEEKS)
+    cheeks = tone_at(image, mesh, topology.CHEEKS)
+    lit = max(float(cheeks.mean()), LEAST_LIGHT)
     for ring, brow, below, eye in zip(EYES, BROWS, BELOW, eyes, strict=True):
         if eye.hidden:
             found.append(None)
@@ -95,10 +106,9 @@ def extract(image: Image, mesh: Array, eyes: Sequence[EyeTexture]) -> tuple[LidS
         dark = np.quantile(rows, DARK_PART, 1)
         smooth = cv2.GaussianBlur(dark, (0, 0), LIGHT_BLUR).ravel()[INNER]
         band = float(ACROSS[INNER][smooth.argmax()])
-        light = tone_at(image, mesh, below).mean() / max(float(skin.mean()), 1.0)
-        lift = _lift(image, above, band, LIT * min(float(light), 1.0) * skin)
+        tone = None if are_drawn else _tone(image, above, band, cheeks / lit, lit)
         grain = _grain(image, mesh[below, :2].mean(0), above.width)
-        found.append(LidSkin(above, band, lift, grain, anatomy.face_height(mesh)))
+        found.append(LidSkin(above, band, tone, lit, grain, anatomy.face_height(mesh)))
     return tuple(found)
 
 
@@ -116,32 +126,55 @@ def render(out: Image, image: Image, skins: tuple[LidSkin | None, ...], target: 
             continue
         above = _fit_above(target, ring, brow)
         scale = above.width * skin.height / anatomy.face_height(target)
-        drawn = (above.lower - above.upper) * scale
-        if (drawn / skin.drawn)[BETWEEN_CORNERS].max() <= DRAWN_OUT[0]:
+        ratio = (above.lower - above.upper) * scale / skin.drawn
+        if ratio[BETWEEN_CORNERS].max() <= DRAWN_OUT[0]:
             continue
         region = opening.bounding_region(above, (out.shape[1], out.shape[0]), -ENDS[0])
         if region is None:
             continue
-        u, v = opening.local_coordinates(above, region)
-        top, height, own, brow_v = opening.interpolate(
-            u, above.upper, drawn, skin.drawn, skin.above.upper
-        )
-        below = (v - top) * np.float32(scale)
-        extra, band = np.maximum(height - own, 0), np.float32(BAND) * own
-        first = np.float32(skin.band) * own - band / 2
-        passed = np.clip((below - first) / (extra + band), 0, 1)
-        from_brow = (below - extra * passed) / np.float32(skin.above.width)
-        sampled = remap(image, opening.to_pixels(skin.above, u, brow_v + from_brow))
-        lift = np.stack(opening.interpolate(u, *skin.lift.T), -1)
-        lift *= smoothstep(*RAISED, height / own)[..., None]
-        places = np.stack([u * np.float32(skin.above.width), below], -1)
-        grain = remap(skin.grain, places, REFLECT)
-        colour = _draw_out(sampled, passed, lift, STREAKS * above.width, grain)
-        part = below / np.maximum(height, 1)
-        share = smoothstep(*DRAWN_OUT, height / own) * smoothstep(*ENDS, np.minimum(u, 1 - u))
-        share *= smoothstep(-EDGES[0], 0, part) * (1 - smoothstep(1, 1 + EDGES[1], part))
+        share, colour = _draw_out(image, skin, above, region, scale)
         share *= smoothstep(*TURNED, opening.foreshortening(target, ring))
         opening.blend(out, region, np.asarray(share, np.float32), colour)
+
+
+def _draw_out(
+    image: Image, skin: LidSkin, above: Opening, region: Region, scale: float
+) -> tuple[Array32, Array32]:
+    """Return how far the skin of a source shows in a region, (h, w) 0..1, and its colours.
+
+    Args:
+        image: (H, W, 3) uint8 source image.
+        skin: of the source.
+        above: skin above the target's eye.
+        region: of the frame.
+        scale: pixels of the source in a width of the target's eye.
+    """
+    u, v = opening.local_coordinates(above, region)
+    drawn = (above.lower - above.upper) * scale
+    top, height, own, brow_v = opening.interpolate(
+        u, above.upper, drawn, skin.drawn, skin.above.upper
+    )
+    below = (v - top) * np.float32(scale)
+    extra, band = np.maximum(height - own, 0), np.float32(BAND) * own
+    first = np.float32(skin.band) * own - band / 2
+    passed = np.clip((below - first) / (extra + band), 0, 1)
+    from_brow = (below - extra * passed) / np.float32(skin.above.width)
+    colour = remap(image, opening.to_pixels(skin.above, u, brow_v + from_brow))
+    soft = _blur(colour, max(STREAKS * above.width, 0.3))
+    made = np.minimum(8 * passed * (1 - passed), 1)
+    colour = colour + made[..., None] * cv2.subtract(soft, colour, dtype=cv2.CV_32F)
+    ratio, part, beside = height / own, below / np.maximum(height, 1), np.minimum(u, 1 - u)
+    if skin.tone is not None:
+        even = smoothstep(*EVEN_EDGES[0], part) * (1 - smoothstep(*EVEN_EDGES[1], part))
+        even *= MOST_EVEN * smoothstep(*EVEN, ratio) * smoothstep(*EVEN_ENDS, beside)
+        lighter = np.minimum(ratio**GROWTH, skin.cheeks / skin.tone.mean())
+        colour += even[..., None] * (lighter[..., None] * skin.tone - colour)
+        made = np.maximum(made, even)
+    places = np.stack([u * np.float32(skin.above.width), below], -1)
+    colour *= (1 + made * remap(skin.grain, places, REFLECT))[..., None]
+    share = smoothstep(*DRAWN_OUT, ratio) * smoothstep(*ENDS, beside)
+    share *= smoothstep(-EDGES[0], 0, part) * (1 - smoothstep(1, 1 + EDGES[1], part))
+    return share, np.asarray(colour, np.float32)
 
 
 def _fit_above(mesh: Array, ring: npt.NDArray[np.int32], brow: npt.NDArray[np.int32]) -> Opening:
@@ -155,24 +188,22 @@ def _fit_above(mesh: Array, ring: npt.NDArray[np.int32], brow: npt.NDArray[np.in
     return Opening(eye.corner, eye.axes, np.minimum(edge, eye.upper - LEAST_HEIGHT), eye.upper)
 
 
-def _lift(image: Image, above: Opening, band: float, lit: Array) -> Array32:
-    """Return what a band lacks to be in the light, (97, 3) levels.
+def _tone(image: Image, above: Opening, band: float, hue: Array, lit: float) -> Array32:
+    """Return the colour (3,) of the skin above an eye as it begins to be drawn out.
 
     Args:
         image: (H, W, 3) uint8.
         above: skin above an eye.
         band: share of the way from brow to lid.
-        lit: (3,) colour of skin in the light, 0..255.
+        hue: (3,) of the cheeks, their colour over their light.
+        lit: that light, 0..255.
     """
     rows = np.array([band - BAND / 2, band, band + BAND / 2], np.float32)
-    places = opening.between_rims(above, COLUMNS.astype(np.float32), rows)
-    colours = remap(image, places).mean(0, dtype=np.float32)[None]
-    colours = cv2.blur(colours, (LIGHT_ALONG, 1), borderType=cv2.BORDER_REPLICATE)[0]
-    own, most = colours.mean(-1), max(float(lit.mean()), 1.0)
-    shaded = 1 - smoothstep(*SHADED, own / most)
-    shaded *= smoothstep(*LIFT_ENDS, np.minimum(COLUMNS, 1 - COLUMNS))
-    light = min(MOST_LIGHT * float(own[BETWEEN_CORNERS].mean()) / most, 1.0) * lit
-    return np.asarray(shaded[:, None] * (light - colours), np.float32)
+    places = opening.between_rims(above, COLUMNS[MIDDLE].astype(np.float32), rows)
+    own = remap(image, places).mean((0, 1), dtype=np.float64)
+    light = max(float(own.mean()), LEAST_LIGHT)
+    hue = hue + OWN_HUE * smoothstep(*DARK, light / lit) * (own / light - hue)
+    return np.asarray(LIGHT * lit * (light / lit) ** OWN_LIGHT * hue, np.float32)
 
 
 def _grain(image: Image, place: Array, width: float) -> Array32:
@@ -190,27 +221,6 @@ def _grain(image: Image, place: Array, width: float) -> Array32:
     fine = light - cv2.GaussianBlur(light, (0, 0), max(GRAIN_BLUR * width, 1.0))
     most = MOST_GRAIN * float(np.median(np.abs(fine)))
     return np.asarray(np.clip(fine, -most, most) / max(float(light.mean()), 1.0), np.float32)
-
-
-def _draw_out(
-    colour: Image, passed: Array32, lift: Array32, deviation: float, grain: Array32
-) -> Array32:
-    """Return colours (h, w, 3) that are blurred and lit within the band.
-
-    Args:
-        colour: 0..255.
-        passed: (h, w) share of the band that is above, 0..1.
-        lift: (h, w, 3) levels that are added in its middle.
-        deviation: of the blur in pixels.
-        grain: (h, w) over the light.
-    """
-    soft = _blur(colour, max(deviation, 0.3)).astype(np.float32)
-    soft *= 1 + grain[..., None]
-    middle = (4 * passed * (1 - passed))[..., None]
-    inside = np.minimum(2 * middle, 1)
-    return np.asarray(
-        colour + inside * (soft - colour) + smoothstep(*LIFT_EDGES, middle) * lift, np.float32
-    )
 
 
 def _blur(colour: Image, deviation: float) -> Image:
