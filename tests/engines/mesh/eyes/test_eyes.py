@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.eyes import layer, stand_ins
 from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.prepared_source import prepare
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.faces.landmarks import topology
 
 
@@ -245,3 +246,33 @@ def test_reddish_eyes_in_warm_light_are_lent_as_they_are(seen: tuple[int, int, i
     driver[faces.polygon_mask(mesh[anatomy.EYES[0], :2], 512, 512, grow=0)] = seen
     lent = stand_ins.substitute_from_driver((made, made), driver, mesh, tone)[0].image.astype(int)
     assert (np.abs(lent - seen).max(-1) <= 3).mean() > 0.1
+
+
+def with_lashes(size: int) -> tuple[MeshSource, Array]:
+    """Return a face with lashes on its upper lids and a light in each eye, and its mesh."""
+    mesh = faces.centred_mesh(size, size)
+    image = faces.render_face(mesh, size, size)
+    for ring, iris in zip(anatomy.EYES, faces.iris_points(mesh), strict=True):
+        lid = mesh[[*ring[8:], ring[0]], :2]
+        cv2.polylines(image, [np.rint(lid).astype(np.int32)], False, (30, 20, 20), size // 64)
+        height = lid[4, 1] + size / 100
+        light = np.rint((float(iris[0, 0]), height)).astype(int)
+        cv2.circle(image, (int(light[0]), int(light[1])), size // 100, (255, 255, 255), -1)
+    return prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), None), mesh
+
+
+@pytest.mark.parametrize("size", [256, 512, 1024])
+def test_shut_lids_show_neither_the_white_nor_a_light_of_the_eye(size: int) -> None:
+    """Between samples of the warp map above and below the lids lies the eyeball."""
+    source, mesh = with_lashes(size)
+    shut = mesh.copy()
+    for ring in anatomy.EYES:
+        shut[ring[9:]] = shut[ring[1:8]][::-1]
+    out = render_frame(source, replace(faces.rest_target(source), points=shut), None)
+    for ring in anatomy.EYES:
+        line = shut[ring[1:8], :2]
+        around = faces.polygon_mask(shut[ring, :2], size, size, grow=size // 40)
+        blue = out[around][:, 2].astype(int)
+        x, y = np.rint(line[1:-1].T).astype(int)
+        assert not (blue > faces.SKIN[2] + 8).any()
+        assert out[y, x].mean(-1).max() < 0.75 * np.mean(faces.SKIN)

@@ -5,6 +5,7 @@ The lids cover an eyeball and never squash it.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from thcli.core.imaging import smoothstep
@@ -20,8 +21,12 @@ VISIBLE_RATIO = (0.06, 0.3)  # target gap / source gap between which the eyeball
 # Foreshortening over that in the source of an eye that this hides: not in view, and all of it
 COMES_INTO_VIEW = (1.03, 1.15)
 SHOWS_SHUT = 1.1  # gap over that of the source's shut eye, up to which it shows that alone
+# Depth of the lower lid that is rendered below the line, in widths and in samples of the map, at
+# least; of it the wet rim that lashes hide
+LID_DEPTH, LID_SAMPLES, WET_RIM = 0.08, 2.5, 0.05
 LASH_SHADE = 0.8  # brightness of the lash line once the lids meet
 LASH_OFFSET = 0.015  # widths above the rim at which the lash line's colour is sampled
+DARKEST = 7  # columns of which it has the darkest colours
 RIM_BLUR = 1.5  # width of the lids' soft rims over the deviation of the eye's blur
 LASH_WIDTH = 0.025  # widths: deviation of blur up to which the lash line stays as dark
 
@@ -109,9 +114,11 @@ def render_eyes(
 def render_lash_lines(
     out: Image, eyes: tuple[EyeTexture, ...], visible: list[float], target: Array, step: int
 ) -> None:
-    """Render the lash line between (nearly) closed lids, in place.
+    """Render the lash line between (nearly) closed lids and the lower lid below it, in place.
 
-    The line takes the colours of the upper rim. The warp map is too coarse to show it.
+    The line takes the colours of the upper rim, whose lashes hide the wet rim of the lower lid. The
+    warp map is too coarse to show them: between its samples above and below the line lies the
+    eyeball.
     step: source pixels per sample of the warp map.
     """
     for ring, eye, shown in zip(EYES, eyes, visible, strict=True):
@@ -123,11 +130,28 @@ def render_lash_lines(
             continue
         u, v = opening.local_coordinates(eye_opening, region)
         upper, lower = eye_opening.rims(u)
-        rim_v = eye.opening.rims(u)[0] - np.float32(LASH_OFFSET)
-        rim = remap(eye.image, opening.to_pixels(eye.opening, u, rim_v))
+        own_lower = eye.opening.rims(u)[1]
+        share = (1 - shown) * LASH_WIDTH / max(LASH_WIDTH, eye.blur)
+        depth = np.float32(max(LID_DEPTH, LID_SAMPLES * step / max(eye_opening.width, 1.0)))
+        below = np.clip((v - lower) / depth, 0, 1)
+        lid_v = own_lower + depth * below + np.float32(WET_RIM) * (1 - below)
+        lid = remap(eye.image, opening.to_pixels(eye.opening, u, lid_v))
+        mask = opening.coverage(eye_opening, u, v, (upper, lower + depth), 1.5)
+        opening.blend(out, region, np.float32(share) * mask * (1 - smoothstep(0.5, 1, below)), lid)
+        rim = np.stack(opening.interpolate(u, *_lash_colours(eye).T), -1)
         reach = np.float32(0.6 * step / max(eye_opening.width, 1.0) + LASH_OFFSET)
         line = (upper - reach, lower + reach)
         soft = max(1.5, 1.2 * step, RIM_BLUR * eye.blur * eye_opening.width)
         mask = opening.coverage(eye_opening, u, v, line, soft)
-        share = (1 - shown) * LASH_WIDTH / max(LASH_WIDTH, eye.blur)
         opening.blend(out, region, np.float32(share) * mask, rim * np.float32(LASH_SHADE))
+
+
+def _lash_colours(eye: EyeTexture) -> Array:
+    """Return the colours (97, 3) of the lash line of an eye, 0..255.
+
+    A light that is reflected in the eyeball below is none of them.
+    """
+    along = opening.COLUMNS.astype(np.float32)
+    v = np.asarray(eye.opening.upper - LASH_OFFSET, np.float32)
+    row = remap(eye.image, opening.to_pixels(eye.opening, along[None], v[None]))
+    return np.asarray(cv2.erode(row, np.ones((1, DARKEST), np.uint8))[0], np.float64)
