@@ -129,6 +129,8 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
 def has_shut_eyes(source: MeshSource) -> bool:
     """Return whether both eyes are shut in the source, and others take their place.
 
-    The networks, which know a source's own eyes, leave them alone.
+    The networks, which know a source's own eyes, leave them alone. Eyes that something covers are
+    neither.
     """
-    return bool(source.eyes) and not any(eye.is_own for eye in source.eyes)
+    seen = [eye for eye in source.eyes if not eye.is_covered]
+    return bool(seen) and not any(eye.is_own for eye in seen)

@@ -20,7 +20,6 @@ from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.eyes.texture import EyeTexture
 from thcli.engines.mesh.head import (
     brow_lines,
-    covered_points,
     covering,
     crown,
     folds,
@@ -31,6 +30,7 @@ from thcli.engines.mesh.head.cheeks.far_side import FarSide
 from thcli.engines.mesh.head.cheeks.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.cheeks.near_side import NearSide
+from thcli.engines.mesh.head.covered_points import NO_COVERS, find_covers
 from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.glasses import held as held_glasses
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
@@ -194,7 +194,9 @@ def prepare(
     tone = colours.skin_tone(image, mesh)
     seen_eyes = read_eyes(image, mesh, tone)
     natural = colours.natural_colour(image, mesh, tone)
-    worn = None if parsed is None else held_glasses.find(parsed.face, mesh)
+    covers = NO_COVERS if parsed is None else find_covers(parsed.face, mesh)
+    are_dark = "glasses" in covers
+    worn = None if parsed is None else held_glasses.find(parsed.face, mesh, are_dark=are_dark)
     glasses: Glasses | None = None
     if worn is not None and parsed is not None:
         image, glasses = glasses_layer.take_off(image, mesh, parsed.face, worn, tone)
@@ -241,9 +243,6 @@ def prepare(
     far: FarSide | None = None
     if cheek is not None and layers is not None and body is not None:
         far = far_side.prepare(cheek, mesh, layers, surroundings, body)
-    behind_hair = (
-        [False, False] if regions is None else covered_points.are_eyes_behind_hair(regions, mesh)
-    )
     eyes = extract_eyes(
         image,
         mesh,
@@ -251,7 +250,7 @@ def prepare(
         tone,
         blur if is_blurred else 0.0,
         are_drawn=has_drawn_eyes,
-        behind_hair=behind_hair,
+        covers=covers,
     )
     return MeshSource(
         image if layers is None or not layers.cut else np.ascontiguousarray(layers.person[..., :3]),
@@ -275,7 +274,7 @@ def prepare(
         else None,
         painter=None
         if painter is None or is_blurred
-        else painter.bind(image, mesh, face, interior, behind_hair),
+        else painter.bind(image, mesh, face, interior, [cover != "none" for cover in covers]),
         mouth_painter=None if painter is None or is_blurred or has_drawn_eyes else painter.mouth,
         folds=folds.prepare(
             image, mesh, brow_lines.prepare(image, mesh, blur, worn), natural, no_skin

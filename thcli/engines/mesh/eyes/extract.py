@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,13 +11,12 @@ from thcli.core.types import Array, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.eyes.stand_ins import mirror_eye, paint_eye
-from thcli.engines.mesh.eyes.texture import EyeTexture, is_round
-from thcli.engines.mesh.head.covered_points import are_eyes_hidden
+from thcli.engines.mesh.eyes.texture import NEVER_SHOWS, EyeTexture, is_round
+from thcli.engines.mesh.head.covered_points import NO_COVERS, Cover, are_eyes_hidden
 from thcli.motion import canonical
 from thcli.motion.openings import SHUT_EYE_RANGE, judge_alike
 
 CLOSED_GAP = 0.12  # gap / width of a source eye below which its eyeball cannot be used
-NEVER_SHOWS = 2.0  # foreshortening that no eye reaches
 FACES_US = 0.65  # foreshortening of an eye that a turn back brings into view from behind hair
 PAINTED_BLUR = 0.5  # pixels of blur, at least, of an eye that is painted
 
@@ -31,11 +29,11 @@ def extract_eyes(
     blur: float = 0.0,
     *,
     are_drawn: bool = False,
-    behind_hair: Sequence[bool] = (False, False),
+    covers: tuple[Cover, Cover] = NO_COVERS,
 ) -> tuple[EyeTexture, ...]:
     """Extract both eyes of a source image.
 
-    A closed eye, and one that a turned head or hair hides, takes the mirror image of the other one.
+    A closed eye, and one that is hidden or covered, takes the mirror image of the other one.
     When both are closed, a synthetic eye is painted, as blurred as the source.
 
     Args:
@@ -45,7 +43,8 @@ def extract_eyes(
         tone: (3,) skin colour, 0..255.
         blur: of the source, deviation in widths of an eye.
         are_drawn: larger than a person's; what their lids hid is not made from round balls.
-        behind_hair: eyes that hair covers, which never show.
+        covers: what is before them. Behind it they never show, unless a head that is turned away
+            from its hair turns back.
     """
     eyes = []
     for side, ring in enumerate(EYES):
@@ -65,10 +64,10 @@ def extract_eyes(
         eye.opening.gap >= CLOSED_GAP and opens > SHUT_EYE_RANGE[1]
         for eye, opens in zip(eyes, alike, strict=True)
     ]
-    are_hidden = np.logical_or(are_eyes_hidden(mesh), behind_hair)
-    usable = [
-        bool(is_open and not hides) for is_open, hides in zip(are_open, are_hidden, strict=True)
+    are_hidden = [
+        hides or cover != "none" for hides, cover in zip(are_eyes_hidden(mesh), covers, strict=True)
     ]
+    usable = [is_open and not hides for is_open, hides in zip(are_open, are_hidden, strict=True)]
     if all(usable):
         return tuple(eyes)
     if any(usable):
@@ -77,8 +76,9 @@ def extract_eyes(
         pixel = PAINTED_BLUR / max(min(eye.opening.width for eye in eyes), 1.0)
         substitute = paint_eye(tone, max(blur, pixel))
     out = []
-    for eye, own, hides, hair in zip(eyes, usable, are_hidden, behind_hair, strict=True):
+    for eye, own, hides, cover in zip(eyes, usable, are_hidden, covers, strict=True):
         shut, hidden = (0.0, eye.seen) if hides else (eye.opening.gap, 0.0)
-        hidden = NEVER_SHOWS if hair and eye.seen > FACES_US else hidden
+        if cover == "glasses" or (cover == "hair" and eye.seen > FACES_US):
+            hidden = NEVER_SHOWS
         out.append(eye if own else replace(substitute, shut=shut, hidden=hidden))
     return tuple(out)

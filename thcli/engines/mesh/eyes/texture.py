@@ -13,6 +13,7 @@ from thcli.engines.mesh import opening
 from thcli.engines.mesh.opening import Opening
 
 ROUND_IRIS = (0.25, 0.75)  # place of an iris along an eye that shows the ball on both of its sides
+NEVER_SHOWS = 2.0  # foreshortening that no eye reaches
 # An eye's foreshortening over the source's: limits, and its |log| from which it is followed
 TURN_RATIOS, TURN_RANGE = (0.4, 1.6), (0.1, 0.3)
 
@@ -27,7 +28,7 @@ class EyeTexture:
     sees_iris: whether the iris was seen away from the corners, so that what lids hid can be made.
     seen: its foreshortening, see `opening.foreshortening`.  shut: gap of the source's shut eye in
     whose place it stands, 0 for its own.  hidden: foreshortening of the eye that the source hides,
-    in whose place it stands, more than any where hair hides it; 0 for others.
+    in whose place it stands, `NEVER_SHOWS` behind what covers it; 0 for others.
     """
 
     image: Image
@@ -40,6 +41,11 @@ class EyeTexture:
     seen: float = 1.0
     shut: float = 0.0
     hidden: float = 0.0
+
+    @property
+    def is_covered(self) -> bool:
+        """True where something covers it, so that it never shows."""
+        return self.hidden >= NEVER_SHOWS
 
 
 def is_round(iris_u: float) -> bool:

@@ -21,12 +21,13 @@ AROUND_EYES = 0.12  # face heights from the eyes that lenses cover
 LIDS = (0.035, 0.06)  # face heights from the eyes: moves with the lids, rigid
 
 
-def find(regions: Regions, mesh: Array) -> Array | None:
+def find(regions: Regions, mesh: Array, *, are_dark: bool = False) -> Array | None:
     """Return how far each point of a mesh (468,) is glasses, 0..1; None where none are worn.
 
     Args:
         regions: of the face.
         mesh: (468, 3) pixels of the image.
+        are_dark: no lid moves behind them.
     """
     points = transform_points(regions.placement.crop_from_frame, mesh[:, :2])
     size = anatomy.face_height(points)
@@ -35,7 +36,7 @@ def find(regions: Regions, mesh: Array) -> Array | None:
     worn = smoothstep(*WORN, float(found[_LENSES].mean()))
     if worn <= 0:
         return None
-    return np.asarray(worn * smoothstep(*FRAME, found) * _FREE_OF_LIDS)
+    return np.asarray(worn * smoothstep(*FRAME, found) * (1.0 if are_dark else _FREE_OF_LIDS))
 
 
 def hold(weight: Array, source: Array, target: Array) -> Array:
