@@ -71,10 +71,11 @@ def test_the_inside_alone_is_painted_and_dark_stays_dark() -> None:
     change = (out.astype(int) - plain).mean(-1)
     within = faces.polygon_mask(target[LIPS, :2], SIDE, SIDE, grow=-3)
     around = faces.polygon_mask(target[LIPS, :2], SIDE, SIDE, grow=4)
-    least = inside.LEAST_CHANGE / inputs.gain(source.tone)
-    most = inside.MOST_CHANGE * plain[within].mean(-1) + least
+    share, least = inside.MOST_CHANGE
+    least /= inputs.gain(source.tone)
+    most = share * plain[within].mean(-1) + least
     assert np.median(change[within] / most) == pytest.approx(1, abs=0.05)
-    assert change.max() <= inside.MOST_CHANGE * 255 + least and not change[~around].any()
+    assert change.max() <= share * 255 + least and not change[~around].any()
     assert np.ptp(most) > 10
 
 
@@ -179,7 +180,5 @@ def test_a_low_opening_has_a_lower_patch_around_the_same_middle() -> None:
 
 def test_the_most_change_follows_the_drawings_brightness() -> None:
     level = np.array([-0.5, 0.0, 0.5], np.float32)  # black, grey, white
-    most = inside.most_change(level)
-    assert most == pytest.approx(
-        inside.LEAST_CHANGE + inside.MOST_CHANGE * np.array([0, 0.5, 1]), abs=1e-6
-    )
+    most = inputs.most_change(level, (0.3, 0.03))
+    assert most == pytest.approx(0.03 + 0.3 * np.array([0, 0.5, 1]), abs=1e-6)

@@ -17,7 +17,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.errors import WeightsError
 from thcli.core.onnx.graphs import GraphNetwork
 from thcli.core.options import MeshOptions, Patches, ReenactOptions, RunOptions
-from thcli.core.types import Array, Array32, Image
+from thcli.core.types import Array, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.engine import MeshEngine, load
@@ -45,7 +45,7 @@ def graph_of(network: PatchNet) -> GraphNetwork:
 
 
 def red_network(channels: int) -> GraphNetwork:
-    """Return a network that paints everything red."""
+    """Return a network that paints everything as red as it may."""
     network = PatchNet(channels, narrow=16)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -101,18 +101,17 @@ def test_a_change_is_added_inside_and_nothing_changes_outside(scale: float) -> N
     assert far.any() and np.array_equal(out[far], image[far])
 
 
-def test_fine_detail_goes_where_much_changes() -> None:
+@pytest.mark.parametrize("replaced", [True, False])
+def test_fine_detail_goes_where_much_changes_unless_all_stays(replaced: bool) -> None:
     image, frame, middle = framed_patch(4.0)
+    image = np.maximum(image, 80)
     out = image.copy()
-    frames.composite(
-        out,
-        frame,
-        frames.sample_patch(out, frame),
-        np.full((*frame.size[::-1], 3), -70.0, np.float32),
-    )
+    coarse = frames.sample_patch(out, frame) if replaced else None
+    frames.composite(out, frame, coarse, np.full((*frame.size[::-1], 3), -70.0, np.float32))
     x, y = middle.T
     detail = [np.abs(np.diff(i.astype(int), axis=1))[y, x - 1].mean() for i in (image, out)]
-    assert detail[1] < 0.6 * detail[0]
+    assert (detail[1] < 0.6 * detail[0]) == replaced
+    assert replaced or detail[1] == pytest.approx(detail[0], rel=0.01)
 
 
 def test_the_right_eye_of_a_mirrored_image_is_the_left_one() -> None:
@@ -191,47 +190,6 @@ def test_closed_lids_leave_no_opening() -> None:
     assert not ((above > 0.05) & (below > 0.05)).any()
 
 
-@pytest.mark.parametrize("with_painter", [True, False])
-def test_shut_eyes_that_open_have_the_drivers_colours(with_painter: bool) -> None:
-    """The networks leave them alone, and made-up ones where no driver lends his."""
-    painter = PatchPainter(red_network(EYE_CHANNELS), None)
-    face = faces.make_source(SIDE, SIDE).face
-    shut = replace(face, mesh=shut_eyes(np.asarray(face.mesh, np.float64)).astype(np.float32))
-    image = faces.render_face(np.asarray(shut.mesh), SIDE, SIDE)
-    source = prepare(image, shut, None, painter if with_painter else None)
-    target = replace(faces.make_target(source), points=FACE, driver=FACE)
-    driving = faces.render_face(FACE, SIDE, SIDE)
-    green = driving // 4 + np.array((0, 60, 0), np.uint8)
-    outs = [render_frame(source, target, frame) for frame in (driving, green, None)]
-    eye = faces.polygon_mask(FACE[EYES[0], :2], SIDE, SIDE, grow=-2)
-    assert not np.array_equal(outs[0][eye], outs[1][eye])
-    assert outs[1][eye][:, 1].mean() > outs[1][eye][:, 0].mean() + 20
-    assert not (outs[2] == (255, 0, 0)).all(-1)[eye].any()
-
-
-def test_an_unchanged_face_is_not_painted_and_shut_eyes_are() -> None:
-    source = painted_source(PatchPainter(red_network(EYE_CHANNELS), None))
-    plain = replace(source, painter=None)
-    rest = faces.rest_target(source)
-    assert np.array_equal(render_frame(source, rest, None), render_frame(plain, rest, None))
-    target = replace(rest, points=shut_eyes(rest.points))
-    red = (render_frame(source, target, None) == (255, 0, 0)).all(-1)
-    eyes = faces.polygon_mask(FACE[EYES[0], :2], SIDE, SIDE, grow=-1)
-    assert red[eyes].mean() > 0.9 and not red[int(FACE[1, 1]) :].any()
-
-
-def test_eyes_wider_than_the_sources_are_not_painted_by_networks() -> None:
-    source = painted_source(PatchPainter(red_network(EYE_CHANNELS), None))
-    assert source.painter is not None
-    patches, wide = source.painter.patches, source.mesh.copy()
-    for ring in EYES:
-        wide[ring[9:]] -= 0.4 * (wide[ring[1:8]] - wide[ring[:8:-1]])[::-1]
-    assert pack.eye_changes(patches, wide) == (0, 0)
-    aside = replace(patches.iris, centre=patches.iris.centre + np.array([0.3, 0]))
-    assert min(pack.eye_changes(replace(patches, iris=aside), wide)) > 0.5
-    assert min(pack.eye_changes(patches, shut_eyes(source.mesh))) == 1
-
-
 def shut_eyes(mesh: Array) -> Array:
     out = mesh.copy()
     for ring in EYES:
@@ -247,20 +205,6 @@ def test_frames_do_not_depend_on_each_other_or_on_threads() -> None:
         together = list(pool.map(lambda t: render_frame(source, t, None), targets[::-1] * 2))
     for i, out in enumerate(together):
         assert np.array_equal(out, alone[::-1][i % 4])
-
-
-def test_both_eyes_are_painted_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
-    run = GraphNetwork.__call__
-
-    def counted(network: GraphNetwork, stack: Array32) -> Array32:
-        calls.append(len(stack))
-        return run(network, stack)
-
-    monkeypatch.setattr(GraphNetwork, "__call__", counted)
-    source = painted_source(PatchPainter(graph_of(random_network(EYE_CHANNELS)), None))
-    render_frame(source, faces.make_target(source, lids=0.3), None)
-    assert calls == [2]
 
 
 @pytest.mark.parametrize("channels", [EYE_CHANNELS, 4])

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thcli.core.options import TrainOptions
+from thcli.engines.mesh.patches import inputs
 from thcli.faces.identity.network import IdentityNet
 from thcli.train.core.checkpoints import load_start
 from thcli.train.core.task import CosineTask, use_channels_last
@@ -51,6 +53,40 @@ class PaintingTask(CosineTask):
     def write_importable(self, path: Path) -> Path:
         """Write the bundled file in half precision."""
         return self.write_half(path)
+
+
+def paint(
+    network: nn.Module,
+    stack: Tensor,
+    window: Tensor,
+    most: tuple[float, float],
+    deviation: float = 0.0,
+) -> Tensor:
+    """Return painted patches (B, 3, H, W), as they are rendered.
+
+    Args:
+        network: the painting one.
+        stack: (B, C, H, W) its input, the coarse colours first.
+        window: (B, 1, H, W) share of the change.
+        most: see `inputs.most_change`.
+        deviation: pixels by which the change is blurred.
+    """
+    coarse = stack[:, :3]
+    limit = inputs.most_change(coarse.mean(1, keepdim=True), most)
+    change = limit * torch.tanh(network(stack) / limit)
+    return coarse + window * (blur(change, deviation) if deviation > 0 else change)
+
+
+def blur(pictures: Tensor, sigma: float) -> Tensor:
+    """Blur pictures (..., h, w) by a Gaussian."""
+    reach = int(3 * sigma + 0.5)
+    x = torch.arange(-reach, reach + 1, device=pictures.device, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    flat = pictures.flatten(0, -3)[:, None]
+    flat = F.conv2d(F.pad(flat, (reach, reach, 0, 0), "replicate"), kernel[None, None, None])
+    flat = F.conv2d(F.pad(flat, (0, 0, reach, reach), "replicate"), kernel[None, None, :, None])
+    return flat.view(pictures.shape)
 
 
 class FeatureMaps(nn.Module):

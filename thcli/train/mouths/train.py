@@ -19,7 +19,7 @@ from thcli.core.events import Listener
 from thcli.core.options import MouthTrainOptions, TrainOptions
 from thcli.engines.mesh.patches import inside
 from thcli.engines.mesh.patches.network import MOUTH_WIDTHS, PatchNet
-from thcli.train.core.painting import PaintingTask, gradient_loss
+from thcli.train.core.painting import PaintingTask, blur, gradient_loss, paint
 from thcli.train.core.task import Hyperparameters, LossTerms, Phase
 from thcli.train.data.batches import Batch
 from thcli.train.mouths.batches import MouthBatches
@@ -97,9 +97,8 @@ class MouthTask(PaintingTask):
         }
 
     def _paint(self, coarse: Tensor, mask: Tensor) -> Tensor:
-        change: Tensor = self.networks["mouth"](torch.cat([coarse, mask - 0.5], 1))
-        most = inside.most_change(coarse.mean(1, keepdim=True))
-        return coarse + mask * most * torch.tanh(change / most)
+        stack = torch.cat([coarse, mask - 0.5], 1)
+        return paint(self.networks["mouth"], stack, mask, inside.MOST_CHANGE)
 
     def sample_images(self, batch: Batch) -> dict[str, Tensor]:
         """Return the drawn, the painted and the photographed mouths."""
@@ -216,21 +215,9 @@ def _change_light(pictures: Tensor, jitter: float, noise: torch.Generator) -> Te
     level = torch.where(
         uniform(count, 1, 1, 1) < DEFOCUS_SHARE, len(DEFOCUS) * uniform(count, 1, 1, 1), 0.0
     )
-    blurred = [out, *(_blur(out, sigma) for sigma in DEFOCUS)]
+    blurred = [out, *(blur(out, sigma) for sigma in DEFOCUS)]
     out = blurred[0]
     for number in range(len(DEFOCUS)):
         share = (level - number).clamp(0, 1)
         out = out + share * (blurred[number + 1] - blurred[number])
     return (out * gains).clamp(0, 1)
-
-
-def _blur(pictures: Tensor, sigma: float) -> Tensor:
-    """Blur pictures (..., h, w) by a Gaussian."""
-    reach = int(3 * sigma + 0.5)
-    x = torch.arange(-reach, reach + 1, device=pictures.device, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    flat = pictures.flatten(0, -3)[:, None]
-    flat = F.conv2d(F.pad(flat, (reach, reach, 0, 0), "replicate"), kernel[None, None, None])
-    flat = F.conv2d(F.pad(flat, (0, 0, reach, reach), "replicate"), kernel[None, None, :, None])
-    return flat.view(pictures.shape)

@@ -29,7 +29,7 @@ from thcli.train.patches.augment import Photometry, change_photometry
 from thcli.train.patches.pairs import PatchPair, PatchPairRenderer
 
 Stored = Mapping[str, npt.NDArray[Any]]
-LAYOUT = 2  # version of the folder; a change renders the pairs again
+LAYOUT = 3  # version of the folder; a change renders the pairs again
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 _EYE = (*EYE_SIZE[::-1], 3)
 SHAPES: dict[str, tuple[int, ...]] = {

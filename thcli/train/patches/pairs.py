@@ -21,13 +21,14 @@ from thcli.core.types import Array, Image
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.patches.frames import eye_frame, sample_patch
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
-from thcli.motion import canonical, closure
+from thcli.motion import brows, canonical, closure
 from thcli.motion.render_target import RenderTarget, iterate_render_targets
 from thcli.motion.retarget import RetargetedMotion
 from thcli.train.data.talking_pairs import SourceTracker, read_clip
 
 Indices = npt.NDArray[np.int64]
-PICKED_SHARE = 0.75  # of the driving frames that are picked for blinks, open and closed mouths
+PICKED_SHARE = 0.75  # of the driving frames that are picked for blinks and raised brows
+OPEN_EYES = 0.5  # of a clip's frames, among which that with the lowest brows is a source
 LID_RANGE = (0.55, 1.35)  # change of a photograph's lid gaps
 STILL_MOTION = np.zeros((2, 2))
 
@@ -76,7 +77,7 @@ class PatchPairRenderer:
         Args:
             clip: The video.
             motions: Folder of motion files, created where they are missing; None: beside the clip.
-            sources: Number of source frames; the first has closed lips and open eyes.
+            sources: Number of source frames; the first has open eyes below low brows.
             drivers: Driving frames per source.
             rng: Source of the random numbers.
 
@@ -87,16 +88,17 @@ class PatchPairRenderer:
         read = read_clip(clip, motions)
         images, tracked = read.images, read.tracked
         shape = canonical.neutral() + np.asarray(read.motion.arrays["expression"], np.float64)
-        eyes, mouth = canonical.eye_openings(shape).mean(-1), canonical.mouth_opening(shape)
-        calm = int(tracked[np.argmin((mouth - eyes)[tracked])])
+        eyes, high = canonical.eye_openings(shape).mean(-1), brows.eye_distances(shape).mean(-1)
+        wide = tracked[eyes[tracked] >= np.quantile(eyes[tracked], OPEN_EYES)]
+        low = int(wide[np.argmin(high[wide])])
         others = rng.choice(tracked, sources - 1, replace=False)
-        for index in (calm, *(int(i) for i in others)):
+        for index in (low, *(int(i) for i in others)):
             face = self._tracker.find_face(images[index], clip.name)
             source = prepare(images[index], face, None)
             still = replace(MotionOptions(), smooth=0.0)
             retargeted = RetargetedMotion(face, read.store, still, reference=index)
             free = tracked[(tracked != index) & (tracked + 1 < len(images))]
-            for at in pick_frames(free, eyes, mouth, drivers, rng):
+            for at in pick_frames(free, eyes, high, drivers, rng):
                 window = retargeted.window(at, at + 2)
                 if len(window) < 2 or not window.valid.all():
                     continue
@@ -133,18 +135,18 @@ class PatchPairRenderer:
 
 
 def pick_frames(
-    free: Indices, eyes: Array, mouth: Array, count: int, rng: np.random.Generator
+    free: Indices, eyes: Array, high: Array, count: int, rng: np.random.Generator
 ) -> list[int]:
-    """Return at most `count` of the frames: blinks, open mouths, closed mouths and random ones.
+    """Return at most `count` of the frames: blinks, raised brows and random ones.
 
     Args:
         free: frames to choose from.
-        eyes, mouth: (T,) openings of all frames.
+        eyes, high: (T,) openings of the eyes, and distances of the brows above them, of all frames.
         count: how many.
         rng: source of the random numbers.
     """
-    share = max(1, round(PICKED_SHARE * count / 3))
-    ranked = (np.argsort(eyes[free]), np.argsort(-mouth[free]), np.argsort(mouth[free]))
+    share = max(1, round(PICKED_SHARE * count / 2))
+    ranked = np.argsort(eyes[free]), np.argsort(-high[free])
     picked = [int(i) for order in ranked for i in free[order[: 2 * share : 2]]]
     rest = rng.permutation(free)
     return list(dict.fromkeys([*picked, *(int(i) for i in rest)]))[:count]

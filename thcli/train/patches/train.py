@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from thcli.core.events import Listener
 from thcli.core.options import PatchTrainOptions, TrainOptions
-from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
+from thcli.engines.mesh.patches.inputs import EYE_CHANGE, EYE_CHANNELS, EYE_SOFT
 from thcli.engines.mesh.patches.network import PatchNet
-from thcli.train.core.painting import PaintingTask, gradient_loss
+from thcli.train.core.painting import PaintingTask, gradient_loss, paint
 from thcli.train.core.synthetic import write_synthetic_clips
 from thcli.train.core.task import Hyperparameters, LossTerms, Phase
 from thcli.train.data.batches import Batch
@@ -69,9 +69,12 @@ class PatchTask(PaintingTask):
         kept = changed_pairs(batch["eye_window"], SIDES)
         names = "eyes", "true_eyes", "eye_window"
         inputs, truth, window = (batch[name][kept].flatten(0, 1) for name in names)
-        out = inputs[:, :3] + window * self.networks["eyes"](inputs)
+        out = self._paint(inputs, window)
         cache["judged"] = inputs, truth, out.detach()
         return self._paint_losses(out, truth, inputs, window)
+
+    def _paint(self, inputs: Tensor, window: Tensor) -> Tensor:
+        return paint(self.networks["eyes"], inputs, window, EYE_CHANGE, EYE_SOFT)
 
     def _paint_losses(
         self, out: Tensor, truth: Tensor, inputs: Tensor, window: Tensor
@@ -110,11 +113,10 @@ class PatchTask(PaintingTask):
         inputs, truth, window = (
             batch[name][::step] for name in ("eyes", "true_eyes", "eye_window")
         )
-        coarse = inputs[:, :3]
         images = {
             "source": inputs[:, 6:9],
-            "coarse": coarse,
-            "painted": coarse + window * self.networks["eyes"](inputs),
+            "coarse": inputs[:, :3],
+            "painted": self._paint(inputs, window),
             "truth": truth,
         }
         return {

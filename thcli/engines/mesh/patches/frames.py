@@ -102,7 +102,7 @@ def sample_patch(image: Image, frame: PatchFrame) -> Image:
     return np.asarray(out, np.uint8)
 
 
-def composite(out: Image, frame: PatchFrame, coarse: Image, change: Array32) -> None:
+def composite(out: Image, frame: PatchFrame, coarse: Image | None, change: Array32) -> None:
     """Add the change of a patch to an image, in place.
 
     Detail of the image that is finer than the patch stays where little changes.
@@ -110,12 +110,12 @@ def composite(out: Image, frame: PatchFrame, coarse: Image, change: Array32) -> 
     Args:
         out: (H, W, 3) uint8.
         frame: placement of the patch.
-        coarse: (h, w, 3) uint8 patch of `out`, from `sample_patch`.
+        coarse: (h, w, 3) uint8 patch of `out`, from `sample_patch`; None: all detail stays.
         change: (h, w, 3) float32, in 0..255, 0 along the patch's border.
     """
     amount = largest(change)
     replaced = np.zeros_like(amount)
-    if float(np.hypot(*frame.axes[0])) > DETAIL_SCALE:
+    if coarse is not None and float(np.hypot(*frame.axes[0])) > DETAIL_SCALE:
         replaced = np.clip(
             cv2.GaussianBlur(amount, (0, 0), 1.0) / np.float32(REPLACED_CHANGE), 0, 1
         )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from thcli.core.errors import WeightsError
 from thcli.core.onnx.graphs import GraphDrawing, GraphNetwork, Weights
+from thcli.core.types import Array32
+from thcli.engines.mesh.patches import inputs
 from thcli.weights import check_licence
 from thcli.weights.tensors import load_tensors
 
@@ -29,6 +33,18 @@ def load_network(
     return GraphNetwork(build_graph(weights, channels, name), name)
 
 
+def bounded_change(network: GraphNetwork, stack: Array32, most: tuple[float, float]) -> Array32:
+    """Return how a network changes the colours of patches, (B, 3, h, w).
+
+    Args:
+        network: of `load_network`.
+        stack: (B, C, h, w) its input, the coarse colours first.
+        most: see `inputs.most_change`.
+    """
+    limit = inputs.most_change(stack[:, :3].mean(1, keepdims=True), most)
+    return np.asarray(limit * np.tanh(network(stack) / limit), np.float32)
+
+
 def build_graph(weights: Weights, channels: int, name: str) -> bytes:
     """Draw a network of any width, from its input channels to 3.
 
@@ -49,12 +65,12 @@ def build_graph(weights: Weights, channels: int, name: str) -> bytes:
 def _stem(draw: GraphDrawing, channels: int, name: str) -> str:
     """Join 2 x 2 pixels, by ONNX with the channel last, and convolve them."""
     kernel, bias = draw.weight("stem.weight"), draw.weight("stem.bias")
-    outputs, inputs, *side = kernel.shape
-    if inputs != 4 * channels:
-        raise WeightsError(f"{name} does not fit its network: {inputs // 4} channels go in.")
+    outputs, width, *side = kernel.shape
+    if width != 4 * channels:
+        raise WeightsError(f"{name} does not fit its network: {width // 4} channels go in.")
     kernel = kernel.reshape(outputs, channels, 4, *side).swapaxes(1, 2)
     joined = draw.node("SpaceToDepth", draw.input, blocksize=2)
-    return draw.conv_by(joined, kernel.reshape(outputs, inputs, *side), bias)
+    return draw.conv_by(joined, kernel.reshape(outputs, width, *side), bias)
 
 
 def _residual(draw: GraphDrawing, x: str, part: str) -> str:

@@ -6,6 +6,7 @@ Nothing in them comes from the pixels of a driving frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,9 +17,16 @@ from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.patches.frames import PatchFrame, eye_frame
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Level = TypeVar("Level", Array32, "Tensor")
+
 EYE_CHANNELS = 12
 RIM_SCALE, RIM_LIMIT = 6.0, 1.5  # channel value of one width from a rim; largest value
-EYE_WINDOW = (0.25, 0.5)  # widths beyond the rims where a matte ends
+EYE_WINDOW = (0.3, 0.55)  # widths beyond the rims where a matte ends
+EYE_CHANGE = 0.5, 0.05  # most change of an eye by the network, see `most_change`
+EYE_SOFT = 2.0  # patch pixels by which it is blurred: it shades lids, and lashes stay sharp
 BRIGHTNESS, GAIN_RANGE = 140.0, (0.5, 3.0)  # skin brightness of the networks' colours
 
 
@@ -62,6 +70,16 @@ def eye_rasters(shape: EyeShape) -> tuple[Array32, Array32]:
 def colours(patch: Image, factor: float) -> Array32:
     """Convert a patch (h, w, 3) uint8 to channels (3, h, w) around 0; factor: see `gain`."""
     return np.asarray(patch.transpose(2, 0, 1) * np.float32(factor) - np.float32(0.5), np.float32)
+
+
+def most_change(level: Level, most: tuple[float, float]) -> Level:
+    """Return how much a network changes pixels at most.
+
+    Args:
+        level: their mean channel around 0.
+        most: over their brightness, and beyond that.
+    """
+    return most[0] * (level + 0.5) + most[1]
 
 
 def _rim_distances(

@@ -6,8 +6,6 @@ Nothing in it comes from the pixels of a driving frame.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
 import cv2
 import numpy as np
 
@@ -19,11 +17,6 @@ from thcli.engines.mesh.patches import inputs
 from thcli.engines.mesh.patches.frames import PatchFrame, place_patch
 from thcli.faces.landmarks.topology import EYE_OUTER
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Level = TypeVar("Level", Array32, "Tensor")
-
 CHANNELS = 4  # colours of the frame, and the inside's mask
 SIZE = (128, 96)  # (width, height) of the largest patch in pixels
 SPAN = 1.3  # widths of the inside along a patch
@@ -31,7 +24,7 @@ LEAST_WIDTH = 0.42  # of the inside over the distance of the outer eye corners, 
 ROWS = 8  # a patch has a multiple of so many
 # Change of a drawing by the network, at most: over the drawing's brightness, and beyond that.
 # What is drawn dark stays dark, so that teeth and tongue are painted where they are drawn.
-MOST_CHANGE, LEAST_CHANGE = 0.3, 0.03
+MOST_CHANGE = 0.3, 0.03
 PAPER = 236.0  # skin that is brighter is that of a line drawing, which the network does not know
 MARGIN = 0.2  # widths of lip above and below the inside, at least
 _HALF = np.array([0.5], np.float32)
@@ -94,8 +87,3 @@ def stack(coarse: Image, mask: Array32, factor: float) -> Array32:
         factor: from colours to those of the network, see `inputs.gain`.
     """
     return np.concatenate([inputs.colours(coarse, factor), mask[None] - np.float32(0.5)])
-
-
-def most_change(level: Level) -> Level:
-    """Return how much the network changes pixels at most; level: their mean channel around 0."""
-    return MOST_CHANGE * (level + 0.5) + LEAST_CHANGE

@@ -12,7 +12,7 @@ from thcli.engines.mesh.mouth.colours import keep_colour
 from thcli.engines.mesh.mouth.drawn_inside import DrawnShare, MouthInterior
 from thcli.engines.mesh.patches import inputs, inside
 from thcli.engines.mesh.patches.frames import composite, sample_patch
-from thcli.engines.mesh.patches.graph import load_network
+from thcli.engines.mesh.patches.graph import bounded_change, load_network
 from thcli.weights.layout import Checkpoint
 from thcli.weights.loading import load_state
 
@@ -43,8 +43,8 @@ class InsidePainter:
         coarse = sample_patch(out, frame)
         factor = inputs.gain(interior.tone)
         given = inside.stack(coarse, mask, factor)
-        most = inside.most_change(given[:3].mean(0, keepdims=True))
-        change = most * np.tanh(self._network(given[None])[0] / most) / np.float32(factor)
+        change = bounded_change(self._network, given[None], inside.MOST_CHANGE)[0]
+        change /= np.float32(factor)
         change = np.ascontiguousarray(change.transpose(1, 2, 0))
         if interior.natural < 1:
             change = keep_colour(change, interior.tone, interior.natural)

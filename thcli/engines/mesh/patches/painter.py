@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import cv2
 import numpy as np
 
 from thcli.core.onnx.graphs import GraphNetwork
@@ -14,8 +15,8 @@ from thcli.engines.mesh.mouth.colours import keep_colour
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.patches import inside_painter, pack
 from thcli.engines.mesh.patches.frames import composite, eye_frame, sample_patch
-from thcli.engines.mesh.patches.graph import load_network
-from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
+from thcli.engines.mesh.patches.graph import bounded_change, load_network
+from thcli.engines.mesh.patches.inputs import EYE_CHANGE, EYE_CHANNELS, EYE_SOFT
 from thcli.engines.mesh.patches.inside_painter import InsidePainter
 from thcli.engines.mesh.patches.pack import SourcePatches
 from thcli.weights.layout import Checkpoint
@@ -62,14 +63,17 @@ class PatchPainter:
         frames = [eye_frame(target, side) for side in range(2)]
         coarse = sample_patch(out, frames[0]), sample_patch(out, frames[1])
         stack, window = pack.stack_eyes(coarse, source, target, gaze, changes)
-        painted = _paint(self._eyes, stack, source) * window[..., None]
-        for frame, patch, change in zip(frames, coarse, painted, strict=True):
-            composite(out, frame, patch, change)
+        for frame, change, share in zip(
+            frames, _paint(self._eyes, stack, source), window, strict=True
+        ):
+            soft = np.asarray(cv2.GaussianBlur(change, (0, 0), EYE_SOFT), np.float32)
+            composite(out, frame, None, soft * share[..., None])
 
 
 def _paint(network: GraphNetwork, stack: Array32, source: SourcePatches) -> Array32:
     """Return a network's changes (B, h, w, 3) of patches (B, C, h, w) in colours of the source."""
-    change = network(stack).transpose(0, 2, 3, 1) / np.float32(source.factor)
+    change = bounded_change(network, stack, EYE_CHANGE).transpose(0, 2, 3, 1)
+    change = change / np.float32(source.factor)
     if source.natural < 1:  # lids in a grey picture have no colour
         change = keep_colour(change, source.tone, source.natural)
     return np.asarray(change, np.float32)
