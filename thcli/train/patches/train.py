@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from thcli.core.events import Listener
 from thcli.core.options import PatchTrainOptions, TrainOptions
-from thcli.engines.mesh.patches.inputs import EYE_CHANGE, EYE_CHANNELS, EYE_SOFT
+from thcli.engines.mesh.patches.inputs import EYE_BLUR, EYE_CHANNELS, MOST_EYE_CHANGE
 from thcli.engines.mesh.patches.network import PatchNet
 from thcli.train.core.painting import PaintingTask, gradient_loss, paint
 from thcli.train.core.synthetic import write_synthetic_clips
@@ -74,7 +74,7 @@ class PatchTask(PaintingTask):
         return self._paint_losses(out, truth, inputs, window)
 
     def _paint(self, inputs: Tensor, window: Tensor) -> Tensor:
-        return paint(self.networks["eyes"], inputs, window, EYE_CHANGE, EYE_SOFT)
+        return paint(self.networks["eyes"], inputs, window, MOST_EYE_CHANGE, EYE_BLUR)
 
     def _paint_losses(
         self, out: Tensor, truth: Tensor, inputs: Tensor, window: Tensor

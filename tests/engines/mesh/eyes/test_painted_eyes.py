@@ -87,7 +87,7 @@ def test_eyes_are_painted_as_they_were_trained() -> None:
     stack, window = pack.stack_eyes(coarse, patches, target, gaze, changes)
     given, share = torch.from_numpy(stack), torch.from_numpy(window[:, None])
     with torch.no_grad():
-        trained = paint(network, given, share, inputs.EYE_CHANGE, inputs.EYE_SOFT)
+        trained = paint(network, given, share, inputs.MOST_EYE_CHANGE, inputs.EYE_BLUR)
     painted = render_frame(source, lids, None)
     assert painted.shape == frame.shape and min(changes) == 1
     for side, place in enumerate(places):

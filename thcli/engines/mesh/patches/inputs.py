@@ -25,8 +25,8 @@ Level = TypeVar("Level", Array32, "Tensor")
 EYE_CHANNELS = 12
 RIM_SCALE, RIM_LIMIT = 6.0, 1.5  # channel value of one width from a rim; largest value
 EYE_WINDOW = (0.3, 0.55)  # widths beyond the rims where a matte ends
-EYE_CHANGE = 0.5, 0.05  # most change of an eye by the network, see `most_change`
-EYE_SOFT = 2.0  # patch pixels by which it is blurred: it shades lids, and lashes stay sharp
+MOST_EYE_CHANGE = 0.5, 0.05  # most change of an eye by the network, see `most_change`
+EYE_BLUR = 2.0  # patch pixels by which it is blurred: it shades lids, and lashes stay sharp
 BRIGHTNESS, GAIN_RANGE = 140.0, (0.5, 3.0)  # skin brightness of the networks' colours
 
 

@@ -16,7 +16,7 @@ from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.patches import inside_painter, pack
 from thcli.engines.mesh.patches.frames import composite, eye_frame, sample_patch
 from thcli.engines.mesh.patches.graph import bounded_change, load_network
-from thcli.engines.mesh.patches.inputs import EYE_CHANGE, EYE_CHANNELS, EYE_SOFT
+from thcli.engines.mesh.patches.inputs import EYE_BLUR, EYE_CHANNELS, MOST_EYE_CHANGE
 from thcli.engines.mesh.patches.inside_painter import InsidePainter
 from thcli.engines.mesh.patches.pack import SourcePatches
 from thcli.weights.layout import Checkpoint
@@ -66,13 +66,13 @@ class PatchPainter:
         for frame, change, share in zip(
             frames, _paint(self._eyes, stack, source), window, strict=True
         ):
-            soft = np.asarray(cv2.GaussianBlur(change, (0, 0), EYE_SOFT), np.float32)
+            soft = np.asarray(cv2.GaussianBlur(change, (0, 0), EYE_BLUR), np.float32)
             composite(out, frame, None, soft * share[..., None])
 
 
 def _paint(network: GraphNetwork, stack: Array32, source: SourcePatches) -> Array32:
     """Return a network's changes (B, h, w, 3) of patches (B, C, h, w) in colours of the source."""
-    change = bounded_change(network, stack, EYE_CHANGE).transpose(0, 2, 3, 1)
+    change = bounded_change(network, stack, MOST_EYE_CHANGE).transpose(0, 2, 3, 1)
     change = change / np.float32(source.factor)
     if source.natural < 1:  # lids in a grey picture have no colour
         change = keep_colour(change, source.tone, source.natural)
