@@ -1,4 +1,4 @@
-"""Feature maps of identity-s for perceptual losses of refiners.
+"""Feature maps of identity-s for perceptual losses.
 
 It is not the network of the distance `pfd`, which evaluates results.
 """
@@ -14,6 +14,17 @@ from thcli.weights.tensors import load_tensors
 TEACHER = "identity-s"
 
 
+def load_teacher() -> IdentityNet:
+    """Load identity-s, frozen.
+
+    Raises:
+        WeightsError: The weights are missing.
+    """
+    network = IdentityNet()
+    network.load_state_dict({key: value.float() for key, value in load_tensors(TEACHER).items()})
+    return network.eval().requires_grad_(False)
+
+
 class IdentityFeatures(nn.Module):
     """Normalised feature maps of identity-s for a perceptual loss, as in LPIPS."""
 
@@ -24,11 +35,7 @@ class IdentityFeatures(nn.Module):
             WeightsError: The weights are missing.
         """
         super().__init__()
-        network = IdentityNet()
-        network.load_state_dict(
-            {key: value.float() for key, value in load_tensors(TEACHER).items()}
-        )
-        self.network = network.eval().requires_grad_(False)
+        self.network = load_teacher()
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return maps at a quarter of the side and three coarser ones.

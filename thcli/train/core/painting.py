@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +11,9 @@ from torch import Tensor, nn
 
 from thcli.core.options import TrainOptions
 from thcli.engines.mesh.patches import inputs
-from thcli.faces.identity.network import IdentityNet
 from thcli.train.core.checkpoints import load_start
+from thcli.train.core.identity_features import TEACHER, load_teacher
 from thcli.train.core.task import CosineTask, use_channels_last
-from thcli.weights.tensors import load_tensors
-
-TEACHER = "identity-s"  # of the feature loss; `pfd`, which evaluates results, has another network
 
 
 class PaintingTask(CosineTask):
@@ -99,10 +95,7 @@ class FeatureMaps(nn.Module):
             WeightsError: The weights are missing.
         """
         super().__init__()
-        network = IdentityNet()
-        state: Mapping[str, Tensor] = load_tensors(TEACHER)
-        network.load_state_dict({key: value.float() for key, value in state.items()})
-        network.eval().requires_grad_(False)
+        network = load_teacher()
         self.stem, self.norm, self.block = network.stem, network.stem_norm, network.blocks[0]
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -12,7 +12,7 @@ from thcli.core.types import Array
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head.steep_texture import normals
 from thcli.engines.mesh.sampling import remap
-from thcli.faces.parsing.classes import GLASSES, class_number
+from thcli.faces.parsing.classes import EYES, GLASSES, HAIR
 from thcli.faces.parsing.crops import Regions
 
 BEHIND = 0.02  # face heights by which skin lies before a point that it covers
@@ -26,8 +26,6 @@ MOST_EYE, LEAST_HAIR = 0.05, 0.25
 # others two, which are dark as well
 MOST_EYES, LEAST_GLASSES = 0.12, 0.8
 AROUND = (0.0, 0.5, 1.0, 1.4)  # shares of the way from the middle of an eye to its rims
-_EYE = frozenset({class_number("l_eye"), class_number("r_eye")})
-_HAIR = frozenset({class_number("hair")})
 Cover = Literal["none", "hair", "glasses"]
 NO_COVERS: tuple[Cover, Cover] = ("none", "none")
 
@@ -50,11 +48,10 @@ def find_covers(regions: Regions, mesh: Array) -> tuple[Cover, Cover]:
     """
     rims = mesh[np.array(anatomy.EYES), :2]
     middles = rims.mean(1, keepdims=True)
-    points = np.stack([middles + share * (rims - middles) for share in AROUND], 1).reshape(2, -1, 2)
-    in_crop = transform_points(regions.placement.crop_from_frame, points.reshape(-1, 2))
-    places = np.asarray(in_crop.reshape(points.shape), np.float32)
+    points = np.concatenate([middles + share * (rims - middles) for share in AROUND], 1)
+    places = transform_points(regions.placement.crop_from_frame, points).astype(np.float32)
     eye, hair, glasses = (
-        remap(regions.mask(group), places).mean(1) for group in (_EYE, _HAIR, GLASSES)
+        remap(regions.mask(group), places).mean(1) for group in (EYES, HAIR, GLASSES)
     )
     if eye.mean() < MOST_EYES and glasses.min() > LEAST_GLASSES:
         return "glasses", "glasses"

@@ -8,7 +8,8 @@ import numpy as np
 
 from thcli.core.errors import WeightsError
 from thcli.core.onnx.graphs import GraphDrawing, GraphNetwork, Weights
-from thcli.core.types import Array32
+from thcli.core.types import Array, Array32
+from thcli.engines.mesh.mouth.colours import keep_colour
 from thcli.engines.mesh.patches import inputs
 from thcli.weights import check_licence
 from thcli.weights.tensors import load_tensors
@@ -33,16 +34,27 @@ def load_network(
     return GraphNetwork(build_graph(weights, channels, name), name)
 
 
-def bounded_change(network: GraphNetwork, stack: Array32, most: tuple[float, float]) -> Array32:
-    """Return how a network changes the colours of patches, (B, 3, h, w).
+def change_colours(
+    network: GraphNetwork,
+    stack: Array32,
+    most: tuple[float, float],
+    tone: Array,
+    natural: float,
+) -> Array32:
+    """Return how a network changes the colours of patches, (B, h, w, 3), 0..255.
+
+    A picture that has no colours keeps its tint.
 
     Args:
         network: of `load_network`.
         stack: (B, C, h, w) its input, the coarse colours first.
         most: see `inputs.most_change`.
+        tone, natural: of the source, see `MouthInterior`.
     """
     limit = inputs.most_change(stack[:, :3].mean(1, keepdims=True), most)
-    return np.asarray(limit * np.tanh(network(stack) / limit), np.float32)
+    change = limit * np.tanh(network(stack) / limit) / np.float32(inputs.gain(tone))
+    colours = np.ascontiguousarray(change.transpose(0, 2, 3, 1), np.float32)
+    return keep_colour(colours, tone, natural) if natural < 1 else colours
 
 
 def build_graph(weights: Weights, channels: int, name: str) -> bytes:

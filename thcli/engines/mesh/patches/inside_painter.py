@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
 from thcli.core.onnx.graphs import GraphNetwork
 from thcli.core.types import Array, Image
-from thcli.engines.mesh.mouth.colours import keep_colour
 from thcli.engines.mesh.mouth.drawn_inside import DrawnShare, MouthInterior
 from thcli.engines.mesh.patches import inputs, inside
 from thcli.engines.mesh.patches.frames import composite, sample_patch
-from thcli.engines.mesh.patches.graph import bounded_change, load_network
+from thcli.engines.mesh.patches.graph import change_colours, load_network
 from thcli.weights.layout import Checkpoint
 from thcli.weights.loading import load_state
 
@@ -41,13 +38,10 @@ class InsidePainter:
         frame = inside.inside_frame(target, drawn.lips)
         mask = inside.mask_patch(drawn.lips, frame)
         coarse = sample_patch(out, frame)
-        factor = inputs.gain(interior.tone)
-        given = inside.stack(coarse, mask, factor)
-        change = bounded_change(self._network, given[None], inside.MOST_CHANGE)[0]
-        change /= np.float32(factor)
-        change = np.ascontiguousarray(change.transpose(1, 2, 0))
-        if interior.natural < 1:
-            change = keep_colour(change, interior.tone, interior.natural)
+        given = inside.stack(coarse, mask, inputs.gain(interior.tone))
+        change = change_colours(
+            self._network, given[None], inside.MOST_CHANGE, interior.tone, interior.natural
+        )[0]
         shown = mask * inside.share_patch(drawn, frame)
         composite(out, frame, coarse, change * shown[..., None])
 

@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 
 from thcli.core.onnx.graphs import GraphNetwork
-from thcli.core.types import Array, Array32, Face, Image
-from thcli.engines.mesh.mouth.colours import keep_colour
+from thcli.core.types import Array, Face, Image
 from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.patches import inside_painter, pack
 from thcli.engines.mesh.patches.frames import composite, eye_frame, sample_patch
-from thcli.engines.mesh.patches.graph import bounded_change, load_network
+from thcli.engines.mesh.patches.graph import change_colours, load_network
 from thcli.engines.mesh.patches.inputs import EYE_BLUR, EYE_CHANNELS, MOST_EYE_CHANGE
 from thcli.engines.mesh.patches.inside_painter import InsidePainter
 from thcli.engines.mesh.patches.pack import SourcePatches
@@ -63,20 +62,10 @@ class PatchPainter:
         frames = [eye_frame(target, side) for side in range(2)]
         coarse = sample_patch(out, frames[0]), sample_patch(out, frames[1])
         stack, window = pack.stack_eyes(coarse, source, target, gaze, changes)
-        for frame, change, share in zip(
-            frames, _paint(self._eyes, stack, source), window, strict=True
-        ):
+        changed = change_colours(self._eyes, stack, MOST_EYE_CHANGE, source.tone, source.natural)
+        for frame, change, share in zip(frames, changed, window, strict=True):
             soft = np.asarray(cv2.GaussianBlur(change, (0, 0), EYE_BLUR), np.float32)
             composite(out, frame, None, soft * share[..., None])
-
-
-def _paint(network: GraphNetwork, stack: Array32, source: SourcePatches) -> Array32:
-    """Return a network's changes (B, h, w, 3) of patches (B, C, h, w) in colours of the source."""
-    change = bounded_change(network, stack, MOST_EYE_CHANGE).transpose(0, 2, 3, 1)
-    change = change / np.float32(source.factor)
-    if source.natural < 1:  # lids in a grey picture have no colour
-        change = keep_colour(change, source.tone, source.natural)
-    return np.asarray(change, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
