@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from tests.engines.mesh.test_patches import shut_eyes
 from tests.motion import synthetic_motion
+from thcli.core.geometry import bounding_box
 from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
 from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Crop, Face, Frame, Image, Motion
@@ -21,6 +23,7 @@ from thcli.engines.mesh.engine import MeshEngine, load
 from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import folds
+from thcli.engines.mesh.head.covered_points import NO_COVERS
 from thcli.engines.mesh.mouth import (
     closed_lips,
     colours,
@@ -29,8 +32,9 @@ from thcli.engines.mesh.mouth import (
     shot_looks,
 )
 from thcli.engines.mesh.mouth.shot_looks import LEAST_SHOT
+from thcli.engines.mesh.renderer import render_video_frame
 from thcli.engines.mesh.source_networks import ParsedSource
-from thcli.faces.landmarks.topology import BROWS, OVAL
+from thcli.faces.landmarks.topology import BROWS, EYES, OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
 from thcli.motion import canonical
@@ -97,11 +101,27 @@ def test_glasses_that_most_frames_show_keep_their_shape() -> None:
     brow, target = np.concatenate(BROWS), mesh.copy()
     target[brow, 1] -= 0.05 * face_height(mesh)
     for found, moved in ((clip, 0.0), (bare, 1.0)):
-        prepared = video.prepare_frame(
-            image, mesh, target, found.look_at(0), moves_eyes=True, worn=found.worn
-        )
+        prepared = video.prepare_frame(image, mesh, target, found, 0, moves_eyes=True)
         shift = (prepared.place(target).held - mesh)[brow, 1] / (target - mesh)[brow, 1]
         assert np.median(shift) == pytest.approx(moved, abs=0.1)
+
+
+def test_no_lid_moves_behind_dark_glasses_that_most_frames_show() -> None:
+    frames, own = own_clip()
+    image, mesh = images()[0], faces.astronaut(False).mesh
+    target = shut_eyes(mesh)
+    top, low = (int(value) for value in (mesh[np.concatenate(BROWS), 1].max(), mesh[4, 1]))
+    x1, _, x2, _ = bounding_box(mesh[np.concatenate(EYES)]).astype(int)
+    changes = []
+    for count, covers in ((4, ("glasses", "glasses")), (2, NO_COVERS)):
+        clip = video.collect(own, frames, worn_in(count))
+        assert clip.covers == covers
+        motion = transferred(mesh_engine(), MotionOptions())
+        motion.arrays["mesh"][:], motion.arrays["points"][:] = mesh, target
+        out = render_video_frame(clip, image, motion, 0)
+        change = np.abs(out.astype(int) - image)[top:low, x1:x2]
+        changes.append(float(change.mean()))
+    assert changes[0] < 1 < 4 < changes[1]
 
 
 def test_it_is_an_engine_of_whole_frames() -> None:
@@ -128,7 +148,7 @@ def test_the_light_of_the_eyes_is_the_same_in_every_frame() -> None:
     look = source.look_at(0)
     assert look.seen_eyes is not None and reading is not None
     assert look.seen_eyes.white == pytest.approx(reading.white, rel=0.05)
-    prepared = video.prepare_frame(own.image, own.mesh, own.mesh, look, moves_eyes=False)
+    prepared = video.prepare_frame(own.image, own.mesh, own.mesh, source, 0, moves_eyes=False)
     natural = colours.natural_colour(own.image, own.mesh, own.tone)
     wanted = mouth_interior.prepare(own.mesh, own.tone, reading, natural)
     np.testing.assert_allclose(prepared.interior.enamel, wanted.enamel, rtol=0.05)
@@ -283,12 +303,11 @@ def test_a_frame_that_smiles_for_the_driver_gets_the_folds_of_a_smile() -> None:
     source = faces.astronaut(False)
     posed = canonical.decompose(source.mesh)
     clip = video.collect(own_clip()[1], own_clip()[0], no_regions)
-    look = clip.look_at(0)
     shown = []
     for amount in (0.0, 1.0):
         target = replace(posed, shape=posed.shape + amount * folds.load().smile).mesh()
-        frame = video.prepare_frame(source.image, source.mesh, target, look, moves_eyes=True)
-        lips = video.prepare_frame(source.image, source.mesh, target, look, moves_eyes=False)
+        frame = video.prepare_frame(source.image, source.mesh, target, clip, 0, moves_eyes=True)
+        lips = video.prepare_frame(source.image, source.mesh, target, clip, 0, moves_eyes=False)
         assert lips.folds is None
         plain = replace(frame, folds=None)
         to = RenderTarget(target, np.zeros((2, 2)), np.ones(2))
@@ -304,7 +323,7 @@ def test_a_frame_that_turns_back_shows_the_mirrored_cheek(angle: float) -> None:
     image = faces.render_face(turned, 384, 384)
     image[(image == (200, 200, 60)).all(-1)] = faces.GROUND
     clip = video.collect(own_clip()[1], own_clip()[0], no_regions)
-    frame = video.prepare_frame(image, turned, plain.mesh, clip.look_at(0), moves_eyes=True)
+    frame = video.prepare_frame(image, turned, plain.mesh, clip, 0, moves_eyes=True)
     to = RenderTarget(plain.mesh, np.zeros((2, 2)), np.ones(2))
     middle, face = plain.mesh[4, 0], faces.polygon_mask(plain.mesh[OVAL, :2], 384, 384, grow=-6)
     far = face & ((np.arange(384) - middle) * np.sign(turned[4, 0] - middle) > 0.2 * 384 * 0.45)
@@ -314,5 +333,5 @@ def test_a_frame_that_turns_back_shows_the_mirrored_cheek(angle: float) -> None:
 
     without = replace(frame, hidden_cheek=None)
     assert ground(render_frame(frame, to, None)) < 0.5 * ground(render_frame(without, to, None))
-    still = video.prepare_frame(image, turned, turned + 1.0, clip.look_at(0), moves_eyes=True)
+    still = video.prepare_frame(image, turned, turned + 1.0, clip, 0, moves_eyes=True)
     assert still.hidden_cheek is None

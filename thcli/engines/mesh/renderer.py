@@ -95,20 +95,11 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
     mesh, points, gaze = (
         np.asarray(motion.arrays[name][row], np.float64) for name in ("mesh", "points", "gaze")
     )
-    doubt = float(motion.arrays["doubt"][row])
+    pts, doubt = int(motion.pts[row]), float(motion.arrays["doubt"][row])
     if source.smirks is not None:
-        mesh, points = source.smirks.correct(int(motion.pts[row]), mesh, points, doubt)
+        mesh, points = source.smirks.correct(pts, mesh, points, doubt)
     moves_eyes = bool(motion.arrays["moves_eyes"][row])
     own, points = wide_jaw.lower_skin(mesh), wide_jaw.lower_skin(points)
-    look = source.look_at(int(motion.pts[row]))
-    prepared = video.prepare_frame(
-        image,
-        own,
-        points,
-        look,
-        moves_eyes=moves_eyes,
-        worn=source.worn,
-        mouth_painter=source.mouth_painter,
-    )
+    prepared = video.prepare_frame(image, own, points, source, pts, moves_eyes=moves_eyes)
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
     return video.keep_occluders(image, out, mesh, source, doubt)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import mode
 from typing import TYPE_CHECKING
 
 import cv2
@@ -25,6 +26,7 @@ from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.head import folds, steep_texture
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.head.cheeks.near_side import NearSide
+from thcli.engines.mesh.head.covered_points import NO_COVERS, Cover, find_covers
 from thcli.engines.mesh.head.glasses import held
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth import (
@@ -77,6 +79,7 @@ class MeshVideo:
     looks: of its shots in order, at least one.  appearance: of the face without anything in front
     of it, None for a short clip.  smirks: None where the landmarks of slanted mouths are right.
     worn: (468,) how far points are glasses, which keep their shape; None where none are worn.
+    covers: what is before each eye in most frames.
     mouth_painter: see `MeshSource`.
     """
 
@@ -84,6 +87,7 @@ class MeshVideo:
     appearance: AppearanceModel | None
     smirks: Smirks | None
     worn: Array | None = None
+    covers: tuple[Cover, Cover] = NO_COVERS
     mouth_painter: InsidePainter | None = None
 
     def look_at(self, pts: int) -> ShotLook:
@@ -128,6 +132,7 @@ def collect(
     wanted = set(np.flatnonzero(smirks).tolist()).union(*(look.wanted for look in looks))
     parsed = sorted(whole.sampled)[:: max(1, len(whole.sampled) // PARSED_FRAMES)]
     samples, worn = TextureSamples(), []
+    covers: list[tuple[Cover, Cover]] = []
     for index, frame in enumerate(frames if wanted else ()):
         if index in wanted:
             image = to_uint8(frame.pixels)
@@ -135,7 +140,9 @@ def collect(
             if index in whole.sampled:
                 samples.add(_UV_MAP.unwrap(image, mesh))
                 if index in parsed and (regions := parse(image, _face_of(mesh))) is not None:
-                    worn.append(held.find(regions.face, mesh))
+                    covers.append(find_covers(regions.face, mesh))
+                    are_dark = "glasses" in covers[-1]
+                    worn.append(held.find(regions.face, mesh, are_dark=are_dark))
             if smirks[index]:
                 on_right = mouth_corners.slant(mesh) > 0
                 corners[index] = on_right, mouth_corners.measure(image, mesh)
@@ -149,6 +156,7 @@ def collect(
         samples.appearance_model(),
         mouth_corners.collect(pts, timeline.shot, corners),
         _median_worn(worn),
+        _usual_covers(covers),
         mouth_painter,
     )
 
@@ -160,30 +168,32 @@ def _median_worn(found: Sequence[Array | None]) -> Array | None:
     return np.asarray(np.median([one for one in found if one is not None], 0))
 
 
+def _usual_covers(found: Sequence[tuple[Cover, Cover]]) -> tuple[Cover, Cover]:
+    """Return what covers each eye in most of the frames; nothing where none is known."""
+    if not found:
+        return NO_COVERS
+    right, left = zip(*found, strict=True)
+    return mode(right), mode(left)
+
+
 def _face_of(mesh: Array) -> Face:
     return Face(bounding_box(mesh).astype(np.float32), 1.0, mesh=mesh.astype(np.float32))
 
 
 def prepare_frame(
-    image: Image,
-    mesh: Array,
-    target: Array,
-    look: ShotLook,
-    *,
-    moves_eyes: bool,
-    worn: Array | None = None,
-    mouth_painter: InsidePainter | None = None,
+    image: Image, mesh: Array, target: Array, video: MeshVideo, pts: int, *, moves_eyes: bool
 ) -> MeshSource:
     """Prepare a frame as the source of itself.
 
     Args:
         image: (H, W, 3) uint8.
         mesh, target: (468, 3) float64 pixels, the frame's own and where it goes.
-        look: of its shot.
+        video: whose frame it is.
+        pts: its time stamp.
         moves_eyes: the eyes become layers of their own, and the skin folds around them; otherwise
             they are skin, and what is above the mouth stays the frame's.
-        worn, mouth_painter: of the video, see `MeshVideo`.
     """
+    look = video.look_at(pts)
     is_blurred = look.seen_eyes is not None and look.seen_eyes.share > MOST_BLUR
     tone = colours.skin_tone(image, mesh)
     interior = replace(
@@ -198,7 +208,7 @@ def prepare_frame(
         closing = fit_opening(target, LIPS).gap / interior.lips.gap
         share = 1 - float(smoothstep(*CLOSING_RANGE, closing))
         mesh = mesh if share <= 0 else lip_rims.exclude_teeth(image, mesh, share)
-    eyes = extract_eyes(image, mesh, None, tone) if moves_eyes else ()
+    eyes = extract_eyes(image, mesh, None, tone, covers=video.covers) if moves_eyes else ()
     return MeshSource(
         image,
         _face_of(mesh),
@@ -215,11 +225,11 @@ def prepare_frame(
         parted,
         lid_skin.extract(image, mesh, eyes) if eyes else (),
         look.mouths,
-        mouth_painter=None if is_blurred else mouth_painter,
+        mouth_painter=None if is_blurred else video.mouth_painter,
         folds=folds.prepare(image, mesh, None, interior.natural, evens=False)
         if moves_eyes
         else None,
-        rigid=worn,
+        rigid=video.worn,
     )
 
 
