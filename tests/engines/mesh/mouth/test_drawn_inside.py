@@ -1,4 +1,4 @@
-"""Drawn inside of a mouth: a large one is drawn at half the size."""
+"""Drawn inside of a mouth: its size, the dark, and how much of the teeth shows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array32
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.mouth import colours, drawn_inside
+from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.mouth import colours, drawn_inside, mouth_interior
 from thcli.engines.mesh.mouth.drawn_inside import Anchors
+from thcli.engines.mesh.mouth.mouth_interior import LOWER_LIP, UPPER_LIP
 from thcli.engines.mesh.opening import COLUMNS, Opening, Region
 
 REGION: Region = slice(21, 222), slice(33, 440)
@@ -83,3 +85,51 @@ def test_a_face_without_any_dark_does_not_tell_it() -> None:
     plain = np.full((256, 256, 3), 150, np.uint8)
     mesh = faces.centred_mesh(256, 256)
     assert colours.darkest_level(plain, mesh, np.full(3, 150.0)) == 0
+
+
+def teeth_height(risen: float) -> float:
+    """Return mm of upper teeth in the middle of a wide mouth whose upper lip has risen so many."""
+    closed, tone = faces.centred_mesh(768, 768, 0.8), np.array([150.0, 110.0, 95.0])
+    axes = mouth_interior.face_axes(closed)
+    target = closed.copy()
+    ring = np.array(LIPS)
+    lower, upper = ring[1:10], ring[11:]
+    target[lower, :2] += 22 * axes[1]
+    target[upper, :2] -= risen * axes[1]
+    out = np.full((768, 768, 3), tone, np.uint8)
+    interior = replace(mouth_interior.prepare(closed, tone), bite=-100.0)  # the jaw bares none
+    mouth_interior.render(out, out.copy(), interior, closed, target)
+    top, low = (target[point, :2] for point in (UPPER_LIP, LOWER_LIP))
+    count = int(2 * np.hypot(*(low - top)))
+    x, y = np.rint(np.linspace(top, low, count)).astype(int).T
+    pale = out[y, x, 2] / np.maximum(out[y, x, 0], 1.0) > 0.7
+    return float(pale[: np.argmin(pale[20:]) + 20].sum() / 2 / np.hypot(*axes[1]))
+
+
+def test_lips_that_rise_far_bare_no_more_than_teeth_are_long() -> None:
+    heights = [teeth_height(risen) for risen in (0.0, 3.0, 6.0, 9.0, 18.0)]
+    steps = np.diff(heights)
+    assert steps[0] == pytest.approx(3, abs=0.7)
+    assert steps.min() > -0.3
+    most = mouth_interior.FREE_BARED + mouth_interior.MORE_BARED
+    assert heights[-1] == pytest.approx(most, abs=0.7)
+
+
+def test_the_lower_teeth_go_into_the_dark_aside_and_not_into_grey() -> None:
+    lips, anchors = geometry(drawn_inside.FINEST - 1)
+    tone = np.array([170.0, 110.0, 90.0])
+    interior = replace(faces.astronaut().interior, tone=tone, enamel=np.full(3, 200.0), natural=1.0)
+    uv = opening.local_coordinates(lips, REGION)
+    rims = lips.rims(uv[0])
+    with_teeth, without = (
+        drawn_inside.draw_part(REGION, uv, rims, lips, anchors, interior, teeth=teeth)
+        for teeth in (True, False)
+    )
+    x, y = drawn_inside.millimetre_grid(REGION, anchors.lower, anchors.axes)
+    row = (y > 1) & (y < 4)
+    middle, side = (row & (np.abs(np.abs(x) - at) < 1.5) for at in (2, 15))
+    assert with_teeth[middle].mean() > 1.5 * without[middle].mean()
+    changed = side & (np.abs(with_teeth - without).max(-1) > 2)
+    assert changed.sum() > 50
+    ratio = with_teeth[changed][:, 0] / with_teeth[changed][:, 2]
+    assert np.median(ratio) > 1.3  # red as the cavity; as teeth in the dark it would be 1

@@ -31,6 +31,7 @@ LEAST_EDGE, EDGE = 1.5, 0.035  # pixels and widths of its soft edge, half of whi
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
 NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
 LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
+LOWER_SIDES, LOWER_LOSS = (7.0, 20.0), 0.8  # mm aside over which they go into the dark; how far
 SIDE_LOSS = 0.5  # of the light on upper teeth at the sides, beyond the corners' shade
 LEAST_SHARE = 1 / 512  # of the inside that changes a pixel
 BLUR_REACH = 4.0  # deviations from which OpenCV's blur takes samples
@@ -212,9 +213,9 @@ def _lay_teeth(
     teeth = Teeth(interior.enamel.astype(np.float32), interior.tone.astype(np.float32), soft)
     beyond = -(jaw_y + LOWER_CURVE * jaw_x**2)
     tooth_colour, cover = teeth.render(jaw_x, beyond, LOWER_TEETH, LOWER_TOOTH_HEIGHT)
-    cover *= np.float32(smoothstep(*LOWER_RANGE, gap))
-    shade = np.float32(LOWER_SHADE) * (1 - np.float32(0.8) * smoothstep(7, 20, np.abs(jaw_x)))
-    colour += cover[..., None] * (tooth_colour * shade.astype(np.float32)[..., None] - colour)
+    aside = smoothstep(*LOWER_SIDES, np.abs(jaw_x)).astype(np.float32)
+    cover *= np.float32(smoothstep(*LOWER_RANGE, gap)) * (1 - np.float32(LOWER_LOSS) * aside)
+    colour += cover[..., None] * (tooth_colour * np.float32(LOWER_SHADE) - colour)
 
     beyond = y + UPPER_CURVE * x**2
     tooth_colour, cover = teeth.render(x, beyond, UPPER_TEETH, interior.tooth)

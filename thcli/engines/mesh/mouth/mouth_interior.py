@@ -56,6 +56,9 @@ ENAMEL_HEIGHT = (1.5, 5.0)  # mm of teeth that are seen, over which theirs takes
 ENAMEL_OVER_SEEN = 1.08  # drawn teeth have shades of their own
 MOST_SEEN = 10.5  # mm of the upper teeth below the lip, seen in a source: more are both rows
 SEEN_TOOTH_HEIGHT = 13.0  # mm of teeth whose edge is where it is on average
+# mm of the upper teeth below the lip that show as they are, or what the source shows of them, and
+# how much more at most: a smile over a smile would bare more than teeth are long, up to 23 mm
+FREE_BARED, MORE_BARED = 9.0, 4.0
 FREE_ASIDE = 5.0  # mm that a mouth opens beside its teeth; they go with it beyond
 
 _HALF = np.array([0.5], np.float32)
@@ -241,10 +244,12 @@ def render(
     known = 0.0 if seen is None else seen.share(lips.gap)
     own *= interior.shows
     teeth = interior.own if own > 0 and seen is None else None
+    lip = target[UPPER_LIP, :2] - BEHIND_LIPS * axes[2]
+    free = FREE_BARED if interior.own is None else max(FREE_BARED, interior.own.height)
     if teeth is not None:
-        top = _to_millimetres(target[UPPER_LIP, :2] - BEHIND_LIPS * axes[2] - upper, axes)[1]
-        bared *= 1 - own * teeth.share(top)
-    drawn = Anchors(upper + bared, lower, axes)
+        upper = _raise_with_lip(upper, lip, axes, free)
+        bared *= 1 - own * teeth.share(_to_millimetres(lip - upper, axes)[1])
+    drawn = Anchors(_raise_with_lip(upper + bared, lip, axes, free), lower, axes)
     uv = opening.local_coordinates(lips, region)
     rims = lips.rims(uv[0])
     mask = drawn_inside.inside_mask(lips, uv, rims)
@@ -273,6 +278,19 @@ def render(
             share[kept] *= 1 - np.float32(own) * valid
         opening.blend(out, part, shown * mask[kept], shade)
     return DrawnShare(lips, region, share)
+
+
+def _raise_with_lip(edge: Array, lip: Array, axes: Array, free: float) -> Array:
+    """Return the edge of the upper teeth (2,) that shows no more of them than lips ever bare.
+
+    Args:
+        edge, lip: (2,) pixels of the teeth's edge and of the upper lip before it.
+        axes: of the face.
+        free: mm of them that show as they are.
+    """
+    beyond = max(float(_to_millimetres(edge - lip, axes)[1]) - free, 0.0)
+    kept = MORE_BARED * (1 - float(np.exp(-beyond / MORE_BARED)))
+    return np.asarray(edge - (beyond - kept) * axes[1])
 
 
 def _parts(values: tuple[Array32, Array32], kept: Region) -> tuple[Array32, Array32]:

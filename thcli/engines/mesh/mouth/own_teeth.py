@@ -37,6 +37,12 @@ class OwnTeeth:
     axes: Array
     columns: Array
 
+    @property
+    def height(self) -> float:
+        """Mm of the middle of the row that shows below the upper lip."""
+        middle = np.zeros((1, 1), np.float32)
+        return -float(self._seen(middle, middle)[0][0, 0])
+
     def sample(
         self, image: Image, x: Array32, y: Array32, under_lip: Array32
     ) -> tuple[Image, Array32]:
