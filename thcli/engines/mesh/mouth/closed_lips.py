@@ -30,7 +30,10 @@ OPEN_RANGE = (0.02, 0.07)  # gap / width of the target between which the line fa
 CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lips are sampled again
 HEIGHT_RANGE = (0.45, 0.9)  # share of a lip's height, from its inner rim, in which that fades out
 LEAST_HEIGHT = 0.02  # of a lip, widths
-CORNER_FADE = 0.12  # widths beside each corner; landmarks of turned faces miss the far corner
+# Widths beside each corner over which lips that are sampled fade out, since landmarks of turned
+# faces miss the far one; and up to which they have the texture that they have there: corners of a
+# grin are shadows and teeth
+CORNER_FADE, FROM_CORNER = 0.05, 0.09
 LEAST_NARROWING = 0.02  # widths by which a turn moves points towards a corner, from which it counts
 # of a lip beside its inner rim, where the picture mixes it with teeth: share of its height, pixels
 MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.05, 0.5, 0.4
@@ -308,7 +311,8 @@ def _measure_lip(
     places = np.maximum.accumulate(inner[:, 0])
     edge = np.interp(COLUMNS, np.maximum.accumulate(outer[:, 0]), outer[:, 1])
     high = np.maximum(np.abs(edge - np.interp(COLUMNS, places, inner[:, 1])), LEAST_HEIGHT)
-    own = [np.interp(COLUMNS, places, rims[k, :, axis]) for k in range(2) for axis in range(2)]
+    shown = np.clip(COLUMNS, FROM_CORNER, 1 - FROM_CORNER)
+    own = [np.interp(shown, places, rims[k, :, axis]) for k in range(2) for axis in range(2)]
     return np.stack([high, np.interp(COLUMNS, places, mixed), *own], -1).astype(np.float32)
 
 
