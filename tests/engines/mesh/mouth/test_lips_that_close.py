@@ -12,7 +12,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from tests.engines.mesh.mouth.test_mouth import opened
 from tests.engines.mesh.synthetic_faces import centred_mesh
 from thcli.core.geometry import matrix_from_angles
-from thcli.core.types import Image
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import closed_lips, mouth_interior
@@ -62,41 +62,42 @@ def test_lips_that_close_are_sampled_up_to_the_line_between_them() -> None:
     assert corner[:, 1].mean() > 200  # a step there would show where landmarks miss a corner
 
 
-def test_no_tooth_of_a_grin_is_left_at_the_corners_of_closed_lips() -> None:
-    """The source's lips are white up to .05 of the mouth's width from its corners."""
-    base = faces.make_source(512, 512)
-    mesh = faces.make_target(base, mouth=0.25).points
-    image = np.full((512, 512, 3), (200, 150, 130), np.uint8)
-    image[faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512)] = (150, 60, 60)
-    image[faces.polygon_mask(mesh[topology.LIPS_INNER, :2], 512, 512)] = 240
-    own = local_coordinates(fit_opening(mesh, LIPS), (slice(0, 512), slice(0, 512)))[0]
-    near = (own < 0.05) & (own > -0.1) | (own > 0.95) & (own < 1.1)
-    image[near & faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512)] = 240
-    lips = closed_lips.prepare(image, mesh)
-    target = faces.make_target(base, mouth=0.0).points
-    out = np.full_like(image, 100)
-    closed_lips.render(out, image, lips, target)
+def shut_over(image: Image, mesh: Array, target: Array) -> tuple[Image, Array32, Array32]:
+    """Close the open lips of an image; return it with u and the distance from the line, widths."""
+    out = np.full_like(image, 240)
+    closed_lips.render(out, image, closed_lips.prepare(image, mesh), target)
     mouth = fit_opening(target, LIPS)
-    u, v = local_coordinates(mouth, (slice(0, 512), slice(0, 512)))
-    from_corner = np.minimum(u, 1 - u)
-    beside = (np.abs(v - mouth.rims(u)[0]) < 0.015) & (from_corner > 0.03) & (from_corner < 0.1)
-    assert out[beside][:, 1].mean() < 75
+    u, v = local_coordinates(mouth, (slice(0, image.shape[0]), slice(0, image.shape[1])))
+    return out, u, np.abs(v - mouth.rims(u)[0])
 
 
-def test_lips_that_close_show_no_blurred_edge_of_teeth() -> None:
+def grin() -> tuple[MeshSource, Array, Image]:
+    """Return a source with shut lips, its mesh with parted ones, and a picture of these."""
     base = faces.make_source(512, 512)
     mesh = faces.make_target(base, mouth=0.25).points
     image = np.full((512, 512, 3), 240, np.uint8)
     image[faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512)] = (150, 60, 60)
     image[faces.polygon_mask(mesh[topology.LIPS_INNER, :2], 512, 512)] = 240
+    return base, mesh, image
+
+
+def test_no_tooth_of_a_grin_is_left_at_the_corners_of_closed_lips() -> None:
+    """The source's lips are white up to .05 of the mouth's width from its corners."""
+    base, mesh, image = grin()
+    own = local_coordinates(fit_opening(mesh, LIPS), (slice(0, 512), slice(0, 512)))[0]
+    near = (own < 0.05) & (own > -0.1) | (own > 0.95) & (own < 1.1)
+    image[near & faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512)] = 240
+    out, u, away = shut_over(image, mesh, faces.make_target(base, mouth=0.0).points)
+    from_corner = np.minimum(u, 1 - u)
+    beside = (away < 0.015) & (from_corner > 0.03) & (from_corner < 0.1)
+    assert out[beside][:, 1].mean() < 80
+
+
+def test_lips_that_close_show_no_blurred_edge_of_teeth() -> None:
+    base, mesh, image = grin()
     blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), np.uint8)
-    lips = closed_lips.prepare(blurred, mesh)
-    target = faces.make_target(base, mouth=0.0).points
-    out = np.full_like(image, 240)
-    closed_lips.render(out, blurred, lips, target)
-    mouth = fit_opening(target, LIPS)
-    u, v = local_coordinates(mouth, (slice(0, 512), slice(0, 512)))
-    beside = np.abs(np.abs(v - mouth.rims(u)[0]) - 0.025) < 0.01
+    out, u, away = shut_over(blurred, mesh, faces.make_target(base, mouth=0.0).points)
+    beside = np.abs(away - 0.025) < 0.01
     assert out[beside & (u > 0.2) & (u < 0.8)][:, 1].max() < 75
 
 
