@@ -111,7 +111,7 @@ def test_lips_that_rise_far_bare_no_more_than_teeth_are_long() -> None:
     steps = np.diff(heights)
     assert steps[0] == pytest.approx(3, abs=0.7)
     assert steps.min() > -0.3
-    most = mouth_interior.FREE_BARED + mouth_interior.MORE_BARED
+    most = drawn_inside.FREE_BARED + drawn_inside.MORE_BARED
     assert heights[-1] == pytest.approx(most, abs=0.7)
 
 

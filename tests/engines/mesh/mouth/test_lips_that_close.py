@@ -36,6 +36,15 @@ def test_a_closed_driver_closes_an_open_mouth() -> None:
     assert (out[lips].min(-1) > 225).sum() == 0
 
 
+def shut_over(image: Image, mesh: Array, target: Array) -> tuple[Image, Array32, Array32]:
+    """Close the open lips of an image; return it with u and the distance from the line, widths."""
+    out = np.full_like(image, 240)
+    closed_lips.render(out, image, closed_lips.prepare(image, mesh), target)
+    mouth = fit_opening(target, LIPS)
+    u, v = local_coordinates(mouth, (slice(0, image.shape[0]), slice(0, image.shape[1])))
+    return out, u, np.abs(v - mouth.rims(u)[0])
+
+
 def test_lips_that_close_are_sampled_up_to_the_line_between_them() -> None:
     """Nothing of the open mouth is left, though its landmarks lie two pixels on the teeth."""
     base = faces.make_source(512, 512)
@@ -45,30 +54,15 @@ def test_lips_that_close_are_sampled_up_to_the_line_between_them() -> None:
     wide = ring.mean(0) + 1.06 * (ring - ring.mean(0))
     image[faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512)] = (150, 60, 60)
     image[faces.polygon_mask(wide, 512, 512)] = 240
-    lips = closed_lips.prepare(image, mesh)
-    target = faces.make_target(base, mouth=0.0).points
-    out = np.full_like(image, 240)
-    closed_lips.render(out, image, lips, target)
-    mouth = fit_opening(target, LIPS)
-    u, v = local_coordinates(mouth, (slice(0, 512), slice(0, 512)))
-    line = mouth.rims(u)[0]
+    out, u, away = shut_over(image, mesh, faces.make_target(base, mouth=0.0).points)
     inside = (u > 0.15) & (u < 0.85)
-    near, far = (np.abs(v - line) < 0.03) & inside, (np.abs(v - line) > 0.5) & inside
+    near, far = (away < 0.03) & inside, (away > 0.5) & inside
     assert out[near][:, 1].max() < 100
     assert (out[far] == 240).all()
-    seam = out[(np.abs(v - line) < 0.006) & inside].mean(0)
+    seam = out[(away < 0.006) & inside].mean(0)
     assert (seam < 0.9 * np.array([150, 60, 60])).all()
-    corner = out[(np.abs(v - line) < 0.03) & (u > 0.003) & (u < 0.015)]
+    corner = out[(away < 0.03) & (u > 0.003) & (u < 0.015)]
     assert corner[:, 1].mean() > 200  # a step there would show where landmarks miss a corner
-
-
-def shut_over(image: Image, mesh: Array, target: Array) -> tuple[Image, Array32, Array32]:
-    """Close the open lips of an image; return it with u and the distance from the line, widths."""
-    out = np.full_like(image, 240)
-    closed_lips.render(out, image, closed_lips.prepare(image, mesh), target)
-    mouth = fit_opening(target, LIPS)
-    u, v = local_coordinates(mouth, (slice(0, image.shape[0]), slice(0, image.shape[1])))
-    return out, u, np.abs(v - mouth.rims(u)[0])
 
 
 def grin() -> tuple[MeshSource, Array, Image]:

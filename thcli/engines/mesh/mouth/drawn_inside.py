@@ -26,6 +26,9 @@ from thcli.engines.mesh.mouth.teeth import (
 from thcli.engines.mesh.opening import Opening, Region, Rims
 from thcli.engines.mesh.sampling import resize, to_samples
 
+# mm of the upper teeth below the lip that show as they are, or what the source shows of them, and
+# how much more at most: a smile over a smile would bare more than teeth are long, up to 23 mm
+FREE_BARED, MORE_BARED = 9.0, 4.0
 SHOWN_RANGE = (0.01, 0.03)  # gap / width of lips between which what is inside fades in
 LEAST_EDGE, EDGE = 1.5, 0.035  # pixels and widths of its soft edge, half of which is on the lips
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
@@ -51,7 +54,8 @@ class MouthInterior:
     natural: 0..1, whether the picture has colours, see `colours.natural_colour`.  shows: 0..1,
     whether it shows its own inside, or lips alone between the rims.  darkest: level of the face's
     darkest tone, 0..255; 0 for black.  aside: see `side_light.measure`.  tooth: mm from the upper
-    teeth's edge to their gum.  own: those that the source shows; None where it shows none.
+    teeth's edge to their gum.  free_bared: mm below the lip of those that show as they are, see
+    `FREE_BARED`.  own: those that the source shows; None where it shows none.
     """
 
     upper: Array
@@ -67,6 +71,7 @@ class MouthInterior:
     darkest: float = 0.0
     aside: float = 0.0
     tooth: float = UPPER_TOOTH_HEIGHT
+    free_bared: float = FREE_BARED
     own: OwnTeeth | None = None
 
 

@@ -21,6 +21,7 @@ from thcli.engines.mesh.eyes.reading import EyeReading
 from thcli.engines.mesh.mouth import drawn_inside, mouth_corners, seen_teeth, side_light
 from thcli.engines.mesh.mouth.colours import darkest_level, redness, vividness
 from thcli.engines.mesh.mouth.drawn_inside import (
+    MORE_BARED,
     Anchors,
     DrawnShare,
     MouthInterior,
@@ -56,9 +57,6 @@ ENAMEL_HEIGHT = (1.5, 5.0)  # mm of teeth that are seen, over which theirs takes
 ENAMEL_OVER_SEEN = 1.08  # drawn teeth have shades of their own
 MOST_SEEN = 10.5  # mm of the upper teeth below the lip, seen in a source: more are both rows
 SEEN_TOOTH_HEIGHT = 13.0  # mm of teeth whose edge is where it is on average
-# mm of the upper teeth below the lip that show as they are, or what the source shows of them, and
-# how much more at most: a smile over a smile would bare more than teeth are long, up to 23 mm
-FREE_BARED, MORE_BARED = 9.0, 4.0
 FREE_ASIDE = 5.0  # mm that a mouth opens beside its teeth; they go with it beyond
 
 _HALF = np.array([0.5], np.float32)
@@ -155,13 +153,15 @@ def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mouth
     added = max(added, -MOST_SHORTER if seen.ends else 0.0)
     upper = interior.upper + np.array([0, added])
     shown = nose + upper @ axes[:2] - BEHIND_LIPS * axes[2]
+    own = OwnTeeth(interior.lips, shown, axes, seen.columns)
     return replace(
         interior,
         upper=upper,
         bite=interior.bite + added,
         tooth=SEEN_TOOTH_HEIGHT + added,
         enamel=_seen_enamel(interior, seen, float(np.hypot(*axes[1]))),
-        own=OwnTeeth(interior.lips, shown, axes, seen.columns),
+        free_bared=max(interior.free_bared, own.height),
+        own=own,
     )
 
 
@@ -245,11 +245,10 @@ def render(
     own *= interior.shows
     teeth = interior.own if own > 0 and seen is None else None
     lip = target[UPPER_LIP, :2] - BEHIND_LIPS * axes[2]
-    free = FREE_BARED if interior.own is None else max(FREE_BARED, interior.own.height)
     if teeth is not None:
-        upper = _raise_with_lip(upper, lip, axes, free)
+        upper = _raise_with_lip(upper, lip, axes, interior.free_bared)
         bared *= 1 - own * teeth.share(_to_millimetres(lip - upper, axes)[1])
-    drawn = Anchors(_raise_with_lip(upper + bared, lip, axes, free), lower, axes)
+    drawn = Anchors(_raise_with_lip(upper + bared, lip, axes, interior.free_bared), lower, axes)
     uv = opening.local_coordinates(lips, region)
     rims = lips.rims(uv[0])
     mask = drawn_inside.inside_mask(lips, uv, rims)

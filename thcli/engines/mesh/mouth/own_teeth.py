@@ -40,8 +40,7 @@ class OwnTeeth:
     @property
     def height(self) -> float:
         """Mm of the middle of the row that shows below the upper lip."""
-        middle = np.zeros((1, 1), np.float32)
-        return -float(self._seen(middle, middle)[0][0, 0])
+        return -self._middle_rows()[0]
 
     def sample(
         self, image: Image, x: Array32, y: Array32, under_lip: Array32
@@ -69,10 +68,15 @@ class OwnTeeth:
 
     def share(self, shown_top: float) -> float:
         """Return 0..1, how much of the middle of a row that reaches up to `shown_top` mm is own."""
-        middle = np.zeros((1, 1), np.float32)
-        top, last = (float(row[0, 0]) for row in self._seen(middle, middle)[:2])
+        top, last = self._middle_rows()
         stretch = -min(shown_top, top) / max(min(last, 0.0) - top, LEAST_SEEN)
         return 1 - float(smoothstep(*STRETCH_RANGE, stretch))
+
+    def _middle_rows(self) -> tuple[float, float]:
+        """Return mm down to the first and last rows between the lips in the middle."""
+        middle = np.zeros((1, 1), np.float32)
+        top, last, _ = self._seen(middle, middle)
+        return float(top[0, 0]), float(last[0, 0])
 
     def _seen(self, x: Array32, end: Array32) -> tuple[Array32, Array32, Array32]:
         """Return mm down to the first and last rows between the lips at x, and u there."""
