@@ -179,3 +179,37 @@ def test_teeth_go_with_a_mouth_that_opens_far_beside_them() -> None:
         places.append(float(np.nonzero(light)[1].mean()) / millimetre)
     assert places[1] == pytest.approx(places[0], abs=3)
     assert places[2] < places[0] - 6
+
+
+@pytest.mark.parametrize("natural", [1.0, 0.0])
+def test_less_light_falls_on_teeth_between_lips_that_close(natural: float) -> None:
+    """Red fades least, unless the picture has no colours."""
+    image, tone = smiling(1.0), np.array(TONE, np.float64)
+    interior = mouth_interior.prepare(SMILE, tone, natural=natural)
+    interior = mouth_interior.with_seen_teeth(interior, image, SMILE)
+    shown = []
+    for gap in (0.2, 0.065, 0.045):  # of the width, which is .16 open in the source
+        out, target = image.copy(), opened(CLOSED, gap)
+        mouth_interior.render(out, image, interior, SMILE, target)
+        column = inside(out, target).astype(float)
+        shown.append(column[len(column) // 2] / ENAMEL)
+    assert np.all(shown[0] > 0.95)
+    assert np.all(np.diff(np.array(shown), axis=0) < -0.05)
+    red, green, _ = shown[2]
+    assert (red > green + 0.08) if natural else red == pytest.approx(green, abs=0.02)
+
+
+def test_drawn_teeth_beside_own_ones_rise_with_the_lip_no_further() -> None:
+    image, tone = smiling(1.0), np.array(TONE, np.float64)
+    interior = mouth_interior.with_seen_teeth(mouth_interior.prepare(SMILE, tone), image, SMILE)
+    assert interior.own is not None
+    hidden = replace(interior.own, columns=np.zeros_like(interior.own.columns))
+    target = SMILE.copy()
+    target[LIPS[11:], :2] -= 1.9 * mouth_interior.face_axes(SMILE)[1]  # more bares further teeth
+    frames = []
+    for own, free in ((hidden, 4.0), (None, 4.0), (None, 20.0)):
+        out, one = image.copy(), replace(interior, own=own, free_bared=free)
+        mouth_interior.render(out, image, one, SMILE, target)
+        frames.append(out)
+    assert np.array_equal(frames[0], frames[1])
+    assert not np.array_equal(frames[1], frames[2])  # they do rise

@@ -22,6 +22,7 @@ from thcli.engines.mesh.mouth.teeth import (
     UPPER_TEETH,
     UPPER_TOOTH_HEIGHT,
     Teeth,
+    light_between_lips,
 )
 from thcli.engines.mesh.opening import Opening, Region, Rims
 from thcli.engines.mesh.sampling import resize, to_samples
@@ -32,7 +33,6 @@ FREE_BARED, MORE_BARED = 9.0, 4.0
 SHOWN_RANGE = (0.01, 0.03)  # gap / width of lips between which what is inside fades in
 LEAST_EDGE, EDGE = 1.5, 0.035  # pixels and widths of its soft edge, half of which is on the lips
 LIP_SHADOW, LEAST_LIGHT = 4.0, 0.6  # mm below the upper lip; light on teeth right below it
-NARROW_RANGE, NARROW_LIGHT = (3.0, 9.0), 0.8  # mm of opening; light on teeth in a narrow mouth
 LOWER_RANGE, LOWER_SHADE = (9.0, 15.0), 0.66  # mm of opening that shows lower teeth; their light
 LOWER_SIDES, LOWER_LOSS = (7.0, 20.0), 0.8  # mm aside over which they go into the dark; how far
 SIDE_LOSS = 0.5  # of the light on upper teeth at the sides, beyond the corners' shade
@@ -227,8 +227,8 @@ def _lay_teeth(
     lit = smoothstep(0, LIP_SHADOW, under_lip).astype(np.float32)
     shade = np.float32(LEAST_LIGHT) + np.float32(1 - LEAST_LIGHT) * lit
     shade *= (1 - np.float32(SIDE_LOSS) * smoothstep(10, 30, np.abs(x))).astype(np.float32)
-    shade *= np.float32(NARROW_LIGHT + (1 - NARROW_LIGHT) * float(smoothstep(*NARROW_RANGE, gap)))
-    colour += cover[..., None] * (tooth_colour * shade[..., None] - colour)
+    light = light_between_lips(float(gap), 1.0).astype(np.float32)
+    colour += cover[..., None] * (tooth_colour * (shade[..., None] * light) - colour)
 
 
 def millimetre_grid(region: Region, origin: Array, axes: Array) -> tuple[Array32, Array32]:

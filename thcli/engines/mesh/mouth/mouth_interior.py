@@ -153,7 +153,7 @@ def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mouth
     added = max(added, -MOST_SHORTER if seen.ends else 0.0)
     upper = interior.upper + np.array([0, added])
     shown = nose + upper @ axes[:2] - BEHIND_LIPS * axes[2]
-    own = OwnTeeth(interior.lips, shown, axes, seen.columns)
+    own = OwnTeeth(interior.lips, shown, axes, seen.columns, interior.gap, interior.natural)
     return replace(
         interior,
         upper=upper,
@@ -245,9 +245,9 @@ def render(
     own *= interior.shows
     teeth = interior.own if own > 0 and seen is None else None
     lip = target[UPPER_LIP, :2] - BEHIND_LIPS * axes[2]
+    own_edge = _raise_with_lip(upper, lip, axes, interior.free_bared)
     if teeth is not None:
-        upper = _raise_with_lip(upper, lip, axes, interior.free_bared)
-        bared *= 1 - own * teeth.share(_to_millimetres(lip - upper, axes)[1])
+        bared *= 1 - own * teeth.share(_to_millimetres(lip - own_edge, axes)[1])
     drawn = Anchors(_raise_with_lip(upper + bared, lip, axes, interior.free_bared), lower, axes)
     uv = opening.local_coordinates(lips, region)
     rims = lips.rims(uv[0])
@@ -270,9 +270,10 @@ def render(
             clip_inside = seen.render(at, between, lips.gap, interior.tone, behind)
             shade += np.float32(known) * (clip_inside - shade)
         if teeth is not None:
-            x, y = millimetre_grid(part, upper, axes)
-            under_lip = (uv[1][kept] - rims[0][kept]) * np.float32(lips.width / down)
-            texture, valid = teeth.sample(image, x, y, under_lip)
+            x, y = millimetre_grid(part, own_edge, axes)
+            scale = np.float32(lips.width / down)
+            to_rims = ((rims[0][kept] - uv[1][kept]) * scale, (rims[1][kept] - uv[1][kept]) * scale)
+            texture, valid = teeth.sample(image, (x, y), to_rims, _gap_mm(lips, axes))
             shade += (np.float32(own) * valid)[..., None] * (texture - shade)
             share[kept] *= 1 - np.float32(own) * valid
         opening.blend(out, part, shown * mask[kept], shade)

@@ -13,14 +13,16 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh.mouth.teeth import UPPER_CURVE
-from thcli.engines.mesh.opening import Opening, interpolate
+from thcli.engines.mesh.mouth.teeth import UPPER_CURVE, light_between_lips
+from thcli.engines.mesh.opening import Opening, Rims, interpolate
 from thcli.engines.mesh.sampling import remap
 
 STRETCH_RANGE = (1.7, 2.5)  # of the rows that are seen, over which drawn teeth take their place
 FROM_LIPS = 0.03  # widths from the lips, within which teeth take their colour and shade
 LEAST_SEEN = 0.3  # mm
 SIDE_EDGE = 0.08  # widths over which they end at the corners
+# Exponents of the light between lips, which fades more below the upper than above the lower one
+UPPER_SHADE, LOWER_SHADE = np.float32(1.6), np.float32(0.4)
 BELOW_TEETH = (0.3, 1.3)  # mm below their edge over which what the source shows belongs to the jaw
 
 
@@ -29,13 +31,16 @@ class OwnTeeth:
     """Places at which a source shows the teeth of its skull.
 
     lips: its opening.  edge: (2,) pixels of the middle of their edge.  axes: (3, 2) of its face,
-    see `mouth_interior.face_axes`.  columns: see `SeenTeeth`.
+    see `mouth_interior.face_axes`.  columns: see `SeenTeeth`.  gap: mm between the lips.
+    natural: see `colours.natural_colour`.
     """
 
     lips: Opening
     edge: Array
     axes: Array
     columns: Array
+    gap: float
+    natural: float
 
     @property
     def height(self) -> float:
@@ -43,28 +48,41 @@ class OwnTeeth:
         return -self._middle_rows()[0]
 
     def sample(
-        self, image: Image, x: Array32, y: Array32, under_lip: Array32
-    ) -> tuple[Image, Array32]:
+        self, image: Image, at: tuple[Array32, Array32], rims: Rims, gap: float
+    ) -> tuple[Array32, Array32]:
         """Sample the teeth for an opening.
+
+        Lips that part less than in the source leave less light on them.
 
         Args:
             image: (H, W, 3) uint8 source.
-            x, y: (h, w) mm right of and below the middle of the teeth's edge.
-            under_lip: (h, w) mm below the upper lip of the opening.
+            at: (h, w) mm right of, and below the middle of the teeth's edge.
+            rims: (h, w) mm down to the upper and the lower lip of the opening.
+            gap: mm between these on average.
 
         Returns:
-            Texture (h, w, 3) uint8, and a mask (h, w) float32 in 0..1 of what the source shows.
+            Texture (h, w, 3), 0..255, and a mask (h, w) in 0..1 of what the source shows, float32.
         """
+        x, y = at
         end = -UPPER_CURVE * x**2
         top, last, along = self._seen(x, end)
         bottom = np.minimum(last, end)
-        shown_top = np.minimum(top, y - under_lip)
+        shown_top = np.minimum(top, y + rims[0])
         stretch = (end - shown_top) / np.maximum(bottom - top, np.float32(LEAST_SEEN))
-        at = np.minimum(bottom + (y - end) / stretch, last)
+        row = np.minimum(bottom + (y - end) / stretch, last)
         valid = interpolate(along, self.columns)[0]
         valid *= (1 - smoothstep(*STRETCH_RANGE, stretch)) * (1 - smoothstep(*BELOW_TEETH, y - end))
         valid *= np.clip(np.minimum(along, 1 - along) / np.float32(SIDE_EDGE), 0, 1)
-        return remap(image, self._pixels(x, at)), valid
+        texture = remap(image, self._pixels(x, row))
+        return texture * self._light(rims, gap), valid
+
+    def _light(self, rims: Rims, gap: float) -> Array32:
+        """Return the light on teeth over that in the source, (h, w, 3); arguments as `sample`."""
+        light, own = (light_between_lips(mm, self.natural) for mm in (gap, self.gap))
+        height = np.maximum(rims[1] - rims[0], np.float32(LEAST_SEEN))
+        share = np.clip(-rims[0] / height, 0, 1)[..., None]
+        exponent = UPPER_SHADE + share * (LOWER_SHADE - UPPER_SHADE)
+        return np.asarray(np.minimum(light / own, 1).astype(np.float32) ** exponent)
 
     def share(self, shown_top: float) -> float:
         """Return 0..1, how much of the middle of a row that reaches up to `shown_top` mm is own."""

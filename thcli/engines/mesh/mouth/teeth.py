@@ -18,6 +18,21 @@ SIDE_SHADE, GAP_SHADE, TIP_SHADE = np.float32(0.08), np.float32(0.14), np.float3
 BRIGHTEST = 250  # of drawn teeth
 UPPER_TOOTH_HEIGHT, LOWER_TOOTH_HEIGHT = 18.0, 8.5  # mm; up to any lip: gum looked like gaps
 UPPER_CURVE, LOWER_CURVE = np.float32(0.010), np.float32(0.012)  # mm per mm^2 from the midline
+# Light on teeth between lips that hardly part, and mm of opening over which it rises to 1; its
+# exponents in red, green and blue, since lips reflect red: twelve talking faces, in the median
+SLIT_LIGHT, SLIT_RANGE = 0.25, (0.5, 7.5)
+SLIT_TINT = np.array([0.6, 1.0, 1.15])
+
+
+def light_between_lips(gap: float, natural: float) -> Array:
+    """Return the light (3,) on teeth between lips, over that in a mouth that is wide open, 0..1.
+
+    Args:
+        gap: mm between the lips.
+        natural: 0..1, whether the picture has colours.
+    """
+    light = SLIT_LIGHT + (1 - SLIT_LIGHT) * float(smoothstep(*SLIT_RANGE, gap))
+    return np.asarray(light ** (1 + natural * (SLIT_TINT - 1)))
 
 
 @dataclass(frozen=True, slots=True)
