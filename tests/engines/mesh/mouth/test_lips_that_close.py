@@ -15,7 +15,7 @@ from thcli.core.geometry import matrix_from_angles
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.mouth import closed_lips, mouth_interior
+from thcli.engines.mesh.mouth import closed_lips, lip_samples, mouth_interior
 from thcli.engines.mesh.opening import fit_opening, local_coordinates
 from thcli.engines.mesh.patches.frames import composite, eye_frame, sample_patch
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
@@ -87,6 +87,25 @@ def test_no_tooth_of_a_grin_is_left_at_the_corners_of_closed_lips() -> None:
     assert out[beside][:, 1].mean() < 80
 
 
+@pytest.mark.parametrize(("width", "first"), [(1.0, 0.2), (0.7, 0.29), (0.3, 0.335)])
+def test_pursed_lips_show_the_middle_of_those_of_a_grin(width: float, first: float) -> None:
+    """Squeezed to their width, all of them were vertical streaks. They show .55 of it at least."""
+    base, mesh, image = grin()
+    own = local_coordinates(fit_opening(mesh, LIPS), (slice(0, 512), slice(0, 512)))[0]
+    lips = faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512) & (image[..., 1] < 100)
+    image[lips] = np.stack([150 + 0 * own, 60 + 0 * own, 200 * own], -1)[lips]
+    target = faces.make_target(base, mouth=0.0).points.copy()
+    middle = target[LIPS, 0].mean()
+    target[:, 0] = np.where(
+        np.isin(np.arange(len(target)), np.r_[LIPS, topology.LIPS_OUTER]),
+        middle + width * (target[:, 0] - middle),
+        target[:, 0],
+    )
+    out, u, away = shut_over(image, mesh, target)
+    beside = (np.abs(u - 0.2) < 0.01) & (away > 0.02) & (away < 0.04)
+    assert out[beside][:, 2].mean() / 200 == pytest.approx(first, abs=0.05)
+
+
 def test_lips_that_close_show_no_blurred_edge_of_teeth() -> None:
     base, mesh, image = grin()
     blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), np.uint8)
@@ -147,7 +166,7 @@ def test_lips_of_a_large_mouth_part_on_a_coarse_grid_as_on_a_fine_one(
     assert fit_opening(target, LIPS).width > 150  # pixels: 3 a sample
     made = []
     for samples in (60, 1 << 20):
-        monkeypatch.setattr(closed_lips, "LIP_SAMPLES", samples)
+        monkeypatch.setattr(lip_samples, "LIP_SAMPLES", samples)
         out = source.image.copy()
         closed_lips.render_parting(out, source.image, lips, target)
         made.append(out.astype(int))
