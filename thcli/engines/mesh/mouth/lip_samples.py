@@ -19,9 +19,9 @@ from thcli.faces.landmarks.topology import LIPS_OUTER
 
 HEIGHT_RANGE = (0.45, 0.9)  # share of a lip's height, from its inner rim, in which it fades out
 LEAST_HEIGHT = 0.02  # of a lip, widths
-# Widths beside each corner over which lips fade out, since landmarks of turned
-# faces miss the far one; and up to which they have the texture that they have there: corners of a
-# grin are shadows and teeth
+# Widths beside each corner over which lips fade out, since landmarks of turned faces miss the far
+# one; and up to which they have the texture that they have there: corners of a grin are shadows
+# and teeth
 CORNER_FADE, FROM_CORNER = 0.05, 0.09
 LEAST_NARROWING = 0.02  # widths by which a turn moves points towards a corner, from which it counts
 LIP_SAMPLES = 128  # of a mouth's width: lips of larger ones are measured on a coarser grid
