@@ -93,14 +93,10 @@ def test_pursed_lips_show_the_middle_of_those_of_a_grin(width: float, first: flo
     base, mesh, image = grin()
     own = local_coordinates(fit_opening(mesh, LIPS), (slice(0, 512), slice(0, 512)))[0]
     lips = faces.polygon_mask(mesh[topology.LIPS_OUTER, :2], 512, 512) & (image[..., 1] < 100)
-    image[lips] = np.stack([150 + 0 * own, 60 + 0 * own, 200 * own], -1)[lips]
+    image[lips, 2] = 200 * own[lips]
     target = faces.make_target(base, mouth=0.0).points.copy()
-    middle = target[LIPS, 0].mean()
-    target[:, 0] = np.where(
-        np.isin(np.arange(len(target)), np.r_[LIPS, topology.LIPS_OUTER]),
-        middle + width * (target[:, 0] - middle),
-        target[:, 0],
-    )
+    middle, rings = target[LIPS, 0].mean(), np.r_[LIPS, topology.LIPS_OUTER]
+    target[rings, 0] = middle + width * (target[rings, 0] - middle)
     out, u, away = shut_over(image, mesh, target)
     beside = (np.abs(u - 0.2) < 0.01) & (away > 0.02) & (away < 0.04)
     assert out[beside][:, 2].mean() / 200 == pytest.approx(first, abs=0.05)

@@ -73,8 +73,10 @@ class OwnTeeth:
         valid = interpolate(along, self.columns)[0]
         valid *= (1 - smoothstep(*STRETCH_RANGE, stretch)) * (1 - smoothstep(*BELOW_TEETH, y - end))
         valid *= np.clip(np.minimum(along, 1 - along) / np.float32(SIDE_EDGE), 0, 1)
-        texture = remap(image, self._pixels(x, row))
-        return texture * self._light(rims, gap), valid
+        texture = remap(image, self._pixels(x, row)).astype(np.float32)
+        if gap < self.gap:
+            texture *= self._light(rims, gap)
+        return texture, valid
 
     def _light(self, rims: Rims, gap: float) -> Array32:
         """Return the light on teeth over that in the source, (h, w, 3); arguments as `sample`."""
@@ -82,7 +84,7 @@ class OwnTeeth:
         height = np.maximum(rims[1] - rims[0], np.float32(LEAST_SEEN))
         share = np.clip(-rims[0] / height, 0, 1)[..., None]
         exponent = UPPER_SHADE + share * (LOWER_SHADE - UPPER_SHADE)
-        return np.asarray(np.minimum(light / own, 1).astype(np.float32) ** exponent)
+        return np.asarray((light / own).astype(np.float32) ** exponent)
 
     def share(self, shown_top: float) -> float:
         """Return 0..1, how much of the middle of a row that reaches up to `shown_top` mm is own."""
