@@ -48,6 +48,7 @@ MODULES = {
     "hubert-large": "thcli.audio.hubert",
     "identity-s": "thcli.faces.identity.small",
     "parse-s": "thcli.faces.parsing.small",
+    "pfd-s": "thcli.faces.parsing.small",
     "patches-s": "thcli.engines.mesh.patches.painter",
     "mouths-s": "thcli.engines.mesh.patches.inside_painter",
     "bfm": "thcli.faces.model3d.bfm.model",

@@ -20,7 +20,6 @@ from thcli.evaluate.metrics import pfd
 from thcli.evaluate.metrics.networks import lpips
 from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import Metric, Sample
-from thcli.faces.backends import PARSERS
 from thcli.faces.parsing.small import ParseS
 
 RUN = RunOptions(device="cpu", threads=1)
@@ -29,8 +28,7 @@ CROPS: list[Image] = [np.ascontiguousarray(np.roll(PHOTO, shift, 1)) for shift i
 
 @pytest.fixture(scope="module")
 def network() -> ParseS:
-    own: ParseS = PARSERS.backend("parse-s").load(RUN)
-    return own
+    return pfd.load_network(RUN)
 
 
 class ColourFeatures:
@@ -105,7 +103,7 @@ def test_as_a_row_of_the_table() -> None:
     metric = pfd.make_metric(seen)
     assert (metric.name, metric.model, metric.better, metric.regions) == (
         "pfd",
-        "parse-s",
+        "pfd-s",
         "lower",
         ("face",),
     )

@@ -1,9 +1,10 @@
 """pfd: perceptual distance of face images in the form of LPIPS (Zhang et al. 2018, eq. 1).
 
-The encoder of parse-s sees both images at five depths. Features are normalised over the channels at
+The encoder of pfd-s sees both images at five depths. Features are normalised over the channels at
 each pixel; squared distances are averaged over the map and over the depths. The result is 0 for
-equal images and at most 2, since features are not negative. It is not LPIPS: parse-s learnt face
-regions and no human judgements, so values compare only with each other.
+equal images and at most 2, since features are not negative. It is not LPIPS: pfd-s, the first
+parse-s, learnt face regions and no human judgements, so values compare only with each other. They
+do so as long as its weights stay: a better parser is no reason to replace it.
 """
 
 from __future__ import annotations
@@ -20,16 +21,18 @@ from thcli.core.types import Array, Array32, Crop, Image
 from thcli.evaluate.metrics.openings import mouth_crops
 from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import FACE, Mean, Metric, Sample
-from thcli.faces.backends import PARSERS
 from thcli.faces.crops.crop import crop
+from thcli.faces.parsing.small import ParseS
 from thcli.pipeline.observe.crop_templates import crop_placement
+from thcli.weights import check_licence
+from thcli.weights.tensors import load_tensors
 
-NAME = "parse-s"
+NAME = "pfd-s"
 _TINY = 1e-10  # keeps a pixel without features the zero vector
 
 
 class FeatureExtractor(Protocol):
-    """Network with features at several depths: parse-s (`faces.parsing.small`).
+    """Network with features at several depths: pfd-s (`load_network`).
 
     features: crops (crop_size, crop_size, 3) uint8 -> non-negative maps (N, C, h, w).
     """
@@ -85,7 +88,7 @@ def make_metric(network: FeatureExtractor, name: str = NAME) -> Metric:
         "pfd",
         "0..2",
         "lower",
-        "perceptual distance, ours: LPIPS's form in parse-s's features",
+        "perceptual distance, ours: LPIPS's form in pfd-s's features",
         FACE,
         lambda: Mean(distance),
         name,
@@ -114,13 +117,24 @@ def make_mouth_metric(network: FeatureExtractor, name: str = NAME) -> Metric:
     )
 
 
+def load_network(run: RunOptions) -> ParseS:
+    """Load the bundled network, which has the layout of parse-s.
+
+    Raises:
+        WeightsError: its weights are absent, of another network, or refused by --licence.
+        DeviceError: the device does not exist.
+    """
+    check_licence(NAME, run.licence)
+    return ParseS(load_tensors(NAME, offline=run.offline), NAME, run)
+
+
 def load_metrics(run: RunOptions) -> tuple[Metric, ...]:
     """Return the metrics of the bundled network: face and mouth; none where --licence refuses it.
 
     Raises DeviceError.
     """
     try:
-        network: FeatureExtractor = PARSERS.backend(NAME).load(run)
+        network = load_network(run)
     except WeightsError:
         return ()
     return (make_metric(network), make_mouth_metric(network))

@@ -257,6 +257,7 @@ REASONS: Mapping[str, str] = {
     "dva-s": _SAMPLED,
     "dh-s": _SAMPLED,
     "clip-s": "its two encoders mean something only with the vocabulary and templates of thcli",
+    "pfd-s": "it measures results by its features; export parse-s, which has its layout",
     "atlas-s": _NO_NETWORK,
     "atlas-free": _NO_NETWORK,
     "phones-en": _NO_NETWORK,

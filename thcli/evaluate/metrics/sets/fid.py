@@ -1,4 +1,4 @@
-"""FID and KID of faces by Inception-v3, and pfd_fid, ours, in the features of parse-s.
+"""FID and KID of faces by Inception-v3, and pfd_fid, ours, in the features of pfd-s.
 
 FID needs thousands of images; of fewer it is too large, and compares only between rows of one
 table. Both sets are the face boxes of the tracked faces.
@@ -23,11 +23,10 @@ from thcli.evaluate.metrics.networks.inception import (
     build_inception,
     encode_images,
 )
-from thcli.evaluate.metrics.pfd import NAME, FeatureExtractor
+from thcli.evaluate.metrics.pfd import NAME, FeatureExtractor, load_network
 from thcli.evaluate.metrics.regions import crop_square, face_square
 from thcli.evaluate.metrics.sets.distribution import FaceFeatures, frechet_distance, kernel_distance
 from thcli.evaluate.metrics.sets.feature_store import FeatureStore
-from thcli.faces.backends import PARSERS
 from thcli.faces.crops.crop import crop
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.weights import is_allowed, is_ready, load_tensors, registry
@@ -55,7 +54,7 @@ def inception_features(network: InceptionV3, cache: Path | None = None) -> FaceF
 
 
 def parser_features(network: FeatureExtractor, name: str = NAME) -> FaceFeatures:
-    """Return pfd_fid: the Fréchet distance of the means of parse-s's deepest features, ours."""
+    """Return pfd_fid: the Fréchet distance of the means of pfd-s's deepest features, ours."""
     options = TemplateOptions(template=network.template, size=network.crop_size)
 
     def features(image: Image, face: Face) -> Array:
@@ -70,7 +69,7 @@ def parser_features(network: FeatureExtractor, name: str = NAME) -> FaceFeatures
     return FaceFeatures(
         name,
         FaceCache(features).get,
-        {"pfd_fid": ("Fréchet distance in parse-s's features, ours", frechet_distance)},
+        {"pfd_fid": ("Fréchet distance in pfd-s's features, ours", frechet_distance)},
     )
 
 
@@ -80,8 +79,8 @@ def load_features(run: RunOptions, cache: Path | None = None) -> tuple[FaceFeatu
     Raises DeviceError, OutputError. cache: folder of the features of Inception-v3.
     """
     found, entries = [], registry()
-    if all(is_allowed(entries[row], run.licence) for row in PARSERS.backend(NAME).weights):
-        found.append(parser_features(PARSERS.backend(NAME).load(run)))
+    if is_allowed(entries[NAME], run.licence):
+        found.append(parser_features(load_network(run)))
     if is_ready(WEIGHTS) and is_allowed(entries[WEIGHTS], run.licence):
         tensors = load_tensors(WEIGHTS, offline=run.offline)
         network = build_inception(tensors, resolve_device(run.device))
