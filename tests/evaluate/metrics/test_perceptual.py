@@ -20,6 +20,7 @@ from thcli.evaluate.metrics import pfd
 from thcli.evaluate.metrics.networks import lpips
 from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import Metric, Sample
+from thcli.faces.parsing import small
 from thcli.faces.parsing.small import ParseS
 
 RUN = RunOptions(device="cpu", threads=1)
@@ -28,7 +29,7 @@ CROPS: list[Image] = [np.ascontiguousarray(np.roll(PHOTO, shift, 1)) for shift i
 
 @pytest.fixture(scope="module")
 def network() -> ParseS:
-    return pfd.load_network(RUN)
+    return small.load(RUN, pfd.NAME)
 
 
 class ColourFeatures:

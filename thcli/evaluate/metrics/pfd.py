@@ -22,17 +22,15 @@ from thcli.evaluate.metrics.openings import mouth_crops
 from thcli.evaluate.metrics.regions import RegionView
 from thcli.evaluate.metrics.table import FACE, Mean, Metric, Sample
 from thcli.faces.crops.crop import crop
-from thcli.faces.parsing.small import ParseS
+from thcli.faces.parsing import small
 from thcli.pipeline.observe.crop_templates import crop_placement
-from thcli.weights import check_licence
-from thcli.weights.tensors import load_tensors
 
 NAME = "pfd-s"
 _TINY = 1e-10  # keeps a pixel without features the zero vector
 
 
 class FeatureExtractor(Protocol):
-    """Network with features at several depths: pfd-s (`load_network`).
+    """Network with features at several depths: pfd-s.
 
     features: crops (crop_size, crop_size, 3) uint8 -> non-negative maps (N, C, h, w).
     """
@@ -117,24 +115,13 @@ def make_mouth_metric(network: FeatureExtractor, name: str = NAME) -> Metric:
     )
 
 
-def load_network(run: RunOptions) -> ParseS:
-    """Load the bundled network, which has the layout of parse-s.
-
-    Raises:
-        WeightsError: its weights are absent, of another network, or refused by --licence.
-        DeviceError: the device does not exist.
-    """
-    check_licence(NAME, run.licence)
-    return ParseS(load_tensors(NAME, offline=run.offline), NAME, run)
-
-
 def load_metrics(run: RunOptions) -> tuple[Metric, ...]:
     """Return the metrics of the bundled network: face and mouth; none where --licence refuses it.
 
     Raises DeviceError.
     """
     try:
-        network = load_network(run)
+        network = small.load(run, NAME)
     except WeightsError:
         return ()
     return (make_metric(network), make_mouth_metric(network))

@@ -96,15 +96,17 @@ class ParseS:
             yield
 
 
-def load(run: RunOptions) -> ParseS:
+def load(run: RunOptions, name: str = NAME) -> ParseS:
     """Load the bundled network.
+
+    name: row of weights.toml with its layout.
 
     Raises:
         WeightsError: its weights are absent, of another network, or refused by --licence.
         DeviceError: the device does not exist.
     """
-    check_licence(NAME, run.licence)
-    return ParseS(load_tensors(NAME, offline=run.offline), NAME, run)
+    check_licence(name, run.licence)
+    return ParseS(load_tensors(name, offline=run.offline), name, run)
 
 
 def load_file(path: Path, run: RunOptions) -> ParseS:

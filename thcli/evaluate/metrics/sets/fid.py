@@ -23,11 +23,12 @@ from thcli.evaluate.metrics.networks.inception import (
     build_inception,
     encode_images,
 )
-from thcli.evaluate.metrics.pfd import NAME, FeatureExtractor, load_network
+from thcli.evaluate.metrics.pfd import NAME, FeatureExtractor
 from thcli.evaluate.metrics.regions import crop_square, face_square
 from thcli.evaluate.metrics.sets.distribution import FaceFeatures, frechet_distance, kernel_distance
 from thcli.evaluate.metrics.sets.feature_store import FeatureStore
 from thcli.faces.crops.crop import crop
+from thcli.faces.parsing import small
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.weights import is_allowed, is_ready, load_tensors, registry
 
@@ -80,7 +81,7 @@ def load_features(run: RunOptions, cache: Path | None = None) -> tuple[FaceFeatu
     """
     found, entries = [], registry()
     if is_allowed(entries[NAME], run.licence):
-        found.append(parser_features(load_network(run)))
+        found.append(parser_features(small.load(run, NAME)))
     if is_ready(WEIGHTS) and is_allowed(entries[WEIGHTS], run.licence):
         tensors = load_tensors(WEIGHTS, offline=run.offline)
         network = build_inception(tensors, resolve_device(run.device))
