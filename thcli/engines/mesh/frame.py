@@ -5,14 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from thcli.core.types import Image
+from thcli.core.types import Array, Image
 from thcli.engines.mesh import compose, picture, warp
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.background.moved_map import move_map
 from thcli.engines.mesh.eyes import layer as eye_layer
 from thcli.engines.mesh.eyes import lid_skin, stand_ins
-from thcli.engines.mesh.head import drawn_out, folds, hidden_eyes
+from thcli.engines.mesh.head import corner_shades, drawn_out, folds, hidden_eyes
 from thcli.engines.mesh.head.cheeks import sides
+from thcli.engines.mesh.head.corner_shades import ShownCorners
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior
@@ -86,9 +87,11 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
     out = compose.render(source.image, source.layers, warp_map, alpha)
     is_cut = source.layers is not None and source.layers.cut
     drawn_out.soften(out, warp_map, alpha if is_cut else None)
-    sides.render(out, alpha, source, shown, points, warp_map)
+    shape = canonical.decompose(placed.free).shape
+    corners = _show_corners(source, points, shape)
+    corner_shades.render(out, corners, warp_map)
+    sides.render(out, alpha, source, shown, points, warp_map, corners)
     if source.folds is not None:
-        shape = canonical.decompose(placed.free).shape
         folds.render(out, source.folds, shape, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
@@ -124,6 +127,21 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
     if source.layers is not None and source.layers.cut and alpha is not None:
         return picture.finish_cut_out(out, alpha, source.layers, body)
     return picture.move_person(out, moving, body)
+
+
+def _show_corners(source: MeshSource, points: Array, shape: Array) -> ShownCorners:
+    """Return the picture as the corners of a target's mouth show it.
+
+    Args:
+        source: prepared source.
+        points: (468, 3) target mesh.
+        shape: (468, 3) canonical shape of the target.
+    """
+    if source.corner_shades is None:
+        return ShownCorners(source.image, None, 0.0)
+    relaxed = 0.0 if source.folds is None else folds.relaxed(source.folds, shape)
+    share = max(relaxed, corner_shades.share(source.corner_shades, points))
+    return ShownCorners(source.image, source.corner_shades, share)
 
 
 def has_shut_eyes(source: MeshSource) -> bool:

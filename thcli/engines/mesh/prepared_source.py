@@ -18,12 +18,20 @@ from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.eyes.lid_skin import LidSkin
 from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.eyes.texture import EyeTexture
-from thcli.engines.mesh.head import brow_lines, covering, crown, folds, steep_texture
+from thcli.engines.mesh.head import (
+    brow_lines,
+    corner_shades,
+    covering,
+    crown,
+    folds,
+    steep_texture,
+)
 from thcli.engines.mesh.head.cheeks import far_side, grown_cheek, mirrored_cheek
 from thcli.engines.mesh.head.cheeks.far_side import FarSide
 from thcli.engines.mesh.head.cheeks.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.cheeks.near_side import NearSide
+from thcli.engines.mesh.head.corner_shades import CornerShades
 from thcli.engines.mesh.head.covered_points import NO_COVERS, find_covers
 from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.glasses import held as held_glasses
@@ -85,6 +93,7 @@ class MeshSource:
     shut_lips: to be parted; None when they are open in it, or no dark line is between them.
     seen_mouths: the mouth in other frames of a clip.
     painter: paints eyes into rendered frames; None leaves them as they are.
+    corner_shades: of its mouth; None leaves the corners as they are.
     mouth_painter: paints a drawn inside of the mouth; None leaves it as it is drawn.
     folds: of a smile; None leaves the skin's brightness as it is.
     border: of the picture, which `image` does without; None if it has none.
@@ -124,6 +133,7 @@ class MeshSource:
     mouth_hidden: bool = False
     glasses: Glasses | None = None
     border_hair: BorderHair = NO_HAIR
+    corner_shades: CornerShades | None = None
     has_drawn_eyes: bool = False
 
     @property
@@ -290,5 +300,6 @@ def prepare(
         mouth_hidden=covered is not None,
         glasses=glasses,
         border_hair=border_hair,
+        corner_shades=corner_shades.prepare(image, mesh) if covered is None else None,
         has_drawn_eyes=has_drawn_eyes,
     )

@@ -172,11 +172,26 @@ def test_lips_of_a_large_mouth_part_on_a_coarse_grid_as_on_a_fine_one(
     assert difference[changed].mean() < 0.6
 
 
-def _with_dark_line(source: MeshSource) -> Image:
+@pytest.mark.parametrize(("dark", "expected"), [(0.1, 1.0), (0.65, 1.0), (0.83, 0.5), (0.97, None)])
+def test_a_line_between_shut_lips_is_left_out_if_it_is_darker(
+    dark: float, expected: float | None
+) -> None:
+    source = faces.make_source(512, 512)
+    lip = np.array((170, 80, 80))
+    lips = closed_lips.prepare_shut(_with_dark_line(source, tuple(dark * lip)), source.mesh)
+    if expected is None:
+        assert lips is None
+    else:
+        assert lips is not None
+        assert lips.share == pytest.approx(expected, abs=0.3)
+        assert lips.line[:, 3:8].min() > 0.05
+
+
+def _with_dark_line(source: MeshSource, colour: tuple[float, ...] = (20, 10, 10)) -> Image:
     """Return a source's image with a dark line between its shut lips."""
     image = source.image.copy()
     line = source.mesh[LIPS[: len(LIPS) // 2 + 1], :2]
-    cv2.polylines(image, [np.rint(line).astype(np.int32)], False, (20, 10, 10), 3)
+    cv2.polylines(image, [np.rint(line).astype(np.int32)], False, colour, 3)
     return image
 
 

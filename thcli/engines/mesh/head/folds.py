@@ -168,6 +168,15 @@ def _even_shade() -> tuple[Array, Array]:
     return shade, np.asarray(np.linalg.pinv(shade), np.float64)
 
 
+def relaxed(source: SourceFolds, shape: Array) -> float:
+    """Return how far a smile that the source has is gone from a canonical shape, 0..1."""
+    if source.smiling is None:
+        return 0.0
+    gone = max(GONE * source.own, FADE_RANGE[1])
+    change = source.learned.amount(shape) - source.own
+    return float(np.interp(-change, (FADE_RANGE[0], gone), (0, 1)))
+
+
 def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_map: WarpMap) -> None:
     """Change the brightness of a frame by the target's folds, in place.
 
@@ -184,9 +193,7 @@ def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_ma
     if amount == 0 and brows is None:
         return
     if source.smiling is not None and amount < 0:  # first: what is brightened may be clipped
-        gone = max(GONE * source.own, FADE_RANGE[1])
-        relaxed = float(np.interp(-change, (FADE_RANGE[0], gone), (0, 1)))
-        own_folds.render(out, source.smiling, relaxed, warp_map)
+        own_folds.render(out, source.smiling, relaxed(source, shape), warp_map)
     columns = [source.learned.places, source.shown[:, None], lines_of_skin.places()]
     maps = raster.linear_maps(target, np.concatenate(columns, 1), TRIANGLES)
     samples = raster.sample_maps(warp_map.ids, maps, warp_map.face)

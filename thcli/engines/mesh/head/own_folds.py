@@ -37,6 +37,8 @@ FOLDS = (
 WIDTH = (0.08, 0.17)  # canonical units beside them over which the band fades
 BESIDE_LIPS = (0.015, 0.05)  # canonical units from the lips over which it begins
 NOSE, BESIDE_NOSE = (129, 358, 98, 327, 2, 48, 278, 64, 294, 195), (0.015, 0.06)
+# Mesh points around which `corner_shades` evens, and canonical units beside them as above
+CORNERS, BESIDE_CORNERS = (61, 291), (0.045, 0.105)
 LIPS_MARGIN = 0.03  # canonical units around the lips that are no skin
 FILL_BLUR, GRAIN = 0.12, 0.006  # canonical units: of the skin beside the band; of its grain
 PORES = 0.02  # log brightness of the skin's own detail, which stays
@@ -101,7 +103,7 @@ def _distance(drawn: Image) -> Array32:
 @cache
 def _masks() -> tuple[Array32, Array32]:
     """Return where folds lie, and where skin beside them is, two (SIDE, SIDE) in 0..1."""
-    lines, lips, nose = np.ones((3, SIDE, SIDE), np.uint8)
+    lines, lips, nose, corners = np.ones((4, SIDE, SIDE), np.uint8)
     for fold in FOLDS:
         along = places()[np.array(fold)].mean(1)
         cv2.polylines(lines, [np.rint(along).astype(np.int32)], False, 0)
@@ -111,6 +113,9 @@ def _masks() -> tuple[Array32, Array32]:
     cv2.fillConvexPoly(nose, hull, 0)
     band = (1 - smoothstep(*WIDTH, _distance(lines))) * smoothstep(*BESIDE_LIPS, from_lips)
     band *= smoothstep(*BESIDE_NOSE, _distance(nose))
+    for x, y in np.rint(places()[list(CORNERS)]).astype(int):
+        corners[y, x] = 0
+    band *= smoothstep(*BESIDE_CORNERS, _distance(corners))
     beside = (1 - band) * (from_lips > LIPS_MARGIN) * nose
     return np.asarray(band, np.float32) * inside, np.asarray(beside, np.float32) * inside
 

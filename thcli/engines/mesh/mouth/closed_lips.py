@@ -36,7 +36,7 @@ CREASE, SHARP_CREASE = 0.04, 1.5  # widths and pixels of a blurred edge: the lin
 # Dark line between shut lips: its brightness over that of the lips (median) and width of a mouth
 # in pixels between which it is left out, share of the way to the lip's brightness at which it ends,
 # and places on a lip's height where line and lip are sampled
-DARK_RANGE, WIDTH_RANGE, LINE_END = (0.55, 0.75), (36.0, 60.0), 0.7
+DARK_RANGE, WIDTH_RANGE, LINE_END = (0.75, 0.9), (36.0, 60.0), 0.95
 LINE_PLACES, LIP_PLACES = np.linspace(0.0, MOST_MIXED, 11), np.linspace(0.4, 0.8, 5)
 
 

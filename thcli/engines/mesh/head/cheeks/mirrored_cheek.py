@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Crop, Image
-from thcli.engines.mesh import anatomy, compose
+from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head import overlay
 from thcli.engines.mesh.head.continuation import continue_smoothly
+from thcli.engines.mesh.head.corner_shades import ShownCorners
 from thcli.engines.mesh.head.outline import sine_of_yaw
 from thcli.engines.mesh.head.steep_texture import (
     BORDER,
@@ -233,7 +234,7 @@ def move_beside(texture: Array, cheek: MirroredCheek, mesh: Array, weight: Array
 
 def render(
     frame: tuple[Image, Image | None],
-    image: Image,
+    source: ShownCorners,
     cheek: MirroredCheek,
     weight: Array,
     target: Array,
@@ -245,7 +246,7 @@ def render(
 
     Args:
         frame: (H, W, 3) uint8, and the alpha (H, W) uint8 of its person or None.
-        image: (H, W, 3) uint8 source image.
+        source: its picture.
         cheek: hidden points of the source.
         weight: (468,) from `shown_weights`.
         target: (468, 3) target mesh.
@@ -256,7 +257,7 @@ def render(
     windows = overlay.iterate_values(cheek.positions, weight, cheek.gains, target, warp_map, size)
     for region, values in windows:
         x, y, share, *gains = (np.asarray(part, np.float32) for part in cv2.split(values))
-        texture = compose.sample_part(image, x, y)
+        texture = source.sample(x, y)
         levels = np.asarray(cv2.LUT(to_levels(share), _HIDING_LEVELS), np.uint8)
         cv2.multiply(texture, cv2.merge(gains), texture, dtype=cv2.CV_8U)
         out[region] = mix(out[region], texture, levels)

@@ -11,6 +11,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.cheeks import far_side, grown_cheek, mirrored_cheek
+from thcli.engines.mesh.head.corner_shades import ShownCorners
 from thcli.engines.mesh.warp import WarpMap
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def render(
     sides: Sides,
     points: Array,
     warp_map: WarpMap,
+    corners: ShownCorners,
 ) -> None:
     """Render mirrored and made texture over a frame, in place.
 
@@ -63,11 +65,12 @@ def render(
         sides: from `find`.
         points: (468, 3) target mesh.
         warp_map: the frame's map.
+        corners: of the frame's mouth.
     """
     frame, cheek, mirrored = (out, alpha), source.hidden_cheek, sides.mirrored
     if cheek is not None and mirrored is not None:
         if sides.back < 1:
-            mirrored_cheek.render(frame, source.image, cheek, mirrored, points, warp_map)
+            mirrored_cheek.render(frame, corners, cheek, mirrored, points, warp_map)
         if sides.back > 0 and source.far_side is not None and source.layers is not None:
             far, plate = source.far_side, source.layers.plate
             far_side.render(frame, far, plate, mirrored, sides.back, points, warp_map)
