@@ -17,6 +17,7 @@ from thcli.core.geometry import bounding_box, matrix_from_rotvec
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh import prepared_source
 from thcli.engines.mesh.anatomy import CHIN, EYES, FOREHEAD, LIPS
+from thcli.engines.mesh.opening import fit_opening
 from thcli.faces.landmarks import topology
 from thcli.motion.canonical import neutral
 from thcli.motion.render_target import RenderTarget
@@ -185,3 +186,14 @@ def make_target(
     mesh = (mesh - pivot) @ rotation.T * grow + pivot
     mesh[:, :2] += np.array(shift) * face_size
     return RenderTarget(mesh, np.full((2, 2), (gaze, 0.0)), np.full(2, lids))
+
+
+def purse(mesh: Array, ratio: float) -> Array:
+    """Return a mesh whose mouth has a share of its width, with the skin around it."""
+    lips = fit_opening(mesh, LIPS)
+    local = lips.to_local(mesh[:, :2])
+    near = np.exp(-(np.abs(local[:, 1]) ** 2) / 0.4)
+    moved = mesh.copy()
+    shift = (ratio - 1) * (local[:, 0] - 0.5) * near * (np.abs(local[:, 0] - 0.5) < 0.8)
+    moved[:, :2] += shift[:, None] * lips.axes[0]
+    return moved

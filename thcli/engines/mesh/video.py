@@ -225,6 +225,7 @@ def prepare_frame(
         parted,
         lid_skin.extract(image, mesh, eyes) if eyes else (),
         look.mouths,
+        shut_lips=closed_lips.prepare_shut(image, mesh) if parted is None else None,
         mouth_painter=None if is_blurred else video.mouth_painter,
         folds=folds.prepare(image, mesh, None, interior.natural, evens=False)
         if moves_eyes

@@ -53,17 +53,6 @@ def light(image: Image, points: Array) -> npt.NDArray[np.floating]:
     return np.asarray(dark[y, x])
 
 
-def pursed(mesh: Array, ratio: float) -> Array:
-    """Return a mesh whose mouth has a share of its width, with the skin around it."""
-    lips = fit_opening(mesh, LIPS)
-    local = lips.to_local(mesh[:, :2])
-    near = np.exp(-(np.abs(local[:, 1]) ** 2) / 0.4)
-    moved = mesh.copy()
-    shift = (ratio - 1) * (local[:, 0] - 0.5) * near * (np.abs(local[:, 0] - 0.5) < 0.8)
-    moved[:, :2] += shift[:, None] * lips.axes[0]
-    return moved
-
-
 def test_spots_are_evened_and_what_is_elsewhere_is_not() -> None:
     own = source()
     assert own.corner_shades is not None
@@ -102,7 +91,7 @@ def test_the_share_grows_as_a_mouth_opens_or_purses() -> None:
     own = source()
     assert own.corner_shades is not None
     opened = [faces.make_target(own, mouth=gap).points for gap in (0.0, 0.1, 0.2, 0.3, 0.5)]
-    narrowed = [pursed(own.mesh, ratio) for ratio in (1.0, 0.9, 0.8, 0.6)]
+    narrowed = [faces.purse(own.mesh, ratio) for ratio in (1.0, 0.9, 0.8, 0.6)]
     for meshes in (opened, narrowed):
         shares = [corner_shades.share(own.corner_shades, mesh) for mesh in meshes]
         assert shares == sorted(shares)
@@ -112,7 +101,9 @@ def test_the_share_grows_as_a_mouth_opens_or_purses() -> None:
 @pytest.mark.parametrize("kind", ["open", "pursed"])
 def test_spots_are_gone_from_a_frame(kind: str) -> None:
     own = source()
-    mesh = faces.make_target(own, mouth=0.45).points if kind == "open" else pursed(own.mesh, 0.6)
+    mesh = (
+        faces.make_target(own, mouth=0.45).points if kind == "open" else faces.purse(own.mesh, 0.6)
+    )
     target = RenderTarget(mesh, np.zeros((2, 2)), np.ones(2))
     kept = render_frame(without_shades(own), target, None)
     out = render_frame(own, target, None)

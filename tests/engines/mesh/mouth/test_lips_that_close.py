@@ -16,7 +16,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import closed_lips, lip_samples, mouth_interior
-from thcli.engines.mesh.opening import fit_opening, local_coordinates
+from thcli.engines.mesh.opening import fit_opening, local_coordinates, to_pixels
 from thcli.engines.mesh.patches.frames import composite, eye_frame, sample_patch
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.faces.landmarks import topology
@@ -185,6 +185,29 @@ def test_a_line_between_shut_lips_is_left_out_if_it_is_darker(
         assert lips is not None
         assert lips.share == pytest.approx(expected, abs=0.3)
         assert lips.line[:, 3:8].min() > 0.05
+
+
+def test_pursed_lips_that_part_show_the_middle_of_the_sources() -> None:
+    """The shade of the corners would be drawn out to streaks."""
+    source = faces.make_source(512, 512, share=0.7)
+    image = _with_dark_line(source)
+    u = fit_opening(source.mesh, LIPS).to_local(
+        np.dstack(np.meshgrid(np.arange(512), np.arange(512)))
+    )[..., 0]
+    outer = faces.polygon_mask(source.mesh[topology.LIPS_OUTER, :2], 512, 512)
+    image[outer & (np.minimum(u, 1 - u) < 0.13)] = (20, 10, 10)
+    lips = closed_lips.prepare_shut(image, source.mesh)
+    assert lips is not None
+    open_mouth = faces.make_target(source, mouth=0.3).points
+    made = []
+    for target in (open_mouth, faces.purse(open_mouth, 0.6)):
+        out = np.full_like(image, 170)
+        closed_lips.render_parting(out, image, lips, target)
+        mouth, along = fit_opening(target, LIPS), np.array([[0.1, 0.9]], np.float32)
+        below = np.asarray(mouth.rims(along)[1] + 0.03, np.float32)
+        x, y = to_pixels(mouth, along, below)[0].round().astype(int).T
+        made.append(float(out[y, x, 0].mean()))
+    assert made[0] < 90 and made[1] > 140
 
 
 def _with_dark_line(source: MeshSource, colour: tuple[float, ...] = (20, 10, 10)) -> Image:

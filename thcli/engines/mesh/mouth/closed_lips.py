@@ -26,7 +26,7 @@ from thcli.motion.anatomy import INNER_MOUTH_CORNERS
 
 OPEN_RANGE = (0.02, 0.07)  # gap / width of the target between which the line fades out
 CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lips are sampled again
-LEAST_PART = 0.55  # of the lips' width that is shown where they close and are pursed
+LEAST_PART = 0.55  # of the lips' width that is shown where they are pursed
 # of a lip beside its inner rim, where the picture mixes it with teeth: share of its height, pixels
 MIXED_SHARE, MIXED_PIXELS, MOST_MIXED = 0.05, 0.5, 0.4
 LINE_DARKNESS = 0.5  # brightness of the line between closed lips over that of the lips
@@ -95,12 +95,13 @@ class ShutLips:
 
     rims: (2 lips, 2, 11, 2) pixels as in `PartedLips`.  line: (2, 11) share of the lip's height
     beside its inner rim that belongs to the dark line between the lips.  share: 0..1, how far it is
-    left out when they part.
+    left out when they part.  width: see `_corner_distance`.
     """
 
     rims: Array
     line: Array
     share: float
+    width: float
 
 
 def prepare_shut(image: Image, mesh: Array) -> ShutLips | None:
@@ -125,7 +126,9 @@ def prepare_shut(image: Image, mesh: Array) -> ShutLips | None:
     is_line = np.minimum.accumulate(light < dark + LINE_END * (lip - dark), 0)
     line = is_line.sum(0) * (LINE_PLACES[1] - LINE_PLACES[0])
     line[:, 1:-1] = (line[:, :-2] + 2 * line[:, 1:-1] + line[:, 2:]) / 4
-    return ShutLips(rims, np.minimum(line, MOST_MIXED), share) if share > 0 else None
+    if share == 0:
+        return None
+    return ShutLips(rims, np.minimum(line, MOST_MIXED), share, _corner_distance(mesh))
 
 
 def render_parting(out: Image, image: Image, lips: ShutLips, target: Array) -> None:
@@ -134,7 +137,7 @@ def render_parting(out: Image, image: Image, lips: ShutLips, target: Array) -> N
     shown = lips.share * float(smoothstep(*OPEN_RANGE, mouth.gap))
     region = _lip_region(out, mouth)
     if shown > 0 and region is not None:
-        shut = ShownLips(lips.rims, lips.line)
+        shut = ShownLips(lips.rims, lips.line, _narrowed(lips.width, target))
         lip_samples.render(out, image, shut, target, mouth, region, shown)
 
 
@@ -150,6 +153,11 @@ def made_share(lips: PartedLips, target: Array) -> float:
 
 def _frontal_gap(mesh: Array) -> float:
     return opening.frontal_gap(opening.fit_opening(mesh, LIPS), mesh, LIPS)
+
+
+def _narrowed(width: float, target: Array) -> float:
+    """Return the share of lips of a width that a narrower target (468, 3) shows."""
+    return float(np.clip(_corner_distance(target) / width, LEAST_PART, 1.0))
 
 
 def _corner_distance(mesh: Array) -> float:
@@ -199,8 +207,7 @@ def render(out: Image, image: Image, lips: PartedLips, target: Array) -> None:
     if shown <= 0 or region is None:
         return
     closed = 1 - float(smoothstep(*OPEN_RANGE, mouth.gap))
-    narrowed = float(np.clip(_corner_distance(target) / lips.width, LEAST_PART, 1.0))
-    sampled = ShownLips(lips.rims, closed * lips.mixed, narrowed)
+    sampled = ShownLips(lips.rims, closed * lips.mixed, _narrowed(lips.width, target))
     lip_samples.render(out, image, sampled, target, mouth, region, shown)
     u, v = opening.local_coordinates(mouth, region)
     rims = mouth.rims(u)
