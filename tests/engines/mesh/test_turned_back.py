@@ -54,6 +54,21 @@ def test_beside_the_mirrored_cheek_the_source_shows_what_is_beside_its_face(angl
     assert np.array_equal(moved[weight == 0], texture[weight == 0])
 
 
+def test_a_profile_shows_what_is_beside_its_face_earlier() -> None:
+    """Its nose reaches beyond the mesh, and would be seen twice."""
+    moved = []
+    for angle in (25.0, 45.0):
+        source = turned_source(angle)
+        cheek = source.hidden_cheek
+        assert cheek is not None
+        texture, half = source.mesh[:, :2], np.full(len(source.mesh), 0.6)
+        beside = mirrored_cheek.move_beside(texture, cheek, source.mesh, half)
+        reach = np.linalg.norm(beside - texture, axis=1).max()
+        moved.append(reach / anatomy.face_height(source.mesh))
+    assert moved[0] == 0
+    assert moved[1] > 0.03
+
+
 @pytest.mark.parametrize("angle", [25.0, -25.0])
 def test_a_person_that_moves_takes_its_mirrored_cheek_along(angle: float) -> None:
     """Beside the source's face lies its background, which the plate is not shown for."""

@@ -49,6 +49,9 @@ GAIN_RANGE = (0.4, 2.0)  # of the colour gains
 PULL = 0.12  # face heights by which texture moves inwards where the other side is steep, too
 STEEP_MIRROR = (0.2, 0.7)  # cosines of the other side: full pull, none
 OPAQUE = (0.7, 1.0)  # shares that hide what is below them: not, and well enough
+# The same of a profile, whose nose reaches beyond the mesh: a second one would show earlier. Sines
+# of the yaw of a face that is none, and of one that is
+PROFILE_OPAQUE, PROFILE = (0.3, 0.7), (0.57, 0.67)
 HIDING = (0.7, 0.85)  # shares that grow to 1, since what is below them is moved away
 PERSON = 0.5  # share from which the pixels are the person's alone
 # Sine of a source's yaw up to which what it mirrors has to be skin, from which it may be hair: hair
@@ -91,12 +94,14 @@ class MirroredCheek:
     how far a point may be replaced.  positions: (468, 2) source pixels of the mirrored texture,
     and of a point's own where the other side is hidden.
     gains: (468, 3) colour of each point over that of its mirror point, 1 where that is hidden.
+    opaque: shares that hide what is below them: not, and well enough.
     """
 
     normals: Array
     hidden: Array
     positions: Array
     gains: Array
+    opaque: tuple[float, float] = OPAQUE
 
 
 def prepare(
@@ -140,7 +145,9 @@ def prepare(
         hidden = hidden * (1 - frontal * (1 - skin))
         if in_hair > MOST_HAIR or hidden.max() < MIN_WEIGHT:
             return None
-    return MirroredCheek(normal, hidden, positions, gains)
+    profile = float(smoothstep(*PROFILE, yaw))
+    low, high = np.array(OPAQUE) + profile * np.subtract(PROFILE_OPAQUE, OPAQUE)
+    return MirroredCheek(normal, hidden, positions, gains, (float(low), float(high)))
 
 
 def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[Array, Array]:
@@ -228,7 +235,7 @@ def move_beside(texture: Array, cheek: MirroredCheek, mesh: Array, weight: Array
         weight: (468,) from `shown_weights`.
     """
     reach = BESIDE * anatomy.face_height(mesh) * BORDER[:, None]
-    hides = smoothstep(*OPAQUE, weight)[:, None]
+    hides = smoothstep(*cheek.opaque, weight)[:, None]
     return np.asarray(texture + hides * (mesh[:, :2] + reach * outwards(cheek.normals) - texture))
 
 
