@@ -8,6 +8,7 @@ import numpy.typing as npt
 from thcli.core.types import Array
 from thcli.faces.landmarks import topology
 from thcli.motion import canonical
+from thcli.motion.anatomy import INNER_MOUTH_CORNERS
 
 Indices = npt.NDArray[np.int32]
 
@@ -57,6 +58,17 @@ def _hole_signs() -> npt.NDArray[np.float64]:
 
 FRONTAL_SIGNS: Array = np.concatenate([_hole_signs(), topology.FRONT_SIGNS]).astype(np.float64)
 """(K,) sign of each triangle's area on a frontal face."""
+
+
+def mouth_width(mesh: Array) -> float:
+    """Return the distance of the corners of a mouth over that of the outer eye corners, in space.
+
+    Args:
+        mesh: (468, 3) pixels.
+    """
+    ends = INNER_MOUTH_CORNERS, topology.EYE_OUTER
+    mouth, eyes = (float(np.linalg.norm(mesh[a] - mesh[b])) for a, b in ends)
+    return mouth / max(eyes, 1e-6)
 
 
 def face_height(mesh: Array) -> float:

@@ -87,11 +87,11 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
     out = compose.render(source.image, source.layers, warp_map, alpha)
     is_cut = source.layers is not None and source.layers.cut
     drawn_out.soften(out, warp_map, alpha if is_cut else None)
-    shape = canonical.decompose(placed.free).shape
+    shape = None if source.folds is None else canonical.decompose(placed.free).shape
     corners = _show_corners(source, points, shape)
     corner_shades.render(out, corners, warp_map)
     sides.render(out, alpha, source, shown, points, warp_map, corners)
-    if source.folds is not None:
+    if source.folds is not None and shape is not None:
         folds.render(out, source.folds, shape, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
@@ -129,18 +129,19 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
     return picture.move_person(out, moving, body)
 
 
-def _show_corners(source: MeshSource, points: Array, shape: Array) -> ShownCorners:
+def _show_corners(source: MeshSource, points: Array, shape: Array | None) -> ShownCorners:
     """Return the picture as the corners of a target's mouth show it.
 
     Args:
         source: prepared source.
         points: (468, 3) target mesh.
-        shape: (468, 3) canonical shape of the target.
+        shape: (468, 3) canonical shape of the target; None of a source without folds.
     """
     if source.corner_shades is None:
         return ShownCorners(source.image, None, 0.0)
-    relaxed = 0.0 if source.folds is None else folds.relaxed(source.folds, shape)
-    share = max(relaxed, corner_shades.share(source.corner_shades, points))
+    share = corner_shades.share(source.corner_shades, points)
+    if source.folds is not None and shape is not None:
+        share = max(share, folds.relaxed(source.folds, shape))
     return ShownCorners(source.image, source.corner_shades, share)
 
 

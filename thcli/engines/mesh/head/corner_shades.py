@@ -15,14 +15,13 @@ import numpy as np
 from thcli.core.imaging import smoothstep, three_channels
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose, opening
-from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.anatomy import LIPS, mouth_width
 from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.sampling import pair, remap
 from thcli.engines.mesh.shown_positions import positions_on
 from thcli.engines.mesh.warp import WarpMap
-from thcli.faces.landmarks.topology import EYE_OUTER, LIPS_OUTER
-from thcli.motion.anatomy import INNER_MOUTH_CORNERS
+from thcli.faces.landmarks.topology import LIPS_OUTER
 
 LEAST_WIDTH, MOST_SAMPLES = 24.0, 512  # pixels of a mouth; samples of its width
 ALONG, ACROSS = (-0.35, 1.35), (-0.45, 0.45)  # widths that are measured, from the left corner on
@@ -177,12 +176,7 @@ def _in_source(evened: Array32, mouth: Opening, unit: float, mesh: Array) -> Cor
 
 def _measure(mesh: Array) -> tuple[float, float]:
     """Return the gap and the width of a mouth (468, 3), see `CornerShades`."""
-    mouth = opening.fit_opening(mesh, LIPS)
-    width, eyes = (
-        float(np.linalg.norm(mesh[left] - mesh[right]))
-        for left, right in (INNER_MOUTH_CORNERS, EYE_OUTER)
-    )
-    width /= max(eyes, 1e-6)
+    mouth, width = opening.fit_opening(mesh, LIPS), mouth_width(mesh)
     return opening.frontal_gap(mouth, mesh, LIPS) * width, width
 
 

@@ -14,15 +14,14 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import opening
-from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.anatomy import LIPS, mouth_width
 from thcli.engines.mesh.eyes.reading import EDGE_WIDTH
 from thcli.engines.mesh.mouth import lip_rims, lip_samples
 from thcli.engines.mesh.mouth.lip_samples import LOWER, SIDES, UPPER, ShownLips
 from thcli.engines.mesh.opening import Opening, Region
 from thcli.engines.mesh.sampling import remap
 from thcli.engines.mesh.warp import TexturePositions
-from thcli.faces.landmarks.topology import EYE_OUTER, LIPS_OUTER
-from thcli.motion.anatomy import INNER_MOUTH_CORNERS
+from thcli.faces.landmarks.topology import LIPS_OUTER
 
 OPEN_RANGE = (0.02, 0.07)  # gap / width of the target between which the line fades out
 CLOSE_RANGE = (0.35, 0.75)  # target gap / source gap between which the lips are sampled again
@@ -48,7 +47,7 @@ class PartedLips:
     rim, where it is certainly lip, and its outer one.  mixed: (2, 11) share of the lip's height
     beside its inner rim where the picture mixes it with teeth.  colour: (3,) of the line between
     them.  gap: of the mouth in widths, see `opening.frontal_gap`.  blur: of the picture,
-    deviation in pixels.  width: see `_corner_distance`.
+    deviation in pixels.  width: see `anatomy.mouth_width`.
     """
 
     rims: Array
@@ -86,7 +85,7 @@ def prepare(
         lip = np.median(colours, 0)
         tint = np.sqrt(lip / max(float(lip.max()), 1.0))  # light within lips turns redder
         colour = np.asarray(haze + LINE_DARKNESS * (lip - haze) * tint, np.float64)
-    return PartedLips(rims, mixed, colour, _frontal_gap(mesh), blur, _corner_distance(mesh))
+    return PartedLips(rims, mixed, colour, _frontal_gap(mesh), blur, mouth_width(mesh))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class ShutLips:
 
     rims: (2 lips, 2, 11, 2) pixels as in `PartedLips`.  line: (2, 11) share of the lip's height
     beside its inner rim that belongs to the dark line between the lips.  share: 0..1, how far it is
-    left out when they part.  width: see `_corner_distance`.
+    left out when they part.  width: see `anatomy.mouth_width`.
     """
 
     rims: Array
@@ -128,7 +127,7 @@ def prepare_shut(image: Image, mesh: Array) -> ShutLips | None:
     line[:, 1:-1] = (line[:, :-2] + 2 * line[:, 1:-1] + line[:, 2:]) / 4
     if share == 0:
         return None
-    return ShutLips(rims, np.minimum(line, MOST_MIXED), share, _corner_distance(mesh))
+    return ShutLips(rims, np.minimum(line, MOST_MIXED), share, mouth_width(mesh))
 
 
 def render_parting(out: Image, image: Image, lips: ShutLips, target: Array) -> None:
@@ -157,14 +156,7 @@ def _frontal_gap(mesh: Array) -> float:
 
 def _narrowed(width: float, target: Array) -> float:
     """Return the share of lips of a width that a narrower target (468, 3) shows."""
-    return float(np.clip(_corner_distance(target) / width, LEAST_PART, 1.0))
-
-
-def _corner_distance(mesh: Array) -> float:
-    """Return the distance of the corners of a mouth over that of the outer eye corners."""
-    ends = INNER_MOUTH_CORNERS, EYE_OUTER
-    mouth, eyes = (float(np.linalg.norm(mesh[a] - mesh[b])) for a, b in ends)
-    return mouth / max(eyes, 1e-6)
+    return float(np.clip(mouth_width(target) / width, LEAST_PART, 1.0))
 
 
 def hide_inside(
