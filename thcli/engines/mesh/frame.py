@@ -18,7 +18,6 @@ from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior
 from thcli.engines.mesh.prepared_source import MeshSource
-from thcli.motion import canonical
 from thcli.motion.render_target import RenderTarget
 
 
@@ -87,12 +86,12 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
     out = compose.render(source.image, source.layers, warp_map, alpha)
     is_cut = source.layers is not None and source.layers.cut
     drawn_out.soften(out, warp_map, alpha if is_cut else None)
-    shape = None if source.folds is None else canonical.decompose(placed.free).shape
-    corners = _show_corners(source, points, shape)
+    folded = None if source.folds is None else folds.find(source.folds, placed.free)
+    corners = _show_corners(source, points, 0.0 if folded is None else folded.relaxed)
     corner_shades.render(out, corners, warp_map)
     sides.render(out, alpha, source, shown, points, warp_map, corners)
-    if source.folds is not None and shape is not None:
-        folds.render(out, source.folds, shape, points, warp_map)
+    if folded is not None:
+        folds.render(out, folded, points, warp_map)
     textures = source.eyes
     driver = target.driver if driving is not None else None
     if driving is not None and driver is not None and has_shut_eyes(source):
@@ -129,19 +128,17 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
     return picture.move_person(out, moving, body)
 
 
-def _show_corners(source: MeshSource, points: Array, shape: Array | None) -> ShownCorners:
+def _show_corners(source: MeshSource, points: Array, relaxed: float) -> ShownCorners:
     """Return the picture as the corners of a target's mouth show it.
 
     Args:
         source: prepared source.
         points: (468, 3) target mesh.
-        shape: (468, 3) canonical shape of the target; None of a source without folds.
+        relaxed: share of the source's own smile that is gone, 0..1.
     """
     if source.corner_shades is None:
         return ShownCorners(source.image, None, 0.0)
-    share = corner_shades.share(source.corner_shades, points)
-    if source.folds is not None and shape is not None:
-        share = max(share, folds.relaxed(source.folds, shape))
+    share = max(relaxed, corner_shades.share(source.corner_shades, points))
     return ShownCorners(source.image, source.corner_shades, share)
 
 

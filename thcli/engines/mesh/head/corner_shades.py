@@ -106,7 +106,7 @@ def prepare(image: Image, mesh: Array) -> CornerShades | None:
     colour = (soft + dark * (calm - soft)) * np.exp(detail) - np.float32(BLACK)
     opacity = _beside_corners(mouth, u, v)[..., None]
     evened = np.concatenate([np.clip(colour, 0, 255) * opacity, opacity], -1)
-    return _in_source(np.asarray(evened, np.float32), mouth, unit, mesh)
+    return CornerShades(*_in_source(np.asarray(evened, np.float32), mouth, unit), *_measure(mesh))
 
 
 def _blur(values: Array32, deviation: float) -> Array32:
@@ -163,15 +163,14 @@ def _beside_corners(mouth: Opening, u: Array32, v: Array32) -> Array32:
     return np.asarray(opacity, np.float32)
 
 
-def _in_source(evened: Array32, mouth: Opening, unit: float, mesh: Array) -> CornerShades:
-    """Bring samples of a mouth into the pixels of the source."""
+def _in_source(evened: Array32, mouth: Opening, unit: float) -> tuple[Array32, Array32]:
+    """Bring samples of a mouth into the pixels of the source; return the first one's x, y, too."""
     ends = np.array([[u, v] for u in ALONG for v in ACROSS])
     corners = mouth.corner + ends @ mouth.axes
     low, high = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int) + 1
     u, v = opening.local_coordinates(mouth, (slice(low[1], high[1]), slice(low[0], high[0])))
     at = np.asarray(cv2.merge([(u - ALONG[0]) * unit, (v - ACROSS[0]) * unit]), np.float32)
-    shown = remap(evened, at, cv2.BORDER_CONSTANT)
-    return CornerShades(shown, low.astype(np.float32), *_measure(mesh))
+    return remap(evened, at, cv2.BORDER_CONSTANT), low.astype(np.float32)
 
 
 def _measure(mesh: Array) -> tuple[float, float]:

@@ -168,32 +168,49 @@ def _even_shade() -> tuple[Array, Array]:
     return shade, np.asarray(np.linalg.pinv(shade), np.float64)
 
 
-def relaxed(source: SourceFolds, shape: Array) -> float:
-    """Return how far a smile that the source has is gone from a canonical shape, 0..1."""
-    if source.smiling is None:
-        return 0.0
-    gone = max(GONE * source.own, FADE_RANGE[1])
-    change = source.learned.amount(shape) - source.own
-    return float(np.interp(-change, (FADE_RANGE[0], gone), (0, 1)))
+@dataclass(frozen=True, slots=True)
+class ShownFolds:
+    """Folds of a source in a frame.
+
+    source: the source's.  shape: (468, 3) canonical shape of the target, as if nothing held its
+    skin.  change: mean smiles by which it smiles more than the source.
+    """
+
+    source: SourceFolds
+    shape: Array
+    change: float
+
+    @property
+    def relaxed(self) -> float:
+        """Share of the source's own smile that is gone, 0..1."""
+        if self.source.smiling is None:
+            return 0.0
+        gone = max(GONE * self.source.own, FADE_RANGE[1])
+        return float(np.interp(-self.change, (FADE_RANGE[0], gone), (0, 1)))
 
 
-def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_map: WarpMap) -> None:
+def find(source: SourceFolds, skin: Array) -> ShownFolds:
+    """Find the folds of a frame; skin: (468, 3) target mesh, as if nothing held its skin."""
+    shape = canonical.decompose(skin).shape
+    return ShownFolds(source, shape, source.learned.amount(shape) - source.own)
+
+
+def render(out: Image, shown: ShownFolds, target: Array, warp_map: WarpMap) -> None:
     """Change the brightness of a frame by the target's folds, in place.
 
     Args:
         out: (H, W, 3) uint8 frame.
-        source: folds of the source.
-        shape: (468, 3) canonical shape of the target, as if nothing held its skin.
+        shown: from `find`.
         target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
-    change = source.learned.amount(shape) - source.own
+    source, change = shown.source, shown.change
     amount = float(np.clip(change, -MAX_AMOUNT, MAX_AMOUNT) * smoothstep(*FADE_RANGE, abs(change)))
-    brows = None if source.lines is None else source.lines.shown(shape, amount)
+    brows = None if source.lines is None else source.lines.shown(shown.shape, amount)
     if amount == 0 and brows is None:
         return
     if source.smiling is not None and amount < 0:  # first: what is brightened may be clipped
-        own_folds.render(out, source.smiling, relaxed(source, shape), warp_map)
+        own_folds.render(out, source.smiling, shown.relaxed, warp_map)
     columns = [source.learned.places, source.shown[:, None], lines_of_skin.places()]
     maps = raster.linear_maps(target, np.concatenate(columns, 1), TRIANGLES)
     samples = raster.sample_maps(warp_map.ids, maps, warp_map.face)
@@ -208,6 +225,6 @@ def render(out: Image, source: SourceFolds, shape: Array, target: Array, warp_ma
     factors = np.exp(gain)
     changes = (np.abs(factors - 1) > LEAST_GAIN).astype(np.float32)
     for region, factor in iterate_windows(factors, changes, warp_map.face, size):
-        shown = out[region]
+        view = out[region]
         levels = [cv2.convertScaleAbs(cv2.pow(factor, by), alpha=GAIN_UNIT) for by in source.change]
-        shown[:] = cv2.multiply(shown, cv2.merge(levels), scale=1 / GAIN_UNIT)
+        view[:] = cv2.multiply(view, cv2.merge(levels), scale=1 / GAIN_UNIT)

@@ -101,7 +101,7 @@ class MirroredCheek:
     hidden: Array
     positions: Array
     gains: Array
-    opaque: tuple[float, float] = OPAQUE
+    opaque: tuple[float, float]
 
 
 def prepare(
