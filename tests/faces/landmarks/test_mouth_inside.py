@@ -61,6 +61,11 @@ def test_teeth_of_a_soft_video_are_not_shown() -> None:
     assert seen[2] < 0.2
 
 
+def test_overexposed_teeth_are_not_shown() -> None:
+    assert shown_inside(*mouth(0.6, 240, 240)) == 1
+    assert shown_inside(*mouth(0.6, 255, 255)) == 0
+
+
 def test_lips_that_hardly_part_show_nothing() -> None:
     assert shown_inside(*mouth(0.0, 40, 40)) == CLOSED
 

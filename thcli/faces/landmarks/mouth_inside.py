@@ -23,6 +23,9 @@ LIGHTEST, DARKEST = 0.8, 0.02  # shares of the pixels up to which those are meas
 # Share of the contrast between the lips that is finer than FINE places of a grid with COLUMNS
 # along them: of a soft or small video, which shows teeth as one white band, to a sharp one
 DETAIL_RANGE, COLUMNS, FINE = (0.125, 0.325), 48, 1.5
+# Level from which a pixel is overexposed, and share of those between the lips: of teeth that shine,
+# at most .1 in 163 of 165 drivers, to teeth that are a white plate with hard black gaps
+OVEREXPOSED, OVEREXPOSED_RANGE = 248.0, (0.12, 0.25)
 LEAST_CONTRAST = 0.02  # deviation of the brightness over the skin's that a share divides by
 ACROSS = np.linspace(0.15, 0.85, 15)
 MIDDLE = slice(2, 7)  # of the nine facing points of the lips
@@ -55,7 +58,9 @@ def shown_inside(pixels: Pixels, mesh: AnyArray) -> float:
         return 0.0
     rows = max(round(COLUMNS * gap / (MIDDLE_SHARE * width)), len(rims[0]))
     across = np.linspace(ACROSS[0], ACROSS[-1], rows)
-    light = _brightness(pixels, _between(rims, COLUMNS, across)) / skin
+    levels = _brightness(pixels, _between(rims, COLUMNS, across))
+    shown *= 1 - float(smoothstep(*OVEREXPOSED_RANGE, (levels >= OVEREXPOSED).mean()))
+    light = levels / skin
     fine = light - cv2.GaussianBlur(light, (0, 0), FINE)
     detail = float(fine.std() / max(light.std(), LEAST_CONTRAST))
     return shown * float(smoothstep(*DETAIL_RANGE, detail))
