@@ -74,7 +74,7 @@ def test_is_an_engine(engine: TorchCropEngine) -> None:
     checked: protocols.CropEngine = engine
     assert isinstance(checked, protocols.CropEngine)
     assert checked.crop_size == SIDES.get(engine.motion_kind, 256)
-    assert not checked.uses_driving_frames and not checked.parallel
+    assert not checked.parallel
 
 
 def test_images_are_the_crops_size_and_move_with_the_driver(

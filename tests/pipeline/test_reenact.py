@@ -16,7 +16,8 @@ from tests.pipeline.command_line import to_argv
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.events import Event, Warned
-from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions, RunOptions
+from thcli.core.options import Mouth, OutputOptions, ReadOptions, ReenactOptions, RunOptions
+from thcli.engines.mesh.mouth import mouth_choice
 from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.media.info import Colour
@@ -100,6 +101,25 @@ def test_batch_size_and_threads_do_not_change_the_pixels(
         reenact(portrait, drive, out, replace(options, run=other))
         for a, b in zip(usual, read_images(out), strict=True):
             assert np.array_equal(a, b), other
+
+
+def test_a_driver_that_lends_no_mouth_is_decoded_once(
+    portrait: Path, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mouth_choice, "suits_driver_mouth", lambda *args, **flags: False)
+    drive = clip("vfr.mp4", 6, pts=[0, 40, 90, 130, 200, 240])
+    choices: tuple[tuple[Mouth, bool], ...] = (
+        ("driver", True),
+        ("auto", False),
+        ("synthetic", False),
+    )
+    for mouth, is_read in choices:
+        out = tmp_path / f"{mouth}.mkv"
+        report = reenact(portrait, drive, out, replace(LOSSLESS, mouth=mouth))
+        assert ("decode again" in report.stages) == is_read
+        assert time_stamps(out) == pytest.approx([0, 0.04, 0.09, 0.13, 0.2, 0.24])
+    drawn, synthetic = (read_images(tmp_path / f"{name}.mkv") for name in ("auto", "synthetic"))
+    assert np.array_equal(drawn, synthetic)
 
 
 def test_motion_is_held_while_the_face_is_away(portrait: Path, clip: Clip, tmp_path: Path) -> None:

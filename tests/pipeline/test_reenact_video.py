@@ -65,7 +65,6 @@ class ShadeEngine:
     motion_kind = "shade"
     crop_size = SIDE
     template: Template = "square"
-    uses_driving_frames = False
     parallel = False
     mask = None
     rendered_crops: list[Image] = []
@@ -87,6 +86,9 @@ class ShadeEngine:
 
     def retarget(self, source: Any, motion: MotionStore, options: MotionOptions) -> MotionStore:
         raise AssertionError("a video is not retargeted")
+
+    def reads_driver(self, source: Any, motion: MotionStore) -> bool:
+        return False
 
     def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
         raise AssertionError("a video is rendered by crops")

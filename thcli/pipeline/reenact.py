@@ -195,7 +195,7 @@ def animate(
         render_plan = RenderPlan(renderer, faces, framed.image, job.batches("render"), last)
 
         def warp_from(start: int) -> Iterator[RenderedFrame]:
-            driving = drivers.frames(framed_engine, render_job)
+            driving = drivers.frames(faces, render_job)
             return render_frames(render_plan, driving, start, options.run, job.clock)
 
         correction = load_correction(render_job, framed)

@@ -280,8 +280,6 @@ def test_the_engine_renders_windows_of_any_size_alike() -> None:
         faces.make_face(FACE, faces.iris_points(FACE)),
     )
     engine = load(RunOptions(), ReenactOptions(mouth="driver", mesh=MeshOptions(matte="off")))
-    assert engine.uses_driving_frames
-    assert not load(RunOptions(), ReenactOptions(mouth="synthetic")).uses_driving_frames
     source = engine.encode_source(source_picture, face)
     assert source.size == (256, 256)
     observed, frames = [], []
@@ -291,6 +289,8 @@ def test_the_engine_renders_windows_of_any_size_alike() -> None:
         frames.append(Frame(faces.render_face(mesh, 256, 256), i, Fraction(1, 25), i))
     motion = MotionBuffer(engine.observe(frames, observed))
     moved = engine.retarget(source, motion, MotionOptions())
+    assert engine.reads_driver(source, moved)
+    assert not load(RunOptions(), ReenactOptions(mouth="synthetic")).reads_driver(source, moved)
     together = engine.render(source, moved.window(0, 6), frames)
     apart = [engine.render(source, moved.window(i, i + 1), frames[i : i + 1])[0] for i in range(6)]
     deep = [replace(frame, pixels=frame.pixels.astype(np.uint16) * 257) for frame in frames]

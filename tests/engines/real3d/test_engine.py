@@ -69,7 +69,7 @@ def test_is_an_engine(engine: Real3dEngine) -> None:
     assert isinstance(checked, protocols.VoiceDrivenEngine)
     assert not isinstance(engine, protocols.CropEngine)
     assert engine.motion_kinds == {"mesh", "real3d"} and engine.motion_kind == "mesh"
-    assert not engine.uses_driving_frames and not engine.parallel
+    assert not engine.parallel
 
 
 def test_images_have_the_sources_size_and_move(

@@ -249,7 +249,7 @@ def test_what_cannot_be_done_is_refused(
 class TinyCropEngine:
     """Crop engine of kind facevid2vid whose picture grows brighter with the yaw."""
 
-    motion_kind, uses_driving_frames, parallel = "facevid2vid", False, False
+    motion_kind, parallel = "facevid2vid", False
     crop_size, template, mask = 64, "square", None
 
     def encode_source(self, image: Any, face: Any) -> Any:
@@ -271,6 +271,9 @@ class TinyCropEngine:
 
     def retarget(self, source: Any, motion: Any, options: MotionOptions) -> Any:
         return motion
+
+    def reads_driver(self, source: Any, motion: Any) -> bool:
+        return False
 
     def render(self, source: Any, motion: Motion, frames: Any) -> Any:
         yaw = motion.arrays["angles"][:, 0]

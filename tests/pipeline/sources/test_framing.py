@@ -59,7 +59,6 @@ class TintEngine:
     motion_kind = "tint"
     crop_size = SIDE
     template: Template = "square"
-    uses_driving_frames = False
     parallel = False
     mask = None
     seen: list[tuple[Image, Face | None]] = []
@@ -83,6 +82,9 @@ class TintEngine:
         self, source: TintSource, motion: MotionStore, options: MotionOptions
     ) -> MotionStore:
         return motion
+
+    def reads_driver(self, source: Any, motion: MotionStore) -> bool:
+        return False
 
     def render(
         self, source: TintSource, motion: Motion, frames: Sequence[Frame] | None

@@ -48,11 +48,6 @@ class Engine(Protocol):
         ...
 
     @property
-    def uses_driving_frames(self) -> bool:
-        """True when `render` reads the driving frames too."""
-        ...
-
-    @property
     def parallel(self) -> bool:
         """True when several threads render windows fastest; False when the engine is threaded."""
         ...
@@ -88,13 +83,22 @@ class Engine(Protocol):
         """
         ...
 
+    def reads_driver(self, source: Any, motion: MotionStore) -> bool:
+        """Return whether `render` reads the driving frames, too.
+
+        Args:
+            source: result of `encode_source`.
+            motion: what `retarget` returned.
+        """
+        ...
+
     def render(self, source: Any, motion: Motion, frames: Sequence[Frame] | None) -> list[Image]:
         """Render a window of retargeted motion.
 
         Args:
             source: result of `encode_source`.
             motion: T rows of what `retarget` returned.
-            frames: the T driving frames when `uses_driving_frames`, else None.
+            frames: the T driving frames where `reads_driver` says so, else None.
 
         Returns:
             T images of the source's size, uint8 RGB; RGBA with premultiplied colours where the

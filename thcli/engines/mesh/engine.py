@@ -77,11 +77,6 @@ class MeshEngine:
         """True when its pictures move with the driver's camera."""
         return self.renderer.follows_camera
 
-    @property
-    def uses_driving_frames(self) -> bool:
-        """True when `render` may copy the driver's mouth out of the driving frames."""
-        return self._mouth != "synthetic"
-
     def encode_source(self, image: Image, face: Face) -> MeshSource:
         """Prepare a source image (H, W, 3) uint8.
 
@@ -126,6 +121,18 @@ class MeshEngine:
         )
         return moved if suits else mouth_choice.DrawnMouthMotion(moved)
 
+    def reads_driver(self, source: MeshSource | SeveralPictures, motion: MotionStore) -> bool:
+        """Return whether `render` copies mouth or eyes out of the driving frames.
+
+        Args:
+            source: prepared source.
+            motion: that `retarget` gave.
+        """
+        if self._mouth == "synthetic":
+            return False
+        is_drawn = isinstance(motion, mouth_choice.DrawnMouthMotion)
+        return not is_drawn or any(has_shut_eyes(picture) for picture in source.pictures)
+
     def render(
         self,
         source: MeshSource | SeveralPictures,
@@ -137,7 +144,7 @@ class MeshEngine:
         Args:
             source: prepared source.
             motion: window of T frames.
-            frames: the T driving frames, for the inside of the mouth, or None.
+            frames: the T driving frames, for the inside of the mouth and eyes, or None.
 
         Returns:
             T images (H, W, 3) uint8 of the source's size; (H, W, 4), premultiplied colour and
@@ -153,8 +160,9 @@ class MeshEngine:
             most = np.degrees(yaw_limits(yaw)[int(yaw < 0)])
             found.append(f"The source is seen from the side: it turns back by {most:.0f} degrees.")
         if has_shut_eyes(source.first):
-            lent = self.uses_driving_frames
-            made = "those of a driving video, else made up" if lent else "made up"
+            made = "made up"
+            if self._mouth != "synthetic":
+                made = "those of a driving video, else made up"
             found.append(f"The source's eyes are shut: where they open, they are {made}.")
         if source.first.mouth_hidden:
             found.append("An object covers the source's mouth: it does not open.")

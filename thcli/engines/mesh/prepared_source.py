@@ -142,6 +142,11 @@ class MeshSource:
         return self
 
     @property
+    def pictures(self) -> tuple[MeshSource, ...]:
+        """All pictures: itself."""
+        return (self,)
+
+    @property
     def size(self) -> tuple[int, int]:
         """Size of the image and of every frame, (width, height) in pixels."""
         return self.image.shape[1], self.image.shape[0]

@@ -114,7 +114,6 @@ class Real3dEngine(TorchBackend):
 
     motion_kind = observe.KIND
     motion_kinds = frozenset({observe.KIND, VOICE_KIND})
-    uses_driving_frames = False
     parallel = False  # torch has threads of its own
 
     def __init__(
@@ -191,6 +190,10 @@ class Real3dEngine(TorchBackend):
         return transfer_heads(
             self.head.model, source.identity, source.head, track, options, self.view
         )
+
+    def reads_driver(self, source: Real3dSource, motion: MotionStore) -> bool:
+        """See `Engine`: motion is all of the driver."""
+        return False
 
     def render(
         self, source: Real3dSource, motion: Motion, frames: Sequence[Frame] | None

@@ -158,9 +158,10 @@ class IsolatedStages:
         with self._stage("render"):
             size = options.run.batch_size
             images: list[Image] = []
+            reads_driver = engine.reads_driver(source, store)
             for start in range(0, len(frames), size):
                 stop = min(start + size, len(frames))
-                driving = frames[start:stop] if engine.uses_driving_frames else None
+                driving = frames[start:stop] if reads_driver else None
                 images += engine.render(source, store.window(start, stop), driving)
         return images
 

@@ -56,13 +56,15 @@ class FaceDrivers:
             return read_timeline(self.first).scene
         return np.asarray(read_timeline(own.motion).scene[own.rows])
 
-    def frames(self, engine: Engine, render_job: RenderJob) -> DrivingFrames:
-        """Open the driving frames for pass 2."""
-        driver = render_job.driver
+    def frames(self, faces: Sequence[SourceFace], render_job: RenderJob) -> DrivingFrames:
+        """Open for pass 2 the driving frames that are read to render any of the faces."""
+        read = {face.driver for face in faces if face.reads_driver}
+        first = _frames(render_job.driver, render_job) if 0 in read else None
         others = tuple(
-            _rows_of(_frames(engine, one.info, render_job), one.rows) for one in self.own.values()
+            _rows_of(_frames(one.info, render_job), one.rows) if number in read else None
+            for number, one in enumerate(self.own.values(), 1)
         )
-        return DrivingFrames(_frames(engine, driver, render_job), others)
+        return DrivingFrames(first, others)
 
 
 def observe_face_drivers(render_job: RenderJob, engine: Engine, first: MotionStore) -> FaceDrivers:
@@ -147,9 +149,13 @@ def _retarget_face(
     own = drivers.own.get(number)
     if own is None:
         motion = engine.retarget(source, drivers.first, options)
-        return SourceFace(source, motion, share=encoded.share)
-    sampled = SampledMotion(engine.retarget(source, own.motion, options), own.rows, drivers.first)
-    return SourceFace(source, sampled, 1 + list(drivers.own).index(number), encoded.share)
+        reads_driver = engine.reads_driver(source, motion)
+        return SourceFace(source, motion, 0, reads_driver, encoded.share)
+    motion = engine.retarget(source, own.motion, options)
+    reads_driver = engine.reads_driver(source, motion)
+    sampled = SampledMotion(motion, own.rows, drivers.first)
+    driver = 1 + list(drivers.own).index(number)
+    return SourceFace(source, sampled, driver, reads_driver, encoded.share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +217,9 @@ def _rows_of(frames: Iterable[Frame] | None, rows: Rows) -> Iterable[Frame] | No
     return None if frames is None else frames_at(frames, rows)
 
 
-def _frames(engine: Engine, driver: MediaInfo, render_job: RenderJob) -> Iterable[Frame] | None:
-    """Open driving frames for pass 2; None when the engine or the driver has no use of them."""
-    if not engine.uses_driving_frames or driver.kind == "motion":
+def _frames(driver: MediaInfo, render_job: RenderJob) -> Iterable[Frame] | None:
+    """Open driving frames for pass 2; None for a driver without pixels."""
+    if driver.kind == "motion":
         return None
     job = render_job.job
     frames = job.enter(job.frames(driver.path, render_job.options.read))

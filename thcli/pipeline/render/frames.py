@@ -39,12 +39,14 @@ class SourceFace:
     source: identity and appearance, as the engine encodes them.
     motion: retargeted to the source.
     driver: number of its driver, 0 for the one that sets the times.
+    reads_driver: the engine reads the driving frames, too.
     share: (H, W) blend weight over the faces before it; None for the only face of a picture.
     """
 
     source: Any
     motion: MotionStore
     driver: int = 0
+    reads_driver: bool = False
     share: Array32 | None = None
 
 

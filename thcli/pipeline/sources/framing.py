@@ -67,7 +67,6 @@ class FullFrameEngine:
 
     crop_engine: CropEngine
     ops: PixelOps
-    uses_driving_frames: bool = False
 
     @property
     def motion_kind(self) -> str:
@@ -102,6 +101,10 @@ class FullFrameEngine:
     ) -> MotionStore:
         """Transfer the driving motion to the source."""
         return self.crop_engine.retarget(source.crop_source, motion, options)
+
+    def reads_driver(self, source: FullFrameSource, motion: MotionStore) -> bool:
+        """See `Engine`."""
+        return self.crop_engine.reads_driver(source.crop_source, motion)
 
     def render(
         self, source: FullFrameSource, motion: Motion, frames: Sequence[Frame] | None

@@ -19,6 +19,7 @@ from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import mouth_choice
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks.mouth_inside import CLOSED
+from thcli.motion.anatomy import LIDS
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.motion.observe import observe
 from thcli.motion.render_target import iterate_render_targets
@@ -62,7 +63,14 @@ def drawn_frames(
     source = engine.encode_source(image, faces.make_face(mesh, faces.iris_points(mesh)))
     moved = engine.retarget(source, motion, MotionOptions())
     windows = [moved.window(0, 2), moved.window(2, len(moved))]
-    return [target.drawn_mouth for window in windows for target in iterate_render_targets(window)]
+    drawn = [target.drawn_mouth for window in windows for target in iterate_render_targets(window)]
+    assert engine.reads_driver(source, moved) == (not all(drawn))
+    shut = np.asarray(source.mesh).copy()
+    for rims in LIDS:
+        shut[rims.upper] = shut[rims.lower]
+    blind = engine.encode_source(image, faces.make_face(shut, faces.iris_points(shut)))
+    assert engine.reads_driver(blind, moved), "its eyes are the driver's"
+    return drawn
 
 
 @pytest.mark.parametrize(

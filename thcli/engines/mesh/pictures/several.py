@@ -78,6 +78,11 @@ class SeveralPictures:
         return self.first.face
 
     @property
+    def pictures(self) -> tuple[MeshSource, ...]:
+        """All of them, the first one first."""
+        return self.first, *(other.source for other in self.others)
+
+    @property
     def size(self) -> tuple[int, int]:
         """Size of the image and of every frame, (width, height) in pixels."""
         return self.first.size

@@ -49,7 +49,6 @@ class TorchCropEngine(TorchBackend, ABC):
     motion_kind: str
     crop_size = CROP
     template: Template = "square"
-    uses_driving_frames = False
     parallel = False  # torch has threads of its own
 
     @property
@@ -139,6 +138,10 @@ class TorchCropEngine(TorchBackend, ABC):
         driving = SmoothedMotion(motion, self.motion_kind, options.smooth, causal=options.causal)
         transfer = self.make_transfer(source, driving, options)
         return RetargetedMotion(f"{self.motion_kind}-target", driving, transfer)
+
+    def reads_driver(self, source: CropSource, motion: MotionStore) -> bool:
+        """See `Engine`: motion is all of the driver."""
+        return False
 
     def render(
         self, source: CropSource, motion: Motion, frames: Sequence[Frame] | None
