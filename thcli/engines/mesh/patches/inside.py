@@ -19,14 +19,14 @@ from thcli.faces.landmarks.topology import EYE_OUTER
 
 CHANNELS = 4  # colours of the frame, and the inside's mask
 SIZE = (128, 96)  # (width, height) of the largest patch in pixels
-SPAN = 1.3  # widths of the inside along a patch
+SPAN = 1.3  # widths of the inside along the largest patch
 LEAST_WIDTH = 0.42  # of the inside over the distance of the outer eye corners, at least
-ROWS = 8  # a patch has a multiple of so many
+SIDES = 8  # a patch has a multiple of so many rows and columns
 # Change of a drawing by the network, at most: over the drawing's brightness, and beyond that.
 # What is drawn dark stays dark, so that teeth and tongue are painted where they are drawn.
 MOST_CHANGE = 0.3, 0.03
 PAPER = 236.0  # skin that is brighter is that of a line drawing, which the network does not know
-MARGIN = 0.2  # widths of lip above and below the inside, at least
+MARGIN = 0.08  # widths of lip and skin around the inside, at least
 _HALF = np.array([0.5], np.float32)
 
 
@@ -36,16 +36,16 @@ def inside_frame(mesh: Array, lips: Opening, *, full: bool = False) -> PatchFram
     Args:
         mesh: (468, 2+) pixels.
         lips: opening of its inner lips.
-        full: of the largest size; else as low as the opening allows.
+        full: of the largest size; else as small as the opening allows.
     """
     first, second = EYE_OUTER
     eyes = float(np.hypot(*(mesh[second, :2] - mesh[first, :2])))
     enlarged = max(1.0, LEAST_WIDTH * eyes / max(lips.width, 1e-6))
     middle = opening.between_rims(lips, _HALF, _HALF)[0, 0].astype(np.float64)
-    half = _reach(lips) / enlarged + MARGIN
-    rows = ROWS * int(np.ceil(2 * half * SIZE[0] / SPAN / ROWS))
-    size = SIZE if full else (SIZE[0], min(rows, SIZE[1]))
-    return place_patch(middle, lips.axes * enlarged, SPAN, size)
+    needed = 2 * (np.array([0.5, _reach(lips)]) / enlarged + MARGIN) * SIZE[0] / SPAN
+    small = np.minimum(SIDES * np.ceil(needed / SIDES), SIZE).astype(int)
+    size = SIZE if full else (int(small[0]), int(small[1]))
+    return place_patch(middle, lips.axes * enlarged, SPAN * size[0] / SIZE[0], size)
 
 
 def _reach(lips: Opening) -> float:
