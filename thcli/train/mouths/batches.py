@@ -26,7 +26,7 @@ from thcli.train.mouths.pairs import MouthPair, MouthPairRenderer
 
 Stored = Mapping[str, npt.NDArray[Any]]
 HINT = "Give labelled photographs of open mouths."
-LAYOUT = 3  # version of the folder; a change draws the pairs again
+LAYOUT = 4  # version of the folder; a change draws the pairs again
 DARK, DARK_FACTOR = 0.5, 4.0  # brightness over the skin's; weight of an inside that is all dark
 _SIDES = inside.SIZE[::-1]
 SHAPES: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {

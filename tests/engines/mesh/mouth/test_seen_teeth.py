@@ -74,6 +74,56 @@ def test_a_dark_mouth_and_a_rim_of_light_are_no_teeth() -> None:
     assert seen_teeth.find(smiling(0.12), lips, tone) is None
 
 
+def test_teeth_may_be_redder_than_pale_skin_but_not_as_red_as_lips() -> None:
+    lips, pale = opening.fit_opening(SMILE, LIPS), (215, 195, 190)
+    mouth = polygon_mask(SMILE[LIPS, :2], SIDE, SIDE)
+    around = polygon_mask(SMILE[LIPS, :2], SIDE, SIDE, grow=20) & ~mouth
+    found = []
+    for inside_colour, lip in (((225, 190, 185), (190, 90, 90)), ((225, 130, 130), (190, 90, 90))):
+        image = smiling(0.7)
+        image[(image == TONE).all(-1)] = pale
+        image[(image == ENAMEL).all(-1)] = inside_colour
+        image[around] = lip
+        found.append(seen_teeth.find(image, lips, np.array(pale, np.float64)))
+    assert found[0] is not None and found[1] is None
+    image[around] = pale
+    assert seen_teeth.find(image, lips, np.array(pale, np.float64)) is None
+
+
+def test_a_narrow_row_in_a_wide_mouth_is_found() -> None:
+    wide, tone = opened(CLOSED, 0.45), np.array(TONE, np.float64)
+    image = np.full((SIDE, SIDE, 3), TONE, np.uint8)
+    mouth = polygon_mask(wide[LIPS, :2], SIDE, SIDE)
+    rows = np.flatnonzero(mouth.any(1))
+    image[mouth] = CAVITY
+    image[mouth & (np.arange(SIDE)[:, None] < rows[0] + 0.19 * np.ptp(rows))] = ENAMEL
+    seen = seen_teeth.find(image, opening.fit_opening(wide, LIPS), tone)
+    assert seen is not None and seen.ends
+    assert np.isfinite(seen.columns).all()
+
+
+def test_an_open_mouth_that_shows_its_dark_alone_keeps_it_while_it_moves() -> None:
+    image, tone = smiling(0.0), np.array(TONE, np.float64)
+    interior = mouth_interior.prepare(SMILE, tone)
+    dark = mouth_interior.with_seen_teeth(interior, image, SMILE)
+    assert dark.hides_teeth == 1
+    lip = mouth_interior.face_axes(SMILE)
+    reach = SMILE[mouth_interior.UPPER_LIP, :2] - SMILE[mouth_interior.NOSE_BASE, :2]
+    assert dark.upper[1] == pytest.approx(reach @ lip[1] / (lip[1] @ lip[1]), abs=0.1)
+    for amount in (0.11, 0.22):
+        target, shown = opened(CLOSED, amount), []
+        for one in (interior, dark):
+            out = image.copy()
+            out[polygon_mask(target[LIPS, :2], SIDE, SIDE)] = CAVITY  # as the map stretches it
+            mouth_interior.render(out, image, one, SMILE, target)
+            column = inside(out, target)[5:-5].astype(float).mean(-1)
+            shown.append(float(column.max()))
+        assert shown[1] < 60 < shown[0], amount
+    slit = opened(CLOSED, 0.04)
+    narrow = mouth_interior.with_seen_teeth(mouth_interior.prepare(slit, tone), image, slit)
+    assert narrow.hides_teeth == 0, "a slit is dark in the shade of lips"
+
+
 def light_height(out: Image, mesh: Array) -> float:
     """Return mm of teeth in the middle of a rendered mouth."""
     column = inside(out, mesh).astype(float).mean(-1)

@@ -55,7 +55,8 @@ class MouthInterior:
     whether it shows its own inside, or lips alone between the rims.  darkest: level of the face's
     darkest tone, 0..255; 0 for black.  aside: see `side_light.measure`.  tooth: mm from the upper
     teeth's edge to their gum.  free_bared: mm below the lip of those that show as they are, see
-    `FREE_BARED`.  own: those that the source shows; None where it shows none.
+    `FREE_BARED`.  hides_teeth: 0..1, how far the upper lip hides the upper teeth of a source that
+    is open.  own: those that the source shows; None where it shows none.
     """
 
     upper: Array
@@ -72,6 +73,7 @@ class MouthInterior:
     aside: float = 0.0
     tooth: float = UPPER_TOOTH_HEIGHT
     free_bared: float = FREE_BARED
+    hides_teeth: float = 0.0
     own: OwnTeeth | None = None
 
 

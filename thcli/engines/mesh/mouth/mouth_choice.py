@@ -17,7 +17,7 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Image, Motion
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.mouth.seen_teeth import is_tooth
+from thcli.engines.mesh.mouth.seen_teeth import find_most_red, is_tooth
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.sampling import remap
 from thcli.motion import canonical
@@ -111,7 +111,7 @@ def shows_teeth(source: MeshSource) -> bool:
 
 
 def tooth_share(image: Image, lips: opening.Opening, tone: Array) -> float:
-    """Measure the share of the pixels between open lips that are light and less red than skin.
+    """Measure the share of the pixels between open lips that are teeth.
 
     Args:
         image: (H, W, 3) uint8.
@@ -119,7 +119,7 @@ def tooth_share(image: Image, lips: opening.Opening, tone: Array) -> float:
         tone: (3,) skin colour.
     """
     colours = remap(image, opening.between_rims(lips, ACROSS, DOWN)).astype(np.float64)
-    return float(is_tooth(colours, tone).mean())
+    return float(is_tooth(colours, tone, find_most_red(image, lips, tone)).mean())
 
 
 class DrawnMouthMotion:

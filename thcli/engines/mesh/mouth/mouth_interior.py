@@ -49,7 +49,10 @@ ENAMEL_TINT = 0.4  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 232.0
 EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
 # |log(target gap / source gap)| between which the stretched source inside is replaced
-SIMILAR_RANGE = (0.05, 0.3)
+# in general, and of one that shows its dark alone, which stretches well
+SIMILAR_RANGE, SIMILAR_DARKS = np.array([0.05, 0.3]), np.array([0.3, 0.8])
+# Gap / width of a source from which the dark below its upper lip tells that this hides the teeth
+HIDING_GAPS = (0.1, 0.16)
 LEAST_GAP = 1e-3  # less is shut
 OWN_RANGE = (0.03, 0.07)  # gap / width of a source between which its own inside is used
 MOST_SHORTER = 4.0  # mm by which teeth whose edge is seen are shorter at most
@@ -136,7 +139,7 @@ def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mouth
     """Return a mouth whose upper teeth have the reach and the enamel that its source shows.
 
     They reach as far down as they are seen, and no further where the dark of the mouth is seen
-    below them.
+    below them, or below the lip that hides them.
 
     Args:
         interior: mouth of an average head.
@@ -145,7 +148,7 @@ def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mouth
     """
     seen = seen_teeth.find(image, interior.lips, interior.tone)
     if seen is None:
-        return interior
+        return _with_hidden_teeth(interior, image, mesh)
     axes, nose = face_axes(mesh), mesh[NOSE_BASE, :2]
     most = _to_millimetres(mesh[UPPER_LIP, :2] - nose, axes)[1] + MOST_SEEN
     end = min(_to_millimetres(seen.edge + BEHIND_LIPS * axes[2] - nose, axes)[1], most)
@@ -163,6 +166,20 @@ def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mouth
         free_bared=max(interior.free_bared, own.height),
         own=own,
     )
+
+
+def _with_hidden_teeth(interior: MouthInterior, image: Image, mesh: Array) -> MouthInterior:
+    """Return a mouth whose upper teeth end behind the lip where its source shows dark below that.
+
+    Arguments as `with_seen_teeth`.
+    """
+    share = float(smoothstep(*HIDING_GAPS, interior.lips.gap))
+    share *= seen_teeth.hidden_share(image, interior.lips, interior.tone)
+    below = mesh[UPPER_LIP, :2] - mesh[NOSE_BASE, :2]
+    end = _to_millimetres(below, face_axes(mesh))[1]
+    added = share * min(float(end - interior.upper[1]), 0.0)
+    upper = interior.upper + np.array([0, added])
+    return replace(interior, upper=upper, bite=interior.bite + added, hides_teeth=share)
 
 
 def _seen_enamel(interior: MouthInterior, seen: SeenTeeth, millimetre: float) -> Array:
@@ -220,7 +237,8 @@ def render(
     own = float(smoothstep(*OWN_RANGE, interior.lips.gap))
     pairs = (lips, target), (interior.lips, source)
     gaps = [max(opening.frontal_gap(*pair, LIPS), LEAST_GAP) for pair in pairs]
-    similar = 1 - float(smoothstep(*SIMILAR_RANGE, abs(np.log(gaps[0] / gaps[1]))))
+    low, high = SIMILAR_RANGE + interior.hides_teeth * (SIMILAR_DARKS - SIMILAR_RANGE)
+    similar = 1 - float(smoothstep(float(low), float(high), abs(np.log(gaps[0] / gaps[1]))))
     shown = float(smoothstep(*drawn_inside.SHOWN_RANGE, lips.gap)) * (1 - own * similar)
     blur = interior.blur
     margin = 0.06 + 2 * blur / max(lips.width, 1.0)

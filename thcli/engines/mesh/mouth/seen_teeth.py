@@ -17,15 +17,23 @@ from thcli.engines.mesh.sampling import remap
 Bools = npt.NDArray[np.bool_]
 
 TOOTH_LIGHT = 0.6  # over the skin's, of a tooth in the shade of the lip
+# Share of the way from the skin's redness to the lips' up to which teeth beside pale skin are red;
+# widths from the rims at which the lips are measured
+TOOTH_REDNESS, ON_LIPS = 0.3, 0.06
 ACROSS = np.linspace(0.35, 0.65, 25, dtype=np.float32)  # of the mouth's width, around the incisors
 DOWN = np.linspace(0.0, 1.0, 41, dtype=np.float32)
 # Of the opening, within which a tooth begins below the upper lip, and below the gum of a smile
 FIRST, FIRST_UNDER_GUM = 0.35, 0.55
-LEAST_HEIGHT = 0.2  # of the opening, that such a run of light pixels is long
+# Widths that such a run of light pixels is long; limits of that as a share of the opening
+LEAST_LENGTH, LEAST_HEIGHTS = 0.05, (0.14, 0.2)
+LEAST_GAP = 1e-3  # gap / width of lips, by which lengths are divided
 LEAST_COLUMNS = 0.5  # share of the columns in which teeth are seen
 # Light of a mouth's dark below teeth, over the skin's; share of it there; of the opening, beside
 # the lower lip, where its shade is as dark
 DARK, LEAST_DARK, FROM_LIP = 0.55, 0.5, 0.15
+# Of the opening, the rows below the upper lip that are as dark where it hides the teeth; share of
+# them from which it does
+BELOW_LIP, HIDDEN_RANGE = (0.1, 0.45), (0.4, 0.7)
 TOOTH_COLUMN = (0.2, 0.5)  # share of a column that are teeth, from lips or dark to teeth
 SMOOTH_COLUMNS = 5  # of the mouth's 64, over which that is averaged: lines between teeth are dark
 # Light of the line between two rows over that of the darker one; rows of a run in which it is told
@@ -35,10 +43,32 @@ LIGHTEST = 0.6  # quantile of the light of teeth, from which on they show their 
 _MIDDLE = np.array([0.5], np.float32)
 
 
-def is_tooth(colours: Array, tone: Array) -> Bools:
-    """Return which colours (..., 3) of a mouth are light and less red than skin (3,), (...)."""
+def is_tooth(colours: Array, tone: Array, most_red: float) -> Bools:
+    """Return which colours (..., 3) of a mouth are those of teeth, (...).
+
+    Args:
+        colours: of the mouth.
+        tone: (3,) skin colour, beside which they are light.
+        most_red: redness that they have at most, see `find_most_red`.
+    """
     light = colours.mean(-1) / max(float(tone.mean()), 1.0)
-    return np.asarray((light > TOOTH_LIGHT) & (redness(colours) <= redness(tone)))
+    return np.asarray((light > TOOTH_LIGHT) & (redness(colours) <= most_red))
+
+
+def find_most_red(image: Image, lips: opening.Opening, tone: Array) -> float:
+    """Return the redness that teeth have at most: that of skin, or if it is pale, nearer to lips'.
+
+    Args:
+        image: (H, W, 3) uint8 source.
+        lips: its opening.
+        tone: (3,) skin colour.
+    """
+    skin, beyond = float(redness(tone)), ON_LIPS / max(lips.gap, LEAST_GAP)
+    if skin < 1:  # in cold light lips are no redder than teeth
+        return skin
+    places = opening.between_rims(lips, ACROSS, np.array([-beyond, 1 + beyond], np.float32))
+    lip = float(np.median(redness(remap(image, places).astype(np.float64))))
+    return skin + TOOTH_REDNESS * max(lip - skin, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +99,10 @@ def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
     Returns:
         The medians over the columns around the incisors; None where they show no teeth.
     """
-    colours = _colours(image, lips, ACROSS)
-    tooth, is_dark = is_tooth(colours, tone), colours.mean(-1) < DARK * tone.mean()
-    rows = _find_runs(tooth, is_dark)
+    colours, most_red = _colours(image, lips, ACROSS), find_most_red(image, lips, tone)
+    tooth, is_dark = is_tooth(colours, tone, most_red), colours.mean(-1) < DARK * tone.mean()
+    least = float(np.clip(LEAST_LENGTH / max(lips.gap, LEAST_GAP), *LEAST_HEIGHTS))
+    rows = _find_runs(tooth, is_dark, least)
     used = rows.any(0)
     if used.sum() < LEAST_COLUMNS * len(ACROSS):
         return None
@@ -87,15 +118,26 @@ def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
         bool(dark.size and dark.mean() > LEAST_DARK),
         np.asarray(np.median(shown[lightest], 0)),
         float(np.median(last - first)),
-        _find_columns(image, lips, tone, float(end[0])),
+        _find_columns(image, lips, tone, most_red, float(end[0])),
     )
 
 
-def _find_runs(tooth: Bools, is_dark: Bools) -> Bools:
+def hidden_share(image: Image, lips: opening.Opening, tone: Array) -> float:
+    """Return 0..1, how far the upper lip of an open mouth hides the teeth: the dark is below it.
+
+    Arguments as `find`.
+    """
+    rows = (BELOW_LIP[0] < DOWN) & (BELOW_LIP[1] > DOWN)
+    is_dark = _colours(image, lips, ACROSS)[rows].mean(-1) < DARK * tone.mean()
+    return float(smoothstep(*HIDDEN_RANGE, is_dark.mean()))
+
+
+def _find_runs(tooth: Bools, is_dark: Bools, least: float) -> Bools:
     """Return the run of teeth of each column below the upper lip, or below the gum of a smile.
 
     Args:
         tooth, is_dark: (rows, columns), what is light as teeth, and dark as the mouth.
+        least: share of the opening that a run is long.
     """
     rows = np.zeros(tooth.shape, np.bool_)
     for at, (column, first) in enumerate(zip(tooth.T, tooth.argmax(0), strict=True)):
@@ -104,7 +146,7 @@ def _find_runs(tooth: Bools, is_dark: Bools) -> Bools:
             continue
         after = np.flatnonzero(~column[first:])
         last = first + (int(after[0]) if len(after) else len(column) - first) - 1
-        if DOWN[last] - DOWN[first] >= LEAST_HEIGHT:
+        if DOWN[last] - DOWN[first] >= least:
             rows[first : last + 1, at] = True
     return rows
 
@@ -127,10 +169,13 @@ def _end_at_bite(colours: Array, rows: Bools, end: float) -> float:
     return float(DOWN[bite]) if light[bite] < BITE * beside else end
 
 
-def _find_columns(image: Image, lips: opening.Opening, tone: Array, end: float) -> Array:
+def _find_columns(
+    image: Image, lips: opening.Opening, tone: Array, most_red: float, end: float
+) -> Array:
     """Return `SeenTeeth.columns` of teeth that end at a share of the opening."""
-    tooth = is_tooth(_colours(image, lips, opening.COLUMNS.astype(np.float32)), tone)
-    share = tooth[(DOWN > FIRST / 2) & (end >= DOWN)].mean(0).astype(np.float32)
+    colours = _colours(image, lips, opening.COLUMNS.astype(np.float32))
+    tooth = is_tooth(colours, tone, most_red)
+    share = tooth[(min(FIRST, end) / 2 < DOWN) & (end >= DOWN)].mean(0).astype(np.float32)
     smooth = cv2.blur(share[None], (SMOOTH_COLUMNS, 1))[0]
     return np.asarray(smoothstep(*TOOTH_COLUMN, smooth), np.float64)
 
