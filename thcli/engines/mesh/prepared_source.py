@@ -213,8 +213,8 @@ def prepare(
     interior = mouth_interior.measure(image, mesh, tone, seen_eyes, natural)
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
-        interior = mouth_interior.with_seen_teeth(interior, image, mesh)
         interior = replace(interior, shows=lip_rims.shows_inside(image, mesh))
+        interior = mouth_interior.with_seen_teeth(interior, image, mesh)
     blur = 0.0 if seen_eyes is None else seen_eyes.share
     is_blurred = blur > MOST_BLUR
     outline, lower_edge = find_outline(mesh), float(image.shape[0] - 1)

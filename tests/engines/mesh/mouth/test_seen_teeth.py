@@ -107,6 +107,8 @@ def test_an_open_mouth_that_shows_its_dark_alone_keeps_it_while_it_moves() -> No
     interior = mouth_interior.prepare(SMILE, tone)
     dark = mouth_interior.with_seen_teeth(interior, image, SMILE)
     assert dark.hides_teeth == 1
+    lips_alone = replace(interior, shows=0.0)
+    assert mouth_interior.with_seen_teeth(lips_alone, image, SMILE).hides_teeth == 0
     lip = mouth_interior.face_axes(SMILE)
     reach = SMILE[mouth_interior.UPPER_LIP, :2] - SMILE[mouth_interior.NOSE_BASE, :2]
     assert dark.upper[1] == pytest.approx(reach @ lip[1] / (lip[1] @ lip[1]), abs=0.1)

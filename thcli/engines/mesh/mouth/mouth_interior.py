@@ -173,7 +173,7 @@ def _with_hidden_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mo
 
     Arguments as `with_seen_teeth`.
     """
-    share = float(smoothstep(*HIDING_GAPS, interior.lips.gap))
+    share = interior.shows * float(smoothstep(*HIDING_GAPS, interior.lips.gap))
     share *= seen_teeth.hidden_share(image, interior.lips, interior.tone)
     below = mesh[UPPER_LIP, :2] - mesh[NOSE_BASE, :2]
     end = _to_millimetres(below, face_axes(mesh))[1]
