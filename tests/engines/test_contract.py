@@ -116,6 +116,7 @@ def test_windows_change_nothing(engine: TorchCropEngine, source: CropSource) -> 
     whole, parts = store.window(0, 5), [store.window(i, i + 1) for i in range(5)]
     for name, rows in whole.arrays.items():
         assert np.allclose(rows, np.concatenate([p.arrays[name] for p in parts]), atol=1e-5), name
+    assert not engine.reads_driver(source, store)
     assert len(store.window(4, 9)) == 1 and store.kind == f"{engine.motion_kind}-target"
 
 

@@ -64,12 +64,14 @@ def images(engine: Real3dEngine, source: Real3dSource, store: protocols.MotionSt
     return engine.render(source, store.window(0, 3), None)
 
 
-def test_is_an_engine(engine: Real3dEngine) -> None:
+def test_is_an_engine(
+    engine: Real3dEngine, source: Real3dSource, store: protocols.MotionStore
+) -> None:
     checked: protocols.VoiceDrivenEngine = engine
     assert isinstance(checked, protocols.VoiceDrivenEngine)
     assert not isinstance(engine, protocols.CropEngine)
     assert engine.motion_kinds == {"mesh", "real3d"} and engine.motion_kind == "mesh"
-    assert not engine.parallel
+    assert not engine.reads_driver(source, store) and not engine.parallel
 
 
 def test_images_have_the_sources_size_and_move(

@@ -160,9 +160,8 @@ class MeshEngine:
             most = np.degrees(yaw_limits(yaw)[int(yaw < 0)])
             found.append(f"The source is seen from the side: it turns back by {most:.0f} degrees.")
         if has_shut_eyes(source.first):
-            made = "made up"
-            if self._mouth != "synthetic":
-                made = "those of a driving video, else made up"
+            lent = self._mouth != "synthetic"
+            made = "those of a driving video, else made up" if lent else "made up"
             found.append(f"The source's eyes are shut: where they open, they are {made}.")
         if source.first.mouth_hidden:
             found.append("An object covers the source's mouth: it does not open.")

@@ -147,12 +147,10 @@ def _retarget_face(
 ) -> SourceFace:
     source, number = encoded.source, encoded.face.track
     own = drivers.own.get(number)
-    if own is None:
-        motion = engine.retarget(source, drivers.first, options)
-        reads_driver = engine.reads_driver(source, motion)
-        return SourceFace(source, motion, 0, reads_driver, encoded.share)
-    motion = engine.retarget(source, own.motion, options)
+    motion = engine.retarget(source, drivers.first if own is None else own.motion, options)
     reads_driver = engine.reads_driver(source, motion)
+    if own is None:
+        return SourceFace(source, motion, 0, reads_driver, encoded.share)
     sampled = SampledMotion(motion, own.rows, drivers.first)
     driver = 1 + list(drivers.own).index(number)
     return SourceFace(source, sampled, driver, reads_driver, encoded.share)

@@ -53,7 +53,6 @@ EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
 SIMILAR_RANGE, SIMILAR_DARKS = np.array([0.05, 0.3]), np.array([0.3, 0.8])
 # Gap / width of a source from which the dark below its upper lip tells that this hides the teeth
 HIDING_GAPS = (0.1, 0.16)
-LEAST_GAP = 1e-3  # less is shut
 OWN_RANGE = (0.03, 0.07)  # gap / width of a source between which its own inside is used
 MOST_SHORTER = 4.0  # mm by which teeth whose edge is seen are shorter at most
 ENAMEL_HEIGHT = (1.5, 5.0)  # mm of teeth that are seen, over which theirs takes its place
@@ -147,11 +146,12 @@ def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mouth
         mesh: (468, 3) pixels.
     """
     seen = seen_teeth.find(image, interior.lips, interior.tone)
-    if seen is None:
-        return _with_hidden_teeth(interior, image, mesh)
     axes, nose = face_axes(mesh), mesh[NOSE_BASE, :2]
-    most = _to_millimetres(mesh[UPPER_LIP, :2] - nose, axes)[1] + MOST_SEEN
-    end = min(_to_millimetres(seen.edge + BEHIND_LIPS * axes[2] - nose, axes)[1], most)
+    lip = _to_millimetres(mesh[UPPER_LIP, :2] - nose, axes)[1]
+    if seen is None:
+        return _with_hidden_teeth(interior, image, float(lip))
+    end = _to_millimetres(seen.edge + BEHIND_LIPS * axes[2] - nose, axes)[1]
+    end = min(end, lip + MOST_SEEN)
     added = float(end - interior.upper[1])
     added = max(added, -MOST_SHORTER if seen.ends else 0.0)
     upper = interior.upper + np.array([0, added])
@@ -168,16 +168,16 @@ def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mouth
     )
 
 
-def _with_hidden_teeth(interior: MouthInterior, image: Image, mesh: Array) -> MouthInterior:
+def _with_hidden_teeth(interior: MouthInterior, image: Image, lip: float) -> MouthInterior:
     """Return a mouth whose upper teeth end behind the lip where its source shows dark below that.
 
-    Arguments as `with_seen_teeth`.
+    Args:
+        interior, image: as in `with_seen_teeth`.
+        lip: mm from the nose's base down to the upper lip.
     """
     share = interior.shows * float(smoothstep(*HIDING_GAPS, interior.lips.gap))
     share *= seen_teeth.hidden_share(image, interior.lips, interior.tone)
-    below = mesh[UPPER_LIP, :2] - mesh[NOSE_BASE, :2]
-    end = _to_millimetres(below, face_axes(mesh))[1]
-    added = share * min(float(end - interior.upper[1]), 0.0)
+    added = share * min(lip - float(interior.upper[1]), 0.0)
     upper = interior.upper + np.array([0, added])
     return replace(interior, upper=upper, bite=interior.bite + added, hides_teeth=share)
 
@@ -236,7 +236,7 @@ def render(
     lips = opening.fit_opening(target, LIPS)
     own = float(smoothstep(*OWN_RANGE, interior.lips.gap))
     pairs = (lips, target), (interior.lips, source)
-    gaps = [max(opening.frontal_gap(*pair, LIPS), LEAST_GAP) for pair in pairs]
+    gaps = [max(opening.frontal_gap(*pair, LIPS), seen_teeth.LEAST_GAP) for pair in pairs]
     low, high = SIMILAR_RANGE + interior.hides_teeth * (SIMILAR_DARKS - SIMILAR_RANGE)
     similar = 1 - float(smoothstep(float(low), float(high), abs(np.log(gaps[0] / gaps[1]))))
     shown = float(smoothstep(*drawn_inside.SHOWN_RANGE, lips.gap)) * (1 - own * similar)

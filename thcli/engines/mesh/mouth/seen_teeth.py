@@ -26,7 +26,7 @@ DOWN = np.linspace(0.0, 1.0, 41, dtype=np.float32)
 FIRST, FIRST_UNDER_GUM = 0.35, 0.55
 # Widths that such a run of light pixels is long; limits of that as a share of the opening
 LEAST_LENGTH, LEAST_HEIGHTS = 0.05, (0.14, 0.2)
-LEAST_GAP = 1e-3  # gap / width of lips, by which lengths are divided
+LEAST_GAP = 1e-3  # gap / width of lips; less is shut
 LEAST_COLUMNS = 0.5  # share of the columns in which teeth are seen
 # Light of a mouth's dark below teeth, over the skin's; share of it there; of the opening, beside
 # the lower lip, where its shade is as dark
@@ -100,7 +100,7 @@ def find(image: Image, lips: opening.Opening, tone: Array) -> SeenTeeth | None:
         The medians over the columns around the incisors; None where they show no teeth.
     """
     colours, most_red = _colours(image, lips, ACROSS), find_most_red(image, lips, tone)
-    tooth, is_dark = is_tooth(colours, tone, most_red), colours.mean(-1) < DARK * tone.mean()
+    tooth, is_dark = is_tooth(colours, tone, most_red), _is_dark(colours, tone)
     least = float(np.clip(LEAST_LENGTH / max(lips.gap, LEAST_GAP), *LEAST_HEIGHTS))
     rows = _find_runs(tooth, is_dark, least)
     used = rows.any(0)
@@ -128,8 +128,13 @@ def hidden_share(image: Image, lips: opening.Opening, tone: Array) -> float:
     Arguments as `find`.
     """
     rows = (BELOW_LIP[0] < DOWN) & (BELOW_LIP[1] > DOWN)
-    is_dark = _colours(image, lips, ACROSS)[rows].mean(-1) < DARK * tone.mean()
+    is_dark = _is_dark(_colours(image, lips, ACROSS)[rows], tone)
     return float(smoothstep(*HIDDEN_RANGE, is_dark.mean()))
+
+
+def _is_dark(colours: Array, tone: Array) -> Bools:
+    """Return which colours (..., 3) are dark as a mouth is beside a skin tone (3,), (...)."""
+    return np.asarray(colours.mean(-1) < DARK * tone.mean())
 
 
 def _find_runs(tooth: Bools, is_dark: Bools, least: float) -> Bools:
