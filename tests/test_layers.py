@@ -154,7 +154,7 @@ def test_pictures_are_animated_without_torch_and_scipy() -> None:
     code = (
         "import sys; from thcli.core.options import MeshOptions, ReenactOptions, RunOptions;"
         "from thcli.engines.mesh import engine; from thcli.faces.parsing import graph;"
-        "import thcli.pipeline.render.helper_main;"
+        "import thcli.pipeline.job.helper_main;"
         "options = ReenactOptions(mesh=MeshOptions(patches='all'));"
         "assert engine.load(RunOptions(), options).renderer; assert graph.load(RunOptions());"
         "print([m for m in ('torch', 'scipy') if m in sys.modules])"

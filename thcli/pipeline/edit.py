@@ -34,6 +34,7 @@ from thcli.pipeline.job.output_names import check_outputs, output_path
 from thcli.pipeline.job.preview import limit_preview, preview_stem
 from thcli.pipeline.job.spans import least_frames
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.frame_measurer import FrameMeasurer
 from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.region_stream import FrameFaces, parse_frames
 from thcli.pipeline.observe.track_log import TrackLog
@@ -205,7 +206,8 @@ def observe_faces(
     parser: Parser = PARSERS.backend(PARSERS.resolve(options.parser, options.run)).load(options.run)
     log, select = job.enter(TrackLog()), options.faces.select
     video = VideoSelection(info, options.read, select)
-    statistics = track_faces(video, log, face_finder, job, head_motion=options.stabilization.pixels)
+    measurer = FrameMeasurer(options.stabilization.pixels)
+    statistics = track_faces(video, log, face_finder, job, measurer)
     tracks = face_finder.choose(statistics, select, str(info.path), job)
     faces = tuple(
         EditedFace(track, steps, log, parser, options, info.path.name, job) for track in tracks

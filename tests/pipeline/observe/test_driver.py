@@ -21,10 +21,10 @@ from thcli.faces.tracking.head_motion import Similarity
 from thcli.faces.tracking.select import TrackStatistics
 from thcli.motion.file.reader import MotionFile
 from thcli.motion.file.writer import MotionWriter
-from thcli.motion.skin.follower import SkinFollower
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe import driver
 from thcli.pipeline.observe.driver import observe_mesh
+from thcli.pipeline.observe.frame_measurer import FrameMeasurer
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import record_faces
 
@@ -61,7 +61,8 @@ def test_torso_and_mouth_are_those_of_the_chosen_face(
     clip = [(Frame(pixels, i, Fraction(1, 25), i, 1), faces, False) for i in range(FRAMES)]
     path = tmp_path / "driver.motion.safetensors"
     with TrackLog() as log, Job("reenact", lambda _: None) as job:
-        record_faces(clip, log, TrackStatistics(), camera=_LeaningPerson())
+        camera: Any = _LeaningPerson()
+        record_faces(clip, log, TrackStatistics(), FrameMeasurer(camera=camera))
         with MotionWriter(path) as writer:
             observe_mesh(log, track, writer, job, camera=True)
     arrays = MotionFile(path).window(0, FRAMES).arrays
@@ -79,7 +80,7 @@ def test_the_log_receives_landmarks_on_the_skin() -> None:
         face = Face(np.zeros(4, np.float32), 1.0, None, mesh + off, iris, 20.0, 0)
         clip.append((Frame(pixels, i, Fraction(1, 25), i, 1), [face], i == 0))
     with TrackLog() as log:
-        record_faces(clip, log, TrackStatistics(), skin=SkinFollower())
+        record_faces(clip, log, TrackStatistics(), FrameMeasurer(), on_skin=True)
         found = next(iter(log.windows(0, 2)))[1][1]
         moved = next(iter(log.skin_shifts(0, 2)))[1]
         none_of_it = next(iter(log.skin_shifts(1, 2)))
@@ -109,4 +110,4 @@ def test_drivers_of_the_mesh_engine_are_followed(
     loaded: Any = "crops" if engine == "crops" else object()
     with pytest.raises(Stop), Job("reenact", lambda _: None) as job:
         driver.observe_driver(selected, tmp_path / "out", loaded, finder, job)
-    assert (given["skin"] is not None) == (engine == "mesh")
+    assert given["on_skin"] == (engine == "mesh")

@@ -24,14 +24,15 @@ from thcli.core.events import Event, Step, silent
 from thcli.core.options import ReenactOptions, RunOptions
 from thcli.core.types import Image, Motion
 from thcli.motion.file.buffer import MotionBuffer
+from thcli.pipeline.job import helper
+from thcli.pipeline.job.helper import Helper
+from thcli.pipeline.job.helper_main import serve
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.reenact import reenact
 from thcli.pipeline.render import helpers
 from thcli.pipeline.render.frames import DrivingFrames, RenderPlan, SourceFace, render_frames
-from thcli.pipeline.render.helper_main import serve
 from thcli.pipeline.render.helpers import (
     LEAST_FRAMES,
-    Helper,
     SharedRenderer,
     share_rendering,
     without_helpers,
@@ -90,8 +91,7 @@ def numbered_motion(first: int, count: int) -> Motion:
 
 def render_all(renderer: NumberingRenderer, warn: Callable[[str], None]) -> list[Image]:
     """Render 40 frames with one helper and this process, once the helper is ready."""
-    helper = Helper(renderer)
-    shared = SharedRenderer(renderer, [helper], warn)
+    shared = SharedRenderer(renderer, [Helper()], warn)
     for thread in shared._threads:
         thread.join()
     try:
@@ -114,7 +114,7 @@ def test_helper_and_process_share_the_windows(processes: list[Any]) -> None:
 def test_a_helper_that_ends_is_done_without(processes: list[Any]) -> None:
     warnings: list[str] = []
     dies = NumberingRenderer(os.getpid(), dies=0)
-    shared = HelpersAlone(dies, [Helper(dies)], warnings.append)
+    shared = HelpersAlone(dies, [Helper()], warnings.append)
     images = shared.render("source", numbered_motion(0, 2), None)
     shared.end()
     assert [image[0, 0].tolist() for image in images] == [[0, 0, 6], [1, 0, 6]]
@@ -124,7 +124,7 @@ def test_a_helper_that_ends_is_done_without(processes: list[Any]) -> None:
 
 def test_an_exception_is_raised_here(processes: list[Any]) -> None:
     renderer = NumberingRenderer(os.getpid(), fails=7)
-    shared = HelpersAlone(renderer, [Helper(renderer)], pytest.fail)
+    shared = HelpersAlone(renderer, [Helper()], pytest.fail)
     with pytest.raises(ValueError, match="source: frame 7"):
         shared.render("source", numbered_motion(6, 3), None)
     (image,) = shared.render("source", numbered_motion(3, 1), None)  # the helper goes on
@@ -135,7 +135,7 @@ def test_an_exception_is_raised_here(processes: list[Any]) -> None:
 def test_no_window_is_lost_where_no_helper_starts(
     processes: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(helpers, "MAIN", "thcli.no_such_module")
+    monkeypatch.setattr(helper, "MAIN", "thcli.no_such_module")
     warnings: list[str] = []
     images = render_all(NumberingRenderer(os.getpid()), warnings.append)
     assert [image[0, 0].tolist() for image in images] == [[i, 0, 6] for i in range(40)]
@@ -160,19 +160,21 @@ def test_orders_and_answers() -> None:
     orders, answers = io.BytesIO(), io.BytesIO()
     one = np.zeros((1, 1, 3), np.uint8)
     for order in (
-        renderer,
-        ("render", 0, {0: source}, (numbered_motion(2, 2), None)),
-        ("render", 0, {}, (numbered_motion(4, 2), None)),
-        ("render_frames", 1, {1: "another"}, ([one], numbered_motion(0, 1))),
+        ({8: renderer}, 8, "begin_process", (), ()),
+        ({0: source}, 8, "render", (0,), (numbered_motion(2, 2), None)),
+        ({}, 8, "render", (0,), (numbered_motion(4, 2), None)),
+        ({1: "another"}, 8, "render_frames", (1,), ([one], numbered_motion(0, 1))),
     ):
         pickle.dump(order, orders)
     orders.seek(0)
     serve(orders, answers)
     answers.seek(0)
-    assert pickle.load(answers) is True
-    assert [image[0, 0].tolist() for image in pickle.load(answers)] == [[2, 0, 8], [3, 0, 8]]
-    assert pickle.load(answers) is None
-    assert pickle.load(answers)[0].tolist() == [[[1, 1, 1]]]
+    assert pickle.load(answers) == (True, None)
+    done, images = pickle.load(answers)
+    assert done and [image[0, 0].tolist() for image in images] == [[2, 0, 8], [3, 0, 8]]
+    assert pickle.load(answers) == (False, None)
+    done, images = pickle.load(answers)
+    assert done and images[0].tolist() == [[[1, 1, 1]]]
     assert answers.read() == b""
 
 

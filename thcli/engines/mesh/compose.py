@@ -15,7 +15,7 @@ from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.background.windows import iterate_windows, pixels_of, upsample_block
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import mix, to_levels
+from thcli.engines.mesh.sampling import merge_positions, mix, to_levels
 from thcli.engines.mesh.warp import WarpMap
 
 MOVED = (blocks.MOVED_PERSON, blocks.MOVED_MIXED)
@@ -63,10 +63,10 @@ def _render_layers(
     """Render the moving blocks of a person over its plate into `out`, and `alpha` if any."""
     grid, beyond = warp_map.grid, warp_map.beyond
     beyond_sides = layers.person, positions
-    if layers.wide is not None:
+    if layers.wide is not None and any(block.kind == blocks.LEAVES for block in moving):
         # few samples: NumPy takes ten times as long to shift each pixel of a pair
-        left = np.array([layers.wide.left, 0], np.float32)
-        beyond_sides = layers.wide.person, positions + left
+        x, y = (np.asarray(line, np.float32) for line in cv2.split(positions))
+        beyond_sides = layers.wide.person, merge_positions(x + np.float32(layers.wide.left), y)
     for block in moving:
         region = pixels_of(grid.part(block.rows, block.columns), (out.shape[1], out.shape[0]))
         if region is None:
@@ -234,7 +234,8 @@ def sample_part(image: Image, x: Array32, y: Array32) -> Image:
 def source_positions(warp_map: WarpMap) -> Array32:
     """Compute the source position of each sample, (rows, columns, 2) float32 pixels."""
     x, y = warp_map.grid.pixel_axes()
-    positions = warp_map.displacement.copy()
-    positions[..., 0] += x
-    positions[..., 1] += y[:, None]
+    positions = np.empty_like(warp_map.displacement)
+    positions[..., 0] = x
+    positions[..., 1] = y[:, None]
+    positions += warp_map.displacement
     return positions

@@ -44,6 +44,7 @@ from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.pipeline.observe.crop_track import CropTrack, write_crop_track
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.frame_measurer import FrameMeasurer
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
 
@@ -137,7 +138,7 @@ def _measure_scene(
             log,
             face_finder,
             job,
-            head_motion=options.stabilization.pixels,
+            FrameMeasurer(options.stabilization.pixels),
         )
         track = face_finder.choose(census, "largest", scene.name, job)[0]
         paths = []

@@ -27,11 +27,15 @@ INPUT, OUTPUT = "input_1", "activation_10"
 
 
 class PersonMatte:
-    """Person segmentation network. Threads may share it; they wait for one another."""
+    """Person segmentation network. Threads may share it, one at a time, and it can be pickled."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._network = TfliteNetwork(read_model(path), [INPUT], [OUTPUT])
         self._alone = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._path,)
 
     def probability(self, image: npt.NDArray[Any]) -> Array32:
         """Return the probability that each pixel is of a person, (H, W) float32 0..1.

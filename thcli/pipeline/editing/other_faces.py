@@ -22,6 +22,7 @@ from thcli.pipeline.editing.steps import EditorStep, EditStep
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, write_crop_track
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.frame_measurer import FrameMeasurer
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
 
@@ -84,7 +85,7 @@ def observe_other_face(
     read = span_of(path, options)
     video, log = VideoSelection(media.probe(path, read), read), job.enter(TrackLog())
     pixels = options.stabilization.pixels
-    statistics = track_faces(video, log, face_finder, job, head_motion=pixels)
+    statistics = track_faces(video, log, face_finder, job, FrameMeasurer(pixels))
     (track,) = face_finder.choose(statistics, video.select, str(path), job)
     folder = job.temp_dir()
     with job.clock("calm"):

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 from thcli import media
 from thcli.core.batches import BatchRunner
+from thcli.core.blas import one_blas_thread
 from thcli.core.clock import StageClock
 from thcli.core.device import is_out_of_memory, recorded_devices
 from thcli.core.errors import DeviceMemoryError, ThcliError
@@ -25,6 +26,7 @@ from thcli.core.types import Frame
 from thcli.media.destination import kept_inputs
 from thcli.media.failures import is_write_failure, to_output_error
 from thcli.pipeline.job.fingerprint import fingerprint, named_inputs
+from thcli.pipeline.job.helper import Helper
 from thcli.pipeline.job.pass_lengths import PassLengths
 from thcli.weights.used import accepted_licences, expected_hashes, recorded_weights
 
@@ -140,6 +142,7 @@ class Job:
     then on, no output may replace an input.
 
     failed_frames: numbers of the frames of which a network computed no numbers; they pass through.
+    helpers: processes that are free before pass 2.
     """
 
     def __init__(
@@ -164,6 +167,7 @@ class Job:
         self._weights: set[str] = set()
         self._batches: dict[str, BatchRunner] = {}
         self.failed_frames: set[int] = set()
+        self.helpers: Sequence[Helper] = ()
         self._pass_lengths = PassLengths()
         self.clock = StageClock()
         self.on = on
@@ -173,6 +177,7 @@ class Job:
 
     def __enter__(self) -> Self:
         share_arena()  # before the first thread
+        self.enter(one_blas_thread())
         remove_stale_folders()
         named = () if self._options is None else named_inputs(self._options)
         self.enter(kept_inputs(str(path) for path in (*self._inputs, *named)))

@@ -14,10 +14,10 @@ from thcli.motion.file.span import LAST_DURATION, MotionSpan, select_span
 from thcli.motion.file.windows import WINDOW
 from thcli.motion.file.writer import MotionWriter
 from thcli.motion.observe import observe
-from thcli.motion.skin.follower import SkinFollower
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.crop_motion import observe_fixed_crop
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.frame_measurer import FrameMeasurer
 from thcli.pipeline.observe.inputs import read_motion
 from thcli.pipeline.observe.kept_driver import KeptDriver
 from thcli.pipeline.observe.track_log import TrackLog
@@ -77,8 +77,8 @@ def _observe_faces(
     with TrackLog() as log:
         crops = isinstance(engine, CropEngine)
         camera = None if crops else face_finder.camera_estimator()
-        skin = None if crops else SkinFollower()
-        statistics = track_faces(driver, log, face_finder, job, camera=camera, skin=skin)
+        measurer = FrameMeasurer(camera=camera)
+        statistics = track_faces(driver, log, face_finder, job, measurer, on_skin=not crops)
         chosen = face_finder.choose(statistics, driver.select, str(info.path), job)
         if driver.select == "all" and len(chosen) > 1:
             raise UsageError(

@@ -76,6 +76,13 @@ class TrackLog(TemporaryFiles):
     def __init__(self) -> None:
         super().__init__("faces", "stamps")
         self._faces, self._stamps = self._files
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew, without frames."""
+        for file in self._files:
+            file.seek(0)
+            file.truncate()
         self.size: tuple[int, int] = (0, 0)
         self.time_base = Fraction(1)
         self.frames = self.last_duration = 0

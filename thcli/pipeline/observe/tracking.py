@@ -9,21 +9,21 @@ from thcli.core.errors import NoFaceError
 from thcli.core.options import ReadOptions
 from thcli.core.stream import ordered_map
 from thcli.core.types import Face, Frame
-from thcli.faces.landmarks.mouth_inside import CLOSED, shown_inside
-from thcli.faces.tracking.camera_motion import CameraMotionEstimator
-from thcli.faces.tracking.head_motion import HeadMotionEstimator
 from thcli.faces.tracking.select import SPEAKING, TrackStatistics
 from thcli.faces.tracking.track import Tracker
 from thcli.media.info import MediaInfo
 from thcli.motion.skin.follower import SkinFollower
+from thcli.pipeline.job.helper import Helper, HelperError
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.active_speaker import score_speech
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.frame_measurer import FrameMeasurer
 from thcli.pipeline.observe.track_log import FrameReadings, TrackLog
 
 TrackedFrame = tuple[Frame, list[Face], bool]
 """A frame, its faces with track numbers, and True when it begins a new scene."""
 _AHEAD = 3  # frames that wait for their motion to be measured
+MOST_PIXELS = 1280 * 720  # of a frame: giving a larger one to another process takes what it saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,9 @@ def track_faces(
     log: TrackLog,
     face_finder: FaceFinder,
     job: Job,
+    measurer: FrameMeasurer | None = None,
     *,
-    head_motion: bool = False,
-    camera: CameraMotionEstimator | None = None,
-    skin: SkinFollower | None = None,
+    on_skin: bool = False,
 ) -> TrackStatistics:
     """Track every face of a video into a log.
 
@@ -57,8 +56,9 @@ def track_faces(
             speech when it is the face that speaks; `require_sound` was called for it.
         log: receives all faces.
         face_finder: detector and landmarker.
-        job: reports progress.
-        head_motion, camera, skin: see `record_faces`.
+        job: reports progress; the first of its helpers measures, if it has any.
+        measurer: what else the log receives, a new one; None for landmarks alone.
+        on_skin: see `record_faces`.
 
     Returns:
         Statistics of all tracks, from which the face is chosen.
@@ -67,9 +67,22 @@ def track_faces(
         NoFaceError: no frame shows a face, or nobody speaks.
         MediaError: the video cannot be read.
     """
-    statistics = face_finder.statistics(video.select)
-    frames = track_video(video.info, video.read, face_finder, job)
-    record_faces(frames, log, statistics, head_motion=head_motion, camera=camera, skin=skin)
+    measurer = measurer or FrameMeasurer()
+    width, height = video.info.size
+    suits = measurer.reads_pixels and width * height <= MOST_PIXELS
+    helper = next(iter(job.helpers), None) if suits else None
+
+    def track(helper: Helper | None) -> TrackStatistics:
+        statistics = face_finder.statistics(video.select)
+        frames = track_video(video.info, video.read, face_finder, job)
+        record_faces(frames, log, statistics, measurer, on_skin=on_skin, helper=helper)
+        return statistics
+
+    try:
+        statistics = track(helper)
+    except HelperError:  # what it has measured is lost with it
+        log.clear()
+        statistics = track(None)
     compare_with_sound(statistics, log, video, face_finder, job)
     return statistics
 
@@ -102,10 +115,10 @@ def record_faces(
     frames: Iterable[TrackedFrame],
     log: TrackLog,
     statistics: TrackStatistics,
+    measurer: FrameMeasurer,
     *,
-    head_motion: bool = False,
-    camera: CameraMotionEstimator | None = None,
-    skin: SkinFollower | None = None,
+    on_skin: bool = False,
+    helper: Helper | None = None,
 ) -> None:
     """Add tracked frames to a log and to statistics.
 
@@ -113,34 +126,29 @@ def record_faces(
         frames: in order.
         log: receives all faces.
         statistics: of the tracks.
-        head_motion: also measure the motion of each head on its pixels, to stabilise crops.
-        camera: also measures the motion of camera and torso, and what open mouths show.
-        skin: corrects the landmarks that the log receives.
+        measurer: what else the log receives.
+        on_skin: the log receives landmarks that stay on their skin.
+        helper: measures in its process; None for a thread of this one.
+
+    Raises:
+        HelperError: the helper has ended or failed, and the log is not complete.
     """
-    estimator = HeadMotionEstimator()
 
-    def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, list[Face], FrameReadings]:
+    def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, FrameReadings]:
         frame, faces, cut = tracked
-        motions = estimator.estimate(frame.pixels, faces, cut=cut) if head_motion else []
-        placed = faces if skin is None else skin.correct(frame.pixels, faces, cut=cut)
-        measured = FrameReadings(motions, tracked=() if skin is None else faces)
-        if camera is None:
-            return tracked, placed, measured
-        seen = camera.estimate(frame.pixels, faces, cut=cut)
-        insides = [_inside(frame, face) for face in faces]
-        torso = None
-        if camera.torso is not None and camera.torso_track is not None:
-            torso = camera.torso, camera.torso_track
-        return tracked, placed, replace(measured, insides=insides, camera=seen, torso=torso)
+        if helper is None:
+            return tracked, measurer.measure(frame.pixels, faces, cut)
+        return tracked, helper.call(measurer, "measure", frame.pixels, faces, cut)
 
+    skin = SkinFollower() if on_skin else None
     # one thread beside the tracker's: it measures frame after frame
-    for (frame, faces, cut), placed, measured in ordered_map(measure, frames, 1, _AHEAD):
+    for (frame, faces, cut), measured in ordered_map(measure, frames, 1, _AHEAD):
+        placed = faces
+        if skin is not None:
+            placed = skin.correct(frame.pixels, faces, cut=cut)
+            measured = replace(measured, tracked=faces)
         log.add(frame, placed, cut=cut, measured=measured)
         statistics.add(faces, frame.pixels)
-
-
-def _inside(frame: Frame, face: Face) -> float:
-    return CLOSED if face.mesh is None else shown_inside(frame.pixels, face.mesh)
 
 
 def track_video(

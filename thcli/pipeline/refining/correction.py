@@ -20,12 +20,12 @@ from thcli.motion.correction import CorrectedMotion
 from thcli.motion.file.reader import MotionFile
 from thcli.motion.file.windows import windows
 from thcli.motion.file.writer import MotionWriter
-from thcli.motion.skin.follower import SkinFollower
 from thcli.motion.timeline import read_timeline
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.job.replayable_frames import ReplayableFrames
 from thcli.pipeline.observe.driver import observe_driver, observe_mesh
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.frame_measurer import FrameMeasurer
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, record_faces, track_frames
 from thcli.pipeline.refining.subjects import ReferenceImage, TrackSelector, match_identity
@@ -96,7 +96,7 @@ class DriverCorrection:
         with TrackLog() as log:
             statistics = TrackStatistics(face_finder.identity)
             frames = track_frames(footage.frames(), footage.total, footage.name, face_finder, job)
-            record_faces(frames, log, statistics, skin=SkinFollower())
+            record_faces(frames, log, statistics, FrameMeasurer(), on_skin=True)
             tracks = select(statistics, log)
             source = self._choose(statistics, tracks, reference, footage.name, face_finder, job)
             with MotionWriter(path, {"source": footage.name}) as writer:

@@ -25,6 +25,7 @@ from thcli.pipeline.observe.crop_path import WINDOW
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, write_crop_track
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.frame_measurer import FrameMeasurer
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import record_faces, track_frames
 from thcli.pipeline.refining.moving_camera import (
@@ -137,7 +138,7 @@ def observe_subjects(
     statistics = TrackStatistics(face_finder.identity)
     frames = track_frames(footage.frames(), footage.total, footage.name, face_finder, job)
     camera = face_finder.camera_estimator() if wants_still_camera(network) else None
-    record_faces(frames, log, statistics, head_motion=stabilization.pixels, camera=camera)
+    record_faces(frames, log, statistics, FrameMeasurer(stabilization.pixels, camera))
     moves = camera is not None and logged_camera_moves(log)
     if moves:
         warn_of_camera(footage.name, job)

@@ -1,35 +1,28 @@
-"""Helpers: processes that render windows of pass 2 beside this one.
+"""Rendering of pass 2 that helpers (`job.helper`) share.
 
-Threads that render share one interpreter, so that a second one gains next to nothing up to 1080p.
-Helpers start before pass 1 and get ready beside it. This process renders, too, at first alone.
+They start before pass 1, get ready beside it, and one of them takes a part in it
+(`observe.tracking`). This process renders, too, at first alone.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
 import queue
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, TypeVar
 
-import thcli
 from thcli.core.options import RunOptions
 from thcli.core.protocols import PortableEngine, PortableRenderer
 from thcli.core.types import Frame, Image, Motion
+from thcli.pipeline.job.helper import CallFailedError, Helper, HelperError, HelperLostError
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.render.frames import Renderer
 
-MAIN = "thcli.pipeline.render.helper_main"
 MOST = 3  # helpers: more would wait for pass 1, and for the frames that one process encodes
 LEAST_FRAMES = 100  # that are worth the second in which a helper starts
 MOST_PIXELS = 1920 * 1080  # of a frame: above, threads do not wait for each other
-_LOST = (OSError, EOFError, pickle.UnpicklingError)  # of a process that ended
 
 E = TypeVar("E", bound=Renderer)
 _allowed: ContextVar[bool] = ContextVar("helpers", default=True)
@@ -64,60 +57,7 @@ def share_rendering(
     suits = (frames or 0) >= LEAST_FRAMES and size[0] * size[1] <= MOST_PIXELS
     if not isinstance(engine, PortableEngine) or count < 1 or not suits or not _allowed.get():
         return engine
-    return job.enter(_shared(engine.renderer, count, job.warn))
-
-
-class Helper:
-    """A process that renders one window after the other.
-
-    `prepare` and `render` raise OSError, EOFError or UnpicklingError when it has ended.
-    """
-
-    def __init__(self, renderer: PortableRenderer) -> None:
-        """Start the process. Raises OSError."""
-        self._renderer = renderer
-        self._sources: dict[int, Any] = {}  # that it has, by their id
-        folder, others = str(Path(thcli.__file__).parents[1]), os.environ.get("PYTHONPATH")
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", MAIN],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [folder, others]))},
-            start_new_session=True,  # Ctrl-C reaches this process alone, which ends its helpers
-        )
-
-    def prepare(self) -> None:
-        """Give the helper its renderer, and wait until it is ready."""
-        self._ask(self._renderer)
-
-    def render(self, method: str, source: Any, more: tuple[Any, ...]) -> list[Image] | None:
-        """Call a method of the renderer; None where it raises an exception."""
-        key = id(source)
-        new = {} if key in self._sources else {key: source}
-        self._sources |= new
-        images: list[Image] | None = self._ask((method, key, new, more))
-        return images
-
-    def _ask(self, order: Any) -> Any:
-        orders, answers = self._process.stdin, self._process.stdout
-        assert orders is not None
-        assert answers is not None
-        pickle.dump(order, orders, pickle.HIGHEST_PROTOCOL)
-        orders.flush()
-        return pickle.load(answers)
-
-    def kill(self) -> None:
-        """End the process, and whatever waits for it."""
-        self._process.kill()
-        self._process.wait()
-
-    def close(self) -> None:
-        """Close the pipes of a killed process, for which nothing waits any more."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with suppress(BrokenPipeError):  # the rest of an order
-                pipe.close()
+    return job.enter(_shared(engine.renderer, count, job))
 
 
 class SharedRenderer:
@@ -150,12 +90,14 @@ class SharedRenderer:
 
     def _share(self, method: str, source: Any, more: tuple[Any, ...]) -> list[Image]:
         helper = self._free.get()
-        images = None
+        images: list[Image] | None = None
         if helper is not None:
             try:
-                images = helper.render(method, source, more)
-            except _LOST:
+                images = helper.call(self._renderer, method, *more, kept=(source,))
+            except HelperLostError:
                 self._lose(helper)
+            except CallFailedError:
+                self._free.put(helper)
             else:
                 self._free.put(helper)
         if images is not None:
@@ -169,8 +111,8 @@ class SharedRenderer:
 
     def _prepare(self, helper: Helper) -> None:
         try:
-            helper.prepare()
-        except _LOST:
+            helper.call(self._renderer, "begin_process")
+        except HelperError:
             self._lose(helper)
         else:
             self._free.put(helper)
@@ -193,17 +135,17 @@ class SharedRenderer:
 
 
 @contextmanager
-def _shared(
-    renderer: PortableRenderer, count: int, warn: Callable[[str], None]
-) -> Iterator[SharedRenderer]:
+def _shared(renderer: PortableRenderer, count: int, job: Job) -> Iterator[SharedRenderer]:
     helpers = []
     try:
         for _ in range(count):
-            helpers.append(Helper(renderer))
+            helpers.append(Helper())
     except OSError as error:  # a limit of the system
-        warn(f"Processes that help to render cannot be started: {error}.")
-    shared = SharedRenderer(renderer, helpers, warn)
+        job.warn(f"Processes that help to render cannot be started: {error}.")
+    shared = SharedRenderer(renderer, helpers, job.warn)
+    job.helpers = helpers
     try:
         yield shared
     finally:
+        job.helpers = ()
         shared.end()

@@ -22,6 +22,7 @@ from thcli.pipeline.observe.crop_motion import observe_placements
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, write_crop_track
 from thcli.pipeline.observe.driver import observe_mesh
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.frame_measurer import FrameMeasurer
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
 from thcli.pipeline.sources.pixel_shape import PixelShape
@@ -81,9 +82,8 @@ def observe_source_video(
     motion_path = temp_dir / "source.motion.safetensors"
     crop_track = None
     with TrackLog() as log:
-        statistics = track_faces(
-            video, log, face_finder, job, head_motion=isinstance(engine, CropEngine)
-        )
+        measurer = FrameMeasurer(head_motion=isinstance(engine, CropEngine))
+        statistics = track_faces(video, log, face_finder, job, measurer)
         chosen = face_finder.choose(statistics, video.select, str(video.info.path), job)
         if len(chosen) > 1:
             raise UsageError(

@@ -31,6 +31,7 @@ from thcli.pipeline.job.spans import least_frames
 from thcli.pipeline.observe.crop_templates import crop_placement
 from thcli.pipeline.observe.crop_track import SUFFIX, CropTrack, TrackedCrop, write_crop_track
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.frame_measurer import FrameMeasurer
 from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.track_log import TrackLog
 from thcli.pipeline.observe.tracking import VideoSelection, track_faces
@@ -90,7 +91,7 @@ def crop(
         with kept_file as kept, TrackLog() as log:
             video = VideoSelection(info, options.read, options.faces.select)
             statistics = track_faces(
-                video, log, face_finder, job, head_motion=options.stabilization.pixels
+                video, log, face_finder, job, FrameMeasurer(options.stabilization.pixels)
             )
             chosen = face_finder.choose(statistics, video.select, str(source), job)
             if len(chosen) > 1:

@@ -28,6 +28,7 @@ from thcli.pipeline.job.job import FrameCounter, Job, Report
 from thcli.pipeline.job.output_names import output_path, srgb_video_info
 from thcli.pipeline.observe.crop_track import CropTrack, write_crop_track
 from thcli.pipeline.observe.face_finder import FaceFinder
+from thcli.pipeline.observe.frame_measurer import FrameMeasurer
 from thcli.pipeline.observe.inputs import require_sound
 from thcli.pipeline.observe.region_overlay import (
     ALL_CLASSES,
@@ -99,7 +100,7 @@ def parse(
                 VideoSelection(info, options.read, options.faces.select),
             )
             statistics = track_faces(
-                video, log, face_finder, job, head_motion=options.stabilization.pixels
+                video, log, face_finder, job, FrameMeasurer(options.stabilization.pixels)
             )
             tracks = face_finder.choose(statistics, video.select, str(source), job)
             frames = _video_frames(video, log, tracks, parser, options, job)

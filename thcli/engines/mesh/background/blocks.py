@@ -117,7 +117,8 @@ def iterate_blocks(
     columns = np.arange(1, grid.columns - 1, count if divided else grid.columns)
     if not len(rows) or not len(columns):
         return
-    moves = _reduce(np.abs(change), rows, columns, np.maximum).max(-1) >= least
+    down, up = (_reduce(change, rows, columns, u) for u in (np.minimum, np.maximum))
+    moves = np.maximum(up, -down).max(-1) >= least
     kinds = np.where(moves, MIXED, STILL).astype(np.uint8)
     if coverage is not None:
         low, high = (_reduce(positions, rows, columns, u) for u in (np.minimum, np.maximum))

@@ -34,7 +34,7 @@ def sample_person(person: Image, positions: Array32) -> Image:
     sampled = np.empty((*positions.shape[:2], 4), np.uint8)
     for first in range(0, len(positions), STRIP):
         part = positions[first : first + STRIP]
-        x, y = np.asarray(cv2.split(part), np.float32)
+        x, y = (np.asarray(line, np.float32) for line in cv2.split(part))
         within = [cv2.inRange(line, 0, side - 1) for line, side in zip((x, y), size, strict=True)]
         left, top, width, height = cv2.boundingRect(cv2.bitwise_not(cv2.bitwise_and(*within)))
         shown = sampled[first : first + STRIP]

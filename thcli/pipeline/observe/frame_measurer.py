@@ -1,0 +1,53 @@
+"""Measurements of pass 1 on the pixels of tracked frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from thcli.core.types import AnyArray, Face
+from thcli.faces.landmarks.mouth_inside import CLOSED, shown_inside
+from thcli.faces.tracking.camera_motion import CameraMotionEstimator
+from thcli.faces.tracking.head_motion import HeadMotionEstimator
+from thcli.pipeline.observe.track_log import FrameReadings
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMeasurer:
+    """Measures a clip frame by frame, in order. A new one can be pickled, for another process.
+
+    head_motion: also measure the motion of each head on its pixels, to stabilise crops.
+    camera: also measures the motion of camera and torso, and what open mouths show.
+    """
+
+    head_motion: bool = False
+    camera: CameraMotionEstimator | None = None
+    _estimator: HeadMotionEstimator = field(default_factory=HeadMotionEstimator)
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Return whether anything is measured."""
+        return self.head_motion or self.camera is not None
+
+    def measure(self, pixels: AnyArray, faces: Sequence[Face], cut: bool) -> FrameReadings:
+        """Measure the next frame.
+
+        Args:
+            pixels: (H, W, 3) RGB uint8 or uint16.
+            faces: of the tracker.
+            cut: the frame begins a new scene.
+        """
+        motions = self._estimator.estimate(pixels, faces, cut=cut) if self.head_motion else []
+        measured, camera = FrameReadings(motions), self.camera
+        if camera is None:
+            return measured
+        seen = camera.estimate(pixels, faces, cut=cut)
+        insides = [_inside(pixels, face) for face in faces]
+        torso = None
+        if camera.torso is not None and camera.torso_track is not None:
+            torso = camera.torso, camera.torso_track
+        return replace(measured, insides=insides, camera=seen, torso=torso)
+
+
+def _inside(pixels: AnyArray, face: Face) -> float:
+    return CLOSED if face.mesh is None else shown_inside(pixels, face.mesh)
