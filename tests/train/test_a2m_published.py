@@ -87,7 +87,7 @@ def test_the_settings_are_the_published_ones() -> None:
 def test_two_clips_are_learned_by_heart(tmp_path: Path) -> None:
     task = made_task()
     batch = made_batch(task, tmp_path)
-    optimiser = task.optimiser(task.phases[0], task.model.parameters(), 2e-3)
+    optimiser = task.optimiser(task.phases[0], task.model.parameters(), 1e-3)
     values = []
     for step in range(18):
         terms = task.losses("speak", batch, step_generator(0, step % 2, 2), {})
@@ -96,7 +96,7 @@ def test_two_clips_are_learned_by_heart(tmp_path: Path) -> None:
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
         optimiser.step()
         values.append(float(terms["expression"].detach()))
-    assert sum(values[-3:]) < 0.6 * sum(values[:3])
+    assert sum(values[-3:]) < 0.4 * sum(values[:3])
 
 
 def test_gradients_are_limited() -> None:

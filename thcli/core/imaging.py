@@ -35,6 +35,9 @@ def smoothstep(low: float | Pixels, high: float | Pixels, x: npt.ArrayLike) -> n
 
     The result has the shape and floating type of `x`; integers become float64.
     """
+    if isinstance(x, float) and isinstance(low, float) and isinstance(high, float) and low != high:
+        share = min(max((x - low) / (high - low), 0.0), 1.0)  # NumPy takes five times as long
+        return np.asarray(share * share * (3 - 2 * share))
     value = np.asarray(x)
     if value.dtype.kind != "f":
         value = value.astype(np.float64)

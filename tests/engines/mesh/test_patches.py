@@ -25,7 +25,7 @@ from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.patches import frames, inputs, pack
 from thcli.engines.mesh.patches.graph import build_graph
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS, EyeShape
-from thcli.engines.mesh.patches.network import PatchNet
+from thcli.engines.mesh.patches.network import NotingConv, PatchNet
 from thcli.engines.mesh.patches.painter import PatchPainter
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 
@@ -223,6 +223,46 @@ def test_the_graph_gives_the_numbers_of_the_trained_network(channels: int, *, ha
             expected = network(patches).numpy()
         np.testing.assert_allclose(graph(patches.numpy()), expected, rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(again(patches.numpy()), graph(patches.numpy()))
+
+
+def noted_network(channels: int) -> PatchNet:
+    """Return a network that has noted the limits of some patches."""
+    network = random_network(channels).train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randn(2, channels, 48, 64))
+    return network.eval()
+
+
+@pytest.mark.parametrize("channels", [EYE_CHANNELS, 4])
+def test_a_network_with_limits_is_computed_in_eight_bits(channels: int) -> None:
+    network = noted_network(channels)
+    graph = graph_of(network)
+    patches = torch.randn(2, channels, 72, 96)
+    with torch.inference_mode():
+        expected = network(patches).numpy()
+    found = graph(patches.numpy())
+    off = np.abs(found - expected).mean() / expected.std()
+    assert 1e-4 < off < 0.05
+    assert np.abs(found).max() <= 1.02 * np.abs(network.out.limits[1].numpy()).max()
+    once, together = graph(patches.numpy()[:1]), pickle.loads(pickle.dumps(graph))(patches.numpy())
+    np.testing.assert_array_equal(found[:1], once)
+    np.testing.assert_array_equal(found, together)
+
+
+def test_limits_widen_at_once_and_narrow_slowly() -> None:
+    conv = NotingConv(1, 1, 1).train()
+    values = torch.tensor([-1.0, 0.5]).view(1, 1, 1, 2)
+    conv(values)
+    assert conv.limits[0].tolist() == [-1.0, 0.5]
+    conv(4 * values)
+    assert conv.limits[0].tolist() == [-4.0, 2.0]
+    conv(values)
+    low, high = conv.limits[0].tolist()
+    assert -4 < low < -3.9 and 1.9 < high < 2
+    kept = conv.limits.clone()
+    conv.eval()(9 * values)
+    assert torch.equal(conv.limits, kept)
 
 
 @pytest.mark.parametrize("channels", [EYE_CHANNELS, 4])

@@ -184,7 +184,8 @@ def test_orders_and_answers() -> None:
         (replace(TWO, threads=1), 10_000, (512, 512)),
         (TWO, LEAST_FRAMES - 1, (512, 512)),
         (TWO, None, (512, 512)),
-        (TWO, 10_000, (3840, 2160)),
+        (TWO, 10_000, (7680, 4320)),
+        (replace(TWO, threads=3), 10_000, (3840, 2160)),
     ],
 )
 def test_jobs_without_helpers(

@@ -22,6 +22,8 @@ from thcli.core.types import Array32
 Weights = Mapping[str, npt.NDArray[Any]]
 
 OPSET, IR_VERSION = 17, 8
+KERNEL_LEVELS = np.float32(63)  # of a kernel to each side of 0
+LEAST_STEP = np.float32(1e-9)
 
 
 class GraphNetwork:
@@ -77,7 +79,7 @@ class GraphDrawing:
         import onnx
 
         name = f"constant{len(self._constants)}"
-        self._constants.append(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self._constants.append(onnx.numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def conv(self, x: str, part: str, stride: int = 1) -> str:
@@ -87,9 +89,47 @@ class GraphDrawing:
 
     def conv_by(self, x: str, kernel: Array32, bias: Array32, stride: int = 1) -> str:
         """Draw a convolution by a kernel (out, in, k, k) and a bias (out,)."""
-        given = x, self.constant(kernel), self.constant(bias)
-        edge = kernel.shape[-1] // 2
-        return self.node("Conv", *given, pads=[edge] * 4, strides=[stride] * 2)
+        return self._conv(x, self.constant(kernel), self.constant(bias), kernel.shape[-1], stride)
+
+    def _conv(self, x: str, kernel: str, bias: str, side: int, stride: int) -> str:
+        return self.node("Conv", x, kernel, bias, pads=[side // 2] * 4, strides=[stride] * 2)
+
+    def quantised_conv(
+        self, x: str, kernel: Array32, bias: Array32, limits: Array32, stride: int = 1
+    ) -> str:
+        """Draw a convolution that onnxruntime computes in whole numbers of 8 bits.
+
+        Jacob et al. 2018, sec. 2, with a scale for each output channel. Kernels have 7 bits:
+        processors without VNNI add pairs of products in 16.
+
+        Args:
+            x: input.
+            kernel, bias: as in `conv_by`.
+            limits: (2, 2) least and largest value of the input and of the output; what lies beyond
+                is cut off.
+            stride: by which the size is divided.
+        """
+        entering, step = self._in_levels(x, limits[0])
+        steps = np.asarray(np.abs(kernel).max((1, 2, 3)) / KERNEL_LEVELS, np.float32)
+        steps = np.maximum(steps, LEAST_STEP)
+        whole = np.rint(kernel / steps[:, None, None, None]).astype(np.int8)
+        added = np.rint(bias / (step * steps)).astype(np.int32)
+        given = self._from_levels(whole, steps), self._from_levels(added, step * steps)
+        y = self._conv(entering, *given, kernel.shape[-1], stride)
+        return self._in_levels(y, limits[1])[0]
+
+    def _in_levels(self, x: str, limits: Array32) -> tuple[str, np.float32]:
+        """Draw values in 256 levels between limits, of which one is 0; also return their step."""
+        low, high = min(float(limits[0]), 0.0), max(float(limits[1]), 0.0)
+        step = np.maximum(np.float32((high - low) / 255), LEAST_STEP)
+        given = self.constant(np.array(step)), self.constant(np.array(np.rint(-low / step), "u1"))
+        return self.node("DequantizeLinear", self.node("QuantizeLinear", x, *given), *given), step
+
+    def _from_levels(self, levels: npt.NDArray[Any], steps: Array32) -> str:
+        """Draw the values of whole numbers (out, ...) whose channels have steps (out,)."""
+        zeros = np.zeros(len(steps), levels.dtype)
+        given = (self.constant(value) for value in (levels, steps.astype(np.float32), zeros))
+        return self.node("DequantizeLinear", *given, axis=0)
 
     def silu(self, x: str) -> str:
         """Draw x * sigmoid(x)."""

@@ -22,7 +22,9 @@ from thcli.pipeline.render.frames import Renderer
 
 MOST = 3  # helpers: more would wait for pass 1, and for the frames that one process encodes
 LEAST_FRAMES = 100  # that are worth the second in which a helper starts
-MOST_PIXELS = 1920 * 1080  # of a frame: above, threads do not wait for each other
+# Pixels of a frame: above the first threads wait less for one another, and a helper takes 500 MB,
+# so that one alone is started; above the second none
+LARGE_PIXELS, MOST_PIXELS = 1920 * 1080, 4096 * 2304
 
 E = TypeVar("E", bound=Renderer)
 _allowed: ContextVar[bool] = ContextVar("helpers", default=True)
@@ -44,7 +46,7 @@ def share_rendering(
     """Return a renderer that helpers share.
 
     It is the engine itself where that cannot leave this process, where one thread is asked for, for
-    few or an unknown number of frames, and for large ones.
+    few or an unknown number of frames, and for large ones, with more than two threads.
 
     Args:
         engine: renders the windows.
@@ -54,7 +56,8 @@ def share_rendering(
         size: (width, height) of a frame in pixels.
     """
     count = min(run.workers - 1, MOST)
-    suits = (frames or 0) >= LEAST_FRAMES and size[0] * size[1] <= MOST_PIXELS
+    most_pixels = MOST_PIXELS if count == 1 else LARGE_PIXELS
+    suits = (frames or 0) >= LEAST_FRAMES and size[0] * size[1] <= most_pixels
     if not isinstance(engine, PortableEngine) or count < 1 or not suits or not _allowed.get():
         return engine
     return job.enter(_shared(engine.renderer, count, job))

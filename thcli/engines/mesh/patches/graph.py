@@ -64,14 +64,14 @@ def build_graph(weights: Weights, channels: int, name: str) -> bytes:
     """
     draw = GraphDrawing(weights, name)
     fine = _residual(draw, draw.silu(_stem(draw, channels, name)), "fine")
-    middle = _residual(draw, draw.silu(draw.conv(fine, "down1", stride=2)), "middle")
-    y = draw.silu(draw.conv(middle, "down2", stride=2))
+    middle = _residual(draw, draw.silu(_conv(draw, fine, "down1", stride=2)), "middle")
+    y = draw.silu(_conv(draw, middle, "down2", stride=2))
     y = _residual(draw, _residual(draw, y, "coarse.0"), "coarse.1")
-    y = draw.add(middle, draw.twice(draw.conv(y, "up2"), smooth=False))
+    y = draw.add(middle, draw.twice(_conv(draw, y, "up2"), smooth=False))
     y = _residual(draw, y, "middle_out")
-    y = draw.add(fine, draw.twice(draw.conv(y, "up1"), smooth=False))
+    y = draw.add(fine, draw.twice(_conv(draw, y, "up1"), smooth=False))
     y = _residual(draw, y, "fine_out")
-    return draw.finish(draw.shuffle(draw.conv(y, "out")))
+    return draw.finish(draw.shuffle(_conv(draw, y, "out")))
 
 
 def _stem(draw: GraphDrawing, channels: int, name: str) -> str:
@@ -82,9 +82,24 @@ def _stem(draw: GraphDrawing, channels: int, name: str) -> str:
         raise WeightsError(f"{name} does not fit its network: {width // 4} channels go in.")
     kernel = kernel.reshape(outputs, channels, 4, *side).swapaxes(1, 2)
     joined = draw.node("SpaceToDepth", draw.input, blocksize=2)
-    return draw.conv_by(joined, kernel.reshape(outputs, width, *side), bias)
+    return _conv_by(draw, joined, "stem", kernel.reshape(outputs, width, *side), bias)
 
 
 def _residual(draw: GraphDrawing, x: str, part: str) -> str:
-    y = draw.conv(draw.silu(draw.conv(x, f"{part}.first")), f"{part}.second")
+    y = _conv(draw, draw.silu(_conv(draw, x, f"{part}.first")), f"{part}.second")
     return draw.silu(draw.add(x, y))
+
+
+def _conv(draw: GraphDrawing, x: str, part: str, stride: int = 1) -> str:
+    kernel, bias = draw.weight(f"{part}.weight"), draw.weight(f"{part}.bias")
+    return _conv_by(draw, x, part, kernel, bias, stride)
+
+
+def _conv_by(
+    draw: GraphDrawing, x: str, part: str, kernel: Array32, bias: Array32, stride: int = 1
+) -> str:
+    """Draw a convolution in 8 bits, with floats where training has noted no limits."""
+    limits = draw.weight(f"{part}.limits")
+    if not limits.any():
+        return draw.conv_by(x, kernel, bias, stride)
+    return draw.quantised_conv(x, kernel, bias, limits, stride)
