@@ -104,5 +104,5 @@ def _widen(pipe: IO[bytes]) -> None:
     if sys.platform == "linux":
         import fcntl
 
-        with suppress(PermissionError):  # beyond what the system grants, pipes stay as they are
+        with suppress(OSError):  # beyond what the system grants, pipes stay as they are
             fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)

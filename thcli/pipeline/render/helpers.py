@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -96,13 +96,11 @@ class SharedRenderer:
         images: list[Image] | None = None
         if helper is not None:
             try:
-                images = helper.call(self._renderer, method, *more, kept=(source,))
+                with suppress(CallFailedError):  # rendered here, which raises the error
+                    images = helper.call(self._renderer, method, *more, kept=(source,))
+                self._free.put(helper)
             except HelperLostError:
                 self._lose(helper)
-            except CallFailedError:
-                self._free.put(helper)
-            else:
-                self._free.put(helper)
         if images is not None:
             return images
         try:
