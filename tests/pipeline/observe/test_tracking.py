@@ -79,6 +79,6 @@ def test_what_a_helper_has_measured_is_measured_again_without_it(
 
 
 def test_large_frames_stay_here(video: VideoSelection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "MOST_PIXELS", 100)
+    monkeypatch.setattr(tracking, "MOST_HANDED", 100)
     measurer = CountingMeasurer(home=os.getpid())
     assert track(video, measurer, with_helper=True)["insides"] == list(range(FRAMES))

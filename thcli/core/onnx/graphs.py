@@ -87,36 +87,37 @@ class GraphDrawing:
         kernel, bias = self.weight(f"{part}.weight"), self.weight(f"{part}.bias")
         return self.conv_by(x, kernel, bias, stride)
 
-    def conv_by(self, x: str, kernel: Array32, bias: Array32, stride: int = 1) -> str:
-        """Draw a convolution by a kernel (out, in, k, k) and a bias (out,)."""
-        return self._conv(x, self.constant(kernel), self.constant(bias), kernel.shape[-1], stride)
-
-    def _conv(self, x: str, kernel: str, bias: str, side: int, stride: int) -> str:
-        return self.node("Conv", x, kernel, bias, pads=[side // 2] * 4, strides=[stride] * 2)
-
-    def quantised_conv(
-        self, x: str, kernel: Array32, bias: Array32, limits: Array32, stride: int = 1
+    def conv_by(
+        self,
+        x: str,
+        kernel: Array32,
+        bias: Array32,
+        stride: int = 1,
+        limits: Array32 | None = None,
     ) -> str:
-        """Draw a convolution that onnxruntime computes in whole numbers of 8 bits.
+        """Draw a convolution that keeps the size, or divides it by the stride.
 
-        Jacob et al. 2018, sec. 2, with a scale for each output channel. Kernels have 7 bits:
-        processors without VNNI add pairs of products in 16.
+        With limits onnxruntime computes it in whole numbers of 8 bits (Jacob et al. 2018, sec. 2),
+        with a scale for each output channel. Kernels have 7 bits: processors without VNNI add pairs
+        of products in 16.
 
         Args:
             x: input.
-            kernel, bias: as in `conv_by`.
-            limits: (2, 2) least and largest value of the input and of the output; what lies beyond
-                is cut off.
+            kernel, bias: (out, in, k, k) and (out,).
             stride: by which the size is divided.
+            limits: (2, 2) least and largest value of the input and of the output, beyond which
+                values are cut off; None for floats.
         """
+        settings = {"pads": [kernel.shape[-1] // 2] * 4, "strides": [stride] * 2}
+        if limits is None:
+            return self.node("Conv", x, self.constant(kernel), self.constant(bias), **settings)
         entering, step = self._in_levels(x, limits[0])
         steps = np.asarray(np.abs(kernel).max((1, 2, 3)) / KERNEL_LEVELS, np.float32)
         steps = np.maximum(steps, LEAST_STEP)
         whole = np.rint(kernel / steps[:, None, None, None]).astype(np.int8)
         added = np.rint(bias / (step * steps)).astype(np.int32)
         given = self._from_levels(whole, steps), self._from_levels(added, step * steps)
-        y = self._conv(entering, *given, kernel.shape[-1], stride)
-        return self._in_levels(y, limits[1])[0]
+        return self._in_levels(self.node("Conv", entering, *given, **settings), limits[1])[0]
 
     def _in_levels(self, x: str, limits: Array32) -> tuple[str, np.float32]:
         """Draw values in 256 levels between limits, of which one is 0; also return their step."""

@@ -51,8 +51,11 @@ class Helper:
             env={**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C reaches this process alone, which ends its helpers
         )
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
+        orders, answers = self._process.stdin, self._process.stdout
+        assert orders is not None
+        assert answers is not None
+        self._orders, self._answers = orders, answers
+        for pipe in (orders, answers):
             _widen(pipe)
 
     def call(self, target: Any, method: str, *given: Any, kept: tuple[Any, ...] = ()) -> Any:
@@ -69,17 +72,14 @@ class Helper:
             HelperLostError: the process has ended.
             CallFailedError: the call raised an exception.
         """
-        orders, answers = self._process.stdin, self._process.stdout
-        assert orders is not None
-        assert answers is not None
         with self._alone:
             new = {id(one): one for one in (target, *kept) if id(one) not in self._kept}
             self._kept |= new
             order = new, id(target), method, tuple(id(one) for one in kept), given
             try:
-                pickle.dump(order, orders, pickle.HIGHEST_PROTOCOL)
-                orders.flush()
-                done, found = pickle.load(answers)
+                pickle.dump(order, self._orders, pickle.HIGHEST_PROTOCOL)
+                self._orders.flush()
+                done, found = pickle.load(self._answers)
             except _LOST as error:
                 raise HelperLostError(str(error)) from error
         if not done:
@@ -93,8 +93,7 @@ class Helper:
 
     def close(self) -> None:
         """Close the pipes of a killed process, for which nothing waits any more."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
+        for pipe in (self._orders, self._answers):
             with suppress(BrokenPipeError):  # the rest of an order
                 pipe.close()
 

@@ -177,12 +177,12 @@ class Job:
 
     def __enter__(self) -> Self:
         share_arena()  # before the first thread
-        self.enter(one_blas_thread())
         remove_stale_folders()
         named = () if self._options is None else named_inputs(self._options)
         self.enter(kept_inputs(str(path) for path in (*self._inputs, *named)))
         self._devices = self.enter(recorded_devices())
         self._weights = self.enter(recorded_weights())
+        self.enter(one_blas_thread())
         return self
 
     def __exit__(

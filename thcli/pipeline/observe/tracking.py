@@ -23,7 +23,7 @@ from thcli.pipeline.observe.track_log import FrameReadings, TrackLog
 TrackedFrame = tuple[Frame, list[Face], bool]
 """A frame, its faces with track numbers, and True when it begins a new scene."""
 _AHEAD = 3  # frames that wait for their motion to be measured
-MOST_PIXELS = 1280 * 720  # of a frame: giving a larger one to another process takes what it saves
+MOST_HANDED = 1280 * 720  # of a frame: giving a larger one to another process takes what it saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def track_faces(
     """
     measurer = measurer or FrameMeasurer()
     width, height = video.info.size
-    suits = measurer.reads_pixels and width * height <= MOST_PIXELS
+    suits = measurer.reads_pixels and width * height <= MOST_HANDED
     helper = next(iter(job.helpers), None) if suits else None
 
     def track(helper: Helper | None) -> TrackStatistics:

@@ -117,12 +117,11 @@ def iterate_blocks(
     columns = np.arange(1, grid.columns - 1, count if divided else grid.columns)
     if not len(rows) or not len(columns):
         return
-    down, up = (_reduce(change, rows, columns, u) for u in (np.minimum, np.maximum))
-    moves = np.maximum(up, -down).max(-1) >= least
+    low, high = _extremes(change, rows, columns)
+    moves = np.maximum(high, -low).max(-1) >= least
     kinds = np.where(moves, MIXED, STILL).astype(np.uint8)
     if coverage is not None:
-        low, high = (_reduce(positions, rows, columns, u) for u in (np.minimum, np.maximum))
-        shown = coverage.kinds(low, high)
+        shown = coverage.kinds(*_extremes(positions, rows, columns))
         kinds[moves] = shown[moves]
         if moved:
             kinds[~moves] = _MOVED[shown[~moves]]
@@ -136,6 +135,12 @@ def iterate_blocks(
                     slice(int(columns[first]), stop),
                     int(line[first]),
                 )
+
+
+def _extremes(values: Array32, rows: Indices, columns: Indices) -> tuple[Array32, Array32]:
+    """Return the least and the largest values of blocks; arguments as `_reduce`."""
+    low, high = (_reduce(values, rows, columns, u) for u in (np.minimum, np.maximum))
+    return low, high
 
 
 def _reduce(values: Array32, rows: Indices, columns: Indices, extreme: np.ufunc) -> Array32:

@@ -82,7 +82,8 @@ def _stem(draw: GraphDrawing, channels: int, name: str) -> str:
         raise WeightsError(f"{name} does not fit its network: {width // 4} channels go in.")
     kernel = kernel.reshape(outputs, channels, 4, *side).swapaxes(1, 2)
     joined = draw.node("SpaceToDepth", draw.input, blocksize=2)
-    return _conv_by(draw, joined, "stem", kernel.reshape(outputs, width, *side), bias)
+    kernel = kernel.reshape(outputs, width, *side)
+    return draw.conv_by(joined, kernel, bias, limits=_limits(draw, "stem"))
 
 
 def _residual(draw: GraphDrawing, x: str, part: str) -> str:
@@ -92,14 +93,10 @@ def _residual(draw: GraphDrawing, x: str, part: str) -> str:
 
 def _conv(draw: GraphDrawing, x: str, part: str, stride: int = 1) -> str:
     kernel, bias = draw.weight(f"{part}.weight"), draw.weight(f"{part}.bias")
-    return _conv_by(draw, x, part, kernel, bias, stride)
+    return draw.conv_by(x, kernel, bias, stride, _limits(draw, part))
 
 
-def _conv_by(
-    draw: GraphDrawing, x: str, part: str, kernel: Array32, bias: Array32, stride: int = 1
-) -> str:
-    """Draw a convolution in 8 bits, with floats where training has noted no limits."""
+def _limits(draw: GraphDrawing, part: str) -> Array32 | None:
+    """Return the limits of a convolution, None where training has noted none."""
     limits = draw.weight(f"{part}.limits")
-    if not limits.any():
-        return draw.conv_by(x, kernel, bias, stride)
-    return draw.quantised_conv(x, kernel, bias, limits, stride)
+    return limits if limits.any() else None
