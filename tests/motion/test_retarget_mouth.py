@@ -15,7 +15,7 @@ from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array
 from thcli.faces.landmarks import topology
-from thcli.motion import anatomy, canonical, closure, limits, sliders
+from thcli.motion import anatomy, canonical, closure, limits, sliders, smiles
 from thcli.motion.canonical import neutral
 from thcli.motion.retarget import RetargetedMotion
 
@@ -147,6 +147,29 @@ def test_a_grin_widens_a_narrow_mouth_by_the_drivers_ratio_and_within_limits() -
     widened = mouth_of(source + change[0])[0] / width
     assert closure.FREE_GRIN < widened < 1.45
     assert kept == pytest.approx((widened - 1) / 0.56, abs=0.03)
+
+
+@pytest.mark.parametrize(("smile", "least", "most"), [(0.0, 1.12, 1.3), (1.0, 1.0, 1.081)])
+def test_a_smile_does_not_widen_to_a_grin_that_the_driver_does_not_show(
+    smile: float, least: float, most: float
+) -> None:
+    """Pursed lips that parted made a grin of a smile."""
+    lips = np.unique(np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER]))
+    middle = neutral()[lips].mean(0)
+    shapes = [neutral().copy() for _ in range(3)]
+    for shape, width in zip(shapes, (1.3, 0.9, 1.2), strict=True):
+        shape[lips] = middle + (neutral()[lips] - middle) * (width, 1.0, 1.0)
+    source, pursed, parted = shapes
+    change = (parted - pursed)[None]
+    closure.limit_mouth(change, source, parted[None], pursed, np.ones(1), smile)
+    widened = mouth_of(source + change[0])[0] / mouth_of(source)[0]
+    assert least < widened < most
+
+
+def test_a_smile_is_seen_and_a_face_at_rest_is_none() -> None:
+    smile = neutral() + sliders.load_slider_shapes().smile
+    assert smiles.smiling(neutral()) == 0
+    assert smiles.smiling(smile) == 1
 
 
 def test_lips_that_part_grow_no_thicker_than_they_are() -> None:

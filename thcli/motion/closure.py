@@ -25,7 +25,10 @@ LIPS_REACH, JAW_REACH, BELOW_LIPS = (0.15, 0.75), (0.5, 1.0), 0.2
 FREE_WIDTH, LEAST_WIDTH = 0.75, 0.62
 FREE_GRIN, WIDEST_GRIN = 1.3, 1.5
 EVEN_WIDTH = 0.05  # change of that ratio from which limits hold in full
-FREE_REACH, WIDEST_REACH = 0.74, 0.86
+REACH = np.array([0.74, 0.86])
+OWN_REACH = np.array([1.0, 1.05])  # the same over the source's own width, where that is wider
+# and over the source's or the driver's, whichever is wider, for a source that smiles already
+SMILING_REACH = np.array([1.0, 1.08])
 # Ratio of the height of a lip above which it grows by less, and the most: of a pucker, of shut lips
 # that keep their width, and of open ones, which are drawn thin; opening from shut to open
 PUCKER_HEIGHTS, SHUT_HEIGHTS, OPEN_HEIGHTS = (1.6, 2.0), (1.35, 1.6), (1.0, 1.1)
@@ -161,7 +164,12 @@ def lower_chin(shapes: Array, source_shape: Array, share: Array) -> None:
 
 
 def limit_mouth(
-    change: Array, source_shape: Array, driver: Array, reference: Array, gain: Array
+    change: Array,
+    source_shape: Array,
+    driver: Array,
+    reference: Array,
+    gain: Array,
+    smile: float = 0.0,
 ) -> Array:
     """Limit the motion that is added to a source's shape where its mouth puckers or grins.
 
@@ -171,12 +179,16 @@ def limit_mouth(
     ones are a blur: the ratios bend towards LEAST_WIDTH, WIDEST_GRIN and the most of a lip's
     height, which is less for lips that part. The mouth's motion as a whole is kept.
 
+    A source that smiles has widened its mouth already: what lips that part add to a driver's rest
+    would make a grin of it, which the driver does not show.
+
     Args:
         change: (T, 468, 3) motion, times the gain; limited in place.
         source_shape: (468, 3).
         driver: (T, 468, 3) shapes of the driver.
         reference: (468, 3) of these that corresponds to the source's.
         gain: (T,) of the driver's motion.
+        smile: how far the source smiles, 0..1.
 
     Returns:
         (T,) share that a grin keeps of its motion, which the opening of the lips should keep, too.
@@ -186,7 +198,9 @@ def limit_mouth(
     driven = gain * (_mouth_widths(driver) / _mouth_widths(reference) - 1)
     narrow = np.maximum(asked, 1 + np.minimum(driven, 0))
     narrow = 2 - _bend(2 - narrow, 2 - FREE_WIDTH, 2 - LEAST_WIDTH)
-    free_reach, widest = np.maximum((FREE_REACH, WIDEST_REACH), own * np.array([1.0, 1.05])) / own
+    reach = np.maximum(REACH, own * OWN_REACH)[:, None]
+    shown = SMILING_REACH[:, None] * np.maximum(own, _mouth_widths(driver))
+    free_reach, widest = (reach + smile * np.minimum(shown - reach, 0)) / own
     grin = _bend(np.minimum(asked, 1 + np.maximum(driven, 0)), FREE_GRIN, WIDEST_GRIN)
     wide = _bend(grin, free_reach, widest)
     kept_narrow = _kept(1 - asked, 1 - narrow)

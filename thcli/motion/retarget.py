@@ -192,6 +192,7 @@ class RetargetedMotion:
             source, self._source_mesh, reference, self._shape_ratio, self._source_size
         )
         self._mask = closure.region_mask(self._options.region)
+        self._smile = smiles.smiling(source.shape)
         frame = self._reference.frame
         same = None if frame < 0 else self._same
         rows, torsos, shot = self._timeline.camera, self._driver.torso, self._timeline.shot
@@ -290,7 +291,7 @@ class RetargetedMotion:
         change *= share
         if self._rules:
             lips_gain = lips_gain * closure.limit_mouth(
-                change, source, aligned, self._reference.shape, gain
+                change, source, aligned, self._reference.shape, gain, self._smile
             )
         retargeted = source + (change + share * self._mouth_closing)
         if self._rules:

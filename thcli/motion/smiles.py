@@ -18,6 +18,7 @@ from thcli.motion.model3d import EXPRESSION_NAMES, IDENTITY_COUNT, project
 from thcli.motion.sliders import load_slider_shapes
 
 CHANCE = 0.1  # coefficient of a smile by which faces at rest differ
+SMILING = (0.3, 0.7)  # coefficients of faces that hardly smile, and of those that clearly do
 ORDINARY = 0.5  # coefficient that faces reach which talk, and do not laugh
 NARROWED = 0.03  # share of its width by which a mouth narrows without relaxing
 RELAXED = 0.25  # share of a smile that goes at most: the driver's change takes of it, too
@@ -28,6 +29,11 @@ _SMILE = IDENTITY_COUNT + EXPRESSION_NAMES.index("smile")
 def levels(shapes: Array) -> Array:
     """Return the coefficients (...) by which canonical shapes (..., 468, 3) smile."""
     return np.asarray(project(shapes)[..., _SMILE])
+
+
+def smiling(shape: Array) -> float:
+    """Return how far a canonical shape (468, 3) clearly smiles, 0..1."""
+    return float(smoothstep(*SMILING, levels(shape)))
 
 
 def keep(change: Array, source: Array, driver: Array) -> Array:

@@ -179,6 +179,18 @@ def test_one_row_of_teeth_reaches_up_to_a_lip_that_rises() -> None:
     assert np.abs(np.diff(shown.mean(0))).max() > 4  # and striped
 
 
+def test_teeth_that_the_lip_hides_as_a_whole_are_sampled_at_their_edge() -> None:
+    """A lip that ends where the teeth do made a division by nothing, and a row of no number."""
+    image, tone = smiling(1.0), np.array(TONE, np.float64)
+    own = mouth_interior.with_seen_teeth(mouth_interior.prepare(SMILE, tone), image, SMILE).own
+    assert own is not None
+    y = np.linspace(-4, 4, 9, dtype=np.float32)[:, None]
+    at = np.zeros_like(y), y
+    below = replace(own, edge=own.edge - 100 * own.axes[1])  # as if lips began below the edge
+    texture, _ = below.sample(image, at, (-y, 9 - y), own.gap)
+    assert np.isfinite(texture).all()
+
+
 def test_lips_beside_the_teeth_are_not_taken_for_them() -> None:
     """As of a turned face, where a corner of the lips lies in the opening."""
     image = smiling(1.0)

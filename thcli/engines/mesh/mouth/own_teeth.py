@@ -69,7 +69,9 @@ class OwnTeeth:
         bottom = np.minimum(last, end)
         shown_top = np.minimum(top, y + rims[0])
         stretch = (end - shown_top) / np.maximum(bottom - top, np.float32(LEAST_SEEN))
-        row = np.minimum(bottom + (y - end) / stretch, last)
+        # columns that the lip hides as a whole have no height
+        above = np.divide(y - end, stretch, out=np.zeros_like(stretch), where=stretch != 0)
+        row = np.minimum(bottom + above, last)
         valid = interpolate(along, self.columns)[0]
         valid *= (1 - smoothstep(*STRETCH_RANGE, stretch)) * (1 - smoothstep(*BELOW_TEETH, y - end))
         valid *= np.clip(np.minimum(along, 1 - along) / np.float32(SIDE_EDGE), 0, 1)
