@@ -15,6 +15,7 @@ from tests.motion.retargeting import RAW, canonical_shapes, retargeted, rows
 from thcli.core.errors import MediaError, NoFaceError, UsageError
 from thcli.core.options import MotionOptions, Region
 from thcli.core.types import Motion
+from thcli.faces.landmarks.topology import MOUTH_CORNERS
 from thcli.motion import anatomy, canonical, limits, sliders
 from thcli.motion.observe import observe, rebuild_driver_meshes
 from thcli.motion.render_target import iterate_render_targets
@@ -284,6 +285,31 @@ def test_a_head_turns_little_further_away_than_its_driver(
     assert after <= max(most, 0) + limits.MAX_OVERTURN + 1e-9 and after <= before + 1e-9
     if before <= most:
         assert limited[0, 1] == change
+
+
+@given(st.floats(-1.5, 1.5), st.floats(-1.5, 1.5))
+def test_a_driver_that_turns_away_from_its_reference_tells_less_of_its_expression(
+    yaw: float, reference: float
+) -> None:
+    share, further = limits.expression_share(np.array([yaw, 1.1 * yaw]), reference)
+    assert limits.SIDE_SHARE <= further <= share <= 1
+    if abs(yaw) <= max(abs(reference), limits.SIDE_VIEW[0]):
+        assert share == 1
+    assert limits.expression_share(np.array([1.2]), 0.0)[0] == pytest.approx(limits.SIDE_SHARE)
+
+
+@pytest.mark.parametrize("generated", [False, True])
+def test_lips_that_seem_wide_from_the_side_are_no_grin(generated: bool) -> None:
+    """Landmarks of a profile widen pursed lips; those of generated motion are exact."""
+    turn = np.repeat([0.0, 60.0], 20)
+    curves = sliders.SliderCurves(yaw=turn, smile=np.repeat([0.0, 1.0], 20))
+    motion = sliders.motion_from_sliders(curves, np.arange(40), Fraction(1, 25), synthetic.SIZE)
+    if generated:
+        motion = replace(motion, constants={**motion.constants, "rest": rows(motion, "pose")[0]})
+    widths = np.ptp(canonical_shapes(retargeted(motion))[:, list(MOUTH_CORNERS), 0], axis=1)
+    grown = widths[-5:].mean() / widths[:5].mean() - 1
+    assert (grown > 0.2) == generated
+    assert grown > 0.05
 
 
 @settings(max_examples=15, deadline=None)

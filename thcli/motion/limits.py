@@ -28,6 +28,9 @@ MAX_ROLL = np.radians(50.0)
 MAX_LOG_ZOOM = np.log(1.6)
 # Share of its picture that a face fills at most as it grows, and growth that it has in any case
 FULL, LEAST_LOG_ZOOM = 0.85, np.log(1.15)
+# Yaws between which landmarks of a driver come to tell little of its expression, and the share that
+# they tell then
+SIDE_VIEW, SIDE_SHARE = (np.radians(28.0), np.radians(52.0)), 0.25
 # yaw of a source from which its mouth shows half of its lips
 PROFILE_RANGE = (np.radians(36.0), np.radians(48.0))
 MAX_PROFILE_GAP = 0.16  # canonical units by which the lips of a profile part at most
@@ -104,6 +107,21 @@ def limit_overturn(rotvec: Array, source_yaw: float, driver_yaw: Array) -> Array
     out = rotvec.copy()
     out[:, 1] -= np.sign(yaw) * (excess - soft_limit(excess, MAX_OVERTURN))
     return out
+
+
+def expression_share(driver_yaw: Array, reference_yaw: float) -> Array:
+    """Return the share (T,) of a driver's expression that its landmarks tell; 1 unless it turns.
+
+    Landmarks of a head that is seen from the side come near those of a mean face, whatever the face
+    does: pursed lips widen, a broad mouth narrows, brows rise. Beside a reference that faces the
+    camera that would be an expression; one that is turned as well shows the same.
+
+    Args:
+        driver_yaw: (T,) radians.
+        reference_yaw: of the driver's reference.
+    """
+    guessed, known = (smoothstep(*SIDE_VIEW, np.abs(yaw)) for yaw in (driver_yaw, reference_yaw))
+    return np.asarray(1 - (1 - SIDE_SHARE) * np.maximum(guessed - known, 0))
 
 
 def mouth_share(added: Array, source_yaw: float) -> Array:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from thcli.core.errors import MediaError, NoFaceError, UsageError
+from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
@@ -193,6 +194,7 @@ class RetargetedMotion:
         )
         self._mask = closure.region_mask(self._options.region)
         self._smile = smiles.smiling(source.shape)
+        self._reference_yaw = float(rotvec_from_matrix(reference.rotation)[1])
         frame = self._reference.frame
         same = None if frame < 0 else self._same
         rows, torsos, shot = self._timeline.camera, self._driver.torso, self._timeline.shot
@@ -279,6 +281,9 @@ class RetargetedMotion:
             (aligned - self._reference.shape) @ self._source_from_reference.T * self._shape_ratio
         )
         if self._rules:
+            if self._rest_pose is None:  # generated motion is read from no picture
+                yaw = self._driver.pose[start:stop, 1]
+                change *= limits.expression_share(yaw, self._reference_yaw)[:, None, None]
             reference = self._reference.shape * self._shape_ratio
             opened = canonical.eye_openings(aligned) / self._reference.usual_eyes
             change = brows.strengthen(brows.hold_over_shut_eyes(change, opened))

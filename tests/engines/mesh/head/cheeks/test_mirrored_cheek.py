@@ -104,3 +104,17 @@ def test_no_line_of_what_lies_behind_a_nose_is_drawn_along_it(angle: float) -> N
     ridge, flank = (target.points[point, :2] for point in (195, FAR_FLANK[far_sign(mesh)][2]))
     x, y = np.rint(ridge + np.linspace(0, 0.6, 7)[:, None] * (flank - ridge)).astype(int).T
     assert out[y, x].mean(-1).min() > 0.9 * np.mean(faces.SKIN)
+
+
+@pytest.mark.parametrize(("angle", "whole"), [(44.0, True), (-44.0, True), (28.0, False)])
+def test_a_profile_that_turns_back_shows_its_other_half_whole(angle: float, whole: bool) -> None:
+    """Half transparent before dark hair, the mirrored half was a grey ghost with a second nose."""
+    mesh = turned_mesh(angle)
+    image = faces.render_face(mesh, SIDE, SIDE, plain=True)
+    cheek = mirrored_cheek.prepare(image, mesh)
+    assert cheek is not None
+    target = turned_mesh(angle - np.sign(angle) * 9)
+    assert mirrored_cheek.may_show(mesh, target)
+    weight = mirrored_cheek.shown_weights(cheek, mesh, target)
+    assert weight is not None
+    assert (np.median(weight[cheek.hidden > 0.9]) > 0.9) == whole

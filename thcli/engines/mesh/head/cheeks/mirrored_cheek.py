@@ -49,9 +49,10 @@ GAIN_RANGE = (0.4, 2.0)  # of the colour gains
 PULL = 0.12  # face heights by which texture moves inwards where the other side is steep, too
 STEEP_MIRROR = (0.2, 0.7)  # cosines of the other side: full pull, none
 OPAQUE = (0.7, 1.0)  # shares that hide what is below them: not, and well enough
-# The same of a profile, whose nose reaches beyond the mesh: a second one would show earlier. Sines
-# of the yaw of a face that is none, and of one that is
-PROFILE_OPAQUE, PROFILE = (0.3, 0.7), (0.57, 0.67)
+# The same of a profile, whose nose reaches beyond the mesh: a second one would show earlier; and
+# GROWTH of one, which shows nothing of its other side: half transparent, the mirrored half would be
+# a ghost before hair and wall. Sines of the yaw of a face that is none, and of one that is
+PROFILE_OPAQUE, PROFILE_GROWTH, PROFILE = (0.3, 0.7), (0.05, 0.15), (0.57, 0.67)
 HIDING = (0.7, 0.85)  # shares that grow to 1, since what is below them is moved away
 PERSON = 0.5  # share from which the pixels are the person's alone
 # Sine of a source's yaw up to which what it mirrors has to be skin, from which it may be hair: hair
@@ -95,6 +96,7 @@ class MirroredCheek:
     and of a point's own where the other side is hidden.
     gains: (468, 3) colour of each point over that of its mirror point, 1 where that is hidden.
     opaque: shares that hide what is below them: not, and well enough.
+    growth: of the cosine by which a point turned into view: none of the mirrored texture, all.
     """
 
     normals: Array
@@ -102,6 +104,7 @@ class MirroredCheek:
     positions: Array
     gains: Array
     opaque: tuple[float, float]
+    growth: tuple[float, float]
 
 
 def prepare(
@@ -145,9 +148,21 @@ def prepare(
         hidden = hidden * (1 - frontal * (1 - skin))
         if in_hair > MOST_HAIR or hidden.max() < MIN_WEIGHT:
             return None
-    profile = float(smoothstep(*PROFILE, yaw))
-    low, high = np.array(OPAQUE) + profile * np.subtract(PROFILE_OPAQUE, OPAQUE)
-    return MirroredCheek(normal, hidden, positions, gains, (float(low), float(high)))
+    opaque, growth = _of_profiles(OPAQUE, PROFILE_OPAQUE, yaw), _growth(yaw)
+    return MirroredCheek(normal, hidden, positions, gains, opaque, growth)
+
+
+def _growth(yaw: float) -> tuple[float, float]:
+    return _of_profiles(GROWTH, PROFILE_GROWTH, yaw)
+
+
+def _of_profiles(
+    usual: tuple[float, float], profile: tuple[float, float], yaw: float
+) -> tuple[float, float]:
+    """Return the limits of a face by the sine of its yaw."""
+    share = float(smoothstep(*PROFILE, yaw))
+    low, high = (a + share * (b - a) for a, b in zip(usual, profile, strict=True))
+    return low, high
 
 
 def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[Array, Array]:
@@ -207,7 +222,8 @@ def may_show(mesh: Array, target: Array) -> bool:
     No cosine grows by more than the view moves.
     """
     view = turned_cosines(np.eye(3), mesh, target)
-    return float(np.hypot(np.hypot(view[0], view[1]), view[2] - 1)) > GROWTH[0]
+    moved = float(np.hypot(np.hypot(view[0], view[1]), view[2] - 1))
+    return moved > _growth(abs(sine_of_yaw(mesh)))[0]
 
 
 def shown_weights(cheek: MirroredCheek, mesh: Array, target: Array) -> Array | None:
@@ -218,7 +234,7 @@ def shown_weights(cheek: MirroredCheek, mesh: Array, target: Array) -> Array | N
         mesh, target: (468, 3) source and target meshes.
     """
     cosine = turned_cosines(cheek.normals, mesh, target)
-    weight = cheek.hidden * smoothstep(*GROWTH, cosine - cheek.normals[:, 2])
+    weight = cheek.hidden * smoothstep(*cheek.growth, cosine - cheek.normals[:, 2])
     return None if weight.max() < MIN_WEIGHT else _spread(weight)
 
 
