@@ -12,7 +12,8 @@ from tests.motion import synthetic_motion as synthetic
 from tests.motion.retargeting import canonical_shapes, retargeted, rows
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Face, Motion
-from thcli.motion import canonical, sliders
+from thcli.faces.landmarks import topology
+from thcli.motion import canonical, closure, sliders
 from thcli.motion.model3d import EXPRESSION_NAMES
 from thcli.motion.reference import excess
 from thcli.motion.retarget import RetargetedMotion
@@ -115,6 +116,19 @@ def test_a_driver_that_laughs_throughout_makes_the_source_laugh() -> None:
     assert smile_of(out[10]) - smile_of(shape_of(source)) > 0.6
     truth = canonical.mouth_opening(canonical.neutral() + rows(driver, "expression"))
     np.testing.assert_allclose(canonical.mouth_opening(out), truth, atol=0.03)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_laugh_that_is_broader_than_the_face_models_widens_the_mouth(count: int) -> None:
+    """What was left of the laugh's width counted as rest: the mouth opened to an O."""
+    driver = picture(count=count, smile=0.9, jaw=0.6)
+    shapes = canonical.neutral() + rows(driver, "expression")
+    lips = np.unique(np.r_[topology.LIPS_OUTER, topology.LIPS_INNER])
+    shapes[:, lips, 0] *= 1.25
+    broad = {**driver.arrays, "expression": shapes - canonical.neutral()}
+    out = canonical_shapes(retargeted(replace(driver, arrays=broad), MotionOptions()))
+    own = closure.mouth_widths(shape_of(synthetic.source()))
+    assert closure.mouth_widths(out)[0] > 1.25 * own
 
 
 def test_the_frame_that_the_source_shows_is_its_own_rest() -> None:

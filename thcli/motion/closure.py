@@ -193,13 +193,13 @@ def limit_mouth(
     Returns:
         (T,) share that a grin keeps of its motion, which the opening of the lips should keep, too.
     """
-    own = _mouth_widths(source_shape)
-    asked = _mouth_widths(source_shape + change) / own
-    driven = gain * (_mouth_widths(driver) / _mouth_widths(reference) - 1)
+    own = mouth_widths(source_shape)
+    asked = mouth_widths(source_shape + change) / own
+    driven = gain * (mouth_widths(driver) / mouth_widths(reference) - 1)
     narrow = np.maximum(asked, 1 + np.minimum(driven, 0))
     narrow = 2 - _bend(2 - narrow, 2 - FREE_WIDTH, 2 - LEAST_WIDTH)
     reach = np.maximum(REACH, own * OWN_REACH)[:, None]
-    shown = SMILING_REACH[:, None] * np.maximum(own, _mouth_widths(driver))
+    shown = SMILING_REACH[:, None] * np.maximum(own, mouth_widths(driver))
     free_reach, widest = (reach + smile * np.minimum(shown - reach, 0)) / own
     grin = _bend(np.minimum(asked, 1 + np.maximum(driven, 0)), FREE_GRIN, WIDEST_GRIN)
     wide = _bend(grin, free_reach, widest)
@@ -249,7 +249,8 @@ def _limit_lips(change: Array, source_shape: Array, widths: Array, openings: Arr
         change[:, rings, 1] -= np.where(ratio > free, 1 - kept, 0)[:, None, None] * grown
 
 
-def _mouth_widths(shapes: Array) -> Array:
+def mouth_widths(shapes: Array) -> Array:
+    """Return the distances (...) of the corners of the mouths of shapes (..., 468, 3)."""
     left, right = (shapes[..., k, :2] for k in topology.MOUTH_CORNERS)
     return np.asarray(np.linalg.norm(left - right, axis=-1))
 

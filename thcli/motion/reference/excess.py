@@ -15,6 +15,7 @@ import numpy as np
 from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
+from thcli.faces.landmarks import topology
 from thcli.motion import canonical, closure, smiles
 from thcli.motion.canonical import PosedShape, fit_rigid_points
 from thcli.motion.model3d import (
@@ -33,6 +34,8 @@ REST_SHAPE = 0.05  # of each further shape
 # By how much the reference of a video smiles more than the source, and opens its mouth further:
 # chance, and a laugh
 SMILE_RANGE, MOUTH_RANGE = (0.5, 0.95), (0.08, 0.16)
+# Width of a mouth, canonical units, that a tenth of faces at rest exceed: what is left of a laugh
+REST_WIDTH = 0.6
 ORDINARY_EYES = (0.15, 0.25)  # openings of eyes that are neither narrowed nor wide
 LAUGHING_EYES = 0.2  # usual opening of eyes that laugh in a reference: of a video at most
 SEEN_IRIS = (0.09, 0.13)  # opening of the eyes from which on their gaze is seen
@@ -56,8 +59,10 @@ def add_picture(reference: DriverReference, source: PosedShape, gaze: Array) -> 
     shape = _with_lips(shape, canonical.lip_gaps(source.shape) / scale)
     opening = float(reference.eyes.mean())
     usual = float(np.clip(opening, *ORDINARY_EYES))
-    laugh = _smiles_more(reference.shape, source.shape)
-    usual += laugh * max(LAUGHING_EYES - usual, 0.0)
+    smile = _smiles_more(reference.shape, source.shape)
+    laugh = max(smile, _opens_more(reference.shape, source.shape))
+    shape = _narrow(shape, source.shape, laugh)
+    usual += smile * max(LAUGHING_EYES - usual, 0.0)
     # narrow or wide eyes of the source are not narrowed or widened twice
     own = float(np.clip(canonical.eye_openings(source.shape).mean(), 0.05, 1.0))
     own /= float(np.clip(own, *ORDINARY_EYES))
@@ -84,9 +89,7 @@ def add_laugh(reference: DriverReference, source: PosedShape, wide_eyes: float) 
         wide_eyes: opening of the driver's eyes that few of its frames exceed.
     """
     smile = _smiles_more(reference.shape, source.shape)
-    openings = canonical.mouth_opening(np.stack([reference.shape, source.shape]))
-    opened = float(smoothstep(*MOUTH_RANGE, openings[0] - openings[1]))
-    laugh = max(smile, opened)
+    laugh = max(smile, _opens_more(reference.shape, source.shape))
     if laugh == 0:
         return reference
     excess = laugh * _excess(reference.shape, source.shape, brows=False)
@@ -95,6 +98,7 @@ def add_laugh(reference: DriverReference, source: PosedShape, wide_eyes: float) 
     gaps = canonical.lip_gaps(reference.shape)
     closed = np.minimum(canonical.lip_gaps(source.shape) / scale, gaps)
     shape = _with_lips(shape, gaps + laugh * (closed - gaps))
+    shape = _narrow(shape, source.shape, laugh)
     awake = max(reference.usual_eyes, min(wide_eyes, LAUGHING_EYES))
     usual = reference.usual_eyes + smile * (awake - reference.usual_eyes)
     eyes = reference.eyes * usual / max(reference.usual_eyes, 1e-6)
@@ -105,6 +109,12 @@ def _smiles_more(shape: Array, source: Array) -> float:
     """Return whether a shape (468, 3) smiles more than a source's, 0..1."""
     seen, own = smiles.levels(np.stack([shape, source]))
     return float(smoothstep(*SMILE_RANGE, seen - max(own, 0.0)))
+
+
+def _opens_more(shape: Array, source: Array) -> float:
+    """Return whether a shape (468, 3) opens its mouth further than a source's, 0..1."""
+    opened, own = canonical.mouth_opening(np.stack([shape, source]))
+    return float(smoothstep(*MOUTH_RANGE, opened - own))
 
 
 def expression_coefficients(shapes: Array) -> Array:
@@ -129,6 +139,24 @@ def _without(shape: Array, excess: Array) -> Array:
     calm = shape - excess
     scale, rotation, shift = fit_rigid_points(shape, calm)
     return np.asarray((calm - shift) @ rotation / scale)
+
+
+def _narrow(shape: Array, source: Array, laugh: float) -> Array:
+    """Return a shape (468, 3) that had laughed, with no wider a mouth than at rest or the source's.
+
+    The face model takes part of the width of a mouth that laughs for the person's own.
+
+    Args:
+        shape: without the laugh that the face model finds.
+        source: (468, 3).
+        laugh: 0..1, how far the shape had laughed more than the source.
+    """
+    width, own = closure.mouth_widths(np.stack([shape, source]))
+    share = laugh * max(1 - max(own, REST_WIDTH) / width, 0.0)
+    changed, lips = shape.copy(), closure.region_mask("lips")[:, 0]
+    middle = shape[list(topology.MOUTH_CORNERS), 0].mean()
+    changed[:, 0] -= share * lips * (shape[:, 0] - middle)
+    return np.asarray(changed)
 
 
 def _with_lips(shape: Array, gaps: Array) -> Array:

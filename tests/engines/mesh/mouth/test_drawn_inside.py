@@ -11,7 +11,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array32
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import LIPS
-from thcli.engines.mesh.mouth import colours, drawn_inside, mouth_interior
+from thcli.engines.mesh.mouth import colours, drawn_inside, mouth_interior, teeth
 from thcli.engines.mesh.mouth.drawn_inside import Anchors
 from thcli.engines.mesh.mouth.mouth_interior import LOWER_LIP, UPPER_LIP
 from thcli.engines.mesh.opening import COLUMNS, Opening, Region
@@ -133,3 +133,16 @@ def test_the_lower_teeth_go_into_the_dark_aside_and_not_into_grey() -> None:
     assert changed.sum() > 50
     ratio = with_teeth[changed][:, 0] / with_teeth[changed][:, 2]
     assert np.median(ratio) > 1.3  # red as the cavity; as teeth in the dark it would be 1
+
+
+@pytest.mark.parametrize("degrees", [0.0, 25.0, -35.0])
+def test_a_turned_arch_shows_more_of_its_near_side(degrees: float) -> None:
+    turn = np.radians(degrees)  # to the right: what lies behind moves to the left
+    axes = 5 * np.array([[np.cos(turn), 0.0], [0.0, 1.0], [np.sin(turn), 0.0]])
+    x = np.linspace(-20, 20, 81, dtype=np.float32)[None]
+    seen = teeth.across_plane(x, axes)
+    assert teeth.along_arch(seen, axes) == pytest.approx(x, abs=1e-3)
+    left, right = -seen[0, 0], seen[0, -1]
+    assert np.sign(np.round(left - right, 3)) == np.sign(degrees)
+    beyond = teeth.along_arch(np.array([[-200, 200]], np.float32), axes)
+    assert np.abs(beyond).min() > teeth.UPPER_TEETH[-1]

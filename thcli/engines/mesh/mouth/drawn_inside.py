@@ -22,6 +22,7 @@ from thcli.engines.mesh.mouth.teeth import (
     UPPER_TEETH,
     UPPER_TOOTH_HEIGHT,
     Teeth,
+    along_arch,
     light_between_lips,
 )
 from thcli.engines.mesh.opening import Opening, Region, Rims
@@ -211,8 +212,9 @@ def _lay_teeth(
     axes = anchors.axes
     pixels_per_mm = max(float(np.linalg.norm(axes[0])), 1e-6)
     width_mm = np.float32(lips.width / pixels_per_mm)
-    x, y = millimetre_grid(region, anchors.upper, axes)
-    jaw_x, jaw_y = millimetre_grid(region, anchors.lower, axes)
+    across, y = millimetre_grid(region, anchors.upper, axes)
+    jaw_across, jaw_y = millimetre_grid(region, anchors.lower, axes)
+    x, jaw_x = along_arch(across, axes), along_arch(jaw_across, axes)
     under_lip = below * width_mm
     gap = np.float32(max(lips.gap, 0.0)) * width_mm
 

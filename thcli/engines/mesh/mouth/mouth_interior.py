@@ -30,6 +30,7 @@ from thcli.engines.mesh.mouth.drawn_inside import (
 from thcli.engines.mesh.mouth.own_teeth import OwnTeeth
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.mouth.seen_teeth import SeenTeeth
+from thcli.engines.mesh.mouth.teeth import along_arch, to_millimetres
 from thcli.engines.mesh.opening import Opening, Region
 from thcli.motion import canonical
 
@@ -76,15 +77,6 @@ def face_axes(mesh: Array) -> Array:
     return np.stack([across[:2], down[:2], out[:2]])
 
 
-def _to_millimetres(offset: Array, axes: Array) -> Array:
-    """Convert an image offset (2,) in pixels to mm along the first two axes; 0 when degenerate."""
-    plane = axes[:2]
-    area = plane[0, 0] * plane[1, 1] - plane[0, 1] * plane[1, 0]
-    if abs(area) < 1e-9:
-        return np.zeros(2)
-    return np.asarray(np.linalg.solve(plane.T, offset))
-
-
 def prepare(
     mesh: Array, tone: Array, seen_eyes: EyeReading | None = None, natural: float = 1.0
 ) -> MouthInterior:
@@ -97,8 +89,8 @@ def prepare(
         natural: 0..1, see `colours.natural_colour`.
     """
     axes, flat = face_axes(mesh), mesh[:, :2]
-    upper = _to_millimetres(flat[UPPER_LIP] - flat[NOSE_BASE], axes)
-    lower = _to_millimetres(flat[LOWER_LIP] - flat[CHIN], axes)
+    upper = to_millimetres(flat[UPPER_LIP] - flat[NOSE_BASE], axes)
+    lower = to_millimetres(flat[LOWER_LIP] - flat[CHIN], axes)
     aside = mouth_corners.smirk_share(mesh) * _lips_aside(mesh)
     upper[0] -= aside[0]  # teeth do not follow lips aside
     lower[0] -= aside[1]
@@ -113,7 +105,7 @@ def prepare(
     light = min(light * skin, MOST_ENAMEL)
     enamel = light * (tone / skin) ** ENAMEL_TINT
     lower = lower - (0, SHOWS_LOWER)
-    bite = _to_millimetres(flat[NOSE_BASE] - flat[CHIN], axes)[1] + upper[1] - lower[1]
+    bite = to_millimetres(flat[NOSE_BASE] - flat[CHIN], axes)[1] + upper[1] - lower[1]
     gap = _gap_mm(lips, axes)
     return MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite), gap, natural)
 
@@ -147,10 +139,10 @@ def with_seen_teeth(interior: MouthInterior, image: Image, mesh: Array) -> Mouth
     """
     seen = seen_teeth.find(image, interior.lips, interior.tone)
     axes, nose = face_axes(mesh), mesh[NOSE_BASE, :2]
-    lip = _to_millimetres(mesh[UPPER_LIP, :2] - nose, axes)[1]
+    lip = to_millimetres(mesh[UPPER_LIP, :2] - nose, axes)[1]
     if seen is None:
         return _with_hidden_teeth(interior, image, float(lip))
-    end = _to_millimetres(seen.edge + BEHIND_LIPS * axes[2] - nose, axes)[1]
+    end = to_millimetres(seen.edge + BEHIND_LIPS * axes[2] - nose, axes)[1]
     end = min(end, lip + MOST_SEEN)
     added = float(end - interior.upper[1])
     added = max(added, -MOST_SHORTER if seen.ends else 0.0)
@@ -250,13 +242,13 @@ def render(
     upper = target[NOSE_BASE, :2] + interior.upper @ axes[:2] - BEHIND_LIPS * axes[2]
     lower = target[CHIN, :2] + interior.lower @ axes[:2] - BEHIND_LIPS * axes[2]
     # lips that part more than the jaw opens, both against the source, bare the upper teeth
-    jaw = max(_to_millimetres(lower - upper, axes)[1] + interior.bite, -interior.gap)
+    jaw = max(to_millimetres(lower - upper, axes)[1] + interior.bite, -interior.gap)
     parted = _gap_mm(lips, axes) - interior.gap - jaw
     bared = BARED_SHARE * float(np.clip(parted - PARTED, 0.0, MOST_PARTED)) * axes[1]
-    uncovered = _to_millimetres(target[LOWER_LIP, :2] - BEHIND_LIPS * axes[2] - lower, axes)[1]
+    uncovered = to_millimetres(target[LOWER_LIP, :2] - BEHIND_LIPS * axes[2] - lower, axes)[1]
     lower = lower + max(uncovered - MAX_LOWER, 0.0) * axes[1]
     middle = opening.between_rims(lips, _HALF, _HALF)[0, 0]
-    aside = _to_millimetres(middle + BEHIND_LIPS * axes[2] - upper, axes)[0]
+    aside = to_millimetres(middle + BEHIND_LIPS * axes[2] - upper, axes)[0]
     followed = (aside - np.clip(aside, -FREE_ASIDE, FREE_ASIDE)) * axes[0]
     upper, lower = upper + followed, lower + followed
     known = 0.0 if seen is None else seen.share(lips.gap)
@@ -265,7 +257,7 @@ def render(
     lip = target[UPPER_LIP, :2] - BEHIND_LIPS * axes[2]
     own_edge = _raise_with_lip(upper, lip, axes, interior.free_bared)
     if teeth is not None:
-        bared *= 1 - own * teeth.share(_to_millimetres(lip - own_edge, axes)[1])
+        bared *= 1 - own * teeth.share(to_millimetres(lip - own_edge, axes)[1])
     drawn = Anchors(_raise_with_lip(upper + bared, lip, axes, interior.free_bared), lower, axes)
     uv = opening.local_coordinates(lips, region)
     rims = lips.rims(uv[0])
@@ -288,10 +280,12 @@ def render(
             clip_inside = seen.render(at, between, lips.gap, interior.tone, behind)
             shade += np.float32(known) * (clip_inside - shade)
         if teeth is not None:
-            x, y = millimetre_grid(part, own_edge, axes)
+            across, y = millimetre_grid(part, own_edge, axes)
             scale = np.float32(lips.width / down)
             to_rims = ((rims[0][kept] - uv[1][kept]) * scale, (rims[1][kept] - uv[1][kept]) * scale)
-            texture, valid = teeth.sample(image, (x, y), to_rims, _gap_mm(lips, axes))
+            texture, valid = teeth.sample(
+                image, (along_arch(across, axes), y), to_rims, _gap_mm(lips, axes)
+            )
             shade += (np.float32(own) * valid)[..., None] * (texture - shade)
             share[kept] *= 1 - np.float32(own) * valid
         opening.blend(out, part, shown * mask[kept], shade)
@@ -306,7 +300,7 @@ def _raise_with_lip(edge: Array, lip: Array, axes: Array, free: float) -> Array:
         axes: of the face.
         free: mm of them that show as they are.
     """
-    beyond = max(float(_to_millimetres(edge - lip, axes)[1]) - free, 0.0)
+    beyond = max(float(to_millimetres(edge - lip, axes)[1]) - free, 0.0)
     kept = MORE_BARED * (1 - float(np.exp(-beyond / MORE_BARED)))
     return np.asarray(edge - (beyond - kept) * axes[1])
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh.mouth.teeth import UPPER_CURVE, light_between_lips
+from thcli.engines.mesh.mouth.teeth import UPPER_CURVE, across_plane, light_between_lips
 from thcli.engines.mesh.opening import Opening, Rims, interpolate
 from thcli.engines.mesh.sampling import remap
 
@@ -113,5 +113,5 @@ class OwnTeeth:
 
     def _pixels(self, x: Array32, y: Array32) -> Array32:
         (a, b), (c, d) = self.axes[:2].astype(np.float32)
-        edge = self.edge.astype(np.float32)
-        return np.stack([edge[0] + a * x + c * y, edge[1] + b * x + d * y], -1)
+        edge, across = self.edge.astype(np.float32), across_plane(x, self.axes)
+        return np.stack([edge[0] + a * across + c * y, edge[1] + b * across + d * y], -1)

@@ -18,10 +18,46 @@ SIDE_SHADE, GAP_SHADE, TIP_SHADE = np.float32(0.08), np.float32(0.14), np.float3
 BRIGHTEST = 250  # of drawn teeth
 UPPER_TOOTH_HEIGHT, LOWER_TOOTH_HEIGHT = 18.0, 8.5  # mm; up to any lip: gum looked like gaps
 UPPER_CURVE, LOWER_CURVE = np.float32(0.010), np.float32(0.012)  # mm per mm^2 from the midline
+# Mm behind the incisors per mm^2 from the midline: the arch of the teeth, whose canines (17 mm) lie
+# 9 mm behind them
+ARCH = 0.03
+MOST_LEANING = 1.0  # mm aside of what lies 1 mm behind, in a head that is seen from the side
 # Light on teeth between lips that hardly part, and mm of opening over which it rises to 1; its
 # exponents in red, green and blue, since lips reflect red: twelve talking faces, in the median
 SLIT_LIGHT, SLIT_RANGE = 0.25, (0.5, 7.5)
 SLIT_TINT = np.array([0.6, 1.0, 1.15])
+
+
+def to_millimetres(offset: Array, axes: Array) -> Array:
+    """Convert an image offset (2,) in pixels to mm along the first two axes; 0 when degenerate."""
+    plane = axes[:2]
+    area = plane[0, 0] * plane[1, 1] - plane[0, 1] * plane[1, 0]
+    if abs(area) < 1e-9:
+        return np.zeros(2)
+    return np.asarray(np.linalg.solve(plane.T, offset))
+
+
+def along_arch(across: Array32, axes: Array) -> Array32:
+    """Return the mm from the midline of teeth that are seen at mm across a face's plane.
+
+    The arch of a head that is turned shows more of its near side.
+
+    Args:
+        across: (h, w) mm along the first axis.
+        axes: (3, 2) of the face, see `mouth_interior.face_axes`.
+    """
+    room = np.maximum(1 + np.float32(4 * _bend(axes)) * across, 0)
+    return np.asarray(2 * across / (1 + np.sqrt(room)), np.float32)
+
+
+def across_plane(x: Array32, axes: Array) -> Array32:
+    """Return the mm across a face's plane at which teeth (h, w) mm from the midline are seen."""
+    return np.asarray(x + np.float32(_bend(axes)) * x**2, np.float32)
+
+
+def _bend(axes: Array) -> float:
+    leaning = float(to_millimetres(-axes[2], axes)[0])
+    return ARCH * float(np.clip(leaning, -MOST_LEANING, MOST_LEANING))
 
 
 def light_between_lips(gap: float, natural: float) -> Array:
