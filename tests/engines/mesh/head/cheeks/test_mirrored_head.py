@@ -9,6 +9,7 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array32, Crop, Image
+from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head.cheeks import mirrored_head
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
@@ -88,3 +89,21 @@ def test_ground_that_may_be_hair_is_kept_as_a_whole_or_not_at_all(
     mirrored_head.keep_head(person, mesh, Regions(Crop(np.eye(3), (SIDE, SIDE)), planes))
     assert (person[: int(mesh[4, 1]), :20, 3] == shown).all()
     assert (person[int(mesh[4, 1]), int(mesh[4, 0])] == (*SKIN, 255)).all()
+
+
+@pytest.mark.parametrize(("below", "shown"), [(0.5, False), (0.65, False), (1.2, True)])
+def test_what_hangs_beside_the_neck_is_left_out_as_far_down_as_the_head_shows(
+    below: float, shown: bool
+) -> None:
+    """The end of a scarf was a smear in the air beside a head that turned back."""
+    mesh = faces.centred_mesh(SIDE, SIDE, 0.3)
+    top, bottom = mesh[anatomy.FOREHEAD, :2], mesh[anatomy.CHIN, :2]
+    x, y = (top + bottom) / 2 + below * (bottom - top)
+    person = np.zeros((SIDE, SIDE, 4), np.uint8)
+    end = slice(int(y) - 3, int(y) + 4), slice(int(x) + 40, int(x) + 60)
+    person[end] = (*SKIN, 255)
+    planes: Array32 = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
+    planes[0] = 1
+    mirrored_head.keep_head(person, mesh, Regions(Crop(np.eye(3), (SIDE, SIDE)), planes))
+    assert (person[end][..., 3] == 255).all() == shown
+    assert shown or person[end][..., 3].max() < 60

@@ -36,11 +36,13 @@ LIKELY = 0.5  # probability below which what the matte holds is neither head nor
 OPAQUE = 127  # alpha above which something is the person's for the matte
 CLOSE = 0.06  # face heights of a thing's least width, and from it in which its rim lies
 SKIN_REACH = 0.12  # face heights over which the skin is averaged that covers it
-BELOW = (-0.7, -0.3)  # face heights above the middle of the face: the body, all of the head
+# Face heights above the middle of the face: the body, which is not shown, and all of the head; and
+# down to where things that are neither are left out, whole, before it fades
+BELOW, CLEARED = (-0.7, -0.3), (-1.0, -0.7)
 
 
 def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
-    """Make what is neither head nor neck transparent, in place, down to the chin.
+    """Make what is neither head nor neck transparent, in place, down to the shoulders.
 
     A hand or a thing beside the face is the person's as well for the matte. Mirrored, it would be
     there twice.
@@ -71,7 +73,7 @@ def keep_head(person: Image, mesh: Array, regions: Regions) -> None:
     kept = box_mean(grown, odd_size(2 * SOFTNESS * face_size * scale))
     points = transform_points(crop_from_frame, mesh[:, :2])
     columns, rows = (np.arange(side, dtype=np.float32) for side in regions.placement.size)
-    upper = smoothstep(*BELOW, height_above_middle(points, columns, rows))
+    upper = smoothstep(*CLEARED, height_above_middle(points, columns, rows))
     shown = cv2.warpAffine(
         to_levels(np.maximum(kept, 1 - upper)),
         crop_from_frame[:2],
