@@ -15,12 +15,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from thcli.core import tones
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.eyes.texture import EyeTexture
-from thcli.engines.mesh.mouth.colours import tone_at
+from thcli.engines.mesh.mouth.colours import face_box, tone_at
 from thcli.engines.mesh.opening import BETWEEN_CORNERS, COLUMNS, Opening, Region
 from thcli.engines.mesh.sampling import REFLECT, remap, resize
 from thcli.faces.landmarks import topology
@@ -28,6 +29,8 @@ from thcli.faces.landmarks import topology
 BROWS = topology.BROWS[0][:4:-1], topology.BROWS[1][5:]  # lower edges, from the image's left
 BELOW_LEFT = np.array([100, 101, 118, 119, 120], np.int32)  # skin below the eye
 BELOW = BELOW_LEFT, topology.PAIRS[BELOW_LEFT]
+# Face around the eyes: between the ends of the brows, and down over the nose
+AROUND = np.concatenate([*topology.BROWS, *EYES, topology.NOSE])
 LEAST_HEIGHT = 0.05  # widths of an eye from its brow to its lid
 DRAWN_OUT = (1.1, 1.4)  # height of the skin over the source's from which it is drawn out in a band
 BAND = 0.2  # height of the band over that of the skin
@@ -44,6 +47,9 @@ LIGHT, OWN_LIGHT, GROWTH = 0.735, 0.46, 0.41
 LEAST_LIGHT = 4.0  # levels from which light tells
 OWN_HUE = 0.6  # share of the own hue, the rest is that of the cheeks
 DARK = (0.3, 0.6)  # own light over that of the cheeks, over which it shows a hue
+# Levels of the cheeks' brightest channel from which a picture cuts their light off. Darkened, such
+# skin is grey: it takes a share of the colour that the face around the eyes has at that light
+CUT_OFF, SHADED = (235.0, 252.0), 0.6
 EVEN = (1.1, 1.5)  # height over the source's, over which the skin takes that light
 MOST_EVEN = 0.8  # share of that light
 # Shares of the height over which it begins at the brow and ends at the lid; widths beside an eye
@@ -95,6 +101,8 @@ def extract(
     found: list[LidSkin | None] = []
     cheeks = tone_at(image, mesh, topology.CHEEKS)
     lit = max(float(cheeks.mean()), LEAST_LIGHT)
+    shaded = SHADED * float(smoothstep(*CUT_OFF, cheeks.max()))
+    around = tones.fit_tones(face_box(image, mesh[AROUND])) if shaded > 0 else None
     for ring, brow, below, eye in zip(EYES, BROWS, BELOW, eyes, strict=True):
         if eye.hidden:
             found.append(None)
@@ -107,6 +115,9 @@ def extract(
         smooth = cv2.GaussianBlur(dark, (0, 0), LIGHT_BLUR).ravel()[INNER]
         band = float(ACROSS[INNER][smooth.argmax()])
         tone = None if are_drawn else _tone(image, above, band, cheeks / lit, lit)
+        if tone is not None and around is not None:
+            seen = tones.tone(tones.luma(tone[None]), around.slopes)[0]
+            tone += np.float32(shaded) * (seen - tone)
         grain = _grain(image, mesh[below, :2].mean(0), above.width)
         found.append(LidSkin(above, band, tone, lit, grain, anatomy.face_height(mesh)))
     return tuple(found)

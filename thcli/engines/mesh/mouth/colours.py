@@ -60,7 +60,7 @@ def natural_colour(image: Image, mesh: Array, tone: Array) -> float:
         mesh: (468, 3) pixels.
         tone: (3,) skin colour.
     """
-    tones = fit_tones(_face_box(image, mesh))
+    tones = fit_tones(face_box(image, mesh))
     departs = tones.departs / max(tones.brightness, 1.0)
     return warm_colour(image, mesh, tone) * float(smoothstep(*FACE_DEPARTS, departs))
 
@@ -89,7 +89,7 @@ def darkest_level(image: Image, mesh: Array, tone: Array) -> float:
     Returns:
         Mean of the channels, 0..255; 0 where nothing is much darker than the skin.
     """
-    level = float(np.percentile(_face_box(image, mesh).mean(-1), DARKEST_PERCENTILE))
+    level = float(np.percentile(face_box(image, mesh).mean(-1), DARKEST_PERCENTILE))
     return level * (1 - float(smoothstep(*DARK_RANGE, level / max(float(tone.mean()), 1.0))))
 
 
@@ -98,12 +98,12 @@ def haze_level(image: Image, mesh: Array, tone: Array) -> float:
 
     Arguments as `darkest_level`. Mean of the channels, 0..255; 0 in pictures of usual contrast.
     """
-    level = float(np.percentile(_face_box(image, mesh).mean(-1), DARKEST_PERCENTILE))
+    level = float(np.percentile(face_box(image, mesh).mean(-1), DARKEST_PERCENTILE))
     return max(level - CLEAR_DARKEST * float(tone.mean()), 0.0)
 
 
-def _face_box(image: Image, mesh: Array) -> Image:
-    """Return the part of an image that holds a mesh (468, 3), at least one pixel."""
+def face_box(image: Image, mesh: Array) -> Image:
+    """Return the part of an image that holds points (N, 2+) of a mesh, at least one pixel."""
     size = np.array([image.shape[1], image.shape[0]])
     left, top = np.clip(mesh[:, :2].min(0), 0, size - 1).astype(int)
     right, bottom = np.clip(np.ceil(mesh[:, :2].max(0)), 1, size).astype(int)
