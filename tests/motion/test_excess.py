@@ -120,7 +120,7 @@ def test_a_driver_that_laughs_throughout_makes_the_source_laugh() -> None:
 
 @pytest.mark.parametrize("count", [1, 20])
 def test_a_laugh_that_is_broader_than_the_face_models_widens_the_mouth(count: int) -> None:
-    """What was left of the laugh's width counted as rest: the mouth opened to an O."""
+    """The rest of the laugh's width counted as the face at rest: the mouth opened to an O."""
     driver = picture(count=count, smile=0.9, jaw=0.6)
     shapes = canonical.neutral() + rows(driver, "expression")
     lips = np.unique(np.r_[topology.LIPS_OUTER, topology.LIPS_INNER])
