@@ -12,13 +12,14 @@ from thcli.engines.mesh.background import blocks
 from thcli.engines.mesh.background.blocks import Block
 from thcli.engines.mesh.background.edges import sample_block, sample_mirrored
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.background.windows import iterate_windows, pixels_of, upsample_block
+from thcli.engines.mesh.background.windows import iterate_blocks_in, pixels_of, upsample_block
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import merge_positions, mix, to_levels
+from thcli.engines.mesh.sampling import mix, pair, remap, shift, to_levels
 from thcli.engines.mesh.warp import WarpMap
 
 MOVED = (blocks.MOVED_PERSON, blocks.MOVED_MIXED)
+EXTREMES = (cv2.REDUCE_MIN, cv2.REDUCE_MAX)
 OPAQUE = {blocks.PLATE: 0, blocks.PERSON: 255}  # alpha of blocks that are not sampled for it
 
 
@@ -64,9 +65,7 @@ def _render_layers(
     grid, beyond = warp_map.grid, warp_map.beyond
     beyond_sides = layers.person, positions
     if layers.wide is not None and any(block.kind == blocks.LEAVES for block in moving):
-        # few samples: NumPy takes ten times as long to shift each pixel of a pair
-        x, y = (np.asarray(line, np.float32) for line in cv2.split(positions))
-        beyond_sides = layers.wide.person, merge_positions(x + np.float32(layers.wide.left), y)
+        beyond_sides = layers.wide.person, shift(positions, (layers.wide.left, 0))
     for block in moving:
         region = pixels_of(grid.part(block.rows, block.columns), (out.shape[1], out.shape[0]))
         if region is None:
@@ -202,11 +201,12 @@ def _render_cut(out: Image, alpha: Image | None, image: Image, warp_map: WarpMap
     cut = warp_map.cut
     if cut is None:
         return
-    size = out.shape[1], out.shape[0]
-    for region, values in iterate_windows(cut.samples, cut.samples[..., 2], cut.grid, size):
-        x, y, opacity = (np.asarray(part, np.float32) for part in cv2.split(values))
-        texture = sample_part(image, x, y)
-        opaque = to_levels(opacity)
+    size, grid = (out.shape[1], out.shape[0]), cut.grid
+    # apart, since pixels of three channels take three times as long to divide as to upsample
+    positions, opacity = pair(cut.samples), np.ascontiguousarray(cut.samples[..., 2])
+    for region, block in iterate_blocks_in(opacity, grid, size):
+        texture = sample_part(image, upsample_block(positions, block, grid, region))
+        opaque = to_levels(upsample_block(opacity, block, grid, region))
         is_whole = cv2.minMaxLoc(opaque)[0] == 255
         out[region] = texture if is_whole else mix(out[region], texture, opaque)
         if alpha is not None:
@@ -214,20 +214,17 @@ def _render_cut(out: Image, alpha: Image | None, image: Image, warp_map: WarpMap
             cv2.add(below, cv2.multiply(255 - below, opaque, scale=1 / 255), below)
 
 
-def sample_part(image: Image, x: Array32, y: Array32) -> Image:
-    """Sample a picture (H, W, 3) at pixels x, y (h, w) of a small part of it.
+def sample_part(image: Image, positions: Array32) -> Image:
+    """Sample a picture (H, W, 3) at pixels (h, w, 2) of a small part of it.
 
     Four channels are sampled faster than three, even after conversion.
     """
-    box, positions = [], []
-    for line, side in zip((x, y), image.shape[1::-1], strict=True):
-        low, high = cv2.minMaxLoc(line)[:2]
-        first = min(max(int(low) - 1, 0), side - 1)
-        box.append(slice(first, max(min(int(high) + 2, side), first + 1)))
-        positions.append(line - np.float32(first))
-    padded = cv2.cvtColor(image[box[1], box[0]], cv2.COLOR_RGB2RGBA)
-    across, down = positions
-    texture = cv2.remap(padded, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    low, high = (cv2.reduce(cv2.reduce(positions, 0, kind), 1, kind)[0, 0] for kind in EXTREMES)
+    sides = np.array(image.shape[1::-1])
+    first = np.clip(low.astype(int) - 1, 0, sides - 1)
+    last = np.clip(high.astype(int) + 2, first + 1, sides)
+    padded = cv2.cvtColor(image[first[1] : last[1], first[0] : last[0]], cv2.COLOR_RGB2RGBA)
+    texture = remap(np.asarray(padded, np.uint8), shift(positions, -first))
     return np.asarray(cv2.cvtColor(texture, cv2.COLOR_RGBA2RGB), np.uint8)
 
 

@@ -58,7 +58,7 @@ def test_spots_are_evened_and_what_is_elsewhere_is_not() -> None:
     assert own.corner_shades is not None
     shown = ShownCorners(own.image, own.corner_shades, 1.0)
     x, y = np.meshgrid(*(np.arange(SIDE, dtype=np.float32) for _ in range(2)))
-    evened = shown.sample(x, y)
+    evened = shown.sample(np.dstack([x, y]))
     skin = float(np.mean(faces.SKIN))
     assert (light(own.image, spots(own.mesh)) < 0.4 * skin).all()
     assert (light(evened, spots(own.mesh)) > 0.7 * skin).all()
@@ -76,7 +76,7 @@ def test_lips_keep_their_colour() -> None:
     lip = 0.12 * (ends[::-1] - ends) + ends + (0, 0.04 * np.ptp(ends[:, 0]))
     x, y = (part[None].astype(np.float32) for part in np.rint(lip).T)
     drawn = own.image[y.astype(int), x.astype(int)].astype(int)
-    assert np.abs(shown.sample(x, y).astype(int) - drawn).max() < 25
+    assert np.abs(shown.sample(np.dstack([x, y])).astype(int) - drawn).max() < 25
 
 
 def test_a_mouth_that_neither_opens_nor_purses_keeps_its_corners() -> None:

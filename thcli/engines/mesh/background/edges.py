@@ -34,9 +34,8 @@ def sample_person(person: Image, positions: Array32) -> Image:
     sampled = np.empty((*positions.shape[:2], 4), np.uint8)
     for first in range(0, len(positions), STRIP):
         part = positions[first : first + STRIP]
-        x, y = (np.asarray(line, np.float32) for line in cv2.split(part))
-        within = [cv2.inRange(line, 0, side - 1) for line, side in zip((x, y), size, strict=True)]
-        left, top, width, height = cv2.boundingRect(cv2.bitwise_not(cv2.bitwise_and(*within)))
+        within = cv2.inRange(part, (0.0, 0.0), (size[0] - 1.0, size[1] - 1.0))
+        left, top, width, height = cv2.boundingRect(cv2.bitwise_not(within))
         shown = sampled[first : first + STRIP]
         if not width:
             shown[:] = sample_mirrored(person, part)
@@ -44,7 +43,7 @@ def sample_person(person: Image, positions: Array32) -> Image:
         # within the picture, which is sampled several times as fast as beyond its edges
         leaving = slice(top, top + height), slice(left, left + width)
         folded = part.copy()
-        x, y = x[leaving], y[leaving]
+        x, y = (np.asarray(line, np.float32) for line in cv2.split(part[leaving]))
         inside = (_fold(line, side) for line, side in zip((x, y), size, strict=True))
         folded[leaving] = merge_positions(*inside)
         shown[:] = sample_mirrored(person, folded)

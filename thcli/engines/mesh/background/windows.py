@@ -24,17 +24,32 @@ def iterate_windows(
 ) -> Iterator[tuple[Region, Array32]]:
     """Upsample the samples of a grid to the pixels of an image, in windows where they show.
 
+    Args:
+        samples: (rows, columns, C) float32.
+        share, grid, size, within: as in `iterate_blocks_in`.
+
+    Yields:
+        A region of the image and its values (h, w, C).
+    """
+    for region, block in iterate_blocks_in(share, grid, size, within):
+        yield region, upsample_block(samples, block, grid, region)
+
+
+def iterate_blocks_in(
+    share: Array32, grid: SampleGrid, size: tuple[int, int], within: Block | None = None
+) -> Iterator[tuple[Region, Block]]:
+    """Divide what shows of the samples of a grid in an image.
+
     A large grid is divided, so that a window fits the cache.
 
     Args:
-        samples: (rows, columns, C) float32.
-        share: (rows, columns) of them in the image; where it is 0 around a window nothing shows.
+        share: (rows, columns) of samples in the image; where it is 0 around a window nothing shows.
         grid: their grid.
         size: (width, height) of the image.
         within: block of the grid that the windows lie in; None for the whole grid.
 
     Yields:
-        A region of the image and its values (h, w, C).
+        A region of the image and its block of the grid.
     """
     is_large = grid.rows * grid.columns * grid.step**2 >= blocks.LEAST_AREA
     count = max(1, blocks.SIDE // grid.step) if is_large else max(grid.rows, grid.columns)
@@ -63,7 +78,7 @@ def iterate_windows(
             )
             region = pixels_of(grid.part(block.rows, block.columns), size)
             if region is not None:
-                yield region, upsample_block(samples, block, grid, region)
+                yield region, block
 
 
 def pixels_of(grid: SampleGrid, size: tuple[int, int]) -> Region | None:

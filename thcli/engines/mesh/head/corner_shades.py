@@ -18,7 +18,7 @@ from thcli.engines.mesh import compose, opening
 from thcli.engines.mesh.anatomy import LIPS, mouth_width
 from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.opening import Opening
-from thcli.engines.mesh.sampling import pair, remap
+from thcli.engines.mesh.sampling import pair, remap, shift
 from thcli.engines.mesh.shown_positions import positions_on
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import LIPS_OUTER
@@ -65,12 +65,11 @@ class ShownCorners:
     shades: CornerShades | None
     share: float
 
-    def sample(self, x: Array32, y: Array32) -> Image:
-        """Sample the picture at pixels x, y (h, w) of a small part of it."""
-        texture = compose.sample_part(self.image, x, y)
+    def sample(self, positions: Array32) -> Image:
+        """Sample the picture at pixels (h, w, 2) of a small part of it."""
+        texture = compose.sample_part(self.image, positions)
         if self.shades is not None and self.share > 0:
-            left, top = self.shades.corner
-            at = np.asarray(cv2.merge([x - left, y - top]), np.float32)
+            at = shift(positions, -self.shades.corner)
             _lay(texture, remap(self.shades.evened, at) * np.float32(self.share))
         return texture
 

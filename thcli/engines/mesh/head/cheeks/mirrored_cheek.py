@@ -31,7 +31,15 @@ from thcli.engines.mesh.head.steep_texture import (
     sum_at_points,
     turned_cosines,
 )
-from thcli.engines.mesh.sampling import box_mean, masked_mean, mix, odd_size, remap, to_levels
+from thcli.engines.mesh.sampling import (
+    box_mean,
+    masked_mean,
+    merge_positions,
+    mix,
+    odd_size,
+    remap,
+    to_levels,
+)
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
 from thcli.faces.parsing.classes import FACE, HAIR, SKIN, class_number
@@ -280,7 +288,7 @@ def render(
     windows = overlay.iterate_values(cheek.positions, weight, cheek.gains, target, warp_map, size)
     for region, values in windows:
         x, y, share, *gains = (np.asarray(part, np.float32) for part in cv2.split(values))
-        texture = source.sample(x, y)
+        texture = source.sample(merge_positions(x, y))
         levels = np.asarray(cv2.LUT(to_levels(share), _HIDING_LEVELS), np.uint8)
         cv2.multiply(texture, cv2.merge(gains), texture, dtype=cv2.CV_8U)
         out[region] = mix(out[region], texture, levels)
