@@ -199,7 +199,7 @@ def limit_mouth(
     narrow = np.maximum(asked, 1 + np.minimum(driven, 0))
     narrow = 2 - _bend(2 - narrow, 2 - FREE_WIDTH, 2 - LEAST_WIDTH)
     reach = np.maximum(REACH, own * OWN_REACH)[:, None]
-    shown = SMILING_REACH[:, None] * np.maximum(own, mouth_widths(driver))
+    shown = SMILING_REACH[:, None] * np.maximum(own, np.maximum(gain, 1) * mouth_widths(driver))
     free_reach, widest = (reach + smile * np.minimum(shown - reach, 0)) / own
     grin = _bend(np.minimum(asked, 1 + np.maximum(driven, 0)), FREE_GRIN, WIDEST_GRIN)
     wide = _bend(grin, free_reach, widest)

@@ -202,7 +202,7 @@ def _render_cut(out: Image, alpha: Image | None, image: Image, warp_map: WarpMap
     if cut is None:
         return
     size, grid = (out.shape[1], out.shape[0]), cut.grid
-    # apart, since pixels of three channels take three times as long to divide as to upsample
+    # apart: to split three channels takes three times as long as to upsample them
     positions, opacity = pair(cut.samples), np.ascontiguousarray(cut.samples[..., 2])
     for region, block in iterate_blocks_in(opacity, grid, size):
         texture = sample_part(image, upsample_block(positions, block, grid, region))
