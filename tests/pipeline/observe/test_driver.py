@@ -80,7 +80,7 @@ def test_the_log_receives_landmarks_on_the_skin() -> None:
         face = Face(np.zeros(4, np.float32), 1.0, None, mesh + off, iris, 20.0, 0)
         clip.append((Frame(pixels, i, Fraction(1, 25), i, 1), [face], i == 0))
     with TrackLog() as log:
-        record_faces(clip, log, TrackStatistics(), FrameMeasurer(), on_skin=True)
+        record_faces(clip, log, TrackStatistics(), FrameMeasurer(on_skin=True))
         found = next(iter(log.windows(0, 2)))[1][1]
         moved = next(iter(log.skin_shifts(0, 2)))[1]
         none_of_it = next(iter(log.skin_shifts(1, 2)))
@@ -94,13 +94,13 @@ def test_the_log_receives_landmarks_on_the_skin() -> None:
 def test_drivers_of_the_mesh_engine_are_followed(
     engine: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    given: dict[str, Any] = {}
+    given: list[FrameMeasurer] = []
 
     class Stop(Exception):
         pass
 
-    def track(*_: Any, **options: Any) -> None:
-        given.update(options)
+    def track(*arguments: Any) -> None:
+        given.append(arguments[-1])
         raise Stop
 
     monkeypatch.setattr(driver, "track_faces", track)
@@ -110,4 +110,4 @@ def test_drivers_of_the_mesh_engine_are_followed(
     loaded: Any = "crops" if engine == "crops" else object()
     with pytest.raises(Stop), Job("reenact", lambda _: None) as job:
         driver.observe_driver(selected, tmp_path / "out", loaded, finder, job)
-    assert given["on_skin"] == (engine == "mesh")
+    assert given[0].on_skin == (engine == "mesh")

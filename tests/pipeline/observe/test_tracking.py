@@ -13,7 +13,7 @@ from tests.pipeline.observe.counting import CountingMeasurer
 from thcli import media
 from thcli.core.events import silent
 from thcli.core.options import FaceOptions, ReadOptions, RunOptions
-from thcli.pipeline.job.helper import Helper
+from thcli.pipeline.job.helper import CallFailedError, Helper, HelperLostError
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe import tracking
 from thcli.pipeline.observe.face_finder import FaceFinder
@@ -39,7 +39,7 @@ def track(video: VideoSelection, measurer: FrameMeasurer, *, with_helper: bool) 
         helper = Helper() if with_helper else None
         job.helpers = [helper] if helper else []
         try:
-            statistics = track_faces(video, log, finder, job, measurer, on_skin=True)
+            statistics = track_faces(video, log, finder, job, measurer)
         finally:
             if helper:
                 helper.kill()
@@ -56,7 +56,7 @@ def track(video: VideoSelection, measurer: FrameMeasurer, *, with_helper: bool) 
 def test_a_helper_measures_what_this_process_does(video: VideoSelection) -> None:
     finder = FaceFinder.load(FaceOptions(), RunOptions())
     alone, helped = (
-        track(video, FrameMeasurer(camera=finder.camera_estimator()), with_helper=helps)
+        track(video, FrameMeasurer(False, finder.camera_estimator(), True), with_helper=helps)
         for helps in (False, True)
     )
     assert alone == helped and len(alone["insides"]) == FRAMES
@@ -82,3 +82,20 @@ def test_large_frames_stay_here(video: VideoSelection, monkeypatch: pytest.Monke
     monkeypatch.setattr(tracking, "MOST_HANDED", 100)
     measurer = CountingMeasurer(home=os.getpid())
     assert track(video, measurer, with_helper=True)["insides"] == list(range(FRAMES))
+
+
+def test_answers_that_nobody_took_are_not_those_of_later_calls() -> None:
+    helper, numbers = Helper(), [5, 6]
+    try:
+        for wanted in (6, 7, 5):
+            helper.ask(numbers, "index", wanted)
+        assert helper.take_answer("index") == 1
+        with pytest.raises(CallFailedError):  # 7 is not in it
+            helper.take_answer("index")
+        assert helper.call(numbers, "count", 8) == 0
+        helper.kill()
+        with pytest.raises(HelperLostError):
+            helper.ask(numbers, "count", 8)
+    finally:
+        helper.kill()
+        helper.close()

@@ -35,12 +35,17 @@ class CallFailedError(HelperError):
 
 
 class Helper:
-    """A process that makes one call after the other. Threads wait for one another."""
+    """A process that makes one call after the other. Threads that `call` wait for one another.
+
+    One thread may also `ask` for calls while another one takes their answers: the process finds
+    its next order as it has done one.
+    """
 
     def __init__(self) -> None:
         """Start the process. Raises OSError."""
         self._kept: dict[int, Any] = {}  # that it has, by their id
         self._alone = threading.Lock()
+        self._asked = self._answered = 0  # orders
         folder, others = str(Path(thcli.__file__).parents[1]), os.environ.get("PYTHONPATH")
         paths = os.pathsep.join(filter(None, [folder, others]))
         self._process = subprocess.Popen(
@@ -62,6 +67,22 @@ class Helper:
         """Call a method of an object there, and return the result.
 
         Args:
+            target, method, given, kept: as of `ask`.
+
+        Raises:
+            HelperLostError: the process has ended.
+            CallFailedError: the call raised an exception.
+        """
+        with self._alone:
+            while self._answered < self._asked:  # of orders whose answers nobody wanted any more
+                self._read_answer()
+            self.ask(target, method, *given, kept=kept)
+            return self.take_answer(method)
+
+    def ask(self, target: Any, method: str, *given: Any, kept: tuple[Any, ...] = ()) -> None:
+        """Order a call, after those that were ordered before.
+
+        Args:
             target: the object, pickled at its first call. What calls change in it, they change
                 there.
             method: its name.
@@ -70,21 +91,35 @@ class Helper:
 
         Raises:
             HelperLostError: the process has ended.
-            CallFailedError: the call raised an exception.
         """
-        with self._alone:
-            new = {id(one): one for one in (target, *kept) if id(one) not in self._kept}
-            self._kept |= new
-            order = new, id(target), method, tuple(id(one) for one in kept), given
-            try:
-                pickle.dump(order, self._orders, pickle.HIGHEST_PROTOCOL)
-                self._orders.flush()
-                done, found = pickle.load(self._answers)
-            except _LOST as error:
-                raise HelperLostError(str(error)) from error
+        new = {id(one): one for one in (target, *kept) if id(one) not in self._kept}
+        self._kept |= new
+        order = new, id(target), method, tuple(id(one) for one in kept), given
+        try:
+            pickle.dump(order, self._orders, pickle.HIGHEST_PROTOCOL)
+            self._orders.flush()
+        except _LOST as error:
+            raise HelperLostError(str(error)) from error
+        self._asked += 1
+
+    def take_answer(self, method: str) -> Any:
+        """Wait for the first call whose result was not taken, and return it; raises as `call`.
+
+        Args:
+            method: its name, for the error.
+        """
+        done, found = self._read_answer()
         if not done:
             raise CallFailedError(method)
         return found
+
+    def _read_answer(self) -> tuple[bool, Any]:
+        try:
+            done, found = pickle.load(self._answers)
+        except _LOST as error:
+            raise HelperLostError(str(error)) from error
+        self._answered += 1
+        return done, found
 
     def kill(self) -> None:
         """End the process, and whatever waits for it."""

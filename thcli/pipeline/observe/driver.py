@@ -77,8 +77,8 @@ def _observe_faces(
     with TrackLog() as log:
         crops = isinstance(engine, CropEngine)
         camera = None if crops else face_finder.camera_estimator()
-        measurer = FrameMeasurer(camera=camera)
-        statistics = track_faces(driver, log, face_finder, job, measurer, on_skin=not crops)
+        measurer = FrameMeasurer(camera=camera, on_skin=not crops)
+        statistics = track_faces(driver, log, face_finder, job, measurer)
         chosen = face_finder.choose(statistics, driver.select, str(info.path), job)
         if driver.select == "all" and len(chosen) > 1:
             raise UsageError(

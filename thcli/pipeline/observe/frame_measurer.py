@@ -9,6 +9,7 @@ from thcli.core.types import AnyArray, Face
 from thcli.faces.landmarks.mouth_inside import CLOSED, shown_inside
 from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.head_motion import HeadMotionEstimator
+from thcli.motion.skin.follower import SkinFollower
 from thcli.pipeline.observe.track_log import FrameReadings
 
 
@@ -18,16 +19,19 @@ class FrameMeasurer:
 
     head_motion: also measure the motion of each head on its pixels, to stabilise crops.
     camera: also measures the motion of camera and torso, and what open mouths show.
+    on_skin: also follow the skin of each face, for landmarks that stay on it.
     """
 
     head_motion: bool = False
     camera: CameraMotionEstimator | None = None
+    on_skin: bool = False
     _estimator: HeadMotionEstimator = field(default_factory=HeadMotionEstimator)
+    _follower: SkinFollower = field(default_factory=SkinFollower)
 
     @property
     def reads_pixels(self) -> bool:
         """Return whether anything is measured."""
-        return self.head_motion or self.camera is not None
+        return self.head_motion or self.on_skin or self.camera is not None
 
     def measure(self, pixels: AnyArray, faces: Sequence[Face], cut: bool) -> FrameReadings:
         """Measure the next frame.
@@ -38,7 +42,8 @@ class FrameMeasurer:
             cut: the frame begins a new scene.
         """
         motions = self._estimator.estimate(pixels, faces, cut=cut) if self.head_motion else []
-        measured, camera = FrameReadings(motions), self.camera
+        followed = self._follower.correct(pixels, faces, cut=cut) if self.on_skin else []
+        measured, camera = FrameReadings(motions, on_skin=followed), self.camera
         if camera is None:
             return measured
         seen = camera.estimate(pixels, faces, cut=cut)

@@ -51,14 +51,14 @@ class FrameReadings:
         head_motions: of each face, the motion since the previous frame measured on the pixels of
             the head.
         insides: of each face, what its open mouth shows, see `mouth_inside`.
-        tracked: the faces before they were moved onto their skin.
+        on_skin: the faces, moved onto their skin.
         camera: frame_from_scene in pixels.
         torso: the same of a torso, and the number of its face.
     """
 
     head_motions: Sequence[Similarity | None] = ()
     insides: Sequence[float] = ()
-    tracked: Sequence[Face] = ()
+    on_skin: Sequence[Face] = ()
     camera: Similarity | None = None
     torso: tuple[Similarity, int] | None = None
 
@@ -100,7 +100,7 @@ class TrackLog(TemporaryFiles):
 
         Args:
             frame: its pixels are not kept.
-            faces: its faces, each with track number and mesh.
+            faces: its faces as tracked, each with track number and mesh.
             cut: the frame begins a new scene.
             measured: what its pixels showed beside them; None for nothing.
 
@@ -127,12 +127,12 @@ class TrackLog(TemporaryFiles):
         for record, motion in zip(records, measured.head_motions, strict=False):
             if motion is not None:
                 record["motion"] = motion.a, motion.b
-        for record, face in zip(records, faces, strict=True):
+        for record, face in zip(records, measured.on_skin or faces, strict=True):
             record["frame"], record["track"] = self.frames, face.track
             record["score"], record["logit"], record["box"] = face.score, face.logit, face.box
             if face.mesh is not None and face.iris is not None:
                 record["mesh"], record["iris"] = face.mesh, face.iris
-        for record, face, found in zip(records, faces, measured.tracked, strict=False):
+        for record, found, face in zip(records, faces, measured.on_skin, strict=False):
             if face.mesh is not None and found.mesh is not None:
                 record["skin"] = face.mesh[:, :2] - found.mesh[:, :2]
         self._faces.write(records.tobytes())

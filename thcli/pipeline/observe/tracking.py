@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from thcli.core.errors import NoFaceError
 from thcli.core.options import ReadOptions
@@ -12,7 +12,6 @@ from thcli.core.types import Face, Frame
 from thcli.faces.tracking.select import SPEAKING, TrackStatistics
 from thcli.faces.tracking.track import Tracker
 from thcli.media.info import MediaInfo
-from thcli.motion.skin.follower import SkinFollower
 from thcli.pipeline.job.helper import Helper, HelperError
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.observe.active_speaker import score_speech
@@ -46,8 +45,6 @@ def track_faces(
     face_finder: FaceFinder,
     job: Job,
     measurer: FrameMeasurer | None = None,
-    *,
-    on_skin: bool = False,
 ) -> TrackStatistics:
     """Track every face of a video into a log.
 
@@ -58,7 +55,6 @@ def track_faces(
         face_finder: detector and landmarker.
         job: reports progress; the first of its helpers measures, if it has any.
         measurer: what else the log receives, a new one; None for landmarks alone.
-        on_skin: see `record_faces`.
 
     Returns:
         Statistics of all tracks, from which the face is chosen.
@@ -75,7 +71,7 @@ def track_faces(
     def track(helper: Helper | None) -> TrackStatistics:
         statistics = face_finder.statistics(video.select)
         frames = track_video(video.info, video.read, face_finder, job)
-        record_faces(frames, log, statistics, measurer, on_skin=on_skin, helper=helper)
+        record_faces(frames, log, statistics, measurer, helper)
         return statistics
 
     try:
@@ -116,8 +112,6 @@ def record_faces(
     log: TrackLog,
     statistics: TrackStatistics,
     measurer: FrameMeasurer,
-    *,
-    on_skin: bool = False,
     helper: Helper | None = None,
 ) -> None:
     """Add tracked frames to a log and to statistics.
@@ -127,28 +121,39 @@ def record_faces(
         log: receives all faces.
         statistics: of the tracks.
         measurer: what else the log receives.
-        on_skin: the log receives landmarks that stay on their skin.
         helper: measures in its process; None for a thread of this one.
 
     Raises:
         HelperError: the helper has ended or failed, and the log is not complete.
     """
 
+    for (frame, faces, cut), measured in _measure(frames, measurer, helper):
+        log.add(frame, faces, cut=cut, measured=measured)
+        statistics.add(faces, frame.pixels)
+
+
+def _measure(
+    frames: Iterable[TrackedFrame], measurer: FrameMeasurer, helper: Helper | None
+) -> Iterator[tuple[TrackedFrame, FrameReadings]]:
+    """Measure frame after frame beside the tracker; arguments are those of `record_faces`."""
+
     def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, FrameReadings]:
         frame, faces, cut = tracked
-        if helper is None:
-            return tracked, measurer.measure(frame.pixels, faces, cut)
-        return tracked, helper.call(measurer, "measure", frame.pixels, faces, cut)
+        return tracked, measurer.measure(frame.pixels, faces, cut)
 
-    skin = SkinFollower() if on_skin else None
-    # one thread beside the tracker's: it measures frame after frame
-    for (frame, faces, cut), measured in ordered_map(measure, frames, 1, _AHEAD):
-        placed = faces
-        if skin is not None:
-            placed = skin.correct(frame.pixels, faces, cut=cut)
-            measured = replace(measured, tracked=faces)
-        log.add(frame, placed, cut=cut, measured=measured)
-        statistics.add(faces, frame.pixels)
+    if helper is None:
+        return ordered_map(measure, frames, 1, _AHEAD)
+    there = helper
+
+    def ask(tracked: TrackedFrame) -> TrackedFrame:
+        frame, faces, cut = tracked
+        there.ask(measurer, "measure", frame.pixels, faces, cut)
+        return tracked
+
+    def take(tracked: TrackedFrame) -> tuple[TrackedFrame, FrameReadings]:
+        return tracked, there.take_answer("measure")
+
+    return ordered_map(take, ordered_map(ask, frames, 1, _AHEAD), 1, _AHEAD)
 
 
 def track_video(

@@ -96,7 +96,7 @@ class DriverCorrection:
         with TrackLog() as log:
             statistics = TrackStatistics(face_finder.identity)
             frames = track_frames(footage.frames(), footage.total, footage.name, face_finder, job)
-            record_faces(frames, log, statistics, FrameMeasurer(), on_skin=True)
+            record_faces(frames, log, statistics, FrameMeasurer(on_skin=True))
             tracks = select(statistics, log)
             source = self._choose(statistics, tracks, reference, footage.name, face_finder, job)
             with MotionWriter(path, {"source": footage.name}) as writer:
