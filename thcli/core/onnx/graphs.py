@@ -82,10 +82,10 @@ class GraphDrawing:
         self._constants.append(onnx.numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
-    def conv(self, x: str, part: str, stride: int = 1) -> str:
-        """Draw a convolution that keeps the size, or divides it by the stride."""
+    def conv(self, x: str, part: str, stride: int = 1, limits: Array32 | None = None) -> str:
+        """Draw the convolution of a part; other arguments as of `conv_by`."""
         kernel, bias = self.weight(f"{part}.weight"), self.weight(f"{part}.bias")
-        return self.conv_by(x, kernel, bias, stride)
+        return self.conv_by(x, kernel, bias, stride, limits)
 
     def conv_by(
         self,

@@ -15,11 +15,10 @@ from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.background.windows import iterate_blocks_in, pixels_of, upsample_block
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import mix, pair, remap, shift, to_levels
+from thcli.engines.mesh.sampling import mix, remap, shift, to_levels
 from thcli.engines.mesh.warp import WarpMap
 
 MOVED = (blocks.MOVED_PERSON, blocks.MOVED_MIXED)
-EXTREMES = (cv2.REDUCE_MIN, cv2.REDUCE_MAX)
 OPAQUE = {blocks.PLATE: 0, blocks.PERSON: 255}  # alpha of blocks that are not sampled for it
 
 
@@ -188,12 +187,20 @@ def _box_of_positions(image: Image, positions: Array32) -> tuple[Region, Array32
 
     The whole image where they leave it.
     """
-    axes = cv2.split(positions)  # contiguous, which is ten times as fast
-    low = np.floor([axis.min() for axis in axes]).astype(int) - 1
-    high = np.ceil([axis.max() for axis in axes]).astype(int) + 2
+    least, most = _extremes(positions)
+    low, high = np.floor(least).astype(int) - 1, np.ceil(most).astype(int) + 2
     if (low < 0).any() or (high > (image.shape[1], image.shape[0])).any():
         return (slice(0, image.shape[0]), slice(0, image.shape[1])), np.zeros(2, np.float32)
     return (slice(low[1], high[1]), slice(low[0], high[0])), low.astype(np.float32)
+
+
+def _extremes(positions: Array32) -> tuple[Array32, Array32]:
+    """Return the least and the largest x and y of positions (h, w, 2), ten times as NumPy does."""
+    low, high = (
+        np.asarray(cv2.reduce(cv2.reduce(positions, 0, kind), 1, kind)[0, 0], np.float32)
+        for kind in (cv2.REDUCE_MIN, cv2.REDUCE_MAX)
+    )
+    return low, high
 
 
 def _render_cut(out: Image, alpha: Image | None, image: Image, warp_map: WarpMap) -> None:
@@ -202,11 +209,9 @@ def _render_cut(out: Image, alpha: Image | None, image: Image, warp_map: WarpMap
     if cut is None:
         return
     size, grid = (out.shape[1], out.shape[0]), cut.grid
-    # apart: to split three channels takes three times as long as to upsample them
-    positions, opacity = pair(cut.samples), np.ascontiguousarray(cut.samples[..., 2])
-    for region, block in iterate_blocks_in(opacity, grid, size):
-        texture = sample_part(image, upsample_block(positions, block, grid, region))
-        opaque = to_levels(upsample_block(opacity, block, grid, region))
+    for region, block in iterate_blocks_in(cut.opacity, grid, size):
+        texture = sample_part(image, upsample_block(cut.positions, block, grid, region))
+        opaque = to_levels(upsample_block(cut.opacity, block, grid, region))
         is_whole = cv2.minMaxLoc(opaque)[0] == 255
         out[region] = texture if is_whole else mix(out[region], texture, opaque)
         if alpha is not None:
@@ -219,7 +224,7 @@ def sample_part(image: Image, positions: Array32) -> Image:
 
     Four channels are sampled faster than three, even after conversion.
     """
-    low, high = (cv2.reduce(cv2.reduce(positions, 0, kind), 1, kind)[0, 0] for kind in EXTREMES)
+    low, high = _extremes(positions)
     sides = np.array(image.shape[1::-1])
     first = np.clip(low.astype(int) - 1, 0, sides - 1)
     last = np.clip(high.astype(int) + 2, first + 1, sides)

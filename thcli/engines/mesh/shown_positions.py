@@ -25,21 +25,22 @@ def positions_on(grid: SampleGrid, warp_map: WarpMap) -> Array32:
     return with_cut(positions, cut_on(grid, warp_map.cut))
 
 
-def with_cut(positions: Array32, cut: Array32 | None) -> Array32:
-    """Return positions (rows, columns, 2) with those of a cut where it covers them."""
+def with_cut(positions: Array32, cut: Cut | None) -> Array32:
+    """Return positions (rows, columns, 2) with those of a cut on their grid where that covers."""
     if cut is None:
         return positions
-    return np.where(cut[..., 2:] > 0.5, cut[..., :2], positions)
+    return np.where(cut.opacity[..., None] > 0.5, cut.positions, positions)
 
 
-def cut_on(grid: SampleGrid, cut: Cut | None) -> Array32 | None:
-    """Return a cut's samples (rows, columns, 3) on another grid of its step."""
+def cut_on(grid: SampleGrid, cut: Cut | None) -> Cut | None:
+    """Return a cut on another grid of its step."""
     if cut is None:
         return None
     row, column = (grid.y0 - cut.grid.y0) // grid.step, (grid.x0 - cut.grid.x0) // grid.step
     rows, columns = row + np.arange(grid.rows), column + np.arange(grid.columns)
     nearest = rows.clip(0, cut.grid.rows - 1), columns.clip(0, cut.grid.columns - 1)
-    out = np.array(cut.samples[np.ix_(*nearest)], np.float32)
-    out[nearest[0] != rows, :, 2] = 0
-    out[:, nearest[1] != columns, 2] = 0
-    return out
+    at = np.ix_(*nearest)
+    opacity = cut.opacity[at]
+    opacity[nearest[0] != rows] = 0
+    opacity[:, nearest[1] != columns] = 0
+    return Cut(grid, cut.positions[at], opacity)

@@ -11,6 +11,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -45,7 +46,7 @@ class Helper:
         """Start the process. Raises OSError."""
         self._kept: dict[int, Any] = {}  # that it has, by their id
         self._alone = threading.Lock()
-        self._asked = self._answered = 0  # orders
+        self._asked: deque[str] = deque()  # methods whose answers were not taken
         folder, others = str(Path(thcli.__file__).parents[1]), os.environ.get("PYTHONPATH")
         paths = os.pathsep.join(filter(None, [folder, others]))
         self._process = subprocess.Popen(
@@ -74,10 +75,11 @@ class Helper:
             CallFailedError: the call raised an exception.
         """
         with self._alone:
-            while self._answered < self._asked:  # of orders whose answers nobody wanted any more
-                self._read_answer()
+            while self._asked:  # whose answers nobody wanted any more
+                with suppress(CallFailedError):
+                    self.take_answer()
             self.ask(target, method, *given, kept=kept)
-            return self.take_answer(method)
+            return self.take_answer()
 
     def ask(self, target: Any, method: str, *given: Any, kept: tuple[Any, ...] = ()) -> None:
         """Order a call, after those that were ordered before.
@@ -94,32 +96,24 @@ class Helper:
         """
         new = {id(one): one for one in (target, *kept) if id(one) not in self._kept}
         self._kept |= new
+        self._asked.append(method)
         order = new, id(target), method, tuple(id(one) for one in kept), given
         try:
             pickle.dump(order, self._orders, pickle.HIGHEST_PROTOCOL)
             self._orders.flush()
         except _LOST as error:
             raise HelperLostError(str(error)) from error
-        self._asked += 1
 
-    def take_answer(self, method: str) -> Any:
-        """Wait for the first call whose result was not taken, and return it; raises as `call`.
-
-        Args:
-            method: its name, for the error.
-        """
-        done, found = self._read_answer()
-        if not done:
-            raise CallFailedError(method)
-        return found
-
-    def _read_answer(self) -> tuple[bool, Any]:
+    def take_answer(self) -> Any:
+        """Wait for the first call whose result was not taken, and return it; raises as `call`."""
         try:
             done, found = pickle.load(self._answers)
         except _LOST as error:
             raise HelperLostError(str(error)) from error
-        self._answered += 1
-        return done, found
+        method = self._asked.popleft()
+        if not done:
+            raise CallFailedError(method)
+        return found
 
     def kill(self) -> None:
         """End the process, and whatever waits for it."""

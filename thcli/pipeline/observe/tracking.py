@@ -126,32 +126,36 @@ def record_faces(
     Raises:
         HelperError: the helper has ended or failed, and the log is not complete.
     """
-
-    for (frame, faces, cut), measured in _measure(frames, measurer, helper):
-        log.add(frame, faces, cut=cut, measured=measured)
+    measured = _measure(frames, measurer) if helper is None else _hand(frames, measurer, helper)
+    for (frame, faces, cut), readings in measured:
+        log.add(frame, faces, cut=cut, measured=readings)
         statistics.add(faces, frame.pixels)
 
 
 def _measure(
-    frames: Iterable[TrackedFrame], measurer: FrameMeasurer, helper: Helper | None
+    frames: Iterable[TrackedFrame], measurer: FrameMeasurer
 ) -> Iterator[tuple[TrackedFrame, FrameReadings]]:
-    """Measure frame after frame beside the tracker; arguments are those of `record_faces`."""
+    """Measure in one thread beside the tracker's, frame after frame."""
 
     def measure(tracked: TrackedFrame) -> tuple[TrackedFrame, FrameReadings]:
         frame, faces, cut = tracked
         return tracked, measurer.measure(frame.pixels, faces, cut)
 
-    if helper is None:
-        return ordered_map(measure, frames, 1, _AHEAD)
-    there = helper
+    return ordered_map(measure, frames, 1, _AHEAD)
+
+
+def _hand(
+    frames: Iterable[TrackedFrame], measurer: FrameMeasurer, helper: Helper
+) -> Iterator[tuple[TrackedFrame, FrameReadings]]:
+    """Let a helper measure: one thread hands it frames, another one takes what it has measured."""
 
     def ask(tracked: TrackedFrame) -> TrackedFrame:
         frame, faces, cut = tracked
-        there.ask(measurer, "measure", frame.pixels, faces, cut)
+        helper.ask(measurer, "measure", frame.pixels, faces, cut)
         return tracked
 
     def take(tracked: TrackedFrame) -> tuple[TrackedFrame, FrameReadings]:
-        return tracked, there.take_answer("measure")
+        return tracked, helper.take_answer()
 
     return ordered_map(take, ordered_map(ask, frames, 1, _AHEAD), 1, _AHEAD)
 

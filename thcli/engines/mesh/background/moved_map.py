@@ -9,7 +9,7 @@ import numpy as np
 
 from thcli.core.types import Array32
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.warp import Cut, WarpMap
+from thcli.engines.mesh.warp import WarpMap
 
 
 def move_map(warp_map: WarpMap, by: tuple[int, int], size: tuple[int, int]) -> WarpMap:
@@ -45,12 +45,8 @@ def move_map(warp_map: WarpMap, by: tuple[int, int], size: tuple[int, int]) -> W
         grid=whole,
         displacement=extend(warp_map.displacement) - np.array(by, np.float32),
         face=warp_map.face.move(by),
-        cut=None if cut is None else _move_cut(cut, by),
+        cut=None if cut is None else cut.move(by),
         beyond=None if beyond is None else extend(beyond),
         drawn_out=None if drawn_out is None else extend(drawn_out),
         move=by,
     )
-
-
-def _move_cut(cut: Cut, by: tuple[int, int]) -> Cut:
-    return Cut(cut.grid.move(by), cut.samples)

@@ -92,8 +92,7 @@ def _residual(draw: GraphDrawing, x: str, part: str) -> str:
 
 
 def _conv(draw: GraphDrawing, x: str, part: str, stride: int = 1) -> str:
-    kernel, bias = draw.weight(f"{part}.weight"), draw.weight(f"{part}.bias")
-    return draw.conv_by(x, kernel, bias, stride, _limits(draw, part))
+    return draw.conv(x, part, stride, _limits(draw, part))
 
 
 def _limits(draw: GraphDrawing, part: str) -> Array32 | None:

@@ -12,8 +12,6 @@ from torch.nn import functional
 
 # channels at a half, a quarter and an eighth of the patch's side
 EYE_WIDTHS, MOUTH_WIDTHS = (24, 40, 64), (24, 48, 96)
-
-
 FORGOTTEN = 0.002  # share of the way to a batch's own limits by which wider ones give way to it
 
 

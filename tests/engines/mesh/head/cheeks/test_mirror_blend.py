@@ -15,6 +15,7 @@ from thcli.engines.mesh.head.cheeks import mirror_blend
 from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import mix, remap
+from thcli.engines.mesh.warp import Cut
 
 STEP, ROWS, COLUMNS = 16, 66, 82
 WIDTH, HEIGHT = COLUMNS * STEP, ROWS * STEP  # a large grid, which is divided
@@ -35,11 +36,11 @@ def samples() -> MirrorSamples:
     """Return a shifted mirror image at half its share, with a cut in two narrow strips."""
     grid = SampleGrid(0, 0, STEP, COLUMNS, ROWS)
     at: Array32 = np.dstack(np.meshgrid(*grid.pixel_axes())).astype(np.float32)
-    cut = np.dstack([at - 40, np.zeros((ROWS, COLUMNS), np.float32)]).astype(np.float32)
-    cut[20:50, 20:23, 2] = 0.7
-    cut[20:50, 60:62, 2] = 1
+    opacity = np.zeros((ROWS, COLUMNS), np.float32)
+    opacity[20:50, 20:23] = 0.7
+    opacity[20:50, 60:62] = 1
     share = np.full((ROWS, COLUMNS), 0.5, np.float32)
-    return MirrorSamples(grid, at + np.float32(3), share, cut)
+    return MirrorSamples(grid, at + np.float32(3), share, Cut(grid, at - np.float32(40), opacity))
 
 
 def blend_whole(
@@ -48,12 +49,13 @@ def blend_whole(
     """Blend without any blocks."""
     size = WIDTH, HEIGHT
     assert given.cut is not None
-    positions, values = (
-        np.asarray(cv2.resize(one, size), np.float32) for one in (given.positions, given.cut)
+    positions, cut, opacity = (
+        np.asarray(cv2.resize(one, size), np.float32)
+        for one in (given.positions, given.cut.positions, given.cut.opacity)
     )
     person = remap(mirrored.person, positions, cv2.BORDER_REFLECT_101)
-    face = remap(mirrored.person, np.ascontiguousarray(values[..., :2]))
-    person = mix(person, face, np.asarray(np.rint(values[..., 2] * 255), np.uint8))
+    face = remap(mirrored.person, cut)
+    person = mix(person, face, np.asarray(np.rint(opacity * 255), np.uint8))
     share = np.full((HEIGHT, WIDTH), round(255 * float(given.share[0, 0])), np.uint8)
     opaque = np.asarray(cv2.extractChannel(person, 3), np.uint8)
     shown = compose.lay_over(person, mirrored.plate)
@@ -88,5 +90,5 @@ def test_a_cut_is_sampled_where_it_shows(monkeypatch: pytest.MonkeyPatch) -> Non
     given = samples()
     assert given.cut is not None
     mirror_blend.blend(np.zeros((HEIGHT, WIDTH, 3), np.uint8), None, layers(255), given)
-    covered = int((given.cut[..., 2] > 0).sum()) * STEP**2
+    covered = int((given.cut.opacity > 0).sum()) * STEP**2
     assert covered < sum(areas) < 2.2 * covered

@@ -238,7 +238,8 @@ def render(
         slice(max(columns[0] - 1, 0), min(columns[-1] + 2, found.grid.columns)),
     )
     part = found.grid.part(*kept)
-    grid = part.move((far.shift + warp_map.move[0], warp_map.move[1]))
+    move = far.shift + warp_map.move[0], warp_map.move[1]
+    grid = part.move(move)
     positions = np.ascontiguousarray(compose.source_positions(found)[kept])
     cut = cut_on(part, found.cut)
     head, cloth, hair = cv2.split(far.mirrored_parts.sample(with_cut(positions, cut)))
@@ -255,7 +256,8 @@ def render(
     share += bare * (np.asarray(smoothstep(*HAIR_SHOWS, share), np.float32) - share).clip(0)
     share = ((share - LEAST) / np.float32(1 - 2 * LEAST)).clip(0, 1)
     layers = MatteLayers(far.person, plate, far.coverage)
-    samples = MirrorSamples(grid, positions, share, cut, any(warp_map.move))
+    moved_cut = None if cut is None else cut.move(move)
+    samples = MirrorSamples(grid, positions, share, moved_cut, any(warp_map.move))
     mirror_blend.blend(out, alpha, layers, samples)
 
 

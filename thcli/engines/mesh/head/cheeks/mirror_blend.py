@@ -13,10 +13,11 @@ from thcli.engines.mesh.background import blocks
 from thcli.engines.mesh.background.blocks import Block
 from thcli.engines.mesh.background.edges import sample_block
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.background.windows import iterate_windows, pixels_of, upsample_block
+from thcli.engines.mesh.background.windows import iterate_blocks_in, pixels_of, upsample_block
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import mix, pair, remap, to_levels
+from thcli.engines.mesh.sampling import mix, remap, to_levels
+from thcli.engines.mesh.warp import Cut
 
 LEAST_SHARE = 1 / 510  # of the mirror image that changes a pixel
 
@@ -26,13 +27,13 @@ class MirrorSamples:
     """A mirror image on a sample grid of a frame, (rows, columns, ...) float32.
 
     positions: (..., 2) pixels of the mirror image.  share: 0..1 of it in the frame.
-    cut: (..., 3) as in `warp.Cut`, None without any.  moved: as a part of a person who moves.
+    cut: on the same grid, None without any.  moved: as a part of a person who moves.
     """
 
     grid: SampleGrid
     positions: Array32
     share: Array32
-    cut: Array32 | None
+    cut: Cut | None
     moved: bool = False
 
 
@@ -77,16 +78,15 @@ def _sample(
         slice(block.columns.start - 1, block.columns.stop + 1),
     )
     cut = samples.cut
-    is_cut = cut is not None and bool((cut[around][..., 2] > 0).any())
+    is_cut = cut is not None and bool((cut.opacity[around] > 0).any())
     if block.kind == blocks.PLATE and not is_cut:
         return None
     positions = upsample_block(samples.positions, block, samples.grid, region)
     shown = sample_block(person, positions, block.kind)
     if cut is not None and is_cut:
-        windows = iterate_windows(cut, cut[..., 2], samples.grid, size, block)
-        for window, values in windows:
-            face = remap(person, pair(values))
-            opacity = np.asarray(cv2.extractChannel(values, 2), np.float32)
+        for window, part in iterate_blocks_in(cut.opacity, cut.grid, size, block):
+            face = remap(person, upsample_block(cut.positions, part, cut.grid, window))
+            opacity = upsample_block(cut.opacity, part, cut.grid, window)
             here = _within(window, region)
             shown[here] = mix(shown[here], face, to_levels(opacity))
     return shown
