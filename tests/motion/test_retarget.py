@@ -89,6 +89,15 @@ def test_the_reference_is_the_frame_of_the_source() -> None:
     assert abs(found - frame) <= 1
 
 
+@pytest.mark.parametrize("wide", [-0.9, 0.9])
+def test_pursed_lips_and_a_grin_are_no_reference(wide: float) -> None:
+    """All other frames would grin or purse. The gesture comes with the source's own pose."""
+    yaw = np.where(np.arange(30) < 5, 0.0, 6.0)
+    curves = sliders.SliderCurves(wide=np.where(yaw, 0.0, wide), yaw=yaw)
+    motion = sliders.motion_from_sliders(curves, np.arange(30), Fraction(1, 25), synthetic.SIZE)
+    assert RetargetedMotion(synthetic.source(), synthetic.buffer(motion), RAW).reference >= 5
+
+
 def test_a_blink_is_never_the_reference() -> None:
     motion = synthetic.driver(60)
     eyes = canonical.eye_openings(canonical.neutral() + rows(motion, "expression")).mean(-1)

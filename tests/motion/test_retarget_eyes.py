@@ -98,6 +98,18 @@ def test_an_eye_that_is_read_alone_for_moments_is_no_wink() -> None:
     assert eyes[10].mean() < 0.75 * eyes[0].mean()
 
 
+@pytest.mark.parametrize(("open_eye", "winks"), [(1.0, True), (0.5, False)])
+def test_one_of_two_narrow_eyes_that_seems_to_be_shut_is_no_wink(
+    open_eye: float, winks: bool
+) -> None:
+    """Behind glasses the landmarks of one eye are off by half of an eye that is narrowed."""
+    gaps = np.full((20, 2), open_eye)
+    gaps[6:14, 0] = 0.05
+    eyes = canonical.eye_openings(canonical_shapes(retargeted(with_lids(gaps))))
+    unlike = eyes[10, 1] - eyes[10, 0]
+    assert unlike > 0.15 if winks else abs(unlike) < 0.04
+
+
 def test_a_lasting_difference_of_the_eyes_needs_frames_before_it_alone_if_causal() -> None:
     eyes = np.full((40, 2), 0.25)
     eyes[20:, 0] = 0.05

@@ -120,10 +120,10 @@ def test_a_pucker_is_limited_after_its_gain(name: str) -> None:
     """A mouth that was limited to .62 of its width came to .43."""
     lips = np.unique(np.concatenate([topology.LIPS_OUTER, topology.LIPS_INNER]))
     drawn = neutral()[lips] - neutral()[lips].mean(0)
-    extra = np.zeros((10, 468, 3))
-    extra[:, lips] = np.linspace(0, 1, 10)[:, None, None] * drawn * (-0.5, 1.4, 0.0)
+    extra = np.zeros((30, 468, 3))  # most of which rest: a usual width is one of rest
+    extra[20:, lips] = np.linspace(0, 1, 10)[:, None, None] * drawn * (-0.5, 1.4, 0.0)
     curves = sliders.SliderCurves(extra=extra)
-    motion = sliders.motion_from_sliders(curves, np.arange(10), Fraction(1, 25), synthetic.SIZE)
+    motion = sliders.motion_from_sliders(curves, np.arange(30), Fraction(1, 25), synthetic.SIZE)
     widths = {}
     for gain in (0.5, 1.0, 1.5, 2.0):
         gains: Any = {name: gain}

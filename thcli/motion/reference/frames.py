@@ -14,7 +14,7 @@ from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
-from thcli.motion import brows
+from thcli.motion import brows, closure
 from thcli.motion.canonical import (
     PosedShape,
     eye_openings,
@@ -43,6 +43,9 @@ TURNING, TURNING_COST = (np.radians(25.0), np.radians(100.0)), 0.35
 # Quantiles of the height of a clip's brows between which they are as usual; cost of a reference for
 # each canonical unit beyond, as 1.8 degrees more of turn for a hundredth
 USUAL_BROWS, BROW_COST = (0.1, 0.5), 6.0
+# The same of the width of its mouth; cost of a reference for each share of the median beyond
+USUAL_WIDTHS, WIDTH_COST = (0.3, 0.75), 4.0
+REST_WIDTHS = (0.45, 0.6)  # of mouths that neither purse nor smile, canonical units
 LEAST_STEP = 0.02  # seconds between frames; noise of nearer ones would be fast turns
 # Share of a face's radius by which the source's points are off a frame's, in their picture, below
 # which the frame is the source picture itself. Of its own frames a twentieth are further off; other
@@ -158,7 +161,7 @@ def measure_frames(
         poses = timeline.pose[start : start + len(window)]
         parts.append(_measure_window(window, poses, source))
         start += len(window)
-    eyes, mouth, rise, turn, rms, *offsets = (
+    eyes, mouth, width, rise, turn, rms, *offsets = (
         np.concatenate(part) for part in zip(*parts, strict=True)
     )
     pose_distance = turn / np.radians(30) + 4 * rms
@@ -182,6 +185,12 @@ def measure_frames(
     low, usual = np.quantile(rise[timeline.unoccluded], USUAL_BROWS)
     raised = np.maximum(rise - usual, 0) + np.maximum(low - rise, 0)
     distance = distance + turning + BROW_COST * raised
+    # beside pursed lips all others would grin, and the other way round, unless the source does
+    low, high = np.quantile(width[timeline.unoccluded], USUAL_WIDTHS)
+    own_width = float(closure.mouth_widths(source.shape))
+    low, high = low - max(REST_WIDTHS[0] - own_width, 0), high + max(own_width - REST_WIDTHS[1], 0)
+    beyond = np.maximum(width - high, 0) + np.maximum(low - width, 0)
+    distance = distance + WIDTH_COST * beyond / np.median(width[timeline.unoccluded])
     seen = timeline.unoccluded
     return FrameMeasurements(
         eyes, mouth, *(np.where(seen, each, np.inf) for each in (distance, *offsets))
@@ -199,7 +208,7 @@ def turning_speeds(timeline: Timeline) -> Array:
 
 
 def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[Array, ...]:
-    """Return eye and mouth openings, brows, differences of pose and shape, and offsets of a window.
+    """Return openings, mouths' widths, brows, differences of pose and shape, offsets of a window.
 
     Args:
         window: frames of the driving motion.
@@ -223,7 +232,8 @@ def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[A
     crop_offset = _offset(centred, source_points - source_points.mean(0))
     rise = brows.measure(shape - neutral())[0].mean(-1)
     eyes = count_near_eye(eye_openings(shape), poses[:, 1], FAR_EYE_YAW)
-    return eyes, mouth_opening(shape), rise, angle, rms, offset, crop_offset
+    width = closure.mouth_widths(shape)
+    return eyes, mouth_opening(shape), width, rise, angle, rms, offset, crop_offset
 
 
 def _offset(points: Array, source: Array) -> Array:

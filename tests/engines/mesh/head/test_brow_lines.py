@@ -10,7 +10,7 @@ import numpy as np
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.head import brow_lines, lines_of_skin
+from thcli.engines.mesh.head import brow_lines, eye_lines, lines_of_skin
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.motion import brows, canonical, closure
 from thcli.motion.render_target import RenderTarget
@@ -126,6 +126,11 @@ def test_a_smile_draws_lines_beside_the_eyes_unless_they_open_wide() -> None:
     assert drawn[row : row + 6, column].min() < -0.05
     assert own.shown(shape, 0.0) is None
     assert own.shown(wide[0], 1.0) is None
+
+
+def test_crows_feet_are_dark_lines_without_a_rim_of_light() -> None:
+    feet = eye_lines.drawn()[..., 0]
+    assert feet.max() <= 0 and feet.min() < -0.1
 
 
 def test_no_fold_of_a_lid_is_drawn_on_dark_glasses_and_lashes_leave_it() -> None:

@@ -23,7 +23,7 @@ MOST_SHARE = 0.6  # of the lines, in wrinkled skin
 LASH_BLUR = 0.05  # canonical units over which skin is averaged for folds: lashes do not count
 LID_SKIN = (0.08, 0.3)  # share of skin around a fold: dark glasses or hair, and a lid
 FOOT_WIDTH = 0.7  # over that of the lines of brows
-FOOT_DEPTH, LID_DEPTH = 0.4, 0.4  # log brightness of whole lines of a mean smile
+FOOT_DEPTH, LID_DEPTH = 0.25, 0.4  # log brightness of whole lines of a mean smile
 
 
 @cache
@@ -39,7 +39,7 @@ def drawn() -> Array32:
             foot[:, 1] += 0.12 * steps[:, 0] ** 2 * UNIT  # they bend downwards
             curve, along = lines_of_skin.spline(foot, strength * np.array(ALONG_FOOT))
             distance, nearest = lines_of_skin.distances(curve)
-            feet += FOOT_DEPTH * lines_of_skin.profile(distance / FOOT_WIDTH, along[nearest])
+            feet += FOOT_DEPTH * lines_of_skin.dark_line(distance / FOOT_WIDTH, along[nearest])
         curve, along = lines_of_skin.spline(points[list(lid)], np.array(ALONG_LID))
         distance, nearest = lines_of_skin.distances(curve + np.array([0, LID_DROP * UNIT]))
         folds += LID_DEPTH * lines_of_skin.profile(distance, along[nearest])

@@ -46,11 +46,15 @@ def distances(points: Array) -> tuple[Array32, Array32]:
     return (gap / UNIT).astype(np.float32), nearest
 
 
+def dark_line(distance: Array32, strength: Array) -> Array:
+    """Return a dark line."""
+    return np.asarray(-strength * np.exp(-((distance / WIDTH) ** 2) / 2))
+
+
 def profile(distance: Array32, strength: Array) -> Array:
     """Return a dark line between two faint ridges."""
-    line = np.exp(-((distance / WIDTH) ** 2) / 2)
     ridge = np.exp(-(((distance - 2.2 * WIDTH) / (1.2 * WIDTH)) ** 2) / 2)
-    return np.asarray(strength * (0.35 * ridge - line))
+    return np.asarray(dark_line(distance, strength) + 0.35 * strength * ridge)
 
 
 def spline(points: Array, values: Array) -> tuple[Array, Array]:
