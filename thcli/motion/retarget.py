@@ -19,15 +19,13 @@ from __future__ import annotations
 import numpy as np
 
 from thcli.core.errors import MediaError, NoFaceError, UsageError
-from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import AnyArray, Array, Face, Motion
-from thcli.motion import brows, canonical, closure, limits, openings, smiles, smooth
-from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
+from thcli.motion import canonical, closure, limits, openings, smooth
+from thcli.motion.canonical import PosedShape, neutral
 from thcli.motion.control import apply
 from thcli.motion.control.given import GivenMotion
-from thcli.motion.head_transfer import HeadTransfer
 from thcli.motion.observe import KIND, rebuild_driver_meshes
 from thcli.motion.picture import camera
 from thcli.motion.picture.torso import PictureMotion
@@ -36,6 +34,8 @@ from thcli.motion.reference.lids import FastLids
 from thcli.motion.reference.search import ReferenceSearch
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Timeline, read_timeline
+from thcli.motion.transfer.expression import ExpressionTransfer
+from thcli.motion.transfer.head import HeadTransfer
 
 TARGET_KIND = "mesh-target"
 
@@ -155,7 +155,7 @@ class RetargetedMotion:
     @property
     def region_gain(self) -> Array:
         """Return the share of the expression that each point takes from the driver, (468, 1)."""
-        return np.asarray(self._face_gain * self._mask)
+        return np.asarray(self._expression.gain * self._expression.mask)
 
     @property
     def pose_gain(self) -> float:
@@ -187,14 +187,12 @@ class RetargetedMotion:
     def _prepare_constants(self) -> None:
         """Compute the quantities that are the same in every frame."""
         reference, source = self._reference, self._source
-        scale, self._source_from_reference, _ = fit_rigid_points(reference.shape, source.shape)
-        self._shape_ratio = float(scale)  # of the canonical shapes
-        self._head = HeadTransfer(
-            source, self._source_mesh, reference, self._shape_ratio, self._source_size
+        exact_lids = self._rest_pose is not None  # of generated motion: 0 is shut
+        self._expression = ExpressionTransfer(
+            source, reference, self._options, rules=self._rules, at_rest=exact_lids
         )
-        self._mask = closure.region_mask(self._options.region)
-        self._smile = smiles.smiling(source.shape)
-        self._reference_yaw = float(rotvec_from_matrix(reference.rotation)[1])
+        ratio = self._expression.shape_ratio
+        self._head = HeadTransfer(source, self._source_mesh, reference, ratio, self._source_size)
         frame = self._reference.frame
         same = None if frame < 0 else self._same
         rows, torsos, shot = self._timeline.camera, self._driver.torso, self._timeline.shot
@@ -206,24 +204,17 @@ class RetargetedMotion:
             camera.find_base(torsos, shot, frame if frame >= 0 else None),
             self._head.picture_place(self._size, own_clip=self.is_own_clip),
         )
-        exact_lids = self._rest_pose is not None  # of generated motion: 0 is shut
         unoccluded = self._timeline.unoccluded
         self._openings = openings.OpeningRules(
             source.shape,
             reference,
-            self._shape_ratio,
+            ratio,
             shut_eyes=None if exact_lids else self._measurements.shut_threshold(unoccluded),
             absolute=exact_lids or self._options.mode == "absolute",
         )
-        self._mouth_closing = (
-            np.zeros_like(source.shape)
-            if self._rest_pose is None
-            else openings.mouth_closing_shape(source.shape)
-        )
         region, strength = self._options.region, self._options.strength
         self._pose_gain = strength * self._options.pose if region in ("all", "pose") else 0.0
-        self._face_gain = strength * self._options.expression
-        self._mouth_moves = self._face_gain > 0 and region in ("all", "expression", "lips")
+        self._mouth_moves = self._expression.gain > 0 and region in ("all", "expression", "lips")
 
     def window(self, start: int, stop: int) -> Motion:
         """Return frames start..stop, limited to the clip.
@@ -273,34 +264,13 @@ class RetargetedMotion:
 
         (T, 468, 3) canonical shapes and (T, 2) lid gaps over the source's own.
         """
-        source, gain = self._source.shape, self._face_gain * weight
+        source, gain = self._source.shape, self._expression.gain * weight
         shape = neutral() + self._driver.expression(start, stop)
-        scale, rotation, shift = fit_rigid_points(self._reference.shape, shape)
-        aligned = (shape - shift[:, None]) @ rotation / scale[:, None, None]
-        change = (
-            (aligned - self._reference.shape) @ self._source_from_reference.T * self._shape_ratio
-        )
+        aligned, scale = self._expression.align(shape)
+        yaw = self._driver.pose[start:stop, 1]
+        retargeted, lips = self._expression.shapes(aligned, yaw, weight)
         if self._rules:
-            if self._rest_pose is None:  # generated motion is read from no picture
-                yaw = self._driver.pose[start:stop, 1]
-                change *= limits.expression_share(yaw, self._reference_yaw)[:, None, None]
-            reference = self._reference.shape * self._shape_ratio
-            opened = canonical.eye_openings(aligned) / self._reference.usual_eyes
-            change = brows.strengthen(brows.hold_over_shut_eyes(change, opened))
-            change = brows.fit_room(change, source, reference)
-            change = smiles.keep(smiles.relax(change, source), source, aligned)
-            added = self._face_gain * canonical.lip_gaps(change).mean(-1)
-            lips_gain = limits.mouth_share(added, self._head.source_yaw)
-            change *= 1 - (1 - lips_gain[:, None, None]) * closure.region_mask("lips")
-        share = gain[:, None, None] * self._mask
-        change *= share
-        if self._rules:
-            lips_gain = lips_gain * closure.limit_mouth(
-                change, source, aligned, self._reference.shape, gain, self._smile
-            )
-        retargeted = source + (change + share * self._mouth_closing)
-        if self._rules:
-            region = self._options.region
+            region, mask = self._options.region, self._expression.mask
             if region in ("all", "expression", "lips"):
                 tracked = self._store.window(start, stop).arrays["expression"]
                 gaps = openings.keep_closed_lips(
@@ -309,11 +279,11 @@ class RetargetedMotion:
                     scale,
                     self._timeline.unoccluded[start:stop],
                 )
-                asked = self._openings.lip_gaps(gaps, gain * lips_gain)
-                closure.close_jaw(retargeted, asked, self._mask, load_slider_shapes().jaw)
+                asked = self._openings.lip_gaps(gaps, gain * lips)
+                closure.close_jaw(retargeted, asked, mask, load_slider_shapes().jaw)
                 closure.set_lips(retargeted, asked)
-                closure.raise_chin(retargeted, source, self._mask)
-                closure.lower_chin(retargeted, source, self._mask)
+                closure.raise_chin(retargeted, source, mask)
+                closure.lower_chin(retargeted, source, mask)
             if region in ("all", "expression", "eyes"):
                 eyes = self._lids.openings(shape, start)
                 if len(self) == 1:  # a video has frames that show how its eyes are read
@@ -338,7 +308,7 @@ class RetargetedMotion:
         if self._options.region in ("pose", "lips"):
             return np.zeros((stop - start, 2, 2))
         change = (self._driver.gaze[start:stop] - self._reference.gaze).mean(1, keepdims=True)
-        share = (np.minimum(self._face_gain, 1.5) * weight)[:, None, None]
+        share = (np.minimum(self._expression.gain, 1.5) * weight)[:, None, None]
         return limits.limit_gaze(change, share, self._source_gaze)
 
 

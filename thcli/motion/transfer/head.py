@@ -13,10 +13,7 @@ from thcli.motion.reference.frames import DriverReference
 
 
 class HeadTransfer:
-    """Change of a driver's head since its reference, and a source's head that follows it.
-
-    source_yaw: of the source in radians.
-    """
+    """Change of a driver's head since its reference, and a source's head that follows it."""
 
     def __init__(
         self,
@@ -37,7 +34,7 @@ class HeadTransfer:
         """
         self._source, self._reference, self._size = source, reference, size
         self._room = None if size is None else limits.room_in_picture(mesh, size)
-        self.source_yaw = float(rotvec_from_matrix(source.rotation)[1])
+        self._source_yaw = float(rotvec_from_matrix(source.rotation)[1])
         # source pixels per driver pixel
         self._pixel_ratio = float(np.exp(source.log_scale - reference.log_scale) * shape_ratio)
         self._pivot = RIGID_WEIGHTS @ mesh[RIGID]
@@ -80,7 +77,7 @@ class HeadTransfer:
             rotvec_from_matrix(driver.rotation @ rotation @ reference.rotation.T) * gain[:, None]
         )
         seen = rotvec_from_matrix(driver.rotation)[:, 1] * np.maximum(gain, 1)
-        relative = limits.limit_overturn(relative, self.source_yaw, seen)
+        relative = limits.limit_overturn(relative, self._source_yaw, seen)
         zoom = (driver.log_scale + np.log(scale) - reference.log_scale) * gain
         pivot = np.einsum("tij,tj->ti", driver.rotation, RIGID_WEIGHTS @ driver.shape[:, RIGID])
         pivot = np.exp(driver.log_scale)[:, None] * pivot + driver.centre
@@ -101,7 +98,7 @@ class HeadTransfer:
             The change, the shoulders, and the shift (T, 2) of the person beyond what a head moves
             on them.
         """
-        relative = limits.limit_rotation(relative, self.source_yaw)
+        relative = limits.limit_rotation(relative, self._source_yaw)
         zoom = limits.limit_zoom(zoom, self._filling_zoom)
         carried = np.zeros_like(shift)
         carried[:, :2] = shoulders @ [*self._pivot[:2], 1] - self._pivot[:2]

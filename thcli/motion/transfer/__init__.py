@@ -1,0 +1,1 @@
+"""Transfer of a driver's head and expression to a source."""
