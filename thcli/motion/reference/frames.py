@@ -185,16 +185,31 @@ def measure_frames(
     low, usual = np.quantile(rise[timeline.unoccluded], USUAL_BROWS)
     raised = np.maximum(rise - usual, 0) + np.maximum(low - rise, 0)
     distance = distance + turning + BROW_COST * raised
-    # beside pursed lips all others would grin, and the other way round, unless the source does
-    low, high = np.quantile(width[timeline.unoccluded], USUAL_WIDTHS)
-    own_width = float(closure.mouth_widths(source.shape))
-    low, high = low - max(REST_WIDTHS[0] - own_width, 0), high + max(own_width - REST_WIDTHS[1], 0)
-    beyond = np.maximum(width - high, 0) + np.maximum(low - width, 0)
-    distance = distance + WIDTH_COST * beyond / np.median(width[timeline.unoccluded])
     seen = timeline.unoccluded
+    unusual = _unusual_widths(width, seen, float(closure.mouth_widths(source.shape)))
+    distance = distance + WIDTH_COST * unusual
     return FrameMeasurements(
         eyes, mouth, *(np.where(seen, each, np.inf) for each in (distance, *offsets))
     )
+
+
+def _unusual_widths(widths: Array, seen: Bools, own: float) -> Array:
+    """Return by how much mouths purse or grin beyond a clip's usual ones, (T,), over its median.
+
+    Beside pursed lips all other frames would grin, and the other way round. A mouth that is as wide
+    as a neutral one does neither, whatever the clip does.
+
+    Args:
+        widths: (T,) canonical units.
+        seen: (T,) frames that count.
+        own: width of the source's mouth, which may purse or smile itself.
+    """
+    usual, rest = widths[seen], float(closure.mouth_widths(neutral()))
+    low, high = np.quantile(usual, USUAL_WIDTHS)
+    low = min(low, rest) - max(REST_WIDTHS[0] - own, 0)
+    high = max(high, rest) + max(own - REST_WIDTHS[1], 0)
+    beyond = np.maximum(widths - high, 0) + np.maximum(low - widths, 0)
+    return np.asarray(beyond / np.median(usual))
 
 
 def turning_speeds(timeline: Timeline) -> Array:
