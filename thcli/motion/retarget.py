@@ -189,7 +189,7 @@ class RetargetedMotion:
         reference, source = self._reference, self._source
         exact_lids = self._rest_pose is not None  # of generated motion: 0 is shut
         self._expression = ExpressionTransfer(
-            source, reference, self._options, rules=self._rules, at_rest=exact_lids
+            source, reference, self._options, rules=self._rules, generated=exact_lids
         )
         ratio = self._expression.shape_ratio
         self._head = HeadTransfer(source, self._source_mesh, reference, ratio, self._source_size)

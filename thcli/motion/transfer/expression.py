@@ -28,7 +28,7 @@ class ExpressionTransfer:
         options: MotionOptions,
         *,
         rules: bool,
-        at_rest: bool,
+        generated: bool,
     ) -> None:
         """Measure the source and the reference.
 
@@ -37,7 +37,7 @@ class ExpressionTransfer:
             reference: the driver's reference.
             options: motion options.
             rules: False adds the plain change.
-            at_rest: the reference is the rest of generated motion, which is read from no picture.
+            generated: the motion is read from no picture, and the reference is its rest.
         """
         self._source, self._reference, self._rules = source.shape, reference, rules
         scale, self._source_from_reference, _ = fit_rigid_points(reference.shape, source.shape)
@@ -48,9 +48,9 @@ class ExpressionTransfer:
         self._source_yaw, self._reference_yaw = (
             float(rotvec_from_matrix(one.rotation)[1]) for one in (source, reference)
         )
-        self._seen = not at_rest
+        self._is_read = not generated
         self._mouth_closing = (
-            openings.mouth_closing_shape(source.shape) if at_rest else np.zeros_like(source.shape)
+            openings.mouth_closing_shape(source.shape) if generated else np.zeros_like(source.shape)
         )
 
     def align(self, shapes: Array) -> tuple[Array, Array]:
@@ -86,7 +86,7 @@ class ExpressionTransfer:
 
     def _natural(self, change: Array, driver: Array, yaw: Array) -> Array:
         """Return a change (T, 468, 3) as far as it is one of the face, and fits the source's."""
-        if self._seen:
+        if self._is_read:
             change *= limits.expression_share(yaw, self._reference_yaw)[:, None, None]
         reference = self._reference.shape * self.shape_ratio
         opened = canonical.eye_openings(driver) / self._reference.usual_eyes
