@@ -268,7 +268,7 @@ class RetargetedMotion:
         shape = neutral() + self._driver.expression(start, stop)
         aligned, scale = self._expression.align(shape)
         yaw = self._driver.pose[start:stop, 1]
-        retargeted, lips = self._expression.shapes(aligned, yaw, weight)
+        retargeted, lips = self._expression.shapes(aligned, yaw, gain)
         if self._rules:
             region, mask = self._options.region, self._expression.mask
             if region in ("all", "expression", "lips"):

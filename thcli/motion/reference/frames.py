@@ -182,10 +182,9 @@ def measure_frames(
     turning = TURNING_COST * smoothstep(*TURNING, turning_speeds(timeline))
     distance = pose_distance + blink + 3 * mouth_distance + 3 * gaze_distance + SHUT_COST * shut
     # beside one that raises its brows all other frames would frown, and the other way round
-    low, usual = np.quantile(rise[timeline.unoccluded], USUAL_BROWS)
-    raised = np.maximum(rise - usual, 0) + np.maximum(low - rise, 0)
-    distance = distance + turning + BROW_COST * raised
     seen = timeline.unoccluded
+    raised = _beyond(rise, *np.quantile(rise[seen], USUAL_BROWS))
+    distance = distance + turning + BROW_COST * raised
     unusual = _unusual_widths(width, seen, float(closure.mouth_widths(source.shape)))
     distance = distance + WIDTH_COST * unusual
     return FrameMeasurements(
@@ -208,8 +207,12 @@ def _unusual_widths(widths: Array, seen: Bools, own: float) -> Array:
     low, high = np.quantile(usual, USUAL_WIDTHS)
     low = min(low, rest) - max(REST_WIDTHS[0] - own, 0)
     high = max(high, rest) + max(own - REST_WIDTHS[1], 0)
-    beyond = np.maximum(widths - high, 0) + np.maximum(low - widths, 0)
-    return np.asarray(beyond / np.median(usual))
+    return np.asarray(_beyond(widths, low, high) / np.median(usual))
+
+
+def _beyond(values: Array, low: float, high: float) -> Array:
+    """Return by how much values lie outside of a range."""
+    return np.asarray(np.maximum(values - high, 0) + np.maximum(low - values, 0))
 
 
 def turning_speeds(timeline: Timeline) -> Array:

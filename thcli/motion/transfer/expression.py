@@ -58,13 +58,13 @@ class ExpressionTransfer:
         scale, rotation, shift = fit_rigid_points(self._reference.shape, shapes)
         return (shapes - shift[:, None]) @ rotation / scale[:, None, None], scale
 
-    def shapes(self, driver: Array, yaw: Array, weight: Array) -> tuple[Array, Array]:
+    def shapes(self, driver: Array, yaw: Array, gain: Array) -> tuple[Array, Array]:
         """Return shapes (T, 468, 3) of the source, and the share (T,) by which lips open.
 
         Args:
             driver: (T, 468, 3) shapes of the driver, aligned.
             yaw: (T,) radians of its head.
-            weight: (T,) of the frames.
+            gain: (T,) of the expression in each frame.
         """
         change = driver - self._reference.shape
         change = change @ self._source_from_reference.T * self.shape_ratio
@@ -75,7 +75,6 @@ class ExpressionTransfer:
                 self.gain * canonical.lip_gaps(change).mean(-1), self._source_yaw
             )
             change *= 1 - (1 - lips[:, None, None]) * closure.region_mask("lips")
-        gain = self.gain * weight
         share = gain[:, None, None] * self.mask
         change *= share
         if self._rules:
