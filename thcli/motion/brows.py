@@ -30,6 +30,9 @@ LEAST_GAP = 1e-3  # canonical units between brow and eye that a share divides by
 # Canonical units above the eyes that raised brows of ordinary faces reach, and by which those rise
 # that are high already; by which brows are above a driver's, as high and higher
 HIGHEST, LEAST_ROOM, ABOVE_RANGE = 0.37, 0.06, (0.0, 0.03)
+# Canonical units above the eyes that lowered brows of ordinary faces reach, and by which those fall
+# that are low already
+LOWEST, LEAST_FALL = 0.17, 0.02
 # Opening of an eye over the usual one, shut and open; share of a fall that its brow takes over
 # shut eyes
 SHUT_RANGE, SHUT_FALL = (0.35, 0.7), 0.25
@@ -88,8 +91,8 @@ def fit_room(change: Array, source: Array, reference: Array) -> Array:
     """Return changes whose brows stay between the eyes and the hair.
 
     They fall by the driver's share of their distance from the eyes: brows that a driver holds high
-    fall by more than those of a source are above its eyes. Above a driver's they rise as far as
-    brows do: those that it knits are low at rest, and rise by more than is left above a source's.
+    fall by more than those of a source are above its eyes; and to where brows end that frown. Above
+    a driver's they rise as far as brows do: those that it knits are low at rest, and rise by more than is left above a source's.
 
     Args:
         change: (T, 468, 3) of the source's canonical shape.
@@ -101,7 +104,9 @@ def fit_room(change: Array, source: Array, reference: Array) -> Array:
     rises = measure(change)[0]
     room = np.maximum(HIGHEST - own, LEAST_ROOM)
     above = smoothstep(*ABOVE_RANGE, own - driver)
-    lost = np.where(rises > 0, above * (rises - soft_limit(rises, room)), (1 - share) * rises)
+    most = np.maximum(own - LOWEST, LEAST_FALL)
+    falls = soft_limit(share * np.minimum(rises, 0), most)
+    lost = np.where(rises > 0, above * (rises - soft_limit(rises, room)), rises - falls)
     return _lower(change, lost)
 
 

@@ -15,7 +15,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
 from thcli.motion.file.windows import windows
-from thcli.motion.picture import visibility
+from thcli.motion.picture import jumps, visibility
 from thcli.motion.picture.camera import discard_unlikely, remove_camera
 from thcli.motion.picture.torso import in_scene
 
@@ -118,7 +118,10 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
     shot = np.cumsum(cut).astype(np.intp)
     if drives:
         valid = visibility.leave_out_cut_off(valid, logit, beyond, shot)
+    in_frame = np.where(valid[:, None], pose[:, 4:6], np.nan)
     camera = discard_unlikely(camera, pose, valid, shot)
+    camera = jumps.without_false_starts(camera, in_frame, shot)
+    camera = jumps.ease_jumps(camera, in_frame, seconds, shot)
     pose = remove_camera(pose, camera)
     scene_begins, framing_begins = _find_cuts(valid, pose, track, cut)
     scene = np.cumsum(scene_begins).astype(np.intp)
@@ -142,7 +145,12 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
         _motion_weight(seconds, valid, unseen_gaps),
         camera,
         shot,
-        _torso_in_scene(torso, camera, seconds, shot),
+        jumps.ease_jumps(
+            _torso_in_scene(torso, camera, seconds, shot),
+            np.where(valid[:, None], pose[:, 4:6], np.nan),
+            seconds,
+            shot,
+        ),
         inside,
     )
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from thcli.core.types import Array32, Image
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.background import blocks
 from thcli.engines.mesh.background.blocks import Block
 from thcli.engines.mesh.background.edges import sample_block, sample_mirrored
@@ -19,6 +20,9 @@ from thcli.engines.mesh.sampling import mix, remap, shift, to_levels
 from thcli.engines.mesh.warp import WarpMap
 
 MOVED = (blocks.MOVED_PERSON, blocks.MOVED_MIXED)
+# Motion of a whole person, of the picture's longer side, over which it loses what is brighter than
+# its alpha: light and things of the background beside it
+LEFT_BEHIND = 0.01
 OPAQUE = {blocks.PLATE: 0, blocks.PERSON: 255}  # alpha of blocks that are not sampled for it
 
 
@@ -85,7 +89,7 @@ def _render_layers(
         if block.kind == blocks.PERSON and not ends:
             out[region] = cv2.cvtColor(person, cv2.COLOR_RGBA2RGB)
         else:
-            out[region] = lay_over(person, layers.plate[region], alone=any(warp_map.move))
+            out[region] = lay_over(person, layers.plate[region], moved_share(warp_map.move, out))
 
 
 def _copy_person(
@@ -112,7 +116,7 @@ def _copy_person(
     if kind == blocks.MOVED_PERSON:
         cv2.cvtColor(person, cv2.COLOR_RGBA2RGB, out[region])
     else:
-        out[region] = lay_over(person, out[region], alone=True)
+        out[region] = lay_over(person, out[region], moved_share(move, out))
     return True
 
 
@@ -146,17 +150,28 @@ def _end_above(
     return True
 
 
-def lay_over(person: Image, plate: Image, *, alone: bool = False) -> Image:
+def moved_share(shift: Sequence[float] | Array, image: Image) -> float:
+    """Return how far a person has moved from where its picture (H, W, C) has it, 0..1.
+
+    shift: (2,) pixels.
+    """
+    reach = LEFT_BEHIND * max(image.shape[:2])
+    return float(smoothstep(0.0, reach, float(np.hypot(shift[0], shift[1]))))
+
+
+def lay_over(person: Image, plate: Image, alone: float = 0.0) -> Image:
     """Return a person (h, w, 4) uint8 premultiplied over its plate (h, w, 3).
 
-    alone: leave out what is brighter than its alpha, light of the background beside the person.
+    alone: share, 0..1, by which what is brighter than its alpha is left out, light of the
+        background beside the person.
     """
     alpha = np.asarray(cv2.extractChannel(person, 3), np.uint8)
     colour = np.asarray(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), np.uint8)
     if cv2.minMaxLoc(alpha)[0] == 255:
         return colour
-    if alone:
-        cv2.min(colour, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), colour)
+    if alone > 0:
+        most = cv2.add(alpha, cv2.convertScaleAbs(255 - alpha, alpha=1 - alone))
+        cv2.min(colour, cv2.cvtColor(most, cv2.COLOR_GRAY2RGB), colour)
     behind = cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB)
     cv2.multiply(plate, behind, behind, 1 / 255)
     return np.asarray(cv2.add(behind, colour), np.uint8)

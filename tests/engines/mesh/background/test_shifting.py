@@ -59,7 +59,7 @@ def test_what_is_shown_begins_at_the_edge_and_keeps_its_order(shift: float, axis
 
 
 @pytest.mark.parametrize(
-    "x, y", [(3.4375, -1.21875), (-17.625, 9.0), (0.0, -28.40625), (30.25, 41.03125), (500.0, 0.0)]
+    "x, y", [(4.4375, -1.21875), (-17.625, 9.0), (0.0, -28.40625), (30.25, 41.03125), (500.0, 0.0)]
 )
 def test_a_shift_samples_every_pixel_at_its_place(x: float, y: float) -> None:
     image, plate, alpha = close_up()
@@ -68,6 +68,29 @@ def test_a_shift_samples_every_pixel_at_its_place(x: float, y: float) -> None:
     difference = np.abs(shifted.astype(int) - expected)
     assert difference.max() <= 2
     assert (difference > 1).mean() < 0.001
+
+
+def test_what_a_matte_half_takes_for_the_person_changes_gradually() -> None:
+    image, plate, alpha = close_up()
+    image[:], plate[:], alpha[60:200, 60:300] = 200, 40, 153
+    reach = compose.LEFT_BEHIND * WIDTH
+    shown = [
+        float(shifting.shift_person(image, plate, alpha, np.array([x, 0.0]))[130, 180, 0])
+        for x in np.linspace(0.06, 1.1 * reach, 12)
+    ]
+    assert shown[0] == pytest.approx(200, abs=2)
+    assert shown[-1] == pytest.approx(0.6 * 200 + 0.4 * 40, abs=2)
+    assert 0 <= -np.diff(shown).min() < 20
+    assert np.diff(shown).max() <= 1
+
+
+def test_what_the_person_covers_does_not_stay_behind_it() -> None:
+    image, plate, alpha = close_up()
+    image[:], plate[:], alpha[:] = 200, 40, 0
+    alpha[:, 100:200] = 255
+    image[alpha == 0] = 40
+    shown = shifting.shift_person(image, plate, alpha, np.array([2.0, 0.0]))
+    assert np.array_equal(shown[20:-20, 100:102], plate[20:-20, 100:102])
 
 
 def test_whole_pixels_are_shifted_exactly() -> None:

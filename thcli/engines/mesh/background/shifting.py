@@ -17,12 +17,14 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background.blocks import SIDE
 from thcli.engines.mesh.background.edges import sample_mirrored
-from thcli.engines.mesh.sampling import merge_positions
+from thcli.engines.mesh.opening import Region
+from thcli.engines.mesh.sampling import merge_positions, mix
 
 REACH = 3  # pixels around a position that it is sampled from, and one to spare
 FRACTIONS = 32  # of a pixel, to which a shift is rounded, as positions are in cv2.remap
 SHARPNESS = -0.75  # of the cubic kernel, as in OpenCV (Keys 1981, a)
 SPREAD = 3.0  # width of the band that is stretched, in shifts
+OPAQUE = 0.75  # alpha up to which a pixel is the background's as long as the person hardly moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
     Returns:
         (H, W, 3) uint8.
     """
-    back = -_round(shift)
+    back, left = -_round(shift), 1 - compose.moved_share(shift, image)
     out = np.empty_like(plate)
     kernel = _cubic_kernel(back % 1)
     across, down = (
@@ -87,20 +89,34 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
         block, y, x = (rows, columns), down.source(rows), across.source(columns)
         shown = alpha[y, x]
         least, most = cv2.minMaxLoc(shown)[:2]
+        behind = _left_behind(image, plate, alpha, block, left)
         if most == 0:
-            out[block] = plate[block]
+            out[block] = behind
         elif not (is_high and is_wide):
             person = _premultiply(image[y, x], shown)
             moved = _sample(
                 person, across.positions[columns] - x.start, down.positions[rows] - y.start
             )
-            out[block] = compose.lay_over(moved, plate[block])
+            out[block] = compose.lay_over(moved, behind)
         elif least == 255:
             out[block] = _filter(image[y, x], kernel)
         else:
             moved = _filter(_premultiply(image[y, x], shown), kernel)
-            out[block] = compose.lay_over(moved, plate[block])
+            out[block] = compose.lay_over(moved, behind)
     return out
+
+
+def _left_behind(image: Image, plate: Image, alpha: Image, block: Region, share: float) -> Image:
+    """Return a block of the plate with a share of what the picture shows beside its person.
+
+    A matte takes some of the background for a half transparent person. As long as the person has
+    hardly moved that stays as it is, so that nothing changes at once.
+    """
+    behind = plate[block]
+    if share <= 0:
+        return behind
+    beside = cv2.convertScaleAbs(255 - alpha[block], alpha=share / (1 - OPAQUE))
+    return mix(behind, image[block], np.minimum(beside, np.uint8(round(255 * share))))
 
 
 def shift_cut_out(person: Image, shift: Array) -> Image:
