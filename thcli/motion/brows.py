@@ -91,8 +91,9 @@ def fit_room(change: Array, source: Array, reference: Array) -> Array:
     """Return changes whose brows stay between the eyes and the hair.
 
     They fall by the driver's share of their distance from the eyes: brows that a driver holds high
-    fall by more than those of a source are above its eyes; and to where brows end that frown. Above
-    a driver's they rise as far as brows do: those that it knits are low at rest, and rise by more than is left above a source's.
+    fall by more than those of a source are above its eyes; and to where brows end that frown.
+    Above a driver's they rise as far as brows do: those that it knits are low at rest, and rise by
+    more than is left above a source's.
 
     Args:
         change: (T, 468, 3) of the source's canonical shape.

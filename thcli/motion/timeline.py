@@ -118,7 +118,7 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
     shot = np.cumsum(cut).astype(np.intp)
     if drives:
         valid = visibility.leave_out_cut_off(valid, logit, beyond, shot)
-    in_frame = np.where(valid[:, None], pose[:, 4:6], np.nan)
+    in_frame = _head_rows(pose, valid)
     camera = discard_unlikely(camera, pose, valid, shot)
     camera = jumps.without_false_starts(camera, in_frame, shot)
     camera = jumps.ease_jumps(camera, in_frame, seconds, shot)
@@ -147,7 +147,7 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
         shot,
         jumps.ease_jumps(
             _torso_in_scene(torso, camera, seconds, shot),
-            np.where(valid[:, None], pose[:, 4:6], np.nan),
+            _head_rows(pose, valid),
             seconds,
             shot,
         ),
@@ -174,6 +174,11 @@ def _read_scalars(
         np.asarray(arrays.get("torso", unmoved), np.float64),
         np.asarray(arrays.get("inside", zeros + np.nan), np.float64),
     )
+
+
+def _head_rows(pose: Array, valid: Bools) -> Array:
+    """Return the motion of a head in the picture as rows (T, 4) of `camera`; NaN if not valid."""
+    return np.where(valid[:, None], pose[:, [3, 2, 4, 5]], np.nan)
 
 
 def nearest_usable(usable: Bools) -> tuple[Ints, Ints]:

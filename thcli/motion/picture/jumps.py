@@ -23,7 +23,7 @@ LEAST_JUMP = 0.006  # image heights of a step between two frames that shows
 OUTLIER = 1.5  # times the largest step around it
 AROUND = 2  # frames before and after, whose steps a jump is compared with
 HEAD = 1.5  # times the head's step in the frame
-EASE = 1.0  # seconds over which what a jump has changed comes
+EASE = 0.5  # seconds over which what a jump has changed comes
 # Frames after rest, image heights of motion in them, and how many times the head's: a false start
 START, LEAST_START, START_HEAD = 3, 0.02, 2.0
 
@@ -36,17 +36,17 @@ def without_false_starts(camera: Array, head: Array, shot: Ints) -> Array:
 
     Args:
         camera: (T, 4) rows of `camera`.
-        head: (T, 2) its place in the frames, in image heights; NaN where it is not seen.
+        head: (T, 4) the head's motion in the frames as such rows; NaN where it is not seen.
         shot: (T,) numbers of the shots.
     """
     moving = np.asarray(camera.any(1))
     begins = np.flatnonzero(moving[1:] & ~moving[:-1] & (shot[1:] == shot[:-1])) + 1
-    out, path = camera.copy(), _lengths(head)
+    out, path = camera.copy(), _sizes(np.diff(head, axis=0))
     for first in begins:
         rests = ~moving[first:] | (shot[first:] != shot[first])
         count = int(rests.argmax()) if rests.any() else len(rests)
         started = first + min(START, count)
-        came = _size(camera[started - 1])
+        came = float(_sizes(camera[started - 1]))
         with_head = START_HEAD * path[first - 1 : started - 1].sum()
         if came > LEAST_START and came > with_head:  # not where the head is not seen
             out[first : first + count] = 0
@@ -58,8 +58,8 @@ def ease_jumps(motion: Array, head: Array, seconds: Array, shot: Ints) -> Array:
 
     Args:
         motion: rows of `camera`, of a camera or a torso.
-        head: (T, 2) the head's place that moves as the motion does, in image heights; NaN where it
-            is not seen.
+        head: (T, 4) the head's as such rows, which moves as the motion does; NaN where it is not
+            seen.
         seconds: (T,) times of the frames.
         shot: (T,) numbers of the shots.
     """
@@ -82,8 +82,8 @@ def _without_outliers(motion: Array, head: Array) -> Array:
         np.median(sliding_window_view(rows, window, 0), -1) for rows in (motion, head)
     )
     inner = slice(AROUND, len(motion) - AROUND)
-    away = np.array([_size(row) for row in motion[inner] - middle])
-    its_own = (away > LEAST_JUMP) & (away > HEAD * np.hypot(*(head[inner] - its_head).T))
+    away = _sizes(motion[inner] - middle)
+    its_own = (away > LEAST_JUMP) & (away > HEAD * _sizes(head[inner] - its_head))
     out[inner][its_own] = middle[its_own]
     return out
 
@@ -91,7 +91,7 @@ def _without_outliers(motion: Array, head: Array) -> Array:
 def _jumps(motion: Array, head: Array, seconds: Array) -> Array:
     """Return what is to be taken from each frame of one shot, (T, 4)."""
     steps, excess = np.diff(motion, axis=0), np.zeros_like(motion)
-    sizes, path = np.array([_size(step) for step in steps]), _lengths(head)
+    sizes, path = _sizes(steps), _sizes(np.diff(head, axis=0))
     for i in np.flatnonzero((sizes > LEAST_JUMP) & (sizes > HEAD * path)):
         others = [j for j in range(i - AROUND, i + AROUND + 1) if j != i and 0 <= j < len(steps)]
         if not others or sizes[i] <= OUTLIER * sizes[others].max():
@@ -102,11 +102,7 @@ def _jumps(motion: Array, head: Array, seconds: Array) -> Array:
     return excess
 
 
-def _size(row: Array) -> float:
-    """Return by how much a row (4,) of `camera` moves a picture, in image heights."""
-    return float(np.hypot(row[2], row[3]) + ARM * (abs(row[0]) + abs(row[1])))
-
-
-def _lengths(places: Array) -> Array:
-    """Return the lengths (T - 1,) of the steps between places (T, 2)."""
-    return np.asarray(np.hypot(*np.diff(places, axis=0).T))
+def _sizes(rows: Array) -> Array:
+    """Return by how much rows (..., 4) of `camera` move a picture, (...) image heights."""
+    zoom, roll, x, y = np.moveaxis(rows, -1, 0)
+    return np.asarray(np.hypot(x, y) + ARM * (np.abs(zoom) + np.abs(roll)))
