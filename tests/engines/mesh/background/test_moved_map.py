@@ -98,3 +98,15 @@ def test_a_large_picture_alone_moves_by_whole_pixels() -> None:
         assert picture.whole_move(layers, shift) == whole
         assert picture.whole_move(layers, None) is None
     assert picture.whole_move(None, shift) is None
+
+
+def test_light_beside_a_person_is_lost_as_it_moves() -> None:
+    person = np.full((4, 4, 4), 200, np.uint8)
+    person[..., 3] = 100
+    dark = np.zeros((4, 4, 3), np.uint8)
+    shown = [int(compose.lay_over(person, dark, alone)[0, 0, 0]) for alone in (0, 0.25, 0.5, 1)]
+    assert shown == [200, 200, pytest.approx(178, abs=1), 100]
+    picture = np.zeros((300, 400, 3), np.uint8)
+    shares = [compose.moved_share((x, 0.0), picture) for x in (0, 1, 2, 3, 4, 50)]
+    assert shares[0] == 0 and shares[-2:] == [1, 1]
+    assert shares == sorted(shares)
