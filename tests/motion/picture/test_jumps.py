@@ -119,3 +119,16 @@ def test_short_clips_have_no_jumps(count: int) -> None:
     arguments = np.zeros((count, 4)), SECONDS[:count], ONE_SHOT[:count]
     assert jumps.ease_jumps(motion, *arguments).shape == (count, 4)
     assert jumps.without_false_starts(motion, arguments[0], arguments[2]).shape == (count, 4)
+
+
+def test_jumps_while_no_head_is_seen_are_kept() -> None:
+    head, motion = np.full((COUNT, 4), np.nan), step_at(20)
+    motion[40] += AWAY
+    assert np.array_equal(jumps.ease_jumps(motion, head, SECONDS, ONE_SHOT), motion)
+
+
+def test_the_camera_of_another_shot_is_left_when_one_starts_wrongly() -> None:
+    camera, shot = step_at(10), np.repeat([0, 1], 30)
+    kept = jumps.without_false_starts(camera, np.zeros((COUNT, 4)), shot)
+    assert not kept[:30].any()
+    assert np.array_equal(kept[30:], camera[30:])

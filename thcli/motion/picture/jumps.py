@@ -15,7 +15,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 
-Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.intp]
 
 ARM = 0.4  # image heights at which roll and zoom count as motion
@@ -39,17 +38,16 @@ def without_false_starts(camera: Array, head: Array, shot: Ints) -> Array:
         head: (T, 4) the head's motion in the frames as such rows; NaN where it is not seen.
         shot: (T,) numbers of the shots.
     """
-    moving = np.asarray(camera.any(1))
-    begins = np.flatnonzero(moving[1:] & ~moving[:-1] & (shot[1:] == shot[:-1])) + 1
+    moving, same_shot = np.asarray(camera.any(1)), shot[1:] == shot[:-1]
+    begins = np.flatnonzero(moving[1:] & ~moving[:-1] & same_shot) + 1
+    ends = np.append(np.flatnonzero(moving[:-1] & ~(moving[1:] & same_shot)) + 1, len(camera))
     out, path = camera.copy(), _sizes(np.diff(head, axis=0))
-    for first in begins:
-        rests = ~moving[first:] | (shot[first:] != shot[first])
-        count = int(rests.argmax()) if rests.any() else len(rests)
-        started = first + min(START, count)
+    for first, end in zip(begins, ends[np.searchsorted(ends, begins, "right")], strict=True):
+        started = min(first + START, end)
         came = float(_sizes(camera[started - 1]))
         with_head = START_HEAD * path[first - 1 : started - 1].sum()
         if came > LEAST_START and came > with_head:  # not where the head is not seen
-            out[first : first + count] = 0
+            out[first:end] = 0
     return out
 
 
@@ -97,8 +95,9 @@ def _jumps(motion: Array, head: Array, seconds: Array) -> Array:
         if not others or sizes[i] <= OUTLIER * sizes[others].max():
             continue
         change = steps[i] - np.median(steps[others], 0)
-        since = seconds[i + 1 :] - seconds[i + 1]
-        excess[i + 1 :] += change * (1 - smoothstep(0, EASE, since))[:, None]
+        frames = slice(i + 1, int(np.searchsorted(seconds, seconds[i + 1] + EASE, "right")))
+        since = seconds[frames] - seconds[i + 1]
+        excess[frames] += change * (1 - smoothstep(0, EASE, since))[:, None]
     return excess
 
 
