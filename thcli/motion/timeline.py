@@ -17,6 +17,7 @@ from thcli.core.types import Array, Motion
 from thcli.motion.file.windows import windows
 from thcli.motion.picture import jumps, visibility
 from thcli.motion.picture.camera import discard_unlikely, remove_camera
+from thcli.motion.picture.shots import split_shots
 from thcli.motion.picture.torso import in_scene
 
 SHORT_GAP = 0.5  # seconds; shorter gaps are interpolated from both sides
@@ -278,7 +279,7 @@ def _torso_in_scene(torso: Array, camera: Array, seconds: Array, shot: Ints) -> 
     """
     seen = np.asarray(torso.any(1))
     rows = in_scene(np.where(seen[:, None], torso, camera), camera)
-    for frames in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(shot)) + 1):
+    for frames in split_shots(shot):
         known = seen[frames]
         known[:1] |= known[1:2].any()
         if known.any():

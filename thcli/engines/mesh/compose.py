@@ -66,6 +66,7 @@ def _render_layers(
 ) -> None:
     """Render the moving blocks of a person over its plate into `out`, and `alpha` if any."""
     grid, beyond = warp_map.grid, warp_map.beyond
+    alone = moved_share(warp_map.move, out)
     beyond_sides = layers.person, positions
     if layers.wide is not None and any(block.kind == blocks.LEAVES for block in moving):
         beyond_sides = layers.wide.person, shift(positions, (layers.wide.left, 0))
@@ -79,7 +80,9 @@ def _render_layers(
             if not any(warp_map.move):
                 out[region] = layers.plate[region]
             continue
-        if block.kind in MOVED and _copy_person(out, layers, block.kind, region, warp_map.move):
+        if block.kind in MOVED and _copy_person(
+            out, layers, block.kind, region, warp_map.move, alone
+        ):
             continue
         pixels, at = beyond_sides if block.kind == blocks.LEAVES else (layers.person, positions)
         person = sample_block(pixels, upsample_block(at, block, grid, region), block.kind)
@@ -89,11 +92,16 @@ def _render_layers(
         if block.kind == blocks.PERSON and not ends:
             out[region] = cv2.cvtColor(person, cv2.COLOR_RGBA2RGB)
         else:
-            out[region] = lay_over(person, layers.plate[region], moved_share(warp_map.move, out))
+            out[region] = lay_over(person, layers.plate[region], alone)
 
 
 def _copy_person(
-    out: Image, layers: MatteLayers, kind: int, region: Region, move: tuple[int, int]
+    out: Image,
+    layers: MatteLayers,
+    kind: int,
+    region: Region,
+    move: tuple[int, int],
+    alone: float,
 ) -> bool:
     """Copy the person of a block that is still but for a move by whole pixels over the plate.
 
@@ -103,6 +111,7 @@ def _copy_person(
         kind: of the block.
         region: of the frame.
         move: (x, y) pixels from the source to the frame.
+        alone: see `lay_over`.
 
     Returns:
         False where the block shows what lies below the picture, which is sampled.
@@ -116,7 +125,7 @@ def _copy_person(
     if kind == blocks.MOVED_PERSON:
         cv2.cvtColor(person, cv2.COLOR_RGBA2RGB, out[region])
     else:
-        out[region] = lay_over(person, out[region], moved_share(move, out))
+        out[region] = lay_over(person, out[region], alone)
     return True
 
 

@@ -6,16 +6,12 @@ picture between two frames. A real jerk of a camera moves the head in the frame 
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
-
-Ints = npt.NDArray[np.intp]
+from thcli.motion.picture.shots import Ints, split_shots
 
 ARM = 0.4  # image heights at which roll and zoom count as motion
 LEAST_JUMP = 0.006  # image heights of a step between two frames that shows
@@ -62,9 +58,7 @@ def ease_jumps(motion: Array, head: Array, seconds: Array, shot: Ints) -> Array:
         shot: (T,) numbers of the shots.
     """
     out = motion.copy()
-    bounds = [0, *(np.flatnonzero(np.diff(shot)) + 1).tolist(), len(shot)]
-    for begin, end in pairwise(bounds):
-        frames = slice(begin, end)
+    for frames in split_shots(shot):
         out[frames] = _without_outliers(motion[frames], head[frames])
         out[frames] -= _jumps(out[frames], head[frames], seconds[frames])
     return out

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Motion
 from thcli.motion.observe import rebuild_driver_meshes
+from thcli.motion.picture.shots import split_shots
 
 OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occluded
 # The same of a face that turns away from where it mostly looks, and radians of yaw and pitch by
@@ -41,7 +42,7 @@ def leave_out_cut_off(valid: Bools, logit: Array, beyond: Array, shot: Ints) -> 
     A face that an edge cuts off in most of a shot, as in a close-up, is not left out.
     """
     whole = valid.copy()
-    for frames in np.split(np.arange(len(valid)), np.flatnonzero(np.diff(shot)) + 1):
+    for frames in split_shots(shot):
         seen = frames[valid[frames]]
         median = float(np.median(logit[seen])) if len(seen) else 0.0
         if median <= 0:
@@ -70,7 +71,7 @@ def find_unoccluded(valid: Bools, logit: Array, pose: Array, shot: Ints) -> Bool
     usual = float(np.median(logit[valid & ~occluded])) if (valid & ~occluded).any() else median
     coming = valid & (logit < (least + COMING_SHARE) * usual)
     unoccluded = valid.copy()
-    for frames in np.split(np.arange(len(valid)), np.flatnonzero(np.diff(shot)) + 1):
+    for frames in split_shots(shot):
         unoccluded[frames] &= ~_widen(_reach(occluded[frames], coming[frames]))
     return unoccluded if unoccluded.any() else valid
 

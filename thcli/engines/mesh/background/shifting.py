@@ -24,7 +24,7 @@ REACH = 3  # pixels around a position that it is sampled from, and one to spare
 FRACTIONS = 32  # of a pixel, to which a shift is rounded, as positions are in cv2.remap
 SHARPNESS = -0.75  # of the cubic kernel, as in OpenCV (Keys 1981, a)
 SPREAD = 3.0  # width of the band that is stretched, in shifts
-OPAQUE = 0.75  # alpha up to which a pixel is the background's as long as the person hardly moves
+BESIDE = 0.75  # alpha up to which a pixel is the background's as long as the person hardly moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +89,21 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
         block, y, x = (rows, columns), down.source(rows), across.source(columns)
         shown = alpha[y, x]
         least, most = cv2.minMaxLoc(shown)[:2]
+        if least == 255 and is_high and is_wide:
+            out[block] = _filter(image[y, x], kernel)
+            continue
         behind = _left_behind(image, plate, alpha, block, left)
         if most == 0:
             out[block] = behind
-        elif not (is_high and is_wide):
-            person = _premultiply(image[y, x], shown)
+            continue
+        person = _premultiply(image[y, x], shown)
+        if is_high and is_wide:
+            moved = _filter(person, kernel)
+        else:
             moved = _sample(
                 person, across.positions[columns] - x.start, down.positions[rows] - y.start
             )
-            out[block] = compose.lay_over(moved, behind)
-        elif least == 255:
-            out[block] = _filter(image[y, x], kernel)
-        else:
-            moved = _filter(_premultiply(image[y, x], shown), kernel)
-            out[block] = compose.lay_over(moved, behind)
+        out[block] = compose.lay_over(moved, behind)
     return out
 
 
@@ -115,7 +116,7 @@ def _left_behind(image: Image, plate: Image, alpha: Image, block: Region, share:
     behind = plate[block]
     if share <= 0:
         return behind
-    beside = cv2.convertScaleAbs(255 - alpha[block], alpha=share / (1 - OPAQUE))
+    beside = cv2.convertScaleAbs(255 - alpha[block], alpha=share / (1 - BESIDE))
     return mix(behind, image[block], np.minimum(beside, np.uint8(round(255 * share))))
 
 
