@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
-from thcli.engines.mesh import anatomy, picture_limits
+from thcli.engines.mesh import anatomy, picture_limits, warp
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.faces.landmarks.topology import OVAL
 
@@ -64,3 +64,19 @@ def test_what_shows_the_face_is_moved_as_its_mesh_is(length: float) -> None:
         shown = np.dstack([field[..., 0] + x, field[..., 1] + y[:, None]])
         face = ((shown >= low) & (shown <= high)).all(-1)
         assert face.any() and np.allclose(limited[face], field[face])
+
+
+@pytest.mark.parametrize("turn", [-40.0, 40.0])
+def test_a_frame_whose_background_moves_along_is_not_mirrored_at_its_sides(turn: float) -> None:
+    """A second head looked in from the side of a turned source video."""
+    source = faces.make_source(160, 160, share=0.45)
+    assert not source.surroundings.matte
+    target = faces.make_target(source, turn=(0, turn, 0)).points
+    texture = warp.TexturePositions(source.mesh[:, :2], source.mesh[:, :2])
+    size = source.size
+    made = warp.build_map(source.mesh, source.surroundings, target, texture, size, source.step)
+    assert made is not None
+    x, y = made.grid.pixel_axes()
+    within = (y >= 0) & (y < size[1])
+    shown = (x + made.displacement[..., 0])[within][:, (x >= 0) & (x < size[0])]
+    assert shown.min() > -3 and shown.max() < size[0] - 1 + 3
