@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from tests.engines.mesh.test_patches import shut_eyes
 from tests.motion import synthetic_motion
-from thcli.core.geometry import bounding_box
+from thcli.core.geometry import bounding_box, matrix_from_rotvec
 from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
 from thcli.core.protocols import CropEngine, VideoSourceEngine
 from thcli.core.types import Crop, Face, Frame, Image, Motion
@@ -33,7 +33,6 @@ from thcli.engines.mesh.mouth import (
 )
 from thcli.engines.mesh.mouth.shot_looks import LEAST_SHOT
 from thcli.engines.mesh.renderer import render_video_frame
-from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.faces.landmarks.topology import BROWS, EYES, OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
@@ -72,22 +71,27 @@ def transferred(engine: MeshEngine, options: MotionOptions = LIPS_ONLY) -> Motio
     return engine.transfer_motion(own_clip()[1], driving, options).window(0, COUNT)
 
 
-def no_regions(image: Image, face: Face) -> ParsedSource | None:
+def no_regions(image: Image, face: Face) -> Regions | None:
     return None
 
 
-def worn_in(count: int) -> Callable[[Image, Face], ParsedSource | None]:
+def all_hair(image: Image, face: Face) -> Regions | None:
+    planes = np.zeros((len(CLASSES), *image.shape[:2]), np.float32)
+    planes[class_number("hair")] = 1
+    return Regions(Crop(np.eye(3), image.shape[1::-1]), planes)
+
+
+def worn_in(count: int) -> video.ParseFace:
     """Return a parser that sees glasses from the brows to the nose in so many frames."""
     seen = []
 
-    def parse(image: Image, face: Face) -> ParsedSource | None:
+    def parse(image: Image, face: Face) -> Regions | None:
         assert face.mesh is not None
         planes = np.zeros((len(CLASSES), *image.shape[:2]), np.float32)
         top, low = face.mesh[np.concatenate(BROWS), 1].min(), face.mesh[4, 1]
         seen.append(face)
         planes[class_number("eye_g"), int(top) : int(low)] = float(len(seen) <= count)
-        regions = Regions(Crop(np.eye(3), image.shape[1::-1]), planes)
-        return ParsedSource(regions, regions)
+        return Regions(Crop(np.eye(3), image.shape[1::-1]), planes)
 
     return parse
 
@@ -104,6 +108,30 @@ def test_glasses_that_most_frames_show_keep_their_shape() -> None:
         prepared = video.prepare_frame(image, mesh, target, found, 0, moves_eyes=True)
         shift = (prepared.place(target).held - mesh)[brow, 1] / (target - mesh)[brow, 1]
         assert np.median(shift) == pytest.approx(moved, abs=0.1)
+
+
+def test_strands_before_the_near_cheek_of_a_frame_are_not_mirrored() -> None:
+    """They would lie in the middle of the cheek that comes into view."""
+    frames, own = own_clip()
+    bare = video.collect(own, frames, no_regions)
+    image, front = images()[0], faces.astronaut(False).mesh
+    turn = matrix_from_rotvec(np.radians([0, 30, 0]))
+    mesh = (front - front.mean(0)) @ turn.T + front.mean(0)
+    for clip, mirrors in ((bare, True), (replace(bare, parse_face=all_hair), False)):
+        prepared = video.prepare_frame(image, mesh, front, clip, 0, moves_eyes=True)
+        assert (prepared.hidden_cheek is not None) == mirrors
+
+
+def test_only_frames_that_turn_are_parsed() -> None:
+    """To find the regions of a face takes as long as to render it."""
+    frames, own = own_clip()
+    parsed: list[Face] = []
+    clip = replace(
+        video.collect(own, frames, no_regions), parse_face=lambda _, face: parsed.append(face)
+    )
+    image, mesh = images()[0], faces.astronaut(False).mesh
+    video.prepare_frame(image, mesh, mesh, clip, 0, moves_eyes=True)
+    assert not parsed
 
 
 def test_no_lid_moves_behind_dark_glasses_that_most_frames_show() -> None:

@@ -88,17 +88,22 @@ class SourceNetworks:
         None when the face has no mesh, or the network of regions is not installed or refused.
         Raises DeviceError, NotFiniteError.
         """
-        parsed = self.parse_regions(image, face)
-        if parsed is None or (finder := self._hands.get(self._run)) is None:
-            return parsed
-        return replace(parsed, hands=finder.find(image, face.box))
+        parser = self._parser_of(face)
+        if parser is None:
+            return None
+        parsed = parse_source(parser, image, face)
+        finder = self._hands.get(self._run)
+        return parsed if finder is None else replace(parsed, hands=finder.find(image, face.box))
 
-    def parse_regions(self, image: Image, face: Face) -> ParsedSource | None:
-        """Find the regions of a face as `parse` does, without hands."""
+    def parse_face(self, image: Image, face: Face) -> Regions | None:
+        """Find the regions of a face alone, read closely, where `parse` finds any."""
+        parser = self._parser_of(face)
+        return None if parser is None else parse_faces(parser, [image], [face])[0]
+
+    def _parser_of(self, face: Face) -> PictureParser | None:
         if face.mesh is None or self._run.licence == "free":
             return None
-        parser = self._parser.get(self._run)
-        return None if parser is None else parse_source(parser, image, face)
+        return self._parser.get(self._run)
 
 
 class _OnDemand(Generic[N]):

@@ -29,6 +29,7 @@ from thcli.engines.mesh.head.cheeks.near_side import NearSide
 from thcli.engines.mesh.head.covered_points import NO_COVERS, Cover, find_covers
 from thcli.engines.mesh.head.glasses import held
 from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.head.steep_texture import NO_HAIR, BorderHair
 from thcli.engines.mesh.mouth import (
     closed_lips,
     colours,
@@ -48,13 +49,13 @@ from thcli.engines.mesh.mouth.shot_looks import (
 )
 from thcli.engines.mesh.opening import fit_opening
 from thcli.engines.mesh.prepared_source import MOST_BLUR, MeshSource
-from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureSamples
 from thcli.faces.compositing.uv_map import UvMap
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop
+from thcli.faces.parsing.crops import Regions
 from thcli.motion.canonical import neutral
 from thcli.motion.file.windows import windows
 from thcli.motion.observe import rebuild_driver_meshes
@@ -72,6 +73,9 @@ OCCLUDED_RANGE = (0.35, 0.65)  # probability from which a pixel is the occluder'
 OCCLUDER_REACH = 0.02  # face heights that its mask grows
 
 
+ParseFace = Callable[[Image, Face], Regions | None]
+
+
 @dataclass(frozen=True, slots=True)
 class MeshVideo:
     """Shared facts of the frames of a source video.
@@ -79,6 +83,7 @@ class MeshVideo:
     looks: of its shots in order, at least one.  appearance: of the face without anything in front
     of it, None for a short clip.  smirks: None where the landmarks of slanted mouths are right.
     worn: (468,) how far points are glasses, which keep their shape; None where none are worn.
+    parse_face: see `collect`.
     covers: what is before each eye in most frames.
     mouth_painter: see `MeshSource`.
     """
@@ -86,6 +91,7 @@ class MeshVideo:
     looks: tuple[ShotLook, ...]
     appearance: AppearanceModel | None
     smirks: Smirks | None
+    parse_face: ParseFace
     worn: Array | None = None
     covers: tuple[Cover, Cover] = NO_COVERS
     mouth_painter: InsidePainter | None = None
@@ -102,7 +108,7 @@ _UV_MAP = UvMap(neutral())
 def collect(
     own: MotionStore,
     frames: Iterable[Frame],
-    parse: Callable[[Image, Face], ParsedSource | None],
+    parse_face: ParseFace,
     mouth_painter: InsidePainter | None = None,
 ) -> MeshVideo:
     """Collect open mouths, the light of the eyes, the appearance of the face and its glasses.
@@ -110,7 +116,7 @@ def collect(
     Args:
         own: motion of kind "mesh" of the video.
         frames: its frames in order, read once at most.
-        parse: finds the regions of a frame's face, None without its network.
+        parse_face: finds the regions of a frame's face, None without its network.
         mouth_painter: see `MeshSource`.
     """
     timeline = read_timeline(own)
@@ -139,10 +145,10 @@ def collect(
             mesh = rebuild_driver_meshes(own.window(index, index + 1))[0]
             if index in whole.sampled:
                 samples.add(_UV_MAP.unwrap(image, mesh))
-                if index in parsed and (regions := parse(image, _face_of(mesh))) is not None:
-                    covers.append(find_covers(regions.face, mesh))
+                if index in parsed and (regions := parse_face(image, _face_of(mesh))) is not None:
+                    covers.append(find_covers(regions, mesh))
                     are_dark = "glasses" in covers[-1]
-                    worn.append(held.find(regions.face, mesh, are_dark=are_dark))
+                    worn.append(held.find(regions, mesh, are_dark=are_dark))
             if smirks[index]:
                 on_right = mouth_corners.slant(mesh) > 0
                 corners[index] = on_right, mouth_corners.measure(image, mesh)
@@ -155,6 +161,7 @@ def collect(
         shot_looks(whole.look(int(pts[0])), shots, timeline.shot, pts),
         samples.appearance_model(),
         mouth_corners.collect(pts, timeline.shot, corners),
+        parse_face,
         _median_worn(worn),
         _usual_covers(covers),
         mouth_painter,
@@ -209,17 +216,22 @@ def prepare_frame(
         share = 1 - float(smoothstep(*CLOSING_RANGE, closing))
         mesh = mesh if share <= 0 else lip_rims.exclude_teeth(image, mesh, share)
     eyes = extract_eyes(image, mesh, None, tone, covers=video.covers) if moves_eyes else ()
+    face, normals, cheek = _face_of(mesh), steep_texture.normals(mesh), None
+    if mirrored_cheek.may_show(mesh, target):
+        regions = video.parse_face(image, face)
+        hair = NO_HAIR if regions is None else BorderHair.find(normals, mesh, regions)
+        cheek = mirrored_cheek.prepare(image, mesh, regions, hair)
     return MeshSource(
         image,
-        _face_of(mesh),
+        face,
         mesh,
-        steep_texture.normals(mesh),
+        normals,
         max(1, map_step(mesh) // FINE),
         NearSide.of(mesh),
         Surroundings(find_outline(mesh), float(image.shape[0] - 1), False),
         None,
         eyes,
-        mirrored_cheek.prepare(image, mesh) if mirrored_cheek.may_show(mesh, target) else None,
+        cheek,
         tone,
         interior,
         parted,
