@@ -16,7 +16,7 @@ from tests.motion import synthetic_motion
 from thcli.core.geometry import bounding_box, matrix_from_rotvec
 from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
 from thcli.core.protocols import CropEngine, VideoSourceEngine
-from thcli.core.types import Crop, Face, Frame, Image, Motion
+from thcli.core.types import Array, Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh import video
 from thcli.engines.mesh.anatomy import face_height
 from thcli.engines.mesh.engine import MeshEngine, load
@@ -30,6 +30,7 @@ from thcli.engines.mesh.mouth import (
     mouth_interior,
     seen_mouths,
     shot_looks,
+    wide_jaw,
 )
 from thcli.engines.mesh.mouth.shot_looks import LEAST_SHOT
 from thcli.engines.mesh.renderer import render_video_frame
@@ -37,6 +38,7 @@ from thcli.faces.landmarks.topology import BROWS, EYES, OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
 from thcli.motion import canonical
+from thcli.motion.closure import set_lips
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.motion.observe import observe
 from thcli.motion.render_target import RenderTarget
@@ -314,6 +316,29 @@ def test_an_occluder_stays_where_the_landmarks_doubt() -> None:
     view = (slice(mouth[1], mouth[1] + 15), slice(mouth[0] - 20, mouth[0] + 20))
     assert np.abs(kept[view].astype(int) - covered[view]).mean() < 12
     assert np.array_equal(video.keep_occluders(covered, rendered.copy(), mesh, found, 0), rendered)
+
+
+def test_the_lip_of_a_wide_open_mouth_is_not_taken_for_an_occluder_of_its_chin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It lies where the landmarks have the chin, and was put back over one that closes."""
+    seen: list[Array] = []
+
+    def record(image: Image, out: Image, mesh: Array, *_: object) -> Image:
+        seen.append(mesh)
+        return out
+
+    monkeypatch.setattr(video, "keep_occluders", record)
+    motion = transferred(mesh_engine())
+    posed = canonical.decompose(np.asarray(motion.arrays["mesh"][0]))
+    shape = posed.shape[None].copy()
+    set_lips(shape, np.full((1, 9), 0.42))
+    opened = replace(posed, shape=shape[0]).mesh()
+    motion.arrays["mesh"][0] = opened
+    clip = video.collect(own_clip()[1], own_clip()[0], no_regions)
+    render_video_frame(clip, images()[0], motion, 0)
+    lowered = wide_jaw.lower_skin(opened)
+    assert np.allclose(seen[0], lowered) and np.abs(lowered - opened).max() > 1
 
 
 def test_the_mouth_opens_as_the_driver_opens_it() -> None:

@@ -102,4 +102,4 @@ def render_video_frame(source: MeshVideo, image: Image, motion: Motion, row: int
     own, points = wide_jaw.lower_skin(mesh), wide_jaw.lower_skin(points)
     prepared = video.prepare_frame(image, own, points, source, pts, moves_eyes=moves_eyes)
     out = render_frame(prepared, RenderTarget(points, gaze, np.ones(2)), None)
-    return video.keep_occluders(image, out, mesh, source, doubt)
+    return video.keep_occluders(image, out, own, source, doubt)

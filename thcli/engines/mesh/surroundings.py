@@ -47,9 +47,10 @@ FADE_LENGTH, FADE_PER_PIXEL = 0.1, 1.8
 # Source face heights that a picture is further out beside a point whose texture lies outwards: the
 # mesh is merged with it that far inside, where the skin would show again
 MERGED = 0.035
-# Raised jaws over a neck that is not known: face heights between which they are, and length of the
-# fade, of what lies below them, over the flow
-RAISED_RANGE, RAISED_FADE = (0.04, 0.1), 1.3
+# Raised jaws over a neck that is not known: face heights between which they are; length of the fade,
+# over the flow, of what lies below them; face heights below the source's jaw where that begins: the
+# edge and the shadow of the jaw itself would be drawn out to a beard
+RAISED_RANGE, RAISED_FADE, BELOW_JAW = (0.04, 0.1), 1.3, 0.07
 MAX_HAIR_MOTION = 0.35  # face heights of motion up to which hair may part from its surroundings
 FALLOFF_STRETCH = 1.2  # by which the falloff grows, as a multiple of the motion
 LOW_FALLOFF = 8.0  # least length where the lower edge is near, as a multiple of the head's rise
@@ -241,6 +242,10 @@ def surrounding_displacement(
     moved = texture[OVAL] - source[OVAL, :2]
     moved += MERGED * face_height(source) * _outwards(moved, source_oval)
     own = (source_oval + moved - outline).T.astype(np.float32)
+    raised: Array32 | None = None
+    if surroundings.neck is None:
+        raised = _jaw_raise(own - rigid_oval, outline, middle, face_size)
+        own += BELOW_JAW * face_size * raised * _away(outline, middle).T
     residual = own - oval_weight * rigid_oval
     residual *= (1 - hidden).astype(np.float32)
     if turned is not None:
@@ -249,10 +254,9 @@ def surrounding_displacement(
     flow_length = np.hypot(residual_flow[0], residual_flow[1])
     length = np.float32(FADE_LENGTH * face_size) + np.float32(FADE_PER_PIXEL) * flow_length
     share = 1 - smoothstep(0, 1, nearest / length)
-    if surroundings.neck is None:
-        raised = _jaw_raise(own - rigid_oval, outline, middle, face_size) @ weights / total
+    if raised is not None:
         short = np.maximum(np.float32(RAISED_FADE) * flow_length, np.float32(1e-3))
-        share += raised * (np.clip(1 - nearest / short, 0, 1) - share)
+        share += raised @ weights / total * (np.clip(1 - nearest / short, 0, 1) - share)
     field += share * residual_flow
     if parting is not None and (parting.raised > 0 or parting.parted.any()):
         jaw, below = source_oval.T.astype(np.float32), _CHIN.astype(np.float32) @ weights / total
@@ -281,6 +285,13 @@ def _outwards(moved: Array, oval: Array) -> Array:
     return np.where(outwards, moved / np.maximum(length, 1.0), 0.0)
 
 
+def _away(outline: Array, middle: Array32) -> Array32:
+    """Return the directions (36, 2) in which points lie from the middle of their face."""
+    away = outline - middle
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+    return np.asarray(away, np.float32)
+
+
 def _jaw_raise(own: Array32, outline: Array, middle: Array32, face_size: float) -> Array32:
     """Return how far points of the outline are those of a jaw that rises a lot, (36,) in 0..1.
 
@@ -290,9 +301,7 @@ def _jaw_raise(own: Array32, outline: Array, middle: Array32, face_size: float) 
         middle: (2,) pixels of the face's.
         face_size: its height in pixels.
     """
-    away = outline - middle
-    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
-    raised = (own.T * away).sum(1) / face_size
+    raised = (own.T * _away(outline, middle)).sum(1) / face_size
     return np.asarray(_JAW * smoothstep(*RAISED_RANGE, raised), np.float32)
 
 

@@ -15,7 +15,11 @@ from thcli.engines.mesh.head.neck import JAW, NeckMotion, hidden_by_jaw
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.surroundings import Surroundings, surrounding_displacement
+from thcli.engines.mesh.surroundings import (
+    BELOW_JAW,
+    Surroundings,
+    surrounding_displacement,
+)
 from thcli.faces.landmarks.topology import OVAL
 from thcli.motion.closure import chin_shares
 
@@ -140,6 +144,18 @@ def test_a_jaw_that_rises_far_stretches_the_skin_right_below_it_alone(rise: floa
     target[:, 1] -= rise * height * chin_shares()
     jaw = SampleGrid(int(mesh[anatomy.CHIN, 0]), int(target[anatomy.CHIN, 1]), 1, 1, 200)
     flow = surrounding_displacement(mesh, surroundings, target, mesh[:, :2], jaw)[:, 0, 1]
-    end = int((1 + 0.4) * rise * height)  # of the stretched skin, from the raised chin
+    end = int((1 + 0.4) * (rise + BELOW_JAW) * height)  # of stretched skin, from the raised chin
     assert flow[4] > 0.8 * rise * height and np.abs(flow[end:]).max() < 0.5
     assert np.diff(flow + np.arange(200)).min() > -0.3
+
+
+@pytest.mark.parametrize("rise", [0.1, 0.15, 0.25])
+def test_below_a_raised_chin_nothing_of_the_chin_is_seen(rise: float) -> None:
+    """Its edge and its shadow, drawn out over the neck that it hid, were a beard."""
+    source, around = frontal()
+    mesh, size = source.mesh, anatomy.face_height(source.mesh)
+    target = mesh.copy()
+    target[:, 1] -= rise * size * chin_shares()
+    shown = shown_below_chin(mesh, replace(around, neck=None), target)
+    assert (shown[:, 1] > mesh[anatomy.CHIN, 1] + 0.8 * BELOW_JAW * size).all()
+    assert (np.diff(shown[:, 1]) > 0).all()
