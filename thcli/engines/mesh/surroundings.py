@@ -47,9 +47,9 @@ FADE_LENGTH, FADE_PER_PIXEL = 0.1, 1.8
 # Source face heights that a picture is further out beside a point whose texture lies outwards: the
 # mesh is merged with it that far inside, where the skin would show again
 MERGED = 0.035
-# Raised jaws over a neck that is not known: face heights between which they are; length of the fade,
-# over the flow, of what lies below them; face heights below the source's jaw where that begins: the
-# edge and the shadow of the jaw itself would be drawn out to a beard
+# Raised jaws over a neck that is not known: face heights between which they are; length of the
+# fade, over the flow, of what lies below them; face heights below the source's jaw where that
+# begins: the edge and the shadow of the jaw itself would be drawn out to a beard
 RAISED_RANGE, RAISED_FADE, BELOW_JAW = (0.04, 0.1), 1.3, 0.07
 MAX_HAIR_MOTION = 0.35  # face heights of motion up to which hair may part from its surroundings
 FALLOFF_STRETCH = 1.2  # by which the falloff grows, as a multiple of the motion
