@@ -56,7 +56,8 @@ class ParsedSource:
 class SourceNetworks:
     """Networks of person, face regions and hands.
 
-    Each is loaded for the first source that needs it. Threads may share them.
+    Each is loaded for the first source that needs it. Threads may share them, and they may be sent
+    to another process.
     """
 
     def __init__(self, run: RunOptions, matte: Matte) -> None:
@@ -64,6 +65,10 @@ class SourceNetworks:
         self._person = _OnDemand(person_matte.load)
         self._parser = _OnDemand(_load_parser)
         self._hands = _OnDemand(hands.load)
+
+    def __reduce__(self) -> tuple[type[SourceNetworks], tuple[RunOptions, Matte]]:
+        """Leave the networks behind: another process loads its own."""
+        return SourceNetworks, (self._run, self._matte)
 
     def person_probability(self, image: Image, *, mirrored: bool = False) -> Array32 | None:
         """Estimate each pixel's person probability; None when the background moves along.
