@@ -25,7 +25,7 @@ from thcli.core.options import ReenactOptions, RunOptions
 from thcli.core.types import Image, Motion
 from thcli.motion.file.buffer import MotionBuffer
 from thcli.pipeline.job import helper
-from thcli.pipeline.job.helper import Helper
+from thcli.pipeline.job.helper import Helper, HelperLostError
 from thcli.pipeline.job.helper_main import serve
 from thcli.pipeline.job.job import Job
 from thcli.pipeline.reenact import reenact
@@ -153,6 +153,16 @@ def test_a_system_without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
         shared = share_rendering(engine, job, TWO, LEAST_FRAMES, (64, 64))
         assert len(shared.render("source", numbered_motion(0, 3), None)) == 3
     assert "cannot be started" in str(events)
+
+
+def test_what_cannot_be_sent_ends_the_process(processes: list[Any]) -> None:
+    """Half of its order is there, for whose other half it would wait as this one for an answer."""
+    one, renderer = Helper(), NumberingRenderer(os.getpid())
+    with pytest.raises(TypeError, match="pickle"):
+        one.call(renderer, "render", threading.Lock())
+    with pytest.raises(HelperLostError):
+        one.call(renderer, "begin_process")
+    one.close()
 
 
 def test_orders_and_answers() -> None:

@@ -93,6 +93,7 @@ class Helper:
 
         Raises:
             HelperLostError: the process has ended.
+            Exception: what cannot be pickled; the process is ended, as half of the order is there.
         """
         new = {id(one): one for one in (target, *kept) if id(one) not in self._kept}
         self._kept |= new
@@ -103,6 +104,9 @@ class Helper:
             self._orders.flush()
         except _LOST as error:
             raise HelperLostError(str(error)) from error
+        except BaseException:
+            self.kill()
+            raise
 
     def take_answer(self) -> Any:
         """Wait for the first call whose result was not taken, and return it; raises as `call`."""
