@@ -77,10 +77,15 @@ def no_regions(image: Image, face: Face) -> Regions | None:
     return None
 
 
-def all_hair(image: Image, face: Face) -> Regions | None:
+def regions_of(image: Image, name: str, rows: slice, probability: float) -> Regions:
+    """Return regions that see one class in some rows of an image, and nothing else."""
     planes = np.zeros((len(CLASSES), *image.shape[:2]), np.float32)
-    planes[class_number("hair")] = 1
+    planes[class_number(name), rows] = probability
     return Regions(Crop(np.eye(3), image.shape[1::-1]), planes)
+
+
+def all_hair(image: Image, face: Face) -> Regions | None:
+    return regions_of(image, "hair", slice(None), 1.0)
 
 
 def worn_in(count: int) -> video.ParseFace:
@@ -89,11 +94,9 @@ def worn_in(count: int) -> video.ParseFace:
 
     def parse(image: Image, face: Face) -> Regions | None:
         assert face.mesh is not None
-        planes = np.zeros((len(CLASSES), *image.shape[:2]), np.float32)
         top, low = face.mesh[np.concatenate(BROWS), 1].min(), face.mesh[4, 1]
         seen.append(face)
-        planes[class_number("eye_g"), int(top) : int(low)] = float(len(seen) <= count)
-        return Regions(Crop(np.eye(3), image.shape[1::-1]), planes)
+        return regions_of(image, "eye_g", slice(int(top), int(low)), float(len(seen) <= count))
 
     return parse
 

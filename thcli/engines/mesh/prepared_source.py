@@ -245,7 +245,7 @@ def prepare(
     held = None if covered is None else covered.rigid
     rigid = [weight for weight in (worn, held) if weight is not None]
     regions = None if parsed is None else parsed.face
-    border_hair = NO_HAIR if regions is None else BorderHair.find(normals, mesh, regions)
+    border_hair = BorderHair.find(normals, mesh, regions)
     cheek = mirrored_cheek.prepare(image, mesh, regions, border_hair)
     if cheek is not None:  # hair would lie on the mirrored skin
         border_hair = replace(border_hair, beside=border_hair.beside * (1 - cheek.hidden))

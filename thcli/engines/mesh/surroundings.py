@@ -244,8 +244,9 @@ def surrounding_displacement(
     own = (source_oval + moved - outline).T.astype(np.float32)
     raised: Array32 | None = None
     if surroundings.neck is None:
-        raised = _jaw_raise(own - rigid_oval, outline, middle, face_size)
-        own += BELOW_JAW * face_size * raised * _away(outline, middle).T
+        away = _away(outline, middle)
+        raised = _jaw_raise(own - rigid_oval, away, face_size)
+        own += BELOW_JAW * face_size * raised * away.T
     residual = own - oval_weight * rigid_oval
     residual *= (1 - hidden).astype(np.float32)
     if turned is not None:
@@ -292,16 +293,15 @@ def _away(outline: Array, middle: Array32) -> Array32:
     return np.asarray(away, np.float32)
 
 
-def _jaw_raise(own: Array32, outline: Array, middle: Array32, face_size: float) -> Array32:
+def _jaw_raise(own: Array32, away: Array32, face_size: float) -> Array32:
     """Return how far points of the outline are those of a jaw that rises a lot, (36,) in 0..1.
 
     Args:
         own: (2, 36) pixels from each point to where the source shows it, beside the head's motion.
-        outline: (36, 2) pixels.
-        middle: (2,) pixels of the face's.
+        away: (36, 2) their directions from the middle of the face.
         face_size: its height in pixels.
     """
-    raised = (own.T * _away(outline, middle)).sum(1) / face_size
+    raised = (own.T * away).sum(1) / face_size
     return np.asarray(_JAW * smoothstep(*RAISED_RANGE, raised), np.float32)
 
 

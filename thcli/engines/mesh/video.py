@@ -29,7 +29,7 @@ from thcli.engines.mesh.head.cheeks.near_side import NearSide
 from thcli.engines.mesh.head.covered_points import NO_COVERS, Cover, find_covers
 from thcli.engines.mesh.head.glasses import held
 from thcli.engines.mesh.head.outline import find_outline
-from thcli.engines.mesh.head.steep_texture import NO_HAIR, BorderHair
+from thcli.engines.mesh.head.steep_texture import BorderHair
 from thcli.engines.mesh.mouth import (
     closed_lips,
     colours,
@@ -72,7 +72,6 @@ OCCLUSION_SCALE = 1.15  # side of that crop over the face's
 OCCLUDED_RANGE = (0.35, 0.65)  # probability from which a pixel is the occluder's
 OCCLUDER_REACH = 0.02  # face heights that its mask grows
 
-
 ParseFace = Callable[[Image, Face], Regions | None]
 
 
@@ -82,8 +81,8 @@ class MeshVideo:
 
     looks: of its shots in order, at least one.  appearance: of the face without anything in front
     of it, None for a short clip.  smirks: None where the landmarks of slanted mouths are right.
-    worn: (468,) how far points are glasses, which keep their shape; None where none are worn.
     parse_face: see `collect`.
+    worn: (468,) how far points are glasses, which keep their shape; None where none are worn.
     covers: what is before each eye in most frames.
     mouth_painter: see `MeshSource`.
     """
@@ -217,9 +216,9 @@ def prepare_frame(
         mesh = mesh if share <= 0 else lip_rims.exclude_teeth(image, mesh, share)
     eyes = extract_eyes(image, mesh, None, tone, covers=video.covers) if moves_eyes else ()
     face, normals, cheek = _face_of(mesh), steep_texture.normals(mesh), None
-    if mirrored_cheek.may_show(mesh, target):
+    if mirrored_cheek.may_show(normals, mesh, target):
         regions = video.parse_face(image, face)
-        hair = NO_HAIR if regions is None else BorderHair.find(normals, mesh, regions)
+        hair = BorderHair.find(normals, mesh, regions)
         cheek = mirrored_cheek.prepare(image, mesh, regions, hair)
     return MeshSource(
         image,

@@ -85,14 +85,16 @@ class BorderHair:
     beside: Array
 
     @staticmethod
-    def find(normal: Array, mesh: Array, regions: Regions) -> BorderHair:
+    def find(normal: Array, mesh: Array, regions: Regions | None) -> BorderHair:
         """Find the hair of a source.
 
         Args:
             normal: (468, 3) `normals` of the mesh.
             mesh: (468, 3) pixels.
-            regions: of the face.
+            regions: of the face; None finds none.
         """
+        if regions is None:
+            return NO_HAIR
         away = BESIDE * anatomy.face_height(mesh) * outwards(normal)
         before, beside = (
             _by_sides(region_share(regions, HAIR, mesh[:, :2] + shift), limits)

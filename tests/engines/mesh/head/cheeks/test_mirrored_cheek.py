@@ -13,6 +13,7 @@ from thcli.engines.mesh.eyes.layer import visibilities
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.head.covered_points import covered
+from thcli.engines.mesh.head.steep_texture import normals
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks.topology import PAIRS
 
@@ -114,7 +115,16 @@ def test_a_profile_that_turns_back_shows_its_other_half_whole(angle: float, whol
     cheek = mirrored_cheek.prepare(image, mesh)
     assert cheek is not None
     target = turned_mesh(angle - np.sign(angle) * 9)
-    assert mirrored_cheek.may_show(mesh, target)
+    assert mirrored_cheek.may_show(normals(mesh), mesh, target)
     weight = mirrored_cheek.shown_weights(cheek, mesh, target)
     assert weight is not None
     assert (np.median(weight[cheek.hidden > 0.9]) > 0.9) == whole
+
+
+@pytest.mark.parametrize("angle", [-45.0, 45.0])
+def test_a_frontal_face_hides_nothing_however_far_it_turns(angle: float) -> None:
+    front, turned = turned_mesh(0.0), turned_mesh(angle)
+    image = faces.render_face(front, SIDE, SIDE, plain=True)
+    assert mirrored_cheek.prepare(image, front) is None
+    assert not mirrored_cheek.may_show(normals(front), front, turned)
+    assert mirrored_cheek.may_show(normals(turned), turned, front)

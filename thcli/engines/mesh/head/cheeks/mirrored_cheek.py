@@ -132,7 +132,7 @@ def prepare(
     if regions is not None:
         behind = region_share(regions, BACKGROUND, mesh[:, :2])
         hidden = np.maximum(hidden, smoothstep(*BEYOND, behind))
-    hidden = hidden * smoothstep(*LESS_SEEN, cosine[PAIRS] - cosine)
+    hidden = hidden * _less_seen(cosine)
     if hidden.max() < MIN_WEIGHT:
         return None
     colour, share = _skin_colours(image, mesh, regions)
@@ -158,6 +158,11 @@ def prepare(
             return None
     opaque, growth = _of_profiles(OPAQUE, PROFILE_OPAQUE, yaw), _growth(yaw)
     return MirroredCheek(normal, hidden, positions, gains, opaque, growth)
+
+
+def _less_seen(cosine: Array) -> Array:
+    """Return how far points are seen less than their mirror points, (468,) 0..1."""
+    return np.asarray(smoothstep(*LESS_SEEN, cosine[PAIRS] - cosine))
 
 
 def _growth(yaw: float) -> tuple[float, float]:
@@ -224,11 +229,17 @@ def _positions(mesh: Array, normal: Array) -> Array:
     return np.asarray(mesh[:, :2] - shift)
 
 
-def may_show(mesh: Array, target: Array) -> bool:
-    """Return whether a target turns far enough to show hidden points; (468, 3) meshes.
+def may_show(normal: Array, mesh: Array, target: Array) -> bool:
+    """Return whether a source may hide points, and a target turns far enough to show them.
 
     No cosine grows by more than the view moves.
+
+    Args:
+        normal: (468, 3) `normals` of the source.
+        mesh, target: (468, 3) source and target meshes.
     """
+    if _less_seen(normal[:, 2]).max() < MIN_WEIGHT:
+        return False
     view = turned_cosines(np.eye(3), mesh, target)
     moved = float(np.hypot(np.hypot(view[0], view[1]), view[2] - 1))
     return moved > _growth(abs(sine_of_yaw(mesh)))[0]
