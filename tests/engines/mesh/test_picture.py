@@ -218,13 +218,27 @@ def test_without_layers_the_whole_picture_moves() -> None:
 def test_a_person_moves_with_its_plate_and_its_alpha_or_not_at_all() -> None:
     layers = person_layers()
     for nothing in (None, np.array([0.01, 0.0])):
-        assert picture.person_to_move(layers, nothing) is None
-    assert picture.person_to_move(None, np.array([20.0, 0.0])) is None
-    person = picture.person_to_move(layers, np.array([20.0, 0.0]))
+        assert picture.person_to_move(layers, nothing, still_map()) is None
+    assert picture.person_to_move(None, np.array([20.0, 0.0]), still_map()) is None
+    person = picture.person_to_move(layers, np.array([20.0, 0.0]), still_map())
     assert person is not None and person.plate is layers.plate
     assert np.array_equal(person.alpha, layers.person[..., 3])
     person.alpha[:] = 0
     assert layers.person[..., 3].any()
+
+
+def test_a_small_move_tells_where_the_head_has_turned_by_itself() -> None:
+    layers, shift = person_layers(), np.array([0.4, 0.0])
+    turning = still_map()
+    grid = turning.grid
+    turning.displacement[: grid.rows // 2] = (9, 0)
+    person = picture.person_to_move(layers, shift, turning)
+    assert person is not None and person.turned is not None
+    edge = grid.y0 + grid.rows // 2 * grid.step
+    assert (person.turned[: edge - grid.step] == 255).all()
+    assert not person.turned[edge + grid.step :].any()
+    far = picture.person_to_move(layers, np.array([20.0, 0.0]), turning)
+    assert far is not None and far.turned is None  # nothing stays behind
 
 
 def test_a_frame_gives_the_alpha_of_the_person_that_it_shows() -> None:

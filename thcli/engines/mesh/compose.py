@@ -20,8 +20,8 @@ from thcli.engines.mesh.sampling import mix, remap, shift, to_levels
 from thcli.engines.mesh.warp import WarpMap
 
 MOVED = (blocks.MOVED_PERSON, blocks.MOVED_MIXED)
-# Motion of a whole person, of the picture's longer side, over which it loses what is brighter than
-# its alpha: light and things of the background beside it
+# Motion of a person, of the picture's longer side, over which it loses what is brighter than its
+# alpha: light and things of the background beside it
 LEFT_BEHIND = 0.01
 OPAQUE = {blocks.PLATE: 0, blocks.PERSON: 255}  # alpha of blocks that are not sampled for it
 
@@ -66,7 +66,7 @@ def _render_layers(
 ) -> None:
     """Render the moving blocks of a person over its plate into `out`, and `alpha` if any."""
     grid, beyond = warp_map.grid, warp_map.beyond
-    alone = moved_share(warp_map.move, out)
+    alone, moved = moved_share(warp_map.move, out), moved_shares(warp_map, out)
     beyond_sides = layers.person, positions
     if layers.wide is not None and any(block.kind == blocks.LEAVES for block in moving):
         beyond_sides = layers.wide.person, shift(positions, (layers.wide.left, 0))
@@ -92,7 +92,8 @@ def _render_layers(
         if block.kind == blocks.PERSON and not ends:
             out[region] = cv2.cvtColor(person, cv2.COLOR_RGBA2RGB)
         else:
-            out[region] = lay_over(person, layers.plate[region], alone)
+            left_out = to_levels(upsample_block(moved, block, grid, region))
+            out[region] = lay_over(person, layers.plate[region], left_out)
 
 
 def _copy_person(
@@ -168,20 +169,43 @@ def moved_share(shift: Sequence[float] | Array, image: Image) -> float:
     return float(smoothstep(0.0, reach, float(np.hypot(shift[0], shift[1]))))
 
 
-def lay_over(person: Image, plate: Image, alone: float = 0.0) -> Image:
+def moved_shares(warp_map: WarpMap, image: Image) -> Array32:
+    """Return the same of the samples of a frame's map, (rows, columns) float32 in 0..1."""
+    length = cv2.magnitude(*cv2.split(warp_map.displacement))
+    reach = LEFT_BEHIND * max(image.shape[:2])
+    return np.asarray(smoothstep(0.0, reach, np.asarray(length, np.float32)), np.float32)
+
+
+def moved_pixels(warp_map: WarpMap, image: Image) -> Image:
+    """Return the same of the pixels of a frame (H, W, ...), (H, W) uint8; 0 beside the map."""
+    grid, size = warp_map.grid, (image.shape[1], image.shape[0])
+    out = np.zeros(image.shape[:2], np.uint8)
+    whole = Block(slice(0, grid.rows), slice(0, grid.columns), blocks.MIXED)
+    region = pixels_of(grid, size)
+    if region is not None:
+        levels = upsample_block(moved_shares(warp_map, image), whole, grid, region)
+        out[region] = to_levels(levels)
+    return out
+
+
+def lay_over(person: Image, plate: Image, alone: float | Image = 0.0) -> Image:
     """Return a person (h, w, 4) uint8 premultiplied over its plate (h, w, 3).
 
-    alone: share, 0..1, by which what is brighter than its alpha is left out, light of the
-        background beside the person.
+    alone: share by which what is brighter than its alpha is left out, light of the background
+        beside the person: 0..1, or (h, w) uint8.
     """
     alpha = np.asarray(cv2.extractChannel(person, 3), np.uint8)
     colour = np.asarray(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), np.uint8)
     if cv2.minMaxLoc(alpha)[0] == 255:
         return colour
-    if alone > 0:
-        most = cv2.add(alpha, cv2.convertScaleAbs(255 - alpha, alpha=1 - alone))
-        cv2.min(colour, cv2.cvtColor(most, cv2.COLOR_GRAY2RGB), colour)
-    behind = cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB)
+    clear = 255 - alpha
+    if np.any(alone):
+        if isinstance(alone, np.ndarray):
+            light = cv2.multiply(clear, 255 - alone, scale=1 / 255)
+        else:
+            light = cv2.convertScaleAbs(clear, alpha=1 - alone)
+        cv2.min(colour, cv2.cvtColor(cv2.add(alpha, light), cv2.COLOR_GRAY2RGB), colour)
+    behind = cv2.cvtColor(clear, cv2.COLOR_GRAY2RGB)
     cv2.multiply(plate, behind, behind, 1 / 255)
     return np.asarray(cv2.add(behind, colour), np.uint8)
 

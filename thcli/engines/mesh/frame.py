@@ -81,7 +81,7 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
             warp_map = move_map(warp_map, whole, source.size)
             by = np.array([*whole, 0])
             points, free = points + by, free + by
-    moving = picture.person_to_move(source.layers, body)
+    moving = picture.person_to_move(source.layers, body, warp_map)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
     is_cut = source.layers is not None and source.layers.cut

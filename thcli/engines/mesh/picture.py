@@ -11,10 +11,12 @@ import numpy as np
 from thcli.core.geometry import transform_points
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh import compose
 from thcli.engines.mesh.background import shifting
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.sampling import mix, resize, to_levels
+from thcli.engines.mesh.warp import WarpMap
 
 # Longer side of a picture, above which its person moves by whole pixels, and the camera bilinearly
 WHOLE_PIXELS = 2560
@@ -71,11 +73,13 @@ class MovingPerson:
     """Person of a rendered picture who moves over a plate.
 
     plate: (H, W, 3) uint8 background.  alpha: (H, W) uint8 of the person in the picture; what
-    renders the picture writes on it.
+    renders the picture writes on it.  turned: (H, W) uint8, how far pixels show another part of the
+    source by themselves; None where that makes no difference.
     """
 
     plate: Image
     alpha: Image
+    turned: Image | None = None
 
 
 def whole_move(layers: MatteLayers | None, shift: Array | None) -> tuple[int, int] | None:
@@ -90,15 +94,20 @@ def whole_move(layers: MatteLayers | None, shift: Array | None) -> tuple[int, in
     return x, y
 
 
-def person_to_move(layers: MatteLayers | None, shift: Array | None) -> MovingPerson | None:
-    """Return a source's person, with a copy of its alpha, who moves by a shift (2,).
+def person_to_move(
+    layers: MatteLayers | None, shift: Array | None, warp_map: WarpMap
+) -> MovingPerson | None:
+    """Return a source's person, with a copy of its alpha, who moves by a shift (2,) after a map.
 
     None where nothing moves, and the person is not cut out, or without layers.
     """
     if layers is None or (not layers.cut and (shift is None or _is_still(shift))):
         return None
     alpha = np.asarray(cv2.extractChannel(layers.person, 3), np.uint8)
-    return MovingPerson(layers.plate, alpha)
+    turned = None
+    if not layers.cut and shift is not None and compose.moved_share(shift, alpha) < 1:
+        turned = compose.moved_pixels(warp_map, alpha)
+    return MovingPerson(layers.plate, alpha, turned)
 
 
 def _is_still(shift: Array) -> bool:
@@ -120,7 +129,7 @@ def move_person(image: Image, person: MovingPerson | None, shift: Array | None) 
         return image
     if person is None:
         return move_picture(image, np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64))
-    return shifting.shift_person(image, person.plate, person.alpha, shift)
+    return shifting.shift_person(image, person.plate, person.alpha, shift, person.turned)
 
 
 def finish_cut_out(image: Image, alpha: Image, layers: MatteLayers, shift: Array | None) -> Image:

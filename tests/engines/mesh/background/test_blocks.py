@@ -12,7 +12,7 @@ from thcli.engines.mesh.background.edges import sample_person
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.background.windows import upsample
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import REFLECT, remap
+from thcli.engines.mesh.sampling import REFLECT, remap, to_levels
 from thcli.engines.mesh.warp import WarpMap
 
 SIZE = (1280, 1150)
@@ -64,8 +64,12 @@ def test_blocks_show_what_sampling_every_pixel_does(shift: float) -> None:
     image, layers = picture()
     warp_map = waves(shift)
     person = sample_person(layers.person, all_positions(warp_map))
-    behind = cv2.multiply(layers.plate, 255 - cv2.merge([person[..., 3]] * 3), scale=1 / 255)
-    expected = cv2.add(behind, person[..., :3])
+    moved = upsample(compose.moved_shares(warp_map, image), 0, warp_map.grid.rows, STEP)
+    light = 255 - to_levels(moved[2 * STEP :, 2 * STEP :][: SIZE[1], : SIZE[0]])
+    clear = 255 - person[..., 3]
+    most = cv2.add(person[..., 3], cv2.multiply(clear, light, scale=1 / 255))
+    behind = cv2.multiply(layers.plate, cv2.merge([clear] * 3), scale=1 / 255)
+    expected = cv2.add(behind, cv2.min(person[..., :3], cv2.merge([most] * 3)))
     difference = cv2.absdiff(compose.render(image, layers, warp_map), np.asarray(expected))
     # positions differ in the last bit, OpenCV's weights by 1 / 32 where that is between two
     assert difference.max() <= 2

@@ -93,6 +93,21 @@ def test_what_the_person_covers_does_not_stay_behind_it() -> None:
     assert np.array_equal(shown[20:-20, 100:102], plate[20:-20, 100:102])
 
 
+def test_no_outline_stays_behind_a_head_that_has_turned_by_itself() -> None:
+    _, plate, alpha = close_up()
+    image, plate[:], alpha[:] = np.full_like(plate, 20), 200, 0
+    alpha[:, 100:200] = 255
+    alpha[:, 200:206] = 100  # soft edge
+    image[:, 206:] = 200
+    by = np.array([-2.0, 0.0])
+    turned = np.zeros_like(alpha)
+    turned[: HEIGHT // 2] = 255
+    shown = shifting.shift_person(image, plate, alpha, by, turned)
+    upper, lower = shown[20, 190:260, 0].astype(int), shown[-20, 190:260, 0].astype(int)
+    assert upper[14:].tolist() == [200] * 56 and lower[14:16].max() < 190
+    assert np.array_equal(shown[-20], shifting.shift_person(image, plate, alpha, by)[-20])
+
+
 def test_whole_pixels_are_shifted_exactly() -> None:
     image, plate, alpha = close_up()
     alpha[:] = 255

@@ -17,7 +17,6 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background.blocks import SIDE
 from thcli.engines.mesh.background.edges import sample_mirrored
-from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.sampling import merge_positions, mix
 
 REACH = 3  # pixels around a position that it is sampled from, and one to spare
@@ -68,13 +67,17 @@ class _Axis:
         return slice(max(int(low) - REACH, 0), min(int(high) + 1 + REACH, len(self.positions)))
 
 
-def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Image:
+def shift_person(
+    image: Image, plate: Image, alpha: Image, shift: Array, turned: Image | None = None
+) -> Image:
     """Shift the person of a picture, stretched where the picture's edges cut it off.
 
     Args:
         image, plate: (H, W, 3) uint8.
         alpha: (H, W) uint8 of the person.
         shift: (2,) pixels.
+        turned: (H, W) uint8, how far pixels show another part of the source before the shift; None
+            where none does.
 
     Returns:
         (H, W, 3) uint8.
@@ -92,7 +95,8 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
         if least == 255 and is_high and is_wide:
             out[block] = _filter(image[y, x], kernel)
             continue
-        behind = _left_behind(image, plate, alpha, block, left)
+        own = None if turned is None else turned[block]
+        behind = _left_behind((image[block], plate[block]), alpha[block], left, own)
         if most == 0:
             out[block] = behind
             continue
@@ -107,17 +111,29 @@ def shift_person(image: Image, plate: Image, alpha: Image, shift: Array) -> Imag
     return out
 
 
-def _left_behind(image: Image, plate: Image, alpha: Image, block: Region, share: float) -> Image:
-    """Return a block of the plate with a share of what the picture shows beside its person.
+def _left_behind(
+    shown: tuple[Image, Image], alpha: Image, share: float, turned: Image | None
+) -> Image:
+    """Return the plate with a share of what the picture shows beside its person.
 
     A matte takes some of the background for a half transparent person. As long as the person has
-    hardly moved that stays as it is, so that nothing changes at once.
+    hardly moved that stays as it is, so that nothing changes at once. Where the head has moved by
+    itself it would be a line along its outline.
+
+    Args:
+        shown: (h, w, 3) uint8 picture and plate.
+        alpha: (h, w) uint8 of the person.
+        share: 0..1, of what stays.
+        turned: (h, w) uint8, how far it does not; None where it does.
     """
-    behind = plate[block]
+    picture, plate = shown
     if share <= 0:
-        return behind
-    beside = cv2.convertScaleAbs(255 - alpha[block], alpha=share / (1 - BESIDE))
-    return mix(behind, image[block], np.minimum(beside, np.uint8(round(255 * share))))
+        return plate
+    beside = cv2.convertScaleAbs(255 - alpha, alpha=share / (1 - BESIDE))
+    stays = np.minimum(beside, np.uint8(round(255 * share)))
+    if turned is not None:
+        cv2.multiply(stays, 255 - turned, stays, 1 / 255)
+    return mix(plate, picture, stays)
 
 
 def shift_cut_out(person: Image, shift: Array) -> Image:

@@ -257,8 +257,7 @@ def render(
     share = ((share - LEAST) / np.float32(1 - 2 * LEAST)).clip(0, 1)
     layers = MatteLayers(far.person, plate, far.coverage)
     moved_cut = None if cut is None else cut.move(move)
-    alone = compose.moved_share(warp_map.move, out)
-    samples = MirrorSamples(grid, positions, share, moved_cut, alone)
+    samples = MirrorSamples(grid, positions, share, moved_cut)
     mirror_blend.blend(out, alpha, layers, samples)
 
 

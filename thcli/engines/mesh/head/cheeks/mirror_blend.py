@@ -27,14 +27,13 @@ class MirrorSamples:
     """A mirror image on a sample grid of a frame, (rows, columns, ...) float32.
 
     positions: (..., 2) pixels of the mirror image.  share: 0..1 of it in the frame.
-    cut: on the same grid, None without any.  alone: see `compose.lay_over`.
+    cut: on the same grid, None without any.
     """
 
     grid: SampleGrid
     positions: Array32
     share: Array32
     cut: Cut | None
-    alone: float = 0.0
 
 
 def blend(out: Image, alpha: Image | None, mirrored: MatteLayers, samples: MirrorSamples) -> None:
@@ -59,7 +58,7 @@ def blend(out: Image, alpha: Image | None, mirrored: MatteLayers, samples: Mirro
         person = _sample(mirrored.person, samples, block, region, size)
         if person is not None:
             opaque = np.asarray(cv2.extractChannel(person, 3), np.uint8)
-            shown = compose.lay_over(person, shown, samples.alone)
+            shown = compose.lay_over(person, shown)
         is_whole = cv2.minMaxLoc(share)[0] == 255
         out[region] = shown if is_whole else mix(out[region], shown, share)
         if alpha is not None:
