@@ -67,6 +67,18 @@ def test_a_face_that_grins_stops_before_it_looks_sad() -> None:
     np.testing.assert_array_equal(moved(grin, brows=1)[[LEFT, RIGHT]], grin[[LEFT, RIGHT]])
 
 
+def test_lips_that_purse_take_a_grin_away_and_shut() -> None:
+    shapes = load_slider_shapes()
+    grin = neutral() + shapes.smile + 0.45 * shapes.jaw
+    kiss, wanted = moved(grin, pucker=1), moved(neutral() + 0.25 * shapes.smile, pucker=1)
+    assert mouth_width(kiss) == pytest.approx(mouth_width(wanted), rel=0.06)
+    np.testing.assert_allclose(kiss[[LEFT, RIGHT], 1], wanted[[LEFT, RIGHT], 1], atol=0.02)
+    assert mouth_opening(grin) > 0.13 > 0.06 > mouth_opening(kiss)
+    wide = moved(grin, pucker=-0.5)
+    assert mouth_width(wide) > mouth_width(grin)
+    assert mouth_opening(wide) == pytest.approx(mouth_opening(grin), rel=0.2)
+
+
 def test_a_face_that_smiles_takes_less_of_a_raised_smile() -> None:
     smile = load_slider_shapes().smile
     added = [

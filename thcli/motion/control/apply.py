@@ -17,7 +17,7 @@ EYE_RADIUS = 0.4  # of the eyeball over the eye's width: 12 of 30 mm
 WIDEST = 0.4  # share by which lids at -1 open an open eye further
 SQUINT = 0.35  # closing of the lids at squint 1
 LID_FOLLOWS = 0.012  # closing of the lids per degree that the eyes look down
-RELAXED = 2.0  # share of the own smile that a lowered smile of -1 takes away, at most all
+RELAXED = 2.0  # share of the own smile that a smile of -1 or a pucker of 1 takes, at most all
 ORDINARY_SMILE, BROAD_SMILE = 0.25, 1.25  # coefficients: of faces at rest, of a broad smile
 LEAST_ADDED = 0.3  # share of a raised smile that a broad smile takes
 BARED_TEETH = 0.16  # opening of the mouth by a whole smile
@@ -57,15 +57,17 @@ def apply_sliders(shape: Array, rows: Mapping[str, Array]) -> None:
 def _fit_smile(shape: Array, rows: Mapping[str, Array]) -> Mapping[str, Array]:
     """Fit the slider `smile` to the smiles that shapes (T, 468, 3) have. Returns all sliders.
 
-    A lowered one first takes the own smile out of the shapes, in place. A raised one adds the less
-    the more the face smiles, so that the upper lip does not rise beyond its teeth.
+    A lowered one, and pursed lips, first take the own smile out of the shapes, in place. A raised
+    one adds the less the more the face smiles, so that the upper lip does not rise beyond its
+    teeth.
     """
-    smile = rows.get("smile")
-    if smile is None or not smile.any():
+    smile, pucker = (rows.get(name, np.zeros(len(shape))) for name in ("smile", "pucker"))
+    lowered = np.maximum(np.maximum(-smile, pucker), 0)
+    if not (smile.any() or lowered.any()):
         return rows
     own = smiles.levels(shape)
-    if smile.min() < 0:
-        _relax_smile(shape, own, np.maximum(-smile, 0))
+    if lowered.any():
+        _relax_smile(shape, own, lowered)
     added = np.interp(own, (ORDINARY_SMILE, BROAD_SMILE), (1, LEAST_ADDED))
     return {**rows, "smile": np.where(smile > 0, added * smile, smile)}
 
@@ -79,7 +81,7 @@ def _relax_smile(shape: Array, own: Array, lowered: Array) -> None:
     Args:
         shape: the shapes.
         own: (T,) coefficient of their smiles.
-        lowered: (T,) by which the slider is below 0.
+        lowered: (T,) by which the slider is below 0, or the lips purse.
     """
     taken = np.minimum(RELAXED * lowered, 1) * np.maximum(own - ORDINARY_SMILE, 0)
     opening = mouth_opening(shape)
