@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array32, Crop
@@ -81,7 +82,7 @@ def test_hair_that_the_parser_sees_is_the_person_s_where_the_matte_s_network_dou
     apart = (x < left) & (x > left - 30) & (abs(y - 128) < 50)  # wall that the parser takes for it
     probability = np.where(face, 1.0, np.where(beside, 0.4, 0.0)).astype(np.float32)
     image = np.full((256, 256, 3), 120, np.uint8)
-    image[face | beside] = (200, 150, 130)
+    image[face | beside] = (160, 150, 130)  # hardly lighter than the wall, which tells nothing
 
     def alpha_with(hair: float) -> Array32:
         planes = np.zeros((len(CLASSES), 256, 256), np.float32)
@@ -95,6 +96,26 @@ def test_hair_that_the_parser_sees_is_the_person_s_where_the_matte_s_network_dou
     inside = (slice(100, 156), slice(right + 8, right + 22))
     assert doubtful[inside].mean() < 0.5 and seen[inside].mean() > 0.9
     assert seen[100:156, left - 25 : left - 15].max() < 0.05
+
+
+@pytest.mark.parametrize("skin, wall", [(200, 60), (60, 200)])
+def test_light_beside_a_person_is_the_person_s_before_what_is_darker(skin: int, wall: int) -> None:
+    """Hair that light falls on, and what a camera sharpens along dark hair before a light wall."""
+    source = faces.make_source(256, 256)
+    mesh = source.mesh
+    x, y = np.meshgrid(np.arange(256), np.arange(256))
+    left, right = int(mesh[:, 0].min()), int(mesh[:, 0].max())
+    face = (x >= left) & (x <= right) & (abs(y - 128) < 70)
+    line = (x > right) & (x < right + 4) & (abs(y - 128) < 40)
+    image = np.full((256, 256, 3), wall, np.uint8)
+    image[face] = skin
+    image[line] = 240
+    separated = separate_person(image, face.astype(np.float32), mesh)
+    assert separated is not None
+    person = separated[0].person[100:156, right + 2 : right + 4]
+    light = np.maximum(person[..., :3].max(-1).astype(int) - person[..., 3], 0)
+    assert (light.max() < 8) == (wall < skin)
+    assert (light.min() > 15) == (wall > skin)
 
 
 def test_a_lamp_beside_the_head_stays_with_the_background() -> None:

@@ -48,6 +48,11 @@ LEAST_CONTRAST = 5.0  # of 0..255, by which any background departs from its fill
 TONE_RADIUS = 0.06  # face heights over which the background's tone is that of its fill
 # Levels and face heights from which what is lighter than its fill is a lamp and no hair
 LEAST_LIGHT, LIGHT_WIDTH = 40.0, 0.06
+DIM = 5.0  # levels by which what is lighter than a dark plate is none of the person
+# Face heights beside an edge whose colours are compared; levels by which a background is lighter
+# than the person there: no light beside the person is a camera's or an encoder's, all of it is
+BESIDE_EDGE, LIGHTER = 0.05, (0.0, 30.0)
+WHOLE = 0.95  # alpha of pixels that show the person's own colour
 CONTRAST_SHARE = 1.5  # of the background's own contrast that counts as background
 STRIP = 256  # rows at a time, so that a large image is never whole in floating point
 MIN_FACE_COVERAGE = 0.85  # share of the face that the matte must hold to be accepted
@@ -130,9 +135,10 @@ def separate_person(
     background = (1 - grown) * (1 - _strangeness(other, tolerance)[..., 0])
     radius = odd_size(2 * TONE_RADIUS * face_size / step)
     toned = filled_small + masked_mean(other, background, radius)
+    glows = _may_glow(levels, filled_small, alpha, face_size / step)
     maps = [_to_uint8(filled_small), _to_uint8(toned)]
-    maps += [_to_uint8(share * 255) for share in (replaced, alpha, grown, lit)]
-    filled, tone, replaced_full, opaque, grown_full, lit_full = (
+    maps += [_to_uint8(share * 255) for share in (replaced, alpha, grown, lit, glows)]
+    filled, tone, replaced_full, opaque, grown_full, lit_full, glows_full = (
         resize(m, (width, height)) for m in maps
     )
     plate, person = np.empty_like(image), np.empty((height, width, 4), np.uint8)
@@ -150,6 +156,9 @@ def separate_person(
         half = np.float32(0.5)  # a level is rounded; black before black is no person
         ratio = 1 / largest_channel((plate[rows] + half) / (pixels + half))
         least = np.ceil(255 - 255 * ratio).clip(0, 255)
+        # and so does what is lighter than a dark one: lit hair, pale cloth
+        light = largest_channel((pixels - plate[rows] - DIM) / (255 + half - plate[rows]))
+        least = np.maximum(least, np.ceil(light.clip(0, 1) * glows_full[rows]))
         person[rows, :, 3] = np.maximum(opaque[rows], least)
         transparency = cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB)
         behind = cv2.multiply(plate[rows], transparency, scale=1 / 255)
@@ -177,6 +186,25 @@ def _find_lights(other: Array32, person: Array32, face_size: float) -> Array32:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     broad = cv2.morphologyEx(light.astype(np.float32), cv2.MORPH_OPEN, disc)
     return box_mean(np.asarray(broad, np.float32), 3)
+
+
+def _may_glow(image: Array32, filled: Array32, alpha: Array32, face_size: float) -> Array32:
+    """Return how far light beside a person may be the person's, (h, w) float32 in 0..1.
+
+    Before a background that is lighter, a line of light along hair is what cameras sharpen.
+
+    Args:
+        image: (h, w, 3) 0..255.
+        filled: (h, w, 3) of it, without the person.
+        alpha: (h, w) of the person in 0..1.
+        face_size: samples per face height.
+    """
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    whole = cv2.erode((alpha > WHOLE).astype(np.float32), disc)
+    size = odd_size(2 * BESIDE_EDGE * face_size)
+    own = masked_mean(image.mean(-1), np.asarray(whole, np.float32), size)
+    lighter = smoothstep(*LIGHTER, filled.mean(-1) - own)
+    return np.asarray(1 - lighter * (box_mean(np.asarray(whole, np.float32), size) > 0), np.float32)
 
 
 def _strangeness(other: Array32, tolerance: np.float32) -> Array32:
