@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.engines.mesh import synthetic_faces as faces
+from tests.engines.mesh.synthetic_clips import images, own_clip, transferred
 from tests.engines.mesh.test_patches import graph_of, random_network, red_network
-from tests.engines.mesh.test_video import images, own_clip, transferred
 from thcli.core.onnx.graphs import GraphNetwork
 from thcli.core.options import RunOptions
 from thcli.core.types import Array, Image

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
-from tests.engines.mesh.test_patches import shut_eyes
+from tests.engines.mesh.synthetic_clips import (
+    COUNT,
+    LIPS_ONLY,
+    images,
+    mesh_engine,
+    no_regions,
+    own_clip,
+    transferred,
+)
 from tests.motion import synthetic_motion
-from thcli.core.geometry import bounding_box, matrix_from_rotvec
-from thcli.core.options import MotionOptions, ReenactOptions, RunOptions
+from thcli.core.options import MotionOptions
 from thcli.core.protocols import CropEngine, VideoSourceEngine
-from thcli.core.types import Array, Crop, Face, Frame, Image, Motion
+from thcli.core.types import Array, Frame, Image, Motion
 from thcli.engines.mesh import video
-from thcli.engines.mesh.anatomy import face_height
-from thcli.engines.mesh.engine import MeshEngine, load
 from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import folds
-from thcli.engines.mesh.head.covered_points import NO_COVERS
 from thcli.engines.mesh.mouth import (
     closed_lips,
     colours,
@@ -34,127 +37,11 @@ from thcli.engines.mesh.mouth import (
 )
 from thcli.engines.mesh.mouth.shot_looks import LEAST_SHOT
 from thcli.engines.mesh.renderer import render_video_frame
-from thcli.faces.landmarks.topology import BROWS, EYES, OVAL
-from thcli.faces.parsing.classes import CLASSES, class_number
-from thcli.faces.parsing.crops import Regions
+from thcli.faces.landmarks.topology import OVAL
 from thcli.motion import canonical
 from thcli.motion.closure import set_lips
 from thcli.motion.file.buffer import MotionBuffer
-from thcli.motion.observe import observe
 from thcli.motion.render_target import RenderTarget
-
-COUNT = 10
-LIPS_ONLY = MotionOptions(region="lips", smooth=0)
-
-
-def mesh_engine() -> MeshEngine:
-    return load(RunOptions(device="cpu"), ReenactOptions())
-
-
-@cache
-def own_clip() -> tuple[tuple[Frame, ...], MotionBuffer]:
-    """Return frames of the astronaut, each shifted by a pixel, and their motion."""
-    source = faces.astronaut(False)
-    frames, found = [], []
-    for i in range(COUNT):
-        image = np.roll(source.image, i, 1)
-        frames.append(Frame(image, i, synthetic_motion.TIME_BASE, i, 1))
-        shifted = source.mesh.astype(np.float32) + np.array([i, 0, 0], np.float32)
-        found.append(replace(source.face, mesh=shifted))
-    return tuple(frames), MotionBuffer(observe(frames, found))
-
-
-def images() -> list[Image]:
-    return [np.asarray(frame.pixels, np.uint8) for frame in own_clip()[0]]
-
-
-def transferred(engine: MeshEngine, options: MotionOptions = LIPS_ONLY) -> Motion:
-    driving = MotionBuffer(synthetic_motion.driver(COUNT))
-    return engine.transfer_motion(own_clip()[1], driving, options).window(0, COUNT)
-
-
-def no_regions(image: Image, face: Face) -> Regions | None:
-    return None
-
-
-def regions_of(image: Image, name: str, rows: slice, probability: float) -> Regions:
-    """Return regions that see one class in some rows of an image, and nothing else."""
-    planes = np.zeros((len(CLASSES), *image.shape[:2]), np.float32)
-    planes[class_number(name), rows] = probability
-    return Regions(Crop(np.eye(3), image.shape[1::-1]), planes)
-
-
-def all_hair(image: Image, face: Face) -> Regions | None:
-    return regions_of(image, "hair", slice(None), 1.0)
-
-
-def worn_in(count: int) -> video.ParseFace:
-    """Return a parser that sees glasses from the brows to the nose in so many frames."""
-    seen = []
-
-    def parse(image: Image, face: Face) -> Regions | None:
-        assert face.mesh is not None
-        top, low = face.mesh[np.concatenate(BROWS), 1].min(), face.mesh[4, 1]
-        seen.append(face)
-        return regions_of(image, "eye_g", slice(int(top), int(low)), float(len(seen) <= count))
-
-    return parse
-
-
-def test_glasses_that_most_frames_show_keep_their_shape() -> None:
-    frames, own = own_clip()
-    assert video.collect(own, frames, worn_in(2)).worn is None
-    clip = video.collect(own, frames, worn_in(4))
-    assert clip.worn is not None and clip.worn.max() > 0.9
-    (image, mesh), bare = (images()[0], faces.astronaut(False).mesh), replace(clip, worn=None)
-    brow, target = np.concatenate(BROWS), mesh.copy()
-    target[brow, 1] -= 0.05 * face_height(mesh)
-    for found, moved in ((clip, 0.0), (bare, 1.0)):
-        prepared = video.prepare_frame(image, mesh, target, found, 0, moves_eyes=True)
-        shift = (prepared.place(target).held - mesh)[brow, 1] / (target - mesh)[brow, 1]
-        assert np.median(shift) == pytest.approx(moved, abs=0.1)
-
-
-def test_strands_before_the_near_cheek_of_a_frame_are_not_mirrored() -> None:
-    """They would lie in the middle of the cheek that comes into view."""
-    frames, own = own_clip()
-    bare = video.collect(own, frames, no_regions)
-    image, front = images()[0], faces.astronaut(False).mesh
-    turn = matrix_from_rotvec(np.radians([0, 30, 0]))
-    mesh = (front - front.mean(0)) @ turn.T + front.mean(0)
-    for clip, mirrors in ((bare, True), (replace(bare, parse_face=all_hair), False)):
-        prepared = video.prepare_frame(image, mesh, front, clip, 0, moves_eyes=True)
-        assert (prepared.hidden_cheek is not None) == mirrors
-
-
-def test_only_frames_that_turn_are_parsed() -> None:
-    """To find the regions of a face takes as long as to render it."""
-    frames, own = own_clip()
-    parsed: list[Face] = []
-    clip = replace(
-        video.collect(own, frames, no_regions), parse_face=lambda _, face: parsed.append(face)
-    )
-    image, mesh = images()[0], faces.astronaut(False).mesh
-    video.prepare_frame(image, mesh, mesh, clip, 0, moves_eyes=True)
-    assert not parsed
-
-
-def test_no_lid_moves_behind_dark_glasses_that_most_frames_show() -> None:
-    frames, own = own_clip()
-    image, mesh = images()[0], faces.astronaut(False).mesh
-    target = shut_eyes(mesh)
-    top, low = (int(value) for value in (mesh[np.concatenate(BROWS), 1].max(), mesh[4, 1]))
-    x1, _, x2, _ = bounding_box(mesh[np.concatenate(EYES)]).astype(int)
-    changes = []
-    for count, covers in ((4, ("glasses", "glasses")), (2, NO_COVERS)):
-        clip = video.collect(own, frames, worn_in(count))
-        assert clip.covers == covers
-        motion = transferred(mesh_engine(), MotionOptions())
-        motion.arrays["mesh"][:], motion.arrays["points"][:] = mesh, target
-        out = render_video_frame(clip, image, motion, 0)
-        change = np.abs(out.astype(int) - image)[top:low, x1:x2]
-        changes.append(float(change.mean()))
-    assert changes[0] < 1 < 4 < changes[1]
 
 
 def test_it_is_an_engine_of_whole_frames() -> None:

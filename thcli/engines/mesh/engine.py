@@ -188,7 +188,8 @@ class MeshEngine:
     def encode_video(self, own: MotionStore, frames: Iterable[Frame]) -> MeshVideo:
         """Collect open mouths, glasses and the appearance of the face from a source video."""
         mouth = None if self._painter is None else self._painter.mouth
-        return video.collect(own, frames, self._networks.parse_face, mouth)
+        networks = self._networks
+        return video.collect(own, frames, networks.parse_face, mouth, networks.person_probability)
 
     def transfer_motion(
         self, own: MotionStore, driving: MotionStore, options: MotionOptions

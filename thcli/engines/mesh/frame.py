@@ -8,6 +8,7 @@ import numpy as np
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import compose, picture, warp
 from thcli.engines.mesh.anatomy import LIPS
+from thcli.engines.mesh.background import still_ground
 from thcli.engines.mesh.background.moved_map import move_map
 from thcli.engines.mesh.eyes import layer as eye_layer
 from thcli.engines.mesh.eyes import lid_skin, stand_ins
@@ -84,6 +85,8 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
     moving = picture.person_to_move(source.layers, body, warp_map)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
+    if source.person is not None:
+        still_ground.hold(out, source.image, source.person, warp_map)
     is_cut = source.layers is not None and source.layers.cut
     drawn_out.soften(out, warp_map, alpha if is_cut else None)
     folded = None if source.folds is None else folds.find(source.folds, placed.free)

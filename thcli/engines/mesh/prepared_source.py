@@ -103,6 +103,7 @@ class MeshSource:
     glasses: that the person wears, or that are laid over each frame; None without any.
     border_hair: hair at the mesh's border.
     has_drawn_eyes: see `drawn_eyes`; the networks, which know persons, leave them alone.
+    person: (h, w) what moves in a frame of a video, see `still_ground`; None if all may.
     far_side: mirror image of a turned source; None when both sides are seen, or without layers or
     regions.
     """
@@ -135,6 +136,7 @@ class MeshSource:
     border_hair: BorderHair = NO_HAIR
     corner_shades: CornerShades | None = None
     has_drawn_eyes: bool = False
+    person: Array32 | None = None
 
     @property
     def first(self) -> MeshSource:

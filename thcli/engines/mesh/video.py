@@ -21,6 +21,7 @@ from thcli.core.imaging import smoothstep, to_uint8
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh.anatomy import LIPS, face_height
+from thcli.engines.mesh.background import still_ground
 from thcli.engines.mesh.eyes import lid_skin
 from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.head import folds, steep_texture
@@ -73,6 +74,7 @@ OCCLUDED_RANGE = (0.35, 0.65)  # probability from which a pixel is the occluder'
 OCCLUDER_REACH = 0.02  # face heights that its mask grows
 
 ParseFace = Callable[[Image, Face], Regions | None]
+FindPerson = Callable[[Image], Array32 | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class MeshVideo:
     worn: (468,) how far points are glasses, which keep their shape; None where none are worn.
     covers: what is before each eye in most frames.
     mouth_painter: see `MeshSource`.
+    find_person: see `collect`.
     """
 
     looks: tuple[ShotLook, ...]
@@ -94,6 +97,7 @@ class MeshVideo:
     worn: Array | None = None
     covers: tuple[Cover, Cover] = NO_COVERS
     mouth_painter: InsidePainter | None = None
+    find_person: FindPerson | None = None
 
     def look_at(self, pts: int) -> ShotLook:
         """Return the look of the shot to which a time stamp belongs."""
@@ -109,6 +113,7 @@ def collect(
     frames: Iterable[Frame],
     parse_face: ParseFace,
     mouth_painter: InsidePainter | None = None,
+    find_person: FindPerson | None = None,
 ) -> MeshVideo:
     """Collect open mouths, the light of the eyes, the appearance of the face and its glasses.
 
@@ -117,6 +122,8 @@ def collect(
         frames: its frames in order, read once at most.
         parse_face: finds the regions of a frame's face, None without its network.
         mouth_painter: see `MeshSource`.
+        find_person: estimates a frame's person probability, None without its network; without this
+            the background moves with the head.
     """
     timeline = read_timeline(own)
     clear = frame_visibility(timeline) == 1  # beside a hidden face a hand may cover the mouth
@@ -164,6 +171,7 @@ def collect(
         _median_worn(worn),
         _usual_covers(covers),
         mouth_painter,
+        find_person,
     )
 
 
@@ -220,6 +228,10 @@ def prepare_frame(
         regions = video.parse_face(image, face)
         hair = BorderHair.find(normals, mesh, regions)
         cheek = mirrored_cheek.prepare(image, mesh, regions, hair)
+    held = 0.0 if video.find_person is None else still_ground.strength(mesh, target)
+    person = video.find_person(image) if video.find_person is not None and held > 0 else None
+    if person is not None:
+        person = still_ground.find_person(person, mesh, image.shape[1::-1], held)
     return MeshSource(
         image,
         face,
@@ -242,6 +254,7 @@ def prepare_frame(
         if moves_eyes
         else None,
         rigid=video.worn,
+        person=person,
     )
 
 

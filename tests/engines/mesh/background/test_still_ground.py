@@ -1,0 +1,90 @@
+"""Background of a source video's frames: still beside the person, whatever its head does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.types import Array32, Image
+from thcli.engines.mesh.anatomy import face_height
+from thcli.engines.mesh.background import still_ground
+from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.warp import WarpMap
+
+SIZE = (160, 120)
+STEP = 4
+
+
+def moved_map(x: float) -> WarpMap:
+    """Return a map over a picture that shows, everywhere, what lies `x` pixels further right."""
+    columns, rows = (side // STEP for side in SIZE)
+    displacement = np.zeros((rows, columns, 2), np.float32)
+    displacement[..., 0] = x
+    grid = SampleGrid(0, 0, STEP, columns, rows)
+    none = np.zeros((rows, columns), np.float32)
+    return WarpMap(grid, displacement, grid, np.full((rows, columns), -1, np.int32), none)
+
+
+def frames() -> tuple[Image, Image]:
+    """Return a frame and one that was rendered from it, with nothing in common."""
+    frame, rendered = np.random.default_rng(2).integers(0, 256, (2, SIZE[1], SIZE[0], 3), np.uint8)
+    return frame, rendered
+
+
+def person_between(left: int, right: int) -> Array32:
+    person = np.zeros((SIZE[1], SIZE[0]), np.float32)
+    person[:, left:right] = 1
+    return person
+
+
+@pytest.mark.parametrize("x", [20.0, -20.0])
+def test_the_person_is_shown_where_it_was_and_is_and_nothing_else_changes(x: float) -> None:
+    frame, rendered = frames()
+    out = rendered.copy()
+    still_ground.hold(out, frame, person_between(60, 100), moved_map(x))
+    first, last = sorted((60, 60 - int(x))), sorted((100, 100 - int(x)))
+    inside = slice(first[0] + STEP, last[1] - STEP)
+    assert np.array_equal(out[:, inside], rendered[:, inside])
+    for beside in (slice(0, first[0] - STEP), slice(last[1] + STEP, None)):
+        assert np.array_equal(out[:, beside], frame[:, beside])
+
+
+def test_what_does_not_move_and_a_frame_of_the_person_alone_stay_as_they_are() -> None:
+    frame, rendered = frames()
+    for person, warp_map in (
+        (person_between(60, 100), moved_map(0.0)),
+        (person_between(0, SIZE[0]), moved_map(20.0)),
+    ):
+        out = rendered.copy()
+        still_ground.hold(out, frame, person, warp_map)
+        assert np.array_equal(out, rendered)
+
+
+def test_the_background_is_held_the_more_the_head_moves() -> None:
+    mesh = faces.make_source(256, 256).mesh
+    shifts = np.linspace(0, 0.04, 9) * face_height(mesh)
+    held = [still_ground.strength(mesh, mesh + np.array([x, 0, 0])) for x in shifts]
+    assert held[0] == 0 and held[-1] == 1
+    assert held == sorted(held) and np.diff(held).max() < 0.4
+
+
+def test_the_person_is_what_the_network_sees_with_its_face_and_what_is_next_to_it() -> None:
+    mesh = faces.make_source(256, 256).mesh
+    left, right = int(mesh[:, 0].min()), int(mesh[:, 0].max())
+    seen = np.zeros((128, 128), np.float32)  # half as fine as the frame
+    seen[:, left // 2 : right // 2] = 1
+    person = still_ground.find_person(seen, mesh, (256, 256), 1.0)
+    scale = person.shape[1] / 256
+    reach, row = still_ground.REACH * face_height(mesh) * scale, person.shape[0] // 2
+    assert person[row, int(left * scale) : int(right * scale)].min() > 0.99
+    assert person[row, int(right * scale + 0.5 * reach)] > 0.9
+    assert person[:, : int(left * scale - 4 * reach)].max() == 0
+    half = still_ground.find_person(seen, mesh, (256, 256), 0.5)
+    assert half.min() == pytest.approx(0.5) and half.max() == 1
+
+
+def test_without_a_face_that_the_network_sees_all_may_move() -> None:
+    mesh = faces.make_source(256, 256).mesh
+    for seen in (np.zeros((64, 64), np.float32), np.full((64, 64), 0.5, np.float32)):
+        assert still_ground.find_person(seen, mesh, (256, 256), 1.0).min() == 1
