@@ -85,8 +85,8 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
     moving = picture.person_to_move(source.layers, body, warp_map)
     alpha = None if moving is None else moving.alpha
     out = compose.render(source.image, source.layers, warp_map, alpha)
-    if source.person is not None:
-        still_ground.hold(out, source.image, source.person, warp_map)
+    if source.ground is not None:
+        still_ground.hold(out, source.image, source.ground, warp_map)
     is_cut = source.layers is not None and source.layers.cut
     drawn_out.soften(out, warp_map, alpha if is_cut else None)
     folded = None if source.folds is None else folds.find(source.folds, placed.free)

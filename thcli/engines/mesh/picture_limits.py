@@ -27,6 +27,7 @@ def keep_inside(
     beyond: float,
     source: Array,
     continued: tuple[float, float] = (0.0, 0.0),
+    ends_above: float = 0.0,
 ) -> Array32:
     """Limit a displacement so that it shows little of what lies beside and above the picture.
 
@@ -43,6 +44,7 @@ def keep_inside(
         source: (468, 3) mesh.
         continued: pixels over the left and the right side up to which the person may be shown as
             continued there.
+        ends_above: 0..1, how far the person ends at the upper edge, which limits nothing then.
     """
     x, y = grid.pixel_axes()
     moves, far_moves = (size * anatomy.face_height(source) for size in LARGE)
@@ -53,7 +55,8 @@ def keep_inside(
         length = sign * out[..., 0]
         shown = beyond + np.asarray(smoothstep(moves, far_moves, length), np.float32) * more
         out[..., 0] = sign * _limit_towards(length, room, face, shown)
-    out[..., 1] = -_limit_towards(-out[..., 1], y[:, None], low[1], beyond)
+    limited = -_limit_towards(-out[..., 1], y[:, None], low[1], beyond)
+    out[..., 1] += np.float32(1 - ends_above) * (limited - out[..., 1])
     return out
 
 

@@ -13,6 +13,7 @@ from thcli.engines.mesh.background import beyond_sides, cut_out, matte
 from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
 from thcli.engines.mesh.background.matte import MatteLayers
+from thcli.engines.mesh.background.still_ground import StillGround
 from thcli.engines.mesh.eyes import drawn_eyes, lid_skin
 from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.eyes.lid_skin import LidSkin
@@ -103,7 +104,7 @@ class MeshSource:
     glasses: that the person wears, or that are laid over each frame; None without any.
     border_hair: hair at the mesh's border.
     has_drawn_eyes: see `drawn_eyes`; the networks, which know persons, leave them alone.
-    person: (h, w) what moves in a frame of a video, see `still_ground`; None if all may.
+    ground: background of a frame of a video; None where it moves with the person, or is a plate.
     far_side: mirror image of a turned source; None when both sides are seen, or without layers or
     regions.
     """
@@ -136,7 +137,7 @@ class MeshSource:
     border_hair: BorderHair = NO_HAIR
     corner_shades: CornerShades | None = None
     has_drawn_eyes: bool = False
-    person: Array32 | None = None
+    ground: StillGround | None = None
 
     @property
     def first(self) -> MeshSource:

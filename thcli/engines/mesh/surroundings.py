@@ -91,6 +91,7 @@ class Surroundings:
     what hangs from the head, what stays and the whole neck, hair_step source pixels per sample;
     None when not known.  crown: of a head that the picture's upper edge cuts off.  continued:
     pixels over the left and the right side up to which the person may be shown as continued there.
+    ends_above: see `picture_limits.keep_inside`.
     """
 
     outline: Outline
@@ -102,6 +103,7 @@ class Surroundings:
     neck: Array32 | None = None
     crown: Crown | None = None
     continued: tuple[float, float] = (0.0, 0.0)
+    ends_above: float = 0.0
 
 
 def motion_reach(source: Array, target: Array) -> float:

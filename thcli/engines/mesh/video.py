@@ -22,6 +22,7 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.background import still_ground
+from thcli.engines.mesh.background.still_ground import StillGround
 from thcli.engines.mesh.eyes import lid_skin
 from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.head import folds, steep_texture
@@ -228,10 +229,8 @@ def prepare_frame(
         regions = video.parse_face(image, face)
         hair = BorderHair.find(normals, mesh, regions)
         cheek = mirrored_cheek.prepare(image, mesh, regions, hair)
-    held = 0.0 if video.find_person is None else still_ground.strength(mesh, target)
-    person = video.find_person(image) if video.find_person is not None and held > 0 else None
-    if person is not None:
-        person = still_ground.find_person(person, mesh, image.shape[1::-1], held)
+    ground = _find_ground(image, mesh, target, video)
+    ends_above = 0.0 if ground is None else ground.ends_above
     return MeshSource(
         image,
         face,
@@ -239,7 +238,7 @@ def prepare_frame(
         normals,
         max(1, map_step(mesh) // FINE),
         NearSide.of(mesh),
-        Surroundings(find_outline(mesh), float(image.shape[0] - 1), False),
+        Surroundings(find_outline(mesh), float(image.shape[0] - 1), False, ends_above=ends_above),
         None,
         eyes,
         cheek,
@@ -254,8 +253,18 @@ def prepare_frame(
         if moves_eyes
         else None,
         rigid=video.worn,
-        person=person,
+        ground=ground,
     )
+
+
+def _find_ground(image: Image, mesh: Array, target: Array, video: MeshVideo) -> StillGround | None:
+    """Tell the person of a frame whose head moves; None of another one, or without its network."""
+    held = still_ground.strength(mesh, target)
+    if video.find_person is None or held <= 0:
+        return None
+    probability = video.find_person(image)
+    size = image.shape[1], image.shape[0]
+    return None if probability is None else still_ground.find(probability, mesh, size, held)
 
 
 def keep_occluders(image: Image, out: Image, mesh: Array, video: MeshVideo, doubt: float) -> Image:

@@ -135,7 +135,8 @@ def build_map(
     if surroundings.matte:
         above = None if crown is None else crown.distance_beyond(coarse, grid)
     mirrored = MIRRORED * anatomy.face_height(target)
-    coarse = keep_inside(coarse, grid, size[0], mirrored, source, surroundings.continued)
+    continued, ends_above = surroundings.continued, surroundings.ends_above
+    coarse = keep_inside(coarse, grid, size[0], mirrored, source, continued, ends_above)
     drawn_out = keep_below_chin(coarse, grid, surroundings.lower_edge, source)
     grid, coarse = _trim_still(grid, coarse, np.concatenate([target, source]))
     fine = SampleGrid(grid.x0, grid.y0, step, grid.columns * COARSE, grid.rows * COARSE)

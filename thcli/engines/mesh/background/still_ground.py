@@ -1,10 +1,13 @@
 """Background of a source video's frame, which stays where it is as the person's head moves.
 
 A frame has no plate: what a head uncovers is drawn in from beside it, and lines of the background
-would bend with it. They bend only where the person is shown, or was.
+would bend with it. They bend only where the person is shown, or was. A head whose top the picture
+shows moves down whole, and what that uncovers is filled smoothly.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,6 +16,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, compose
 from thcli.engines.mesh.background import blocks
+from thcli.engines.mesh.background.plate import push_pull
 from thcli.engines.mesh.background.windows import iterate_blocks_in, upsample_block
 from thcli.engines.mesh.sampling import (
     box_mean,
@@ -32,6 +36,25 @@ LIKELY = (0.05, 0.4)  # probabilities of the person below which is background, a
 COVERED = (0.75, 0.95)  # share of the face that is seen as a person: not trusted, trusted
 REACH, SOFT = 0.03, 0.03  # face heights around the person that it moves with, and of its edge
 SAMPLES = 96  # of what moves, per face height
+ABOVE_FULLY = 0.02  # share of what is not shown above, from which what is behind it is filled whole
+UPPER_ROWS = (0.2, 1.2)  # of these, which are not shown where the person ends: a line, and noise
+# Face heights of the picture's upper edge that a head covers: it ends there as it does, it is drawn
+# out to the edge
+CUT_OFF = (0.35, 0.8)
+
+
+@dataclass(frozen=True, slots=True)
+class StillGround:
+    """What moves in a frame of a source video, and what is behind it.
+
+    person: (rows, columns) float32 in 0..1 over the frame, with what is next to it.
+    held: 0..1, how far the background stays.  ends_above: 0..1, how far the person ends where the
+    picture does, above which nothing of it is shown.
+    """
+
+    person: Array32
+    held: float
+    ends_above: float
 
 
 def strength(mesh: Array, target: Array) -> float:
@@ -44,8 +67,10 @@ def strength(mesh: Array, target: Array) -> float:
     return float(smoothstep(*MOVING, float(moved.max()) / anatomy.face_height(mesh)))
 
 
-def find_person(probability: Array32, mesh: Array, size: tuple[int, int], held: float) -> Array32:
-    """Find what moves with a head, the person and what is next to it.
+def find(
+    probability: Array32, mesh: Array, size: tuple[int, int], held: float
+) -> StillGround | None:
+    """Tell the person of a frame from its background.
 
     Args:
         probability: (h, w) of the person in 0..1, over the whole frame.
@@ -54,43 +79,67 @@ def find_person(probability: Array32, mesh: Array, size: tuple[int, int], held: 
         held: from `strength`.
 
     Returns:
-        (rows, columns) float32 in 0..1 over the frame; 1 everywhere where the background is not
-        held.
+        None where the face is not seen as a person.
     """
     step = max(1.0, anatomy.face_height(mesh) / SAMPLES)
     face_size = anatomy.face_height(mesh) / step
     columns, rows = (max(1, round(side / step)) for side in size)
     seen = resize(probability, (columns, rows), shrink=True)
     scale = np.array([columns, rows]) / size
-    oval = polygon_mask((mesh[OVAL, :2] + 0.5) * scale - 0.5, (columns, rows))
+    points = (mesh[OVAL, :2] + 0.5) * scale - 0.5
+    oval = polygon_mask(points, (columns, rows))
     covered = float(seen[oval].mean()) if oval.any() else 0.0
     held *= float(smoothstep(*COVERED, covered))
+    if held <= 0:
+        return None
     person = np.asarray(smoothstep(*LIKELY, seen), np.float32)
+    chord = float(person[0].sum()) / face_size
     person[oval] = 1
     reach = odd_size(2 * REACH * face_size)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     near = box_mean(np.asarray(cv2.dilate(person, disc), np.float32), odd_size(SOFT * face_size))
-    return np.asarray(1 - held * (1 - near), np.float32)
+    return StillGround(near, held, held * float(1 - smoothstep(*CUT_OFF, chord)))
 
 
-def hold(out: Image, image: Image, person: Array32, warp_map: WarpMap) -> None:
+def hold(out: Image, image: Image, ground: StillGround, warp_map: WarpMap) -> None:
     """Show a frame's own background beside its person, in place.
 
     Args:
         out: (H, W, 3) uint8 frame that was rendered through the map.
         image: (H, W, 3) uint8 the frame itself.
-        person: from `find_person`.
+        ground: of the frame.
         warp_map: of the frame.
     """
     grid, size = warp_map.grid, (image.shape[1], image.shape[0])
-    scale = np.array([person.shape[1] / size[0], person.shape[0] / size[1]], np.float32)
     own = np.dstack(np.meshgrid(*grid.pixel_axes())).astype(np.float32)
-    shown, was = (
-        remap(person, (positions + np.float32(0.5)) * scale - np.float32(0.5))
-        for positions in (compose.source_positions(warp_map), own)
-    )
-    still = 1 - np.maximum(shown, was)
+    positions = compose.source_positions(warp_map)
+    at_own, at_shown = (_samples_at(places, ground.person, size) for places in (own, positions))
+    shown, was = remap(ground.person, at_shown), remap(ground.person, at_own)
+    above = np.float32(ground.ends_above) * (1 - smoothstep(*UPPER_ROWS, at_shown[..., 1]))
+    still = np.float32(ground.held) * (1 - (1 - above) * np.maximum(shown, was))
     changed = np.where(largest(np.abs(warp_map.displacement)) > blocks.SLACK, still, 0)
+    # where any of it shows, what is behind the person's own place is made up
+    uncovered = was * np.minimum(above / np.float32(ABOVE_FULLY), 1)
+    behind = _fill(image, ground.person) if uncovered.any() else None
     for region, block in iterate_blocks_in(changed, grid, size):
+        kept = image[region]
+        if behind is not None:
+            at = upsample_block(at_own, block, grid, region)
+            share = to_levels(upsample_block(uncovered, block, grid, region))
+            kept = mix(kept, remap(behind, at), share)
         share = to_levels(upsample_block(still, block, grid, region))
-        out[region] = mix(out[region], image[region], share)
+        out[region] = mix(out[region], kept, share)
+
+
+def _samples_at(positions: Array32, samples: Array32, size: tuple[int, int]) -> Array32:
+    """Convert pixels (..., 2) of a frame of a size to samples (rows, columns) over it."""
+    sides = np.array(samples.shape[::-1], np.float32)
+    scale = sides / np.array(size, np.float32)
+    return np.asarray((positions + np.float32(0.5)) * scale - np.float32(0.5), np.float32)
+
+
+def _fill(image: Image, person: Array32) -> Image:
+    """Return a frame without its person, filled smoothly, (rows, columns, 3) uint8."""
+    small = resize(image, (person.shape[1], person.shape[0]), shrink=True)
+    filled = push_pull(small.astype(np.float32), person > 0)
+    return np.asarray(np.clip(filled + np.float32(0.5), 0, 255), np.uint8)
