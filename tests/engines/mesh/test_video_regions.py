@@ -1,4 +1,4 @@
-"""What networks see in the frames of a source video: glasses, hair, and the person."""
+"""Regions that networks see in frames of a source video: glasses, hair, and the person."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ CUT_OFF = (0.35, 0.8)
 
 @dataclass(frozen=True, slots=True)
 class StillGround:
-    """What moves in a frame of a source video, and what is behind it.
+    """Parts of a source video's frame that move with its head, and those that stay.
 
     person: (rows, columns) float32 in 0..1 over the frame, with what is next to it.
     held: 0..1, how far the background stays.  ends_above: 0..1, how far the person ends where the
