@@ -72,7 +72,7 @@ def test_the_background_is_held_the_more_the_head_moves() -> None:
 
 
 def test_a_head_that_ends_below_the_edge_moves_down_whole_before_the_background() -> None:
-    """What is mirrored above the frame would be a second head."""
+    """Its mirror image above the frame would be a second head."""
     frame = np.full((SIZE[1], SIZE[0], 3), 200, np.uint8)
     frame[12:, 66:94] = 20  # what is next to it moves with it
     rendered = np.full_like(frame, 20)
