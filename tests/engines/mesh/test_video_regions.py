@@ -74,7 +74,9 @@ def test_the_background_stays_as_the_head_turns_and_is_looked_at_only_then() -> 
     def find_person(frame: Image) -> Array32:
         seen.append(frame)
         person = np.zeros(frame.shape[:2], np.float32)
-        person[:, int(mesh[:, 0].min()) - 20 : int(mesh[:, 0].max()) + 20] = 1
+        scale = frame.shape[1] / image.shape[1]
+        left, right = (scale * (mesh[:, 0].min() - 20), scale * (mesh[:, 0].max() + 20))
+        person[:, int(left) : int(right)] = 1
         return person
 
     clip = video.collect(own, frames, no_regions)

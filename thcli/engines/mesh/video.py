@@ -22,7 +22,7 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.background import still_ground
-from thcli.engines.mesh.background.still_ground import StillGround
+from thcli.engines.mesh.background.still_ground import FindPerson, StillGround
 from thcli.engines.mesh.eyes import lid_skin
 from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.head import folds, steep_texture
@@ -75,7 +75,6 @@ OCCLUDED_RANGE = (0.35, 0.65)  # probability from which a pixel is the occluder'
 OCCLUDER_REACH = 0.02  # face heights that its mask grows
 
 ParseFace = Callable[[Image, Face], Regions | None]
-FindPerson = Callable[[Image], Array32 | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +122,7 @@ def collect(
         frames: its frames in order, read once at most.
         parse_face: finds the regions of a frame's face, None without its network.
         mouth_painter: see `MeshSource`.
-        find_person: estimates a frame's person probability, None without its network; without this
-            the background moves with the head.
+        find_person: without it the background moves with the head.
     """
     timeline = read_timeline(own)
     clear = frame_visibility(timeline) == 1  # beside a hidden face a hand may cover the mouth
@@ -262,9 +260,7 @@ def _find_ground(image: Image, mesh: Array, target: Array, video: MeshVideo) -> 
     held = still_ground.strength(mesh, target)
     if video.find_person is None or held <= 0:
         return None
-    probability = video.find_person(image)
-    size = image.shape[1], image.shape[0]
-    return None if probability is None else still_ground.find(probability, mesh, size, held)
+    return still_ground.find(image, mesh, held, video.find_person)
 
 
 def keep_occluders(image: Image, out: Image, mesh: Array, video: MeshVideo, doubt: float) -> Image:

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
-from thcli.core.types import Image
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import face_height
 from thcli.engines.mesh.background import still_ground
 from thcli.engines.mesh.background.still_ground import StillGround
 from thcli.engines.mesh.raster import SampleGrid
+from thcli.engines.mesh.sampling import resize
 from thcli.engines.mesh.warp import WarpMap
 
 SIZE = (160, 120)
-STEP = 4
+STEP = 2
+EDGE = still_ground.COARSER * STEP  # pixels over which an edge is soft
 
 
 def moved_map(x: float, y: float = 0.0) -> WarpMap:
@@ -40,15 +42,25 @@ def ground_with(columns: slice, rows: slice = slice(None), ends_above: float = 0
     return StillGround(person, 1.0, ends_above)
 
 
+def find_in(seen: Array32, mesh: Array, held: float = 1.0) -> StillGround | None:
+    """Find the background of a frame of 256 x 256 in which a network sees a person."""
+    frame = np.zeros((256, 256, 3), np.uint8)
+
+    def find_person(reduced: Image) -> Array32:
+        return resize(seen, (reduced.shape[1], reduced.shape[0]), shrink=True)
+
+    return still_ground.find(frame, mesh, held, find_person)
+
+
 @pytest.mark.parametrize("x", [20.0, -20.0])
 def test_the_person_is_shown_where_it_was_and_is_and_nothing_else_changes(x: float) -> None:
     frame, rendered = frames()
     out = rendered.copy()
     still_ground.hold(out, frame, ground_with(slice(60, 100)), moved_map(x))
     first, last = sorted((60, 60 - int(x))), sorted((100, 100 - int(x)))
-    inside = slice(first[0] + STEP, last[1] - STEP)
+    inside = slice(first[0] + EDGE, last[1] - EDGE)
     assert np.array_equal(out[:, inside], rendered[:, inside])
-    for beside in (slice(0, first[0] - STEP), slice(last[1] + STEP, None)):
+    for beside in (slice(0, first[0] - EDGE), slice(last[1] + EDGE, None)):
         assert np.array_equal(out[:, beside], frame[:, beside])
 
 
@@ -81,8 +93,8 @@ def test_a_head_that_ends_below_the_edge_moves_down_whole_before_the_background(
     still_ground.hold(whole, frame, ground_with(slice(60, 100), slice(6, None), 1.0), moves)
     still_ground.hold(cut, frame, ground_with(slice(60, 100), slice(6, None), 0.0), moves)
     assert whole[:28].min() > 195
-    assert whole[36 + STEP :, 66:94].max() < 25
-    assert np.array_equal(cut[6 + STEP :, 70:90], rendered[6 + STEP :, 70:90])
+    assert whole[36 + EDGE :, 66:94].max() < 25
+    assert np.array_equal(cut[6 + EDGE :, 70:90], rendered[6 + EDGE :, 70:90])
 
 
 def test_a_person_ends_at_the_upper_edge_unless_that_cuts_off_much_of_it() -> None:
@@ -93,7 +105,7 @@ def test_a_person_ends_at_the_upper_edge_unless_that_cuts_off_much_of_it() -> No
         seen = np.zeros((256, 256), np.float32)
         seen[16:, int(mesh[:, 0].min()) - 10 : int(mesh[:, 0].max()) + 10] = 1
         seen[:16, middle - int(chord * size / 2) : middle + int(chord * size / 2)] = 1
-        ground = still_ground.find(seen, mesh, (256, 256), 1.0)
+        ground = find_in(seen, mesh)
         assert ground is not None
         ends.append(ground.ends_above)
     assert ends[:2] == [1, 1] and 0 < ends[2] < 1 and ends[3] == 0
@@ -104,7 +116,7 @@ def test_the_person_is_what_the_network_sees_with_its_face_and_what_is_next_to_i
     left, right = int(mesh[:, 0].min()), int(mesh[:, 0].max())
     seen = np.zeros((128, 128), np.float32)  # half as fine as the frame
     seen[:, left // 2 : right // 2] = 1
-    ground = still_ground.find(seen, mesh, (256, 256), 0.5)
+    ground = find_in(seen, mesh, 0.5)
     assert ground is not None and ground.held == 0.5
     person = ground.person
     scale = person.shape[1] / 256
@@ -117,4 +129,6 @@ def test_the_person_is_what_the_network_sees_with_its_face_and_what_is_next_to_i
 def test_without_a_face_that_the_network_sees_all_may_move() -> None:
     mesh = faces.make_source(256, 256).mesh
     for seen in (np.zeros((64, 64), np.float32), np.full((64, 64), 0.5, np.float32)):
-        assert still_ground.find(seen, mesh, (256, 256), 1.0) is None
+        assert find_in(seen, mesh) is None
+    frame = np.zeros((256, 256, 3), np.uint8)
+    assert still_ground.find(frame, mesh, 1.0, lambda _: None) is None

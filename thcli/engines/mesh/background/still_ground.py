@@ -7,6 +7,7 @@ shows moves down whole, and what that uncovers is filled smoothly.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -14,10 +15,11 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh import anatomy, compose
+from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background import blocks
 from thcli.engines.mesh.background.plate import push_pull
 from thcli.engines.mesh.background.windows import iterate_blocks_in, upsample_block
+from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import (
     box_mean,
     largest,
@@ -36,11 +38,16 @@ LIKELY = (0.05, 0.4)  # probabilities of the person below which is background, a
 COVERED = (0.75, 0.95)  # share of the face that is seen as a person: not trusted, trusted
 REACH, SOFT = 0.03, 0.03  # face heights around the person that it moves with, and of its edge
 SAMPLES = 96  # of what moves, per face height
+COARSER = 2  # samples of the map per sample at which that is shown: a frame's map is fine for lips
 ABOVE_FULLY = 0.02  # share of what is not shown above, from which what is behind it is filled whole
 UPPER_ROWS = (0.2, 1.2)  # of these, which are not shown where the person ends: a line, and noise
 # Face heights of the picture's upper edge that a head covers: it ends there as it does, it is drawn
 # out to the edge
 CUT_OFF = (0.35, 0.8)
+
+
+# Estimates a picture's (H, W, 3) person probability, (H, W) in 0..1; None without its network
+FindPerson = Callable[[Image], Array32 | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +74,25 @@ def strength(mesh: Array, target: Array) -> float:
     return float(smoothstep(*MOVING, float(moved.max()) / anatomy.face_height(mesh)))
 
 
-def find(
-    probability: Array32, mesh: Array, size: tuple[int, int], held: float
-) -> StillGround | None:
+def find(image: Image, mesh: Array, held: float, find_person: FindPerson) -> StillGround | None:
     """Tell the person of a frame from its background.
 
     Args:
-        probability: (h, w) of the person in 0..1, over the whole frame.
+        image: (H, W, 3) uint8 frame.
         mesh: (468, 3) pixels.
-        size: (width, height) of the frame.
         held: from `strength`.
+        find_person: gives the person probability of the frame, reduced.
 
     Returns:
-        None where the face is not seen as a person.
+        None where the face is not seen as a person, and without a probability.
     """
     step = max(1.0, anatomy.face_height(mesh) / SAMPLES)
     face_size = anatomy.face_height(mesh) / step
+    size = image.shape[1], image.shape[0]
     columns, rows = (max(1, round(side / step)) for side in size)
-    seen = resize(probability, (columns, rows), shrink=True)
+    seen = find_person(resize(image, (columns, rows), shrink=True))
+    if seen is None:
+        return None
     scale = np.array([columns, rows]) / size
     points = (mesh[OVAL, :2] + 0.5) * scale - 0.5
     oval = polygon_mask(points, (columns, rows))
@@ -110,14 +118,16 @@ def hold(out: Image, image: Image, ground: StillGround, warp_map: WarpMap) -> No
         ground: of the frame.
         warp_map: of the frame.
     """
-    grid, size = warp_map.grid, (image.shape[1], image.shape[0])
+    fine, size = warp_map.grid, (image.shape[1], image.shape[0])
+    columns, rows = max(1, fine.columns // COARSER), max(1, fine.rows // COARSER)
+    grid = SampleGrid(fine.x0, fine.y0, COARSER * fine.step, columns, rows)
+    moved = resize(warp_map.displacement, (columns, rows), shrink=True)
     own = np.dstack(np.meshgrid(*grid.pixel_axes())).astype(np.float32)
-    positions = compose.source_positions(warp_map)
-    at_own, at_shown = (_samples_at(places, ground.person, size) for places in (own, positions))
+    at_own, at_shown = (_samples_at(places, ground.person, size) for places in (own, own + moved))
     shown, was = remap(ground.person, at_shown), remap(ground.person, at_own)
     above = np.float32(ground.ends_above) * (1 - smoothstep(*UPPER_ROWS, at_shown[..., 1]))
     still = np.float32(ground.held) * (1 - (1 - above) * np.maximum(shown, was))
-    changed = np.where(largest(np.abs(warp_map.displacement)) > blocks.SLACK, still, 0)
+    changed = np.where(largest(np.abs(moved)) > blocks.SLACK, still, 0)
     # where any of it shows, what is behind the person's own place is made up
     uncovered = was * np.minimum(above / np.float32(ABOVE_FULLY), 1)
     behind = _fill(image, ground.person) if uncovered.any() else None
