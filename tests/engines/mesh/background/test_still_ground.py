@@ -97,6 +97,17 @@ def test_a_head_that_ends_below_the_edge_moves_down_whole_before_the_background(
     assert np.array_equal(cut[6 + EDGE :, 70:90], rendered[6 + EDGE :, 70:90])
 
 
+@pytest.mark.parametrize("y", [-28.0, -30.5, -33.0, -35.25, -37.0])
+def test_no_line_of_the_person_is_left_where_the_frame_s_edge_comes_down(y: float) -> None:
+    frame = np.full((SIZE[1], SIZE[0], 3), 200, np.uint8)
+    frame[12:, 66:94] = 20
+    out = np.full_like(frame, 200)  # what is drawn in beside the person
+    person = np.zeros((SIZE[1] // 4, SIZE[0] // 4), np.float32)
+    person[2:, 15:25] = 1
+    still_ground.hold(out, frame, StillGround(person, 1.0, 1.0), moved_map(20.0, y))
+    assert out[:, 82:].min() > 195
+
+
 def test_a_person_ends_at_the_upper_edge_unless_that_cuts_off_much_of_it() -> None:
     mesh = faces.make_source(256, 256).mesh
     middle, size = int(mesh[:, 0].mean()), face_height(mesh)

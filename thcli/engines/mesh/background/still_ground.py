@@ -39,8 +39,9 @@ COVERED = (0.75, 0.95)  # share of the face that is seen as a person: not truste
 REACH, SOFT = 0.03, 0.03  # face heights around the person that it moves with, and of its edge
 SAMPLES = 96  # of what moves, per face height
 COARSER = 2  # samples of the map per sample at which that is shown: a frame's map is fine for lips
-ABOVE_FULLY = 0.02  # share of what is not shown above, from which what is behind it is filled whole
-UPPER_ROWS = (0.2, 1.2)  # of these, which are not shown where the person ends: a line, and noise
+# Of these, upper rows that are not shown where the person ends, a line and noise; and those below
+# behind which the background is filled, too
+UPPER_ROWS, ALSO_BELOW = (0.2, 1.2), 3.0
 # Face heights of the picture's upper edge that a head covers: it ends there as it does, it is drawn
 # out to the edge
 CUT_OFF = (0.35, 0.8)
@@ -128,9 +129,9 @@ def hold(out: Image, image: Image, ground: StillGround, warp_map: WarpMap) -> No
     above = np.float32(ground.ends_above) * (1 - smoothstep(*UPPER_ROWS, at_shown[..., 1]))
     still = np.float32(ground.held) * (1 - (1 - above) * np.maximum(shown, was))
     changed = np.where(largest(np.abs(moved)) > blocks.SLACK, still, 0)
-    # where any of it shows, what is behind the person's own place is made up
-    uncovered = was * np.minimum(above / np.float32(ABOVE_FULLY), 1)
-    behind = _fill(image, ground.person) if uncovered.any() else None
+    # made up from a little below, so that the person's own place does not shine through
+    uncovered = was * (at_shown[..., 1] < UPPER_ROWS[1] + ALSO_BELOW)
+    behind = _fill(image, ground.person) if (above * was).any() else None
     for region, block in iterate_blocks_in(changed, grid, size):
         kept = image[region]
         if behind is not None:
