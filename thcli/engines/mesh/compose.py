@@ -170,14 +170,17 @@ def moved_share(shift: Sequence[float] | Array, image: Image) -> float:
 
 
 def moved_shares(warp_map: WarpMap, image: Image) -> Array32:
-    """Return the same of the samples of a frame's map, (rows, columns) float32 in 0..1."""
+    """Return how far the person has moved at the samples of a frame's map, as `moved_share` does.
+
+    Returns (rows, columns) float32 in 0..1. image: (H, W, C) the frame.
+    """
     length = cv2.magnitude(*cv2.split(warp_map.displacement))
     reach = LEFT_BEHIND * max(image.shape[:2])
     return np.asarray(smoothstep(0.0, reach, np.asarray(length, np.float32)), np.float32)
 
 
 def moved_pixels(warp_map: WarpMap, image: Image) -> Image:
-    """Return the same of the pixels of a frame (H, W, ...), (H, W) uint8; 0 beside the map."""
+    """Return `moved_shares` of the pixels of a frame (H, W, C), (H, W) uint8; 0 beside the map."""
     grid, size = warp_map.grid, (image.shape[1], image.shape[0])
     out = np.zeros(image.shape[:2], np.uint8)
     whole = Block(slice(0, grid.rows), slice(0, grid.columns), blocks.MIXED)
