@@ -165,8 +165,7 @@ def moved_share(shift: Sequence[float] | Array, image: Image) -> float:
 
     shift: (2,) pixels.
     """
-    reach = LEFT_BEHIND * max(image.shape[:2])
-    return float(smoothstep(0.0, reach, float(np.hypot(shift[0], shift[1]))))
+    return float(smoothstep(0.0, _reach(image), float(np.hypot(shift[0], shift[1]))))
 
 
 def moved_shares(warp_map: WarpMap, image: Image) -> Array32:
@@ -175,8 +174,11 @@ def moved_shares(warp_map: WarpMap, image: Image) -> Array32:
     Returns (rows, columns) float32 in 0..1. image: (H, W, C) the frame.
     """
     length = cv2.magnitude(*cv2.split(warp_map.displacement))
-    reach = LEFT_BEHIND * max(image.shape[:2])
-    return np.asarray(smoothstep(0.0, reach, np.asarray(length, np.float32)), np.float32)
+    return np.asarray(smoothstep(0.0, _reach(image), np.asarray(length, np.float32)), np.float32)
+
+
+def _reach(image: Image) -> float:
+    return float(LEFT_BEHIND * max(image.shape[:2]))
 
 
 def moved_pixels(warp_map: WarpMap, image: Image) -> Image:

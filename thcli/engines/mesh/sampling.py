@@ -120,8 +120,8 @@ def to_levels(share: Array32) -> Image:
     return np.asarray(cv2.convertScaleAbs(share, alpha=255), np.uint8)
 
 
-def to_samples(positions: Floats, step: float) -> Floats:
-    """Convert pixels to samples of `step` pixels each; their centres are whole numbers."""
+def to_samples(positions: Floats, step: float | Array32) -> Floats:
+    """Convert pixels to samples of `step` pixels each, or (x, y); their centres are whole."""
     return (positions + 0.5) / step - 0.5  # type: ignore[return-value]  # of the same type
 
 

@@ -7,12 +7,21 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
-from thcli.core.types import Array32, Crop
+from thcli.core.types import Array, Array32, Crop
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_hair
 from thcli.engines.mesh.background.matte import separate_person
+from thcli.engines.mesh.background.plate import Indices, Mask
 from thcli.engines.mesh.background.strands import find_strands
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
+
+
+def face_on_a_wall() -> tuple[Array, tuple[Indices, Indices], tuple[int, int], Mask]:
+    """Return a mesh in a picture of 256 x 256, x and y, its sides, and where its face is."""
+    mesh = faces.make_source(256, 256).mesh
+    x, y = np.meshgrid(np.arange(256), np.arange(256))
+    left, right = int(mesh[:, 0].min()), int(mesh[:, 0].max())
+    return mesh, (x, y), (left, right), (x >= left) & (x <= right) & (abs(y - 128) < 70)
 
 
 def test_strands_of_hair_belong_to_the_person_and_leave_the_plate() -> None:
@@ -73,11 +82,7 @@ def test_hair_and_upper_neck_hang_from_the_head_and_cloth_below_it_stays() -> No
 
 
 def test_hair_that_the_parser_sees_is_the_person_s_where_the_matte_s_network_doubts() -> None:
-    source = faces.make_source(256, 256)
-    mesh = source.mesh
-    x, y = np.meshgrid(np.arange(256), np.arange(256))
-    left, right = int(mesh[:, 0].min()), int(mesh[:, 0].max())
-    face = (x >= left) & (x <= right) & (abs(y - 128) < 70)
+    mesh, (x, y), (left, right), face = face_on_a_wall()
     beside = (x > right) & (x < right + 30) & (abs(y - 128) < 50)  # doubtful hair
     apart = (x < left) & (x > left - 30) & (abs(y - 128) < 50)  # wall that the parser takes for it
     probability = np.where(face, 1.0, np.where(beside, 0.4, 0.0)).astype(np.float32)
@@ -101,11 +106,7 @@ def test_hair_that_the_parser_sees_is_the_person_s_where_the_matte_s_network_dou
 @pytest.mark.parametrize("skin, wall", [(200, 60), (60, 200)])
 def test_light_beside_a_person_is_the_person_s_before_what_is_darker(skin: int, wall: int) -> None:
     """Hair that light falls on, and what a camera sharpens along dark hair before a light wall."""
-    source = faces.make_source(256, 256)
-    mesh = source.mesh
-    x, y = np.meshgrid(np.arange(256), np.arange(256))
-    left, right = int(mesh[:, 0].min()), int(mesh[:, 0].max())
-    face = (x >= left) & (x <= right) & (abs(y - 128) < 70)
+    mesh, (x, y), (_, right), face = face_on_a_wall()
     line = (x > right) & (x < right + 4) & (abs(y - 128) < 40)
     image = np.full((256, 256, 3), wall, np.uint8)
     image[face] = skin
@@ -120,11 +121,7 @@ def test_light_beside_a_person_is_the_person_s_before_what_is_darker(skin: int, 
 
 def test_a_lamp_beside_the_head_stays_with_the_background() -> None:
     """It touches the head's outline, far brighter than the wall; a light strand is the person's."""
-    source = faces.make_source(256, 256)
-    mesh = source.mesh
-    x, y = np.meshgrid(np.arange(256), np.arange(256))
-    left, right = int(mesh[:, 0].min()), int(mesh[:, 0].max())
-    face = (x >= left) & (x <= right) & (abs(y - 128) < 70)
+    mesh, (x, y), (_, right), face = face_on_a_wall()
     lamp = (x > right) & (x < right + 12) & (abs(y - 100) < 12)
     strand = (x > right) & (x < right + 12) & (abs(y - 150) < 2)
     image = np.full((256, 256, 3), 60, np.uint8)

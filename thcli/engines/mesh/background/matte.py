@@ -200,11 +200,10 @@ def _may_glow(image: Array32, filled: Array32, alpha: Array32, face_size: float)
         face_size: samples per face height.
     """
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-    whole = cv2.erode((alpha > WHOLE).astype(np.float32), disc)
+    whole = np.asarray(cv2.erode((alpha > WHOLE).astype(np.float32), disc), np.float32)
     size = odd_size(2 * BESIDE_EDGE * face_size)
-    own = masked_mean(image.mean(-1), np.asarray(whole, np.float32), size)
-    lighter = smoothstep(*LIGHTER, filled.mean(-1) - own)
-    return np.asarray(1 - lighter * (box_mean(np.asarray(whole, np.float32), size) > 0), np.float32)
+    lighter = smoothstep(*LIGHTER, filled.mean(-1) - masked_mean(image.mean(-1), whole, size))
+    return np.asarray(1 - lighter * (box_mean(whole, size) > 0), np.float32)
 
 
 def _strangeness(other: Array32, tolerance: np.float32) -> Array32:

@@ -29,6 +29,7 @@ from thcli.engines.mesh.sampling import (
     remap,
     resize,
     to_levels,
+    to_samples,
 )
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import OVAL
@@ -94,9 +95,7 @@ def find(image: Image, mesh: Array, held: float, find_person: FindPerson) -> Sti
     seen = find_person(resize(image, (columns, rows), shrink=True))
     if seen is None:
         return None
-    scale = np.array([columns, rows]) / size
-    points = (mesh[OVAL, :2] + 0.5) * scale - 0.5
-    oval = polygon_mask(points, (columns, rows))
+    oval = polygon_mask(to_samples(mesh[OVAL, :2], _step(seen, size)), (columns, rows))
     covered = float(seen[oval].mean()) if oval.any() else 0.0
     held *= float(smoothstep(*COVERED, covered))
     if held <= 0:
@@ -124,7 +123,8 @@ def hold(out: Image, image: Image, ground: StillGround, warp_map: WarpMap) -> No
     grid = SampleGrid(fine.x0, fine.y0, COARSER * fine.step, columns, rows)
     moved = resize(warp_map.displacement, (columns, rows), shrink=True)
     own = np.dstack(np.meshgrid(*grid.pixel_axes())).astype(np.float32)
-    at_own, at_shown = (_samples_at(places, ground.person, size) for places in (own, own + moved))
+    step = _step(ground.person, size)
+    at_own, at_shown = (to_samples(places, step) for places in (own, own + moved))
     shown, was = remap(ground.person, at_shown), remap(ground.person, at_own)
     above = np.float32(ground.ends_above) * (1 - smoothstep(*UPPER_ROWS, at_shown[..., 1]))
     still = np.float32(ground.held) * (1 - (1 - above) * np.maximum(shown, was))
@@ -142,11 +142,9 @@ def hold(out: Image, image: Image, ground: StillGround, warp_map: WarpMap) -> No
         out[region] = mix(out[region], kept, share)
 
 
-def _samples_at(positions: Array32, samples: Array32, size: tuple[int, int]) -> Array32:
-    """Convert pixels (..., 2) of a frame of a size to samples (rows, columns) over it."""
-    sides = np.array(samples.shape[::-1], np.float32)
-    scale = sides / np.array(size, np.float32)
-    return np.asarray((positions + np.float32(0.5)) * scale - np.float32(0.5), np.float32)
+def _step(samples: Array32, size: tuple[int, int]) -> Array32:
+    """Return the pixels per sample, x and y, of samples (rows, columns) over a frame of a size."""
+    return np.asarray(np.array(size) / samples.shape[::-1], np.float32)
 
 
 def _fill(image: Image, person: Array32) -> Image:
