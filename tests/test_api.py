@@ -41,6 +41,7 @@ PUBLIC = [
     "Face",
     "FaceFinder",
     "FaceModel",
+    "GroupEngine",
     "FaceOptions",
     "FaceVid2VidTrainOptions",
     "FadmPublishedTrainOptions",

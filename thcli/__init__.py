@@ -130,6 +130,7 @@ _HOMES = {
         "Editor",
         "Engine",
         "FaceModel",
+        "GroupEngine",
         "IdentityEncoder",
         "Landmarker",
         "Painter",

@@ -202,7 +202,7 @@ def render_voice(
 
     if full_frame:
         return source, frames_from
-    return replace(source, image=cropped.image, faces=(cropped.face,)), frames_from
+    return replace(source, image=cropped.image, faces=(cropped.face,), others=()), frames_from
 
 
 def _motion_kinds(engine: Engine) -> frozenset[str]:

@@ -17,6 +17,7 @@ from thcli.core.geometry import bounding_box, matrix_from_rotvec
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh import prepared_source
 from thcli.engines.mesh.anatomy import CHIN, EYES, FOREHEAD, LIPS
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.opening import fit_opening
 from thcli.faces.landmarks import topology
 from thcli.motion.canonical import neutral
@@ -127,8 +128,9 @@ def make_source(
     share: float = 0.45,
 ) -> prepared_source.MeshSource:
     mesh = centred_mesh(width, height, share)
+    seen = None if person is None else SeenPersons(person)
     return prepared_source.prepare(
-        render_face(mesh, width, height, plain=plain), make_face(mesh, iris_points(mesh)), person
+        render_face(mesh, width, height, plain=plain), make_face(mesh, iris_points(mesh)), seen
     )
 
 
@@ -141,7 +143,8 @@ def astronaut(matte: bool = True, *, cut: bool = False) -> prepared_source.MeshS
     with np.load(Path(__file__).parent / "astronaut.npz") as known:
         person = known["person"].astype(np.float32) / 255
         face = make_face(known["mesh"].astype(np.float64), known["iris"])
-    return prepared_source.prepare(image, face, person if matte else None, cut=cut)
+    persons = SeenPersons(person, cut=cut) if matte else None
+    return prepared_source.prepare(image, face, persons)
 
 
 def rest_target(source: prepared_source.MeshSource) -> RenderTarget:

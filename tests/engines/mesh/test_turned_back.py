@@ -12,6 +12,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.options import RunOptions
 from thcli.core.types import Array, Crop
 from thcli.engines.mesh import anatomy, compose, warp
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import drawn_out, steep_texture
@@ -77,7 +78,7 @@ def test_a_person_that_moves_takes_its_mirrored_cheek_along(angle: float) -> Non
     image[(image == (200, 200, 60)).all(-1)] = faces.GROUND
     person = faces.polygon_mask(mesh[OVAL, :2], 512, 512).astype(np.float32)
     face = faces.make_face(mesh, faces.iris_points(mesh))
-    source = prepare(image, face, person)
+    source = prepare(image, face, SeenPersons(person))
     target = faces.make_target(source, turn=(0, -0.9 * angle, 0))
     assert source.hidden_cheek is not None and source.far_side is None
     still = render_frame(source, target, None).astype(int)

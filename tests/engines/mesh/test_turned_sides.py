@@ -9,6 +9,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh import anatomy, warp
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.cheeks import grown_cheek
@@ -47,7 +48,7 @@ def with_hair(width: float = 0.05) -> tuple[Image, Array, Array32]:
 
 def source_with_hair() -> MeshSource:
     image, mesh, person = with_hair()
-    return prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), person)
+    return prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), SeenPersons(person))
 
 
 @pytest.mark.parametrize("angle", [-37.0, 37.0])
@@ -80,7 +81,7 @@ def test_hair_beside_a_cheek_covers_it_from_the_outline_inwards(turn: float, sid
     face = faces.make_face(mesh, faces.iris_points(mesh))
     widths = []
     for parsed in (None, ParsedSource(regions, regions)):
-        source = prepare(image, face, person, parsed=parsed)
+        source = prepare(image, face, SeenPersons(person), parsed=parsed)
         target = faces.make_target(source, turn=(0, side * turn, 0))
         out = render_frame(source, target, None).astype(int)
         points = target.points
@@ -100,7 +101,7 @@ def test_the_near_cheek_of_a_turned_head_has_no_streaks(angle: float) -> None:
     image, mesh, person = with_hair()
     noise = np.random.default_rng(0).normal(0, 12, image.shape[:2])
     image = np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
-    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), person)
+    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), SeenPersons(person))
     target = faces.make_target(source, turn=(0, angle, 0))
     out = render_frame(source, target, None).astype(float).mean(-1)
     detail = []
@@ -200,7 +201,7 @@ def test_skin_that_comes_into_view_has_the_tone_of_the_cheek() -> None:
     inner = mesh[OVAL, :2].mean(0) + 0.94 * (mesh[OVAL, :2] - mesh[OVAL, :2].mean(0))
     rim = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE) & ~faces.polygon_mask(inner, SIDE, SIDE)
     image[rim] = HAIR
-    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), person)
+    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), SeenPersons(person))
     cheek = source.grown_cheek
     assert cheek is not None
     assert np.abs(cheek.tone[cheek.steep > 0.5] * 255 - faces.SKIN).max() < 30
@@ -278,7 +279,7 @@ def test_hair_that_the_right_side_cuts_off_ends_where_it_moves_far(shift: float)
     middle = mesh[OVAL, :2].mean(0)
     width = round(float(mesh[OVAL, 0].max() + 0.15 * anatomy.face_height(mesh)))
     image, person = np.ascontiguousarray(image[:, :width]), np.ascontiguousarray(person[:, :width])
-    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), person)
+    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), SeenPersons(person))
     out = render_frame(source, faces.make_target(source, shift=(shift, 0)), None).astype(int)
     row = np.abs(out[round(float(middle[1]))] - HAIR).max(-1) < 60
     assert np.abs(image[round(float(middle[1])), -1].astype(int) - HAIR).max() < 60

@@ -16,8 +16,10 @@ from tests.pipeline.command_line import to_argv
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.errors import UsageError
-from thcli.core.options import OutputOptions, ReadOptions, ReenactOptions
-from thcli.core.types import Face, Frame
+from thcli.core.options import MeshOptions, OutputOptions, ReadOptions, ReenactOptions
+from thcli.core.options.jobs import Framing
+from thcli.core.types import Face, Frame, Image
+from thcli.engines.mesh.engine import MeshEngine
 from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.motion.file.buffer import MotionBuffer
@@ -28,6 +30,7 @@ from thcli.pipeline.render.drivers import frames_at, nearest_rows
 from thcli.pipeline.render.face_shares import draw, face_shares
 
 Clip = Callable[..., Path]
+SMALL = MeshOptions(long_side=300)
 LOSSLESS = ReenactOptions(output=OutputOptions(codec="ffv1"), read=ReadOptions(end=0.3))
 CENTRES = ((slice(100, 150), slice(95, 145)), (slice(100, 150), slice(351, 401)))
 
@@ -55,6 +58,38 @@ def test_a_face_without_a_driver_stays_still(pair: Path, clip: Clip, tmp_path: P
         reenact(pair, None, out, replace(LOSSLESS, driver=[f"{number}={drive}"]))
         found = moved(out, pair)
         assert found[number] > 2 and found[1 - number] < 0.2
+
+
+@pytest.mark.parametrize("chosen", ["0", "1", "largest", "all"])
+@pytest.mark.parametrize("framing", ["full", "crop"])
+def test_an_engine_is_told_of_the_faces_beside(
+    pair: Path,
+    clip: Clip,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: str,
+    framing: Framing,
+) -> None:
+    """In pixels of the picture as it is rendered, whatever is cropped or made smaller."""
+    told: list[tuple[Image, Face, list[Face]]] = []
+    encode = MeshEngine.encode_among
+
+    def encode_among(
+        engine: MeshEngine, image: Image, face: Face, neighbours: list[Face], *more: Any
+    ) -> Any:
+        told.append((image, face, neighbours))
+        return encode(engine, image, face, neighbours, *more)
+
+    monkeypatch.setattr(MeshEngine, "encode_among", encode_among)
+    options = replace(LOSSLESS, source_face=chosen, framing=framing, mesh=SMALL)
+    reenact(pair, clip("plain.mp4", 24), tmp_path / "out.mkv", options)
+    assert len(told) == (2 if chosen == "all" else 1)
+    for image, own, (other,) in told:
+        assert own.mesh is not None and other.mesh is not None
+        apart = np.abs(own.mesh - other.mesh)[:, :2].mean(0)
+        face_height = np.ptp(own.mesh[:, 1])
+        assert apart[0] == pytest.approx(2.1 * face_height, rel=0.15) and apart[1] < 3
+        assert max(image.shape[:2]) <= 300
 
 
 def test_a_missing_driver_is_named_before_any_work(pair: Path, clip: Clip, capsys: Any) -> None:

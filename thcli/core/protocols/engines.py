@@ -160,6 +160,27 @@ class PicturesEngine(Engine, Protocol):
 
 
 @runtime_checkable
+class GroupEngine(Engine, Protocol):
+    """An engine that moves one person of a picture and leaves those beside where they are."""
+
+    def encode_among(
+        self,
+        image: Image,
+        face: Face,
+        neighbours: Sequence[Face],
+        pictures: Sequence[tuple[Image, Face]] = (),
+    ) -> Any:
+        """Encode the source image and one of its faces once; see `Source`.
+
+        Args:
+            image: like face as in `encode_source`.
+            neighbours: the other faces of the image.
+            pictures: further pictures of the person, as in `PicturesEngine.encode_pictures`.
+        """
+        ...
+
+
+@runtime_checkable
 class WarningEngine(Engine, Protocol):
     """An engine whose options may ask for what a source cannot get."""
 

@@ -20,8 +20,9 @@ from thcli.core.options import (
     RunOptions,
 )
 from thcli.core.protocols import MotionStore
-from thcli.core.types import Array, Face, Frame, Image, Motion
+from thcli.core.types import Array, Array32, Face, Frame, Image, Motion
 from thcli.engines.mesh import picture, video
+from thcli.engines.mesh.background.persons import SeenPersons, own_share
 from thcli.engines.mesh.frame import has_shut_eyes
 from thcli.engines.mesh.mouth import mouth_choice
 from thcli.engines.mesh.patches.loading import load_painter
@@ -78,7 +79,7 @@ class MeshEngine:
         return self.renderer.follows_camera
 
     def encode_source(self, image: Image, face: Face) -> MeshSource:
-        """Prepare a source image (H, W, 3) uint8.
+        """Prepare a source image (H, W, 3) uint8, all of whose persons move with the face.
 
         Raises:
             NoFaceError: the face has no mesh.
@@ -86,22 +87,44 @@ class MeshEngine:
             DeviceError: the device's memory is full.
             NotFiniteError: the regions of the face are NaN.
         """
+        return self._prepare(image, face, ())
+
+    def encode_among(
+        self,
+        image: Image,
+        face: Face,
+        neighbours: Sequence[Face],
+        pictures: Sequence[tuple[Image, Face]] = (),
+    ) -> MeshSource | SeveralPictures:
+        """Prepare one person of a source image, see `GroupEngine`. Raises as `encode_source`."""
+        source = self._prepare(image, face, neighbours)
+        if not pictures:
+            return source
+        parsed = [self._networks.parse(picture, its_face) for picture, its_face in pictures]
+        return prepare_pictures(source, pictures, parsed)
+
+    def _prepare(self, image: Image, face: Face, neighbours: Sequence[Face]) -> MeshSource:
         return prepare(
             image,
             face,
-            self._networks.person_probability(image, mirrored=self._cut_out),
+            self._see_persons(image, face, neighbours),
             self._painter,
             with_folds=self._with_folds,
             parsed=self._networks.parse(image, face),
-            cut=self._cut_out,
         )
 
-    def encode_pictures(
-        self, image: Image, face: Face, others: Sequence[tuple[Image, Face]]
-    ) -> SeveralPictures:
-        """Prepare a source image and further pictures of its person. Raises as `encode_source`."""
-        parsed = [self._networks.parse(picture, its_face) for picture, its_face in others]
-        return prepare_pictures(self.encode_source(image, face), others, parsed)
+    def _see_persons(
+        self, image: Image, face: Face, neighbours: Sequence[Face]
+    ) -> SeenPersons | None:
+        probability = self._networks.person_probability(image, mirrored=self._cut_out)
+        if probability is None:
+            return None
+        own: Array32 | None = None
+        found = [one.mesh for one in (face, *neighbours) if one.mesh is not None]
+        if face.mesh is not None and len(found) > 1:
+            mesh, *others = (np.asarray(one, np.float64) for one in found)
+            own = own_share(image, probability, mesh, others)
+        return SeenPersons(probability, own, self._cut_out)
 
     def observe(self, frames: Sequence[Frame], faces: Sequence[Face | None]) -> Motion:
         """Extract the motion of driving frames."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thcli.core.errors import NoFaceError
-from thcli.core.types import Array, Array32, Face, Image
+from thcli.core.types import Array, Face, Image
 from thcli.engines.mesh.background import beyond_sides, cut_out, matte
 from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
 from thcli.engines.mesh.background.matte import MatteLayers
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.background.still_ground import StillGround
 from thcli.engines.mesh.eyes import drawn_eyes, lid_skin
 from thcli.engines.mesh.eyes.extract import extract_eyes
@@ -165,23 +166,21 @@ class MeshSource:
 def prepare(
     image: Image,
     face: Face,
-    person: Array32 | None,
+    persons: SeenPersons | None,
     painter: PatchPainter | None = None,
     *,
     with_folds: bool = False,
     parsed: ParsedSource | None = None,
-    cut: bool = False,
 ) -> MeshSource:
     """Prepare a source image.
 
     Args:
         image: (H, W, 3) uint8.
         face: the face to animate, with its mesh in pixels of the image.
-        person: (h, w) person probability in 0..1; None warps the background with the person.
+        persons: that the image shows; None warps the background with the person.
         painter: networks of eyes and mouth, or None.
         with_folds: the skin folds where the target smiles.
         parsed: regions of the face; None wears no glasses, and its hair is found by colours.
-        cut: the person is cut out where `person` shows it.
 
     Raises:
         NoFaceError: the face has no mesh.
@@ -200,7 +199,7 @@ def prepare(
     if covered is None:
         face = mouth_corners.refine(image, face)
         mesh = np.asarray(face.mesh, np.float64)
-    border = find_border(image, person)
+    border = find_border(image, None if persons is None else persons.probability)
     image = np.ascontiguousarray(image if border is None else border.extend_inside())
     body = None if parsed is None else parsed.body
     tone = colours.skin_tone(image, mesh)
@@ -212,7 +211,9 @@ def prepare(
     glasses: Glasses | None = None
     if worn is not None and parsed is not None:
         image, glasses = glasses_layer.take_off(image, mesh, parsed.face, worn, tone)
-    separated = None if person is None else matte.separate_person(image, person, mesh, body)
+    separated = None
+    if persons is not None:
+        separated = matte.separate_person(image, persons.moving, mesh, body)
     interior = mouth_interior.measure(image, mesh, tone, seen_eyes, natural)
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:
@@ -221,12 +222,12 @@ def prepare(
     blur = 0.0 if seen_eyes is None else seen_eyes.share
     is_blurred = blur > MOST_BLUR
     outline, lower_edge = find_outline(mesh), float(image.shape[0] - 1)
-    if separated is None:
+    if persons is None or separated is None:
         layers, surroundings = None, Surroundings(outline, lower_edge, False)
     else:
         layers, hair, hair_step = separated
-        if cut and person is not None:
-            layers = cut_out.cut_out(image, person, mesh, body)
+        if persons.cut:
+            layers = cut_out.cut_out(image, persons, mesh, body)
         oval = to_samples(mesh[OVAL, :2], hair_step)
         cloth = None if body is None else parsed_cloth(body, hair.shape, oval, hair_step)
         neck = None if body is None else parsed_neck(body, hair.shape, oval, hair_step)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thcli.core.protocols import Engine, PicturesEngine, WarningEngine
+from thcli.core.protocols import Engine, GroupEngine, PicturesEngine, WarningEngine
 from thcli.core.types import Array32, Face
 from thcli.pipeline.render.face_shares import face_shares
 from thcli.pipeline.sources.framing import encode_crops
@@ -57,9 +57,11 @@ def encode_faces(
 def _encode_face(
     engine: Engine, source: SourceImage, face: Face, pictures: Sequence[SourceImage]
 ) -> Any:
-    if not pictures:
-        return engine.encode_source(source.image, face)
     others = [(picture.image, picture.faces[0]) for picture in pictures]
+    if isinstance(engine, GroupEngine):
+        return engine.encode_among(source.image, face, source.beside(face), others)
+    if not others:
+        return engine.encode_source(source.image, face)
     if isinstance(engine, PicturesEngine):
         return engine.encode_pictures(source.image, face, others)
     return encode_crops(engine, source.image, face, others)

@@ -180,6 +180,6 @@ def apply_framing(
                 "Leave one of the two out.",
             )
         cropped = crop_source(engine, source.image, source.faces[0])
-        return engine, replace(source, image=cropped.image, faces=(cropped.face,))
+        return engine, replace(source, image=cropped.image, faces=(cropped.face,), others=())
     framed = source if full else source.crop_square()
     return engine, framed.downscale(long_side)

@@ -13,7 +13,7 @@ from thcli import media
 from thcli.core.errors import UsageError
 from thcli.core.imaging import to_uint8
 from thcli.core.options import ReenactOptions, RenderOptions
-from thcli.core.types import Face, Image
+from thcli.core.types import Array, Face, Image
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop, transform_face
 from thcli.media.info import MediaInfo
@@ -34,16 +34,22 @@ class SourceImage:
     info: the probed file.
     image: (H, W, 3) uint8 RGB.
     faces: each with its mesh in pixels of the image; `track` is its number from the left.
+    others: faces that were not chosen.
     """
 
     info: MediaInfo
     image: Image
     faces: tuple[Face, ...]
+    others: tuple[Face, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
         return self.image.shape[1], self.image.shape[0]
+
+    def beside(self, face: Face) -> list[Face]:
+        """Return the image's faces without one of them."""
+        return [other for other in (*self.faces, *self.others) if other is not face]
 
     def crop_square(self) -> SourceImage:
         """Crop an upright square around the faces, in the resolution of the image and inside it."""
@@ -51,8 +57,7 @@ class SourceImage:
         box = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
         placement = align.square_within(box, self.size, CROP_SCALE)
         image = np.asarray(crop(self.image, placement), np.uint8)
-        faces = tuple(transform_face(face, placement.crop_from_frame) for face in self.faces)
-        return replace(self, image=image, faces=faces)
+        return self._moved(image, placement.crop_from_frame)
 
     def downscale(self, long_side: int) -> SourceImage:
         """Reduce the long side to at most `long_side` pixels; 0 keeps the size."""
@@ -64,8 +69,15 @@ class SourceImage:
         small_from_image = np.diag([size[0] / width, size[1] / height, 1.0])
         small_from_image[:2, 2] = (small_from_image.diagonal()[:2] - 1) / 2  # pixel centres
         image = np.asarray(cv2.resize(self.image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        faces = tuple(transform_face(face, small_from_image) for face in self.faces)
-        return replace(self, image=image, faces=faces)
+        return self._moved(image, small_from_image)
+
+    def _moved(self, image: Image, dst_from_src: Array) -> SourceImage:
+        """Return the source with a copy of its image, whose pixels are moved by (3, 3)."""
+        faces, others = (
+            tuple(transform_face(face, dst_from_src) for face in part)
+            for part in (self.faces, self.others)
+        )
+        return replace(self, image=image, faces=faces, others=others)
 
 
 def read_source_image(
@@ -102,7 +114,8 @@ def read_source_image(
     statistics.add(faces, image)
     for number in drivers:  # numbers that the image does not have are named here
         face_finder.choose(statistics, str(number), str(source), job)
-    chosen = [faces[number] for number in face_finder.choose(statistics, select, str(source), job)]
+    numbers = face_finder.choose(statistics, select, str(source), job)
+    chosen = [faces[number] for number in numbers]
     if len(faces) > 1 and select == "largest":
         job.warn(
             f"{source} shows {len(faces)} faces; the largest is used. "
@@ -114,7 +127,8 @@ def read_source_image(
                 f"The landmarks of the face in {source} are uncertain (confidence "
                 f"{face.logit:.0f}, photos have 24 or more): check the result."
             )
-    return SourceImage(info, image, tuple(chosen))
+    others = tuple(face for number, face in enumerate(faces) if number not in numbers)
+    return SourceImage(info, image, tuple(chosen), others)
 
 
 def warn_of_strangers(

@@ -11,6 +11,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array32, Crop, Image
 from thcli.engines.mesh.background.border import Border
 from thcli.engines.mesh.background.cut_out import cut_out
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.pictures.several import blend_face
 from thcli.faces.parsing.crops import Regions
@@ -81,7 +82,7 @@ def test_an_edge_has_none_of_its_background_s_colour() -> None:
     alpha = disc(SIDE // 2, SIDE // 2, 80)
     share = alpha[..., None]
     image = np.round(share * GREY + (1 - share) * RED).astype(np.uint8)
-    layers = cut_out(image, alpha, mesh)
+    layers = cut_out(image, SeenPersons(alpha), mesh)
     seen = layers.person.astype(float)
     edge = (seen[..., 3] > 60) & (seen[..., 3] < 220)
     assert edge.sum() > 100
@@ -100,8 +101,8 @@ def test_the_parser_settles_what_the_network_does_not_know() -> None:
     probabilities[1] = disc(120, 120, 70)
     probabilities[0] = 1 - probabilities[1]
     regions = Regions(Crop(np.eye(3), (SIDE, SIDE)), probabilities)
-    unsettled = cut_out(image, likely, mesh).person[..., 3]
-    settled = cut_out(image, likely, mesh, regions).person[..., 3]
+    unsettled = cut_out(image, SeenPersons(likely), mesh).person[..., 3]
+    settled = cut_out(image, SeenPersons(likely), mesh, regions).person[..., 3]
     assert unsettled[30, 120] > 60
     assert settled[30, 120] == 0
     assert settled[120, 120] == 255
@@ -113,7 +114,7 @@ def test_another_person_stays_where_it_is() -> None:
     first, second = disc(120, 120, 70, size), disc(370, 120, 70, size)
     likely = first + second
     image = np.where(likely[..., None] > 0.5, np.uint8(120), np.uint8(30)).repeat(3, 2)
-    layers = cut_out(image, likely, mesh)
+    layers = cut_out(image, SeenPersons(likely), mesh)
     assert layers.strangers is not None
     assert layers.person[120, 120, 3] == 255
     assert layers.person[120, 370, 3] == 0

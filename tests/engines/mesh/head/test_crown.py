@@ -10,6 +10,7 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Image
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import crown
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
@@ -29,7 +30,11 @@ def cut_source() -> MeshSource:
     head = np.hypot(x - middle[0], y - middle[1] + 20) < 75
     image[head & (image == faces.GROUND).all(-1)] = HAIR
     person = (head | faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)) * 1.0
-    return prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), person.astype(np.float32))
+    return prepare(
+        image,
+        faces.make_face(mesh, faces.iris_points(mesh)),
+        SeenPersons(person.astype(np.float32)),
+    )
 
 
 def hair_in(out: Image, row: int) -> int:

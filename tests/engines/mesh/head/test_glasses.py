@@ -14,9 +14,11 @@ from thcli.core.errors import NoFaceError, WeightsError
 from thcli.core.options import RunOptions, Template
 from thcli.core.types import Array, Array32, Crop, Face, Image, Motion
 from thcli.engines.mesh import anatomy, warp
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.glasses import held as held_glasses
+from thcli.engines.mesh.pictures.several import SeveralPictures
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.source_networks import parse_source
 from thcli.faces.crops.crop import transform_face
@@ -148,7 +150,8 @@ def test_further_pictures_wear_glasses_in_the_place_of_the_first(engine: MeshEng
     shift = np.array([[1, 0, 9], [0, 1, -6], [0, 0, 1]], np.float64)
     moved = transform_face(FACE, shift)
     image = faces.render_face(MESH + np.array([9, -6, 0]), 256, 256)
-    pictures = engine.encode_pictures(IMAGE, FACE, [(image, moved)])
+    pictures = engine.encode_among(IMAGE, FACE, [], [(image, moved)])
+    assert isinstance(pictures, SeveralPictures)
     own, other = pictures.first.rigid, pictures.others[0].source.rigid
     assert own is not None and other is not None
     np.testing.assert_allclose(other, own, atol=0.2)
@@ -158,7 +161,9 @@ def test_hair_is_found_by_the_regions() -> None:
     person = np.ones((256, 256), np.float32)
     person[:, :40] = person[:, -40:] = 0
     parsed = parse_source(FakeParser(), IMAGE, FACE)
-    plain, read = (prepare(IMAGE, FACE, person, parsed=found) for found in (None, parsed))
+    plain, read = (
+        prepare(IMAGE, FACE, SeenPersons(person), parsed=found) for found in (None, parsed)
+    )
     own, seen = plain.surroundings.hair, read.surroundings.hair
     assert own is not None and seen is not None
     assert seen.mean() > own.mean() + 0.1

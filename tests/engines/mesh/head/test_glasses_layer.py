@@ -22,6 +22,7 @@ from tests.engines.mesh.synthetic_glasses import (
 )
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array, Image
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.source_networks import ParsedSource
@@ -34,7 +35,9 @@ def with_plate(image: Image, parsed: ParsedSource, mesh: Array) -> MeshSource:
     """Prepare a wearer as `source` does, before a plate: only face and glasses are the person."""
     person = faces.polygon_mask(mesh[OVAL, :2], SIDE, SIDE)
     person |= parsed.face.mask({class_number("eye_g")}) > 0
-    return prepare(image, faces.make_face(mesh), person.astype(np.float32), parsed=parsed)
+    return prepare(
+        image, faces.make_face(mesh), SeenPersons(person.astype(np.float32)), parsed=parsed
+    )
 
 
 def render(own: MeshSource, points: Array) -> Image:

@@ -29,6 +29,7 @@ from thcli.engines.mesh.pictures.several import (
     prepare_pictures,
     targets_of_others,
 )
+from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.motion.canonical import decompose
@@ -143,7 +144,7 @@ def test_the_engine_renders_the_first_picture_where_no_other_is_near() -> None:
     source = pictures()
     assert source.face is source.first.face
     plain = render_frame(source.first, target(smiling(0.3)), None)
-    assert engine.encode_pictures(photograph(), source.face, []).others == ()
+    assert isinstance(engine.encode_among(photograph(), source.face, []), MeshSource)
     assert targets_of_others(source, target(smiling(0.3))) == []
     assert plain.shape == photograph().shape
 

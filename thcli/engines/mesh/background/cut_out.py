@@ -15,6 +15,7 @@ from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import STRIP, MatteLayers
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.sampling import box_mean, odd_size, polygon_mask, resize
 from thcli.faces.compositing.guided_filter import guided_filter
 from thcli.faces.crops.crop import corners
@@ -37,13 +38,13 @@ LITTLE = 1e-4
 
 
 def cut_out(
-    image: Image, probability: Array32, mesh: Array, regions: Regions | None = None
+    image: Image, persons: SeenPersons, mesh: Array, regions: Regions | None = None
 ) -> MatteLayers:
     """Cut the persons of a picture out.
 
     Args:
         image: (H, W, 3) uint8.
-        probability: (h, w) person probability in 0..1, of any size over the whole picture.
+        persons: that it shows.
         mesh: (468, 3) pixels of the face whose person moves.
         regions: of that face, down to the shoulders, or None.
 
@@ -54,7 +55,8 @@ def cut_out(
     scale = min(1.0, SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     face = anatomy.face_height(mesh) * scale
-    likely = resize(probability, size, shrink=probability.shape[0] > size[1])
+    seen = persons.probability
+    likely = resize(seen, size, shrink=seen.shape[0] > size[1])
     if regions is not None:
         likely = _with_vote(likely, regions, scale, face)
     small = resize(image, size, shrink=scale < 1).astype(np.float32) / np.float32(255)
@@ -63,6 +65,9 @@ def cut_out(
     core = cv2.erode(oval.astype(np.float32), np.ones((5, 5), np.uint8))
     alpha = np.maximum(alpha, box_mean(np.asarray(core, np.float32), 3))
     own, others = _divide(_without_haze(alpha, face), oval)
+    if persons.own is not None:
+        beside = own * (1 - resize(persons.own, size))
+        own, others = own - beside, beside if others is None else others + beside
     colours = _foreground(small, alpha, face)
     person = _premultiply(image, colours - small, own)
     strangers = None if others is None else _premultiply(image, colours - small, others)

@@ -13,6 +13,7 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array32, Crop, Image
 from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.cheeks import far_side
 from thcli.engines.mesh.head.cheeks.mirror_room import MirrorRoom
@@ -83,7 +84,7 @@ def source(
     regions = Regions(Crop(np.eye(3), (SIDE, SIDE)), planes)
     parsed = ParsedSource(regions, regions)
     made_face = faces.make_face(mesh, faces.iris_points(mesh))
-    return prepare(image, made_face, person, parsed=parsed)
+    return prepare(image, made_face, SeenPersons(person), parsed=parsed)
 
 
 def is_blue(image: Image) -> npt.NDArray[np.bool_]:
@@ -220,7 +221,8 @@ def test_the_first_pictures_far_cheek_is_not_seen_beside_the_mirrored_one(share:
 def test_a_frontal_source_and_one_without_regions_have_none() -> None:
     turned = source(30.0)
     assert faces.astronaut().far_side is None
-    assert prepare(turned.image, turned.face, np.ones((8, 8), np.float32)).far_side is None
+    persons = SeenPersons(np.ones((8, 8), np.float32))
+    assert prepare(turned.image, turned.face, persons).far_side is None
 
 
 def test_hair_that_is_blown_to_the_far_side_does_not_vanish_in_a_mirror_image() -> None:
