@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.eyes.extract import extract_eyes
@@ -84,6 +85,26 @@ def test_a_hidden_cheek_has_the_light_of_its_side_not_of_the_bright_one(angle: f
     in_view = image[tuple(np.rint(mesh[list(RIDGE), :2]).astype(int).T[::-1])].mean()
     assert image[y, x].mean(-1).max() > 2 * in_view
     assert shown.max() < 1.5 * in_view
+
+
+def in_shade_at_the_near_side(mesh: Array, depth: float) -> Image:
+    """Render a face, evenly lit up to the rim of its near cheek, which lies in the shade."""
+    image = faces.render_face(mesh, SIDE, SIDE, plain=True).astype(np.float64)
+    middle, width = mesh[list(RIDGE), 0].mean(), float(np.ptp(mesh[:, 0]))
+    near = np.sign(mesh[PAIRS[list(FAR_FLANK[far_sign(mesh)])], 0].mean() - middle)
+    away = (np.arange(SIDE) - middle) * near / width
+    light = 1 - depth * smoothstep(0.3, 0.45, away)
+    return np.asarray(image * light[None, :, None], np.uint8)
+
+
+@pytest.mark.parametrize("angle", [7.0, -7.0])
+def test_shade_is_not_mirrored_onto_a_lit_cheek_that_is_hardly_hidden(angle: float) -> None:
+    mesh = turned_mesh(angle)
+    lit, shaded = (
+        mirrored_cheek.prepare(in_shade_at_the_near_side(mesh, depth), mesh) for depth in (0.0, 0.7)
+    )
+    assert lit is not None and lit.hidden.max() > 0.3
+    assert shaded is None or shaded.hidden.max() < 0.3 * lit.hidden.max()
 
 
 @pytest.mark.parametrize("angle", [45.0, -45.0])

@@ -66,9 +66,10 @@ PERSON = 0.5  # share from which the pixels are the person's alone
 # Sine of a source's yaw up to which what it mirrors has to be skin, from which it may be hair: hair
 # before one cheek of a frontal source is no texture of the other one. Share of skin: none, enough
 FRONTAL, SKIN_SHARE = (0.12, 0.25), (0.4, 0.8)
-# Log brightness of one side over the other up to which a source mirrors its cheek, and from which
-# it does not: the shade has another colour, and its own shadows. Sine of a yaw up to which that
-# counts; beyond it more is hidden, and the whole head is mirrored (`far_side`)
+# Log brightness of one side over the other, or of the skin in view over the mirrored one beside it,
+# up to which a source mirrors its cheek, and from which it does not: the shade has another colour,
+# and its own shadows. Sine of a yaw up to which that counts; beyond it more is hidden, and the
+# whole head is mirrored (`far_side`)
 UNEVEN, HARDLY_TURNED = (0.3, 0.5), (0.145, 0.16)
 # Share of hair over the side that is mirrored, above which no source mirrors it: strands before one
 # cheek would lie in the middle of the other one
@@ -138,14 +139,15 @@ def prepare(
     colour, share = _skin_colours(image, mesh, regions)
     seen = np.minimum(share, share[PAIRS]) > LEAST_SKIN
     trusted = (np.minimum(cosine, cosine[PAIRS]) > TRUSTED_COSINE) & seen
-    gains, light = _gains(np.log(colour), trusted, hidden)
+    known = hidden * (share[PAIRS] > LEAST_SKIN)
+    gains, light, step = _gains(np.log(colour), trusted, (hidden, known))
     positions = _positions(mesh, normal)
     other_hidden = (hidden[PAIRS] > hidden)[:, None]
     gains = np.where(other_hidden, 1.0, gains)
     positions = np.where(other_hidden, positions, positions[PAIRS])
     yaw = abs(sine_of_yaw(mesh))
     frontal, hardly = (1 - float(smoothstep(*limits, yaw)) for limits in (FRONTAL, HARDLY_TURNED))
-    hidden = hidden * (1 - hardly * smoothstep(*UNEVEN, abs(light)))
+    hidden = hidden * (1 - hardly * smoothstep(*UNEVEN, max(abs(light), step)))
     hidden = hidden * (1 - frontal * hair.beside)
     if hidden.max() < MIN_WEIGHT:
         return None
@@ -201,23 +203,27 @@ def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[A
     return colour.astype(np.float64) + 4, share.astype(np.float64)
 
 
-def _gains(logs: Array, trusted: npt.NDArray[np.bool_], hidden: Array) -> tuple[Array, float]:
+def _gains(
+    logs: Array, trusted: npt.NDArray[np.bool_], hidden: tuple[Array, Array]
+) -> tuple[Array, float, float]:
     """Find what colours of mirror points are multiplied by.
 
     Args:
         logs: (468, 3) log colours of the points.
         trusted: (468,) where both sides are seen.
-        hidden: (468,) 0..1, see `MirroredCheek`.
+        hidden: (468,) 0..1, see `MirroredCheek`; and those whose mirror points are skin.
 
     Returns:
-        (468, 3) gains, and the log brightness of the hidden side over the other one.
+        (468, 3) gains, the log brightness of the hidden side over the other one, and that of the
+        skin in view, as it goes on, over the mirrored skin.
     """
-    other = logs[PAIRS]
+    other, (all_hidden, known) = logs[PAIRS], hidden
     ratio = continue_smoothly(np.clip(logs - other, *np.log(GAIN_RANGE)), trusted)
-    light = float(np.average(ratio.mean(1), weights=hidden))
-    own = np.clip(continue_smoothly(logs, trusted) - other, *np.log(SHADED_GAIN))
-    shaded = float(smoothstep(*SHADED, -light))
-    return np.exp(ratio + shaded * np.minimum(own - ratio, 0)), light
+    light = float(np.average(ratio.mean(1), weights=all_hidden))
+    own = continue_smoothly(logs, trusted) - other
+    step = float(known @ (own - ratio).mean(1) / max(known.sum(), 1e-6))
+    shaded, own = float(smoothstep(*SHADED, -light)), np.clip(own, *np.log(SHADED_GAIN))
+    return np.exp(ratio + shaded * np.minimum(own - ratio, 0)), light, step
 
 
 def _positions(mesh: Array, normal: Array) -> Array:
