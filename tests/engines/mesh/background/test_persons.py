@@ -70,6 +70,32 @@ def test_a_trunk_ends_at_the_face_before_it() -> None:
     assert share[-1, WIDTH // 2] < 0.05
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_coat_behind_a_lower_head_is_its_wearers(side: int) -> None:
+    """A third head hides its middle, and its one half meets a coat of nearly its colour."""
+    behind = faces.centred_mesh(WIDTH, HEIGHT, 0.22) - np.array([0, 90, 0])
+    front, beside = behind + np.array([0, 105, 0]), behind + np.array([side * 85, 120, 0])
+    image = np.full((HEIGHT, WIDTH, 3), faces.GROUND, np.uint8)
+    person = np.zeros((HEIGHT, WIDTH), np.float32)
+    coats = (behind, 42, (30, 34, 40)), (front, 24, (180, 60, 60)), (beside, 42, (30, 32, 34))
+    for mesh, half, coat in coats:
+        middle, chin = round(float(mesh[:, 0].mean())), int(mesh[:, 1].max())
+        for picture, colour in ((image, coat), (person, 1)):
+            corner = middle + half, HEIGHT
+            cv2.rectangle(picture, (middle - half, chin + 14), corner, colour, -1)
+            cv2.rectangle(picture, (middle - 14, chin - 9), (middle + 14, chin + 14), colour, -1)
+        if mesh is behind:  # a shirt
+            cv2.rectangle(image, (middle - 22, chin - 9), (middle + 22, HEIGHT), (230,) * 3, -1)
+        face = faces.polygon_mask(mesh[OVAL, :2], WIDTH, HEIGHT)
+        image[face] = faces.render_face(mesh, WIDTH, HEIGHT)[face]
+        person[face] = 1
+    share = cv2.resize(own_share(image, person, beside, [behind, front]), (WIDTH, HEIGHT))
+    shoulder = int(behind[:, 1].max()) + 24, WIDTH // 2 + side * 36
+    chest = HEIGHT - 4, WIDTH // 2 + side * 85
+    assert share[shoulder] < 0.05
+    assert share[chest] > 0.95
+
+
 def test_another_person_stays_as_a_head_turns_and_leans() -> None:
     image, (mesh, other), person = couple()
     image = faces.add_relief(image)

@@ -22,11 +22,13 @@ from thcli.faces.landmarks.topology import OVAL
 # Samples of a face's height in which persons are divided, and at most of a picture's longer side
 SAMPLES, MOST_SAMPLES = 64, 768
 PERSON, NOBODY = 0.6, 0.1  # probabilities above which seeds are, and below which nobody is
-# Seeds, in widths of a face: half of the crown, and of the trunk from the neck on; in its heights:
-# the end of the crown above the forehead, the neck behind and below the middle of the face, and the
-# trunk below that
-CROWN, TRUNK = (0.25, 0.25), (0.08, 0.35)
+# Seeds, in heights of a face: the end of the crown above the forehead; the neck behind and below
+# the middle of the face, and the trunk below that; half widths of crown, and of trunk from the neck
 ABOVE, NECK, BELOW = 0.12, (0.4, 0.6), 1.0
+CROWN, TRUNK = (0.2, 0.2), (0.06, 0.27)
+# The same of a chest with its shoulders, which is a seed above the necks of all others, so far from
+# their heads
+CHEST, AWAY = (0.6, 0.6), 0.6
 UPRIGHT = np.cos(np.pi / 4)  # cosine of a head's tilt up to which the body below it is upright
 SIDES = 234, 454  # points before the ears
 CLEAR = 0.15  # face heights around another's face that are none of it
@@ -76,14 +78,14 @@ def own_share(
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.medianBlur(resize(image, size, shrink=True), 3)
     likely = resize(probability, size, shrink=probability.shape[0] > size[1])
-    faces = [_reduce(face, scale) for face in (*neighbours, mesh)]
+    bodies = [_Body.of(face, scale, size) for face in (*neighbours, mesh)]
     seeds = np.where(likely < NOBODY, BACKGROUND, 0).astype(np.int32)
-    for draw in (_trunk, _crown):
-        for number, face in enumerate(faces):
-            others = [_surroundings(other, size) for other in faces if other is not face]
-            seeds[draw(face, others, size) & (likely > PERSON)] = OTHERS + number
-    for number, face in enumerate(faces):
-        seeds[polygon_mask(face[OVAL, :2], size)] = OTHERS + number
+    for draw in (_Body.chest, _Body.trunk, _Body.crown):
+        for number, body in enumerate(bodies):
+            others = [other for other in bodies if other is not body]
+            seeds[draw(body, others) & (likely > PERSON)] = OTHERS + number
+    for number, body in enumerate(bodies):
+        seeds[body.face] = OTHERS + number
     found = cv2.watershed(small, seeds)
     own = found == OTHERS + len(neighbours)
     # soft edges, and what the network only suspects, are of the nearest person
@@ -97,67 +99,91 @@ def _distance(mask: Mask) -> Array32:
     return np.asarray(cv2.distanceTransform(away, cv2.DIST_L2, 5), np.float32)
 
 
-def _reduce(mesh: Array, scale: float) -> Array:
-    """Return a mesh (468, 3) in samples."""
-    return np.column_stack([to_samples(mesh[:, :2], 1 / scale), mesh[:, 2] * scale])
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A face and where its person is, in samples.
 
-
-def _surroundings(face: Array, size: tuple[int, int]) -> Mask:
-    """Return a face (468, 3) with what is next to it, (rows, columns) of a size."""
-    outline = face[OVAL, :2]
-    away = outline - outline.mean(0)
-    reach = CLEAR * anatomy.face_height(face) / np.linalg.norm(away, axis=1, keepdims=True)
-    return polygon_mask(outline + reach * away, size)
-
-
-def _band(
-    ends: tuple[Array, Array], half: tuple[float, float], unit: float, size: tuple[int, int]
-) -> Mask:
-    """Return a band between two points (2,), (rows, columns) of a size.
-
-    Args:
-        ends: the points.
-        half: half of the band's width at each of them.
-        unit: samples of which that is a multiple.
-        size: (columns, rows).
+    face, near: (rows, columns) the face, and with what is next to it.
+    forehead, top, neck: (2,) places.  down: (2,) direction of the trunk.
+    height: of the face.
     """
-    first, last = ends
-    along = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
-    across = unit * np.array([-along[1], along[0]])
-    near, far = half
-    corners = first - near * across, first + near * across, last + far * across, last - far * across
-    return polygon_mask(np.array(corners), size)
 
+    face: Mask
+    near: Mask
+    forehead: Array
+    top: Array
+    neck: Array
+    down: Array
+    height: float
 
-def _trunk(face: Array, others: Sequence[Mask], size: tuple[int, int]) -> Mask:
-    """Return what is below a face (468, 3), down to another one, (rows, columns) of a size."""
-    face_size = anatomy.face_height(face)
-    along = face[anatomy.CHIN] - face[anatomy.FOREHEAD]
-    back = np.cross(face[SIDES[1]] - face[SIDES[0]], along)
-    behind, below = NECK
-    middle = (face[anatomy.CHIN] + face[anatomy.FOREHEAD]) / 2
-    back *= face_size / max(float(np.linalg.norm(back)), 1e-6)
-    neck = middle + behind * back + below * along
-    down = along[:2] / face_size
-    if down[1] > UPRIGHT:
-        down = np.array([0.0, 1.0])
-    out = _band((neck[:2], neck[:2] + BELOW * face_size * down), TRUNK, _width(face), size)
-    for other in others:
-        met = np.argwhere(out & other) @ down[::-1]
-        if len(met):
-            out[out] = np.argwhere(out) @ down[::-1] < met.min()
-    return out
+    @staticmethod
+    def of(mesh: Array, scale: float, size: tuple[int, int]) -> _Body:
+        """Return the body of a mesh (468, 3) in a picture of (columns, rows) samples.
 
+        scale: samples a pixel.
+        """
+        face = np.column_stack([to_samples(mesh[:, :2], 1 / scale), mesh[:, 2] * scale])
+        height, outline = anatomy.face_height(face), face[OVAL, :2]
+        away = outline - outline.mean(0)
+        away *= CLEAR * height / np.linalg.norm(away, axis=1, keepdims=True)
+        forehead, chin = face[anatomy.FOREHEAD], face[anatomy.CHIN]
+        along = chin - forehead
+        back = np.cross(face[SIDES[1]] - face[SIDES[0]], along)
+        back *= height / max(float(np.linalg.norm(back)), 1e-6)
+        behind, below = NECK
+        down = along[:2] / height
+        return _Body(
+            polygon_mask(outline, size),
+            polygon_mask(outline + away, size),
+            forehead[:2],
+            (forehead - ABOVE * along)[:2],
+            ((forehead + chin) / 2 + behind * back + below * along)[:2],
+            np.array([0.0, 1.0]) if down[1] > UPRIGHT else down,
+            height,
+        )
 
-def _crown(face: Array, others: Sequence[Mask], size: tuple[int, int]) -> Mask:
-    """Return the hair above a face (468, 3), not before another one, (rows, columns) of a size."""
-    base = face[anatomy.FOREHEAD, :2]
-    top = base + ABOVE * (base - face[anatomy.CHIN, :2])
-    out = _band((base, top), CROWN, _width(face), size)
-    for other in others:
-        out &= ~other
-    return out
+    def crown(self, others: Sequence[_Body]) -> Mask:
+        """Return the hair above the face, not before another one."""
+        out = self._band((self.forehead, self.top), CROWN)
+        for other in others:
+            out &= ~other.near
+        return out
 
+    def trunk(self, others: Sequence[_Body]) -> Mask:
+        """Return what is below the face, down to another one."""
+        return self._below(TRUNK, others)
 
-def _width(face: Array) -> float:
-    return float(np.ptp(face[OVAL, 0]))
+    def chest(self, others: Sequence[_Body]) -> Mask:
+        """Return what is below the face and beside that, and can be of nobody else."""
+        out = self._below(CHEST, others)
+        rows, columns = np.ogrid[: out.shape[0], : out.shape[1]]
+        for other in others:
+            x, y = other.neck
+            lower = (columns - x) * other.down[0] + (rows - y) * other.down[1] > 0
+            out &= ~(lower | other.head)
+        return out
+
+    @property
+    def head(self) -> Mask:
+        """The head with wide hair, from its top to the neck."""
+        out = np.zeros(self.face.shape, np.uint8)
+        top, neck = (tuple(np.rint(end).astype(int).tolist()) for end in (self.top, self.neck))
+        cv2.line(out, top, neck, (1,), max(1, round(2 * AWAY * self.height)))
+        return out > 0
+
+    def _below(self, half: tuple[float, float], others: Sequence[_Body]) -> Mask:
+        out = self._band((self.neck, self.neck + BELOW * self.height * self.down), half)
+        for other in others:
+            met = np.argwhere(out & other.near) @ self.down[::-1]
+            if len(met):
+                out[out] = np.argwhere(out) @ self.down[::-1] < met.min()
+        return out
+
+    def _band(self, ends: tuple[Array, Array], half: tuple[float, float]) -> Mask:
+        """Return a band between two points (2,); half: of its width at each, in face heights."""
+        first, last = ends
+        along = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
+        across = self.height * np.array([-along[1], along[0]])
+        near, far = (share * across for share in half)
+        corners = np.array([first - near, first + near, last + far, last - far])
+        return polygon_mask(corners, (self.face.shape[1], self.face.shape[0]))
