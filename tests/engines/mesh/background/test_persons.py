@@ -74,7 +74,7 @@ def test_a_trunk_ends_at_the_face_before_it() -> None:
 def test_a_coat_behind_a_lower_head_is_its_wearers(side: int) -> None:
     """A third head hides its middle, and its one half meets a coat of nearly its colour."""
     behind = faces.centred_mesh(WIDTH, HEIGHT, 0.22) - np.array([0, 90, 0])
-    front, beside = behind + np.array([0, 105, 0]), behind + np.array([side * 85, 120, 0])
+    front, beside = behind + np.array([0, 122, 0]), behind + np.array([side * 85, 132, 0])
     image = np.full((HEIGHT, WIDTH, 3), faces.GROUND, np.uint8)
     person = np.zeros((HEIGHT, WIDTH), np.float32)
     coats = (behind, 42, (30, 34, 40)), (front, 24, (180, 60, 60)), (beside, 42, (30, 32, 34))

@@ -24,14 +24,16 @@ SAMPLES, MOST_SAMPLES = 64, 768
 PERSON, NOBODY = 0.6, 0.1  # probabilities above which seeds are, and below which nobody is
 # Seeds, in heights of a face: the end of the crown above the forehead; the neck behind and below
 # the middle of the face, and the trunk below that; half widths of crown, and of trunk from the neck
-ABOVE, NECK, BELOW = 0.12, (0.4, 0.6), 1.0
-CROWN, TRUNK = (0.2, 0.2), (0.06, 0.27)
+ABOVE, NECK, BELOW = 0.22, (0.4, 0.6), 1.0
+CROWN, TRUNK = (0.32, 0.16), (0.06, 0.27)
 # The same of a chest with its shoulders, which is a seed above the necks of all others, so far from
 # their heads
 CHEST, AWAY = (0.6, 0.6), 0.6
 UPRIGHT = np.cos(np.pi / 4)  # cosine of a head's tilt up to which the body below it is upright
 SIDES = 234, 454  # points before the ears
-CLEAR = 0.15  # face heights around another's face that are none of it
+# Face heights around another's face that are not of who is behind it, and above it, with its hair;
+# half widths of that at the forehead and at its top
+CLEAR, HAIR_ABOVE, HAIR = 0.15, 0.4, (0.4, 0.3)
 BACKGROUND, OTHERS = 1, 2  # labels; the own person's follows those of the others
 
 Mask = npt.NDArray[np.bool_]
@@ -103,15 +105,15 @@ def _distance(mask: Mask) -> Array32:
 class _Body:
     """A face and where its person is, in samples.
 
-    face, near: (rows, columns) the face, and with what is next to it.
-    forehead, top, neck: (2,) places.  down: (2,) direction of the trunk.
-    height: of the face.
+    face: (rows, columns).  rim: (36, 2) outline of the face and what is next to it.
+    forehead, up, neck: (2,) place, the way from the chin to there, place.
+    down: (2,) direction of the trunk.  height: of the face.
     """
 
     face: Mask
-    near: Mask
+    rim: Array
     forehead: Array
-    top: Array
+    up: Array
     neck: Array
     down: Array
     height: float
@@ -134,9 +136,9 @@ class _Body:
         down = along[:2] / height
         return _Body(
             polygon_mask(outline, size),
-            polygon_mask(outline + away, size),
+            outline + away,
             forehead[:2],
-            (forehead - ABOVE * along)[:2],
+            -along[:2],
             ((forehead + chin) / 2 + behind * back + below * along)[:2],
             np.array([0.0, 1.0]) if down[1] > UPRIGHT else down,
             height,
@@ -144,7 +146,7 @@ class _Body:
 
     def crown(self, others: Sequence[_Body]) -> Mask:
         """Return the hair above the face, not before another one."""
-        out = self._band((self.forehead, self.top), CROWN)
+        out = self._above(ABOVE, CROWN)
         for other in others:
             out &= ~other.near
         return out
@@ -164,12 +166,21 @@ class _Body:
         return out
 
     @property
+    def near(self) -> Mask:
+        """The face with its hair and what is next to it."""
+        return polygon_mask(self.rim, self.face.shape[::-1]) | self._above(HAIR_ABOVE, HAIR)
+
+    @property
     def head(self) -> Mask:
         """The head with wide hair, from its top to the neck."""
         out = np.zeros(self.face.shape, np.uint8)
-        top, neck = (tuple(np.rint(end).astype(int).tolist()) for end in (self.top, self.neck))
+        ends = self.forehead + ABOVE * self.up, self.neck
+        top, neck = (tuple(np.rint(end).astype(int).tolist()) for end in ends)
         cv2.line(out, top, neck, (1,), max(1, round(2 * AWAY * self.height)))
         return out > 0
+
+    def _above(self, reach: float, half: tuple[float, float]) -> Mask:
+        return self._band((self.forehead, self.forehead + reach * self.up), half)
 
     def _below(self, half: tuple[float, float], others: Sequence[_Body]) -> Mask:
         out = self._band((self.neck, self.neck + BELOW * self.height * self.down), half)
@@ -186,4 +197,4 @@ class _Body:
         across = self.height * np.array([-along[1], along[0]])
         near, far = (share * across for share in half)
         corners = np.array([first - near, first + near, last + far, last - far])
-        return polygon_mask(corners, (self.face.shape[1], self.face.shape[0]))
+        return polygon_mask(corners, self.face.shape[::-1])
