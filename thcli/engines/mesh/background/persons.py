@@ -103,17 +103,17 @@ def _distance(mask: Mask) -> Array32:
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """A face and where its person is, in samples.
+    """Where a person is, in samples. Masks are (rows, columns).
 
-    face: (rows, columns).  rim: (36, 2) outline of the face and what is next to it.
-    forehead, up, neck: (2,) place, the way from the chin to there, place.
-    down: (2,) direction of the trunk.  height: of the face.
+    face, skull: the face, and the hair above it that is certain.
+    near: the face with its hair and what is next to it.  head: with wide hair, to the neck.
+    neck: (2,) place.  down: (2,) direction of the trunk.  height: of the face.
     """
 
     face: Mask
-    rim: Array
-    forehead: Array
-    up: Array
+    skull: Mask
+    near: Mask
+    head: Mask
     neck: Array
     down: Array
     height: float
@@ -133,26 +133,35 @@ class _Body:
         back = np.cross(face[SIDES[1]] - face[SIDES[0]], along)
         back *= height / max(float(np.linalg.norm(back)), 1e-6)
         behind, below = NECK
+        neck = ((forehead + chin) / 2 + behind * back + below * along)[:2]
+
+        def above(reach: float, half: tuple[float, float]) -> Mask:
+            ends = forehead[:2], (forehead - reach * along)[:2]
+            return _band(ends, (half[0] * height, half[1] * height), size)
+
+        head = np.zeros(size[::-1], np.uint8)
+        top, end = np.rint([(forehead - ABOVE * along)[:2], neck]).astype(int).tolist()
+        cv2.line(head, top, end, (1,), max(1, round(2 * AWAY * height)))
         down = along[:2] / height
         return _Body(
             polygon_mask(outline, size),
-            outline + away,
-            forehead[:2],
-            -along[:2],
-            ((forehead + chin) / 2 + behind * back + below * along)[:2],
+            above(ABOVE, CROWN),
+            polygon_mask(outline + away, size) | above(HAIR_ABOVE, HAIR),
+            head > 0,
+            neck,
             np.array([0.0, 1.0]) if down[1] > UPRIGHT else down,
             height,
         )
 
     def crown(self, others: Sequence[_Body]) -> Mask:
-        """Return the hair above the face, not before another one."""
-        out = self._above(ABOVE, CROWN)
+        """Return the hair above the face, not before another head."""
+        out = self.skull.copy()
         for other in others:
             out &= ~other.near
         return out
 
     def trunk(self, others: Sequence[_Body]) -> Mask:
-        """Return what is below the face, down to another one."""
+        """Return what is below the face, down to another head."""
         return self._below(TRUNK, others)
 
     def chest(self, others: Sequence[_Body]) -> Mask:
@@ -165,36 +174,21 @@ class _Body:
             out &= ~(lower | other.head)
         return out
 
-    @property
-    def near(self) -> Mask:
-        """The face with its hair and what is next to it."""
-        return polygon_mask(self.rim, self.face.shape[::-1]) | self._above(HAIR_ABOVE, HAIR)
-
-    @property
-    def head(self) -> Mask:
-        """The head with wide hair, from its top to the neck."""
-        out = np.zeros(self.face.shape, np.uint8)
-        ends = self.forehead + ABOVE * self.up, self.neck
-        top, neck = (tuple(np.rint(end).astype(int).tolist()) for end in ends)
-        cv2.line(out, top, neck, (1,), max(1, round(2 * AWAY * self.height)))
-        return out > 0
-
-    def _above(self, reach: float, half: tuple[float, float]) -> Mask:
-        return self._band((self.forehead, self.forehead + reach * self.up), half)
-
     def _below(self, half: tuple[float, float], others: Sequence[_Body]) -> Mask:
-        out = self._band((self.neck, self.neck + BELOW * self.height * self.down), half)
+        ends = self.neck, self.neck + BELOW * self.height * self.down
+        near, far = half
+        out = _band(ends, (near * self.height, far * self.height), self.face.shape[::-1])
         for other in others:
             met = np.argwhere(out & other.near) @ self.down[::-1]
             if len(met):
                 out[out] = np.argwhere(out) @ self.down[::-1] < met.min()
         return out
 
-    def _band(self, ends: tuple[Array, Array], half: tuple[float, float]) -> Mask:
-        """Return a band between two points (2,); half: of its width at each, in face heights."""
-        first, last = ends
-        along = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
-        across = self.height * np.array([-along[1], along[0]])
-        near, far = (share * across for share in half)
-        corners = np.array([first - near, first + near, last + far, last - far])
-        return polygon_mask(corners, self.face.shape[::-1])
+
+def _band(ends: tuple[Array, Array], half: tuple[float, float], size: tuple[int, int]) -> Mask:
+    """Return a band between two points (2,), (rows, columns); half: of its width at each."""
+    first, last = ends
+    along = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
+    across = np.array([-along[1], along[0]])
+    near, far = (share * across for share in half)
+    return polygon_mask(np.array([first - near, first + near, last + far, last - far]), size)
