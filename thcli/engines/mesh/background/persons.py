@@ -16,19 +16,21 @@ import numpy.typing as npt
 
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.sampling import box_mean, polygon_mask, resize, to_samples
+from thcli.engines.mesh.sampling import polygon_mask, resize, to_samples
 from thcli.faces.landmarks.topology import OVAL
 
 # Samples of a face's height in which persons are divided, and at most of a picture's longer side
-SAMPLES, MOST_SAMPLES = 64, 768
+SAMPLES, MOST_SAMPLES = 32, 768
 PERSON, NOBODY = 0.6, 0.1  # probabilities above which seeds are, and below which nobody is
-# Seeds, in heights of a face: the end of the crown above the forehead; the neck behind and below
-# the middle of the face, and the trunk below that; half widths of crown, and of trunk from the neck
-ABOVE, NECK, BELOW = 0.22, (0.4, 0.6), 1.0
-CROWN, TRUNK = (0.32, 0.16), (0.06, 0.27)
-# The same of a chest with its shoulders, which is a seed above the necks of all others, so far from
-# their heads
-CHEST, AWAY = (0.6, 0.6), 0.6
+# Seeds, in heights of a face: the end of the crown above the forehead; the neck behind the middle
+# of the face, below it as the head is tilted, and below that; the trunk below the neck; half widths
+# of the crown, and of the trunk from the neck on
+ABOVE, NECK, BELOW, FAR_BELOW = 0.22, (0.5, 0.3, 0.3), 1.0, 2.5
+CROWN, TRUNK = (0.32, 0.16), (0.03, 0.25)
+# The same of a chest, which is a seed above the necks of all others, so far from their heads; and
+# of shoulders, which are seeds so far from the trunks of others
+CHEST, AWAY = (0.75, 0.75), 0.45
+SHOULDERS, APART = (0.0, 0.45), (1.1, 1.1)
 UPRIGHT = np.cos(np.pi / 4)  # cosine of a head's tilt up to which the body below it is upright
 SIDES = 234, 454  # points before the ears
 # Face heights around another's face that are not of who is behind it, and above it, with its hair;
@@ -92,7 +94,7 @@ def own_share(
     own = found == OTHERS + len(neighbours)
     # soft edges, and what the network only suspects, are of the nearest person
     mine = _distance(own) < _distance((found >= OTHERS) & ~own)
-    return box_mean(mine.astype(np.float32), 3)
+    return mine.astype(np.float32)
 
 
 def _distance(mask: Mask) -> Array32:
@@ -132,8 +134,11 @@ class _Body:
         along = chin - forehead
         back = np.cross(face[SIDES[1]] - face[SIDES[0]], along)
         back *= height / max(float(np.linalg.norm(back)), 1e-6)
-        behind, below = NECK
-        neck = ((forehead + chin) / 2 + behind * back + below * along)[:2]
+        behind, tilted, below = NECK
+        down = along[:2] / height
+        down = np.array([0.0, 1.0]) if down[1] > UPRIGHT else down
+        neck = ((forehead + chin) / 2 + behind * back + tilted * along)[:2]
+        neck += below * height * down
 
         def above(reach: float, half: tuple[float, float]) -> Mask:
             ends = forehead[:2], (forehead - reach * along)[:2]
@@ -142,14 +147,13 @@ class _Body:
         head = np.zeros(size[::-1], np.uint8)
         top, end = np.rint([(forehead - ABOVE * along)[:2], neck]).astype(int).tolist()
         cv2.line(head, top, end, (1,), max(1, round(2 * AWAY * height)))
-        down = along[:2] / height
         return _Body(
             polygon_mask(outline, size),
             above(ABOVE, CROWN),
             polygon_mask(outline + away, size) | above(HAIR_ABOVE, HAIR),
             head > 0,
             neck,
-            np.array([0.0, 1.0]) if down[1] > UPRIGHT else down,
+            down,
             height,
         )
 
@@ -162,27 +166,30 @@ class _Body:
 
     def trunk(self, others: Sequence[_Body]) -> Mask:
         """Return what is below the face, down to another head."""
-        return self._below(TRUNK, others)
-
-    def chest(self, others: Sequence[_Body]) -> Mask:
-        """Return what is below the face and beside that, and can be of nobody else."""
-        out = self._below(CHEST, others)
-        rows, columns = np.ogrid[: out.shape[0], : out.shape[1]]
-        for other in others:
-            x, y = other.neck
-            lower = (columns - x) * other.down[0] + (rows - y) * other.down[1] > 0
-            out &= ~(lower | other.head)
-        return out
-
-    def _below(self, half: tuple[float, float], others: Sequence[_Body]) -> Mask:
-        ends = self.neck, self.neck + BELOW * self.height * self.down
-        near, far = half
-        out = _band(ends, (near * self.height, far * self.height), self.face.shape[::-1])
+        out = self._below(TRUNK)
         for other in others:
             met = np.argwhere(out & other.near) @ self.down[::-1]
             if len(met):
                 out[out] = np.argwhere(out) @ self.down[::-1] < met.min()
         return out
+
+    def chest(self, others: Sequence[_Body]) -> Mask:
+        """Return what is below the face and beside that, and can be of nobody else."""
+        chest, shoulders = self._below(CHEST), self._below(SHOULDERS)
+        rows, columns = np.ogrid[: chest.shape[0], : chest.shape[1]]
+        for other in others:
+            x, y = other.neck
+            chest &= (columns - x) * other.down[0] + (rows - y) * other.down[1] < 0
+            shoulders &= ~other._below(APART, FAR_BELOW)
+        out = chest | shoulders
+        for other in others:
+            out &= ~other.head
+        return out
+
+    def _below(self, half: tuple[float, float], reach: float = BELOW) -> Mask:
+        ends = self.neck, self.neck + reach * self.height * self.down
+        near, far = half
+        return _band(ends, (near * self.height, far * self.height), self.face.shape[::-1])
 
 
 def _band(ends: tuple[Array, Array], half: tuple[float, float], size: tuple[int, int]) -> Mask:
