@@ -16,6 +16,7 @@ from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import STRIP, MatteLayers
 from thcli.engines.mesh.background.persons import SeenPersons
+from thcli.engines.mesh.background.plate import push_pull
 from thcli.engines.mesh.sampling import box_mean, odd_size, polygon_mask, resize
 from thcli.faces.compositing.guided_filter import guided_filter
 from thcli.faces.crops.crop import corners
@@ -34,6 +35,7 @@ SURE = 0.9  # alpha that belongs to a person
 HAZE = (0.03, 0.12)  # face heights from it over which a lower alpha fades out
 LEAST_PERSON = 0.5  # alpha of what holds a part of the matte to be a person
 LEAST_STRANGER = 0.02  # of the picture, the smallest other person
+BEHIND = 0.15  # face heights that those beside go on behind the person, who moves away from them
 LITTLE = 1e-4
 
 
@@ -65,12 +67,17 @@ def cut_out(
     core = cv2.erode(oval.astype(np.float32), np.ones((5, 5), np.uint8))
     alpha = np.maximum(alpha, box_mean(np.asarray(core, np.float32), 3))
     own, others = _divide(_without_haze(alpha, face), oval)
-    if persons.own is not None:
-        beside = own * (1 - resize(persons.own, size))
-        own, others = own - beside, beside if others is None else others + beside
     colours = _foreground(small, alpha, face)
+    theirs = colours
+    if persons.own is not None:
+        mine = resize(persons.own, size)
+        reach = odd_size(2 * BEHIND * face)
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+        beside = own * np.asarray(cv2.dilate(1 - mine, disc), np.float32)
+        theirs = colours + mine[..., None] * (push_pull(colours, mine * alpha > 0) - colours)
+        own, others = own * mine, beside if others is None else np.maximum(others, beside)
     person = _premultiply(image, colours - small, own)
-    strangers = None if others is None else _premultiply(image, colours - small, others)
+    strangers = None if others is None else _premultiply(image, theirs - small, others)
     return MatteLayers(
         person, np.zeros_like(image), Coverage.of(person), cut=True, strangers=strangers
     )
