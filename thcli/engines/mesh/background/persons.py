@@ -105,7 +105,7 @@ def _distance(mask: Mask) -> Array32:
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """Where a person is, in samples. Masks are (rows, columns).
+    """Places of a person that are certain, in samples. Masks are (rows, columns).
 
     face, skull: the face, and the hair above it that is certain.
     near: the face with its hair and what is next to it.  head: with wide hair, to the neck.
