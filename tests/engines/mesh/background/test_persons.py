@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
+from thcli.core.options import RunOptions
 from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh.background.cut_out import cut_out
 from thcli.engines.mesh.background.persons import SeenPersons, own_share
+from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.picture import finish_cut_out
-from thcli.engines.mesh.prepared_source import prepare
+from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.source_networks import SourceNetworks
 from thcli.faces.landmarks.topology import OVAL
 
 WIDTH, HEIGHT = 480, 320
 COATS = (30, 40, 90), (150, 60, 40)
 SEAM = WIDTH // 2
+
+
+def draw_face(image: Image, mesh: Array) -> npt.NDArray[np.bool_]:
+    """Draw the face of a mesh on a picture, in place, and return where it is."""
+    face = faces.polygon_mask(mesh[OVAL, :2], WIDTH, HEIGHT)
+    image[face] = faces.render_face(mesh, WIDTH, HEIGHT)[face]
+    return face
 
 
 def couple(shift: float = 0.0) -> tuple[Image, tuple[Array, Array], Array32]:
@@ -37,8 +48,7 @@ def couple(shift: float = 0.0) -> tuple[Image, tuple[Array, Array], Array32]:
         neck = np.zeros_like(head)
         neck[below - 30 : below, side + SEAM // 2 - 20 : side + SEAM // 2 + 20] = True
         image[head | neck] = (60, 40, 30)
-        drawn = faces.render_face(mesh, WIDTH, HEIGHT)
-        image[face] = drawn[face]
+        draw_face(image, mesh)
         person[head | neck] = 1
     person[below:] = 1
     return image, meshes, person
@@ -62,8 +72,7 @@ def test_a_trunk_ends_at_the_face_before_it() -> None:
     behind = front - (0, 150, 0)
     image = np.full((HEIGHT, WIDTH, 3), (90, 90, 90), np.uint8)
     for mesh in (behind, front):
-        face = faces.polygon_mask(mesh[OVAL, :2], WIDTH, HEIGHT)
-        image[face] = faces.render_face(mesh, WIDTH, HEIGHT)[face]
+        draw_face(image, mesh)
     person = np.ones((HEIGHT, WIDTH), np.float32)
     share = cv2.resize(own_share(image, person, behind, [front]), (WIDTH, HEIGHT))
     assert share[faces.polygon_mask(front[OVAL, :2], WIDTH, HEIGHT, -4)].max() < 0.05
@@ -87,9 +96,7 @@ def test_a_coat_behind_a_lower_head_is_its_wearers(side: int) -> None:
             cv2.rectangle(picture, (middle - 14, chin - 9), (middle + 14, chin + 14), colour, -1)
         if mesh is behind:  # a shirt
             cv2.rectangle(image, (middle - 22, chin - 9), (middle + 22, HEIGHT), (230,) * 3, -1)
-        face = faces.polygon_mask(mesh[OVAL, :2], WIDTH, HEIGHT)
-        image[face] = faces.render_face(mesh, WIDTH, HEIGHT)[face]
-        person[face] = 1
+        person[draw_face(image, mesh)] = 1
     share = cv2.resize(own_share(image, person, beside, [behind, front]), (WIDTH, HEIGHT))
     shoulder = int(behind[:, 1].max()) + 24, WIDTH // 2 + side * 36
     chest = HEIGHT - 4, WIDTH // 2 + side * 85
@@ -130,11 +137,6 @@ def test_another_person_who_touches_is_behind_one_that_is_cut_out() -> None:
 
 
 def test_faces_without_a_mesh_move_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    from thcli.core.options import RunOptions
-    from thcli.engines.mesh.engine import MeshEngine
-    from thcli.engines.mesh.prepared_source import MeshSource
-    from thcli.engines.mesh.source_networks import SourceNetworks
-
     image, (mesh, other), person = couple()
     monkeypatch.setattr(SourceNetworks, "person_probability", lambda *_, **__: person)
     engine = MeshEngine(RunOptions(licence="free"), "auto", mouth="synthetic")

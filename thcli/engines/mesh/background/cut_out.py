@@ -71,9 +71,7 @@ def cut_out(
     theirs = colours
     if persons.own is not None:
         mine = resize(persons.own, size)
-        reach = odd_size(2 * BEHIND * face)
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-        beside = own * np.asarray(cv2.dilate(1 - mine, disc), np.float32)
+        beside = own * _continued(1 - mine, face)
         filled = push_pull(colours, (mine > 0) | (alpha < SURE))
         theirs = colours + mine[..., None] * (filled - colours)
         own, others = own * mine, beside if others is None else np.maximum(others, beside)
@@ -150,6 +148,13 @@ def _divide(alpha: Array32, oval: npt.NDArray[np.bool_]) -> tuple[Array32, Array
     mine = np.where(seeds == 1, alpha, np.float32(0))
     theirs = np.where(seeds == 2, alpha, np.float32(0))
     return mine, theirs if other.any() else None
+
+
+def _continued(share: Array32, face: float) -> Array32:
+    """Continue a share (h, w) of those beside a person behind the person."""
+    reach = odd_size(2 * BEHIND * face)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    return np.asarray(cv2.dilate(share, disc), np.float32)
 
 
 def _foreground(small: Array32, alpha: Array32, face: float) -> Array32:

@@ -105,20 +105,25 @@ def _distance(mask: Mask) -> Array32:
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """Places of a person that are certain, in samples. Masks are (rows, columns).
+    """Places of a person that are certain, and room that others leave to it.
 
-    face, skull: the face, and the hair above it that is certain.
+    All but `down` are masks (rows, columns) in samples.
+    face, skull: the face, and the hair above it.  column, breast, shoulders: see the constants.
     near: the face with its hair and what is next to it.  head: with wide hair, to the neck.
-    neck: (2,) place.  down: (2,) direction of the trunk.  height: of the face.
+    flanks: what is beside the trunk.  lower: all that lies below the neck.
+    down: (2,) direction of the trunk.
     """
 
     face: Mask
     skull: Mask
+    column: Mask
+    breast: Mask
+    shoulders: Mask
     near: Mask
     head: Mask
-    neck: Array
+    flanks: Mask
+    lower: Mask
     down: Array
-    height: float
 
     @staticmethod
     def of(mesh: Array, scale: float, size: tuple[int, int]) -> _Body:
@@ -134,39 +139,45 @@ class _Body:
         along = chin - forehead
         back = np.cross(face[SIDES[1]] - face[SIDES[0]], along)
         back *= height / max(float(np.linalg.norm(back)), 1e-6)
-        behind, tilted, below = NECK
+        behind, tilted, below_that = NECK
         down = along[:2] / height
         down = np.array([0.0, 1.0]) if down[1] > UPRIGHT else down
         neck = ((forehead + chin) / 2 + behind * back + tilted * along)[:2]
-        neck += below * height * down
+        neck += below_that * height * down
+
+        def band(first: Array, last: Array, half: tuple[float, float]) -> Mask:
+            return _band((first, last), (half[0] * height, half[1] * height), size)
 
         def above(reach: float, half: tuple[float, float]) -> Mask:
-            ends = forehead[:2], (forehead - reach * along)[:2]
-            return _band(ends, (half[0] * height, half[1] * height), size)
+            return band(forehead[:2], (forehead - reach * along)[:2], half)
+
+        def below(reach: float, half: tuple[float, float]) -> Mask:
+            return band(neck, neck + reach * height * down, half)
 
         head = np.zeros(size[::-1], np.uint8)
         top, end = np.rint([(forehead - ABOVE * along)[:2], neck]).astype(int).tolist()
         cv2.line(head, top, end, (1,), max(1, round(2 * AWAY * height)))
+        rows, columns = np.ogrid[: size[1], : size[0]]
         return _Body(
             polygon_mask(outline, size),
             above(ABOVE, CROWN),
+            below(BELOW, TRUNK),
+            below(BELOW, CHEST),
+            below(BELOW, SHOULDERS),
             polygon_mask(outline + away, size) | above(HAIR_ABOVE, HAIR),
             head > 0,
-            neck,
+            below(FAR_BELOW, APART),
+            (columns - neck[0]) * down[0] + (rows - neck[1]) * down[1] >= 0,
             down,
-            height,
         )
 
     def crown(self, others: Sequence[_Body]) -> Mask:
         """Return the hair above the face, not before another head."""
-        out = self.skull.copy()
-        for other in others:
-            out &= ~other.near
-        return out
+        return _without(self.skull, [other.near for other in others])
 
     def trunk(self, others: Sequence[_Body]) -> Mask:
         """Return what is below the face, down to another head."""
-        out = self._below(TRUNK)
+        out = self.column.copy()
         for other in others:
             met = np.argwhere(out & other.near) @ self.down[::-1]
             if len(met):
@@ -175,21 +186,17 @@ class _Body:
 
     def chest(self, others: Sequence[_Body]) -> Mask:
         """Return what is below the face and beside that, and can be of nobody else."""
-        chest, shoulders = self._below(CHEST), self._below(SHOULDERS)
-        rows, columns = np.ogrid[: chest.shape[0], : chest.shape[1]]
-        for other in others:
-            x, y = other.neck
-            chest &= (columns - x) * other.down[0] + (rows - y) * other.down[1] < 0
-            shoulders &= ~other._below(APART, FAR_BELOW)
-        out = chest | shoulders
-        for other in others:
-            out &= ~other.head
-        return out
+        breast = _without(self.breast, [other.lower for other in others])
+        shoulders = _without(self.shoulders, [other.flanks for other in others])
+        return _without(breast | shoulders, [other.head for other in others])
 
-    def _below(self, half: tuple[float, float], reach: float = BELOW) -> Mask:
-        ends = self.neck, self.neck + reach * self.height * self.down
-        near, far = half
-        return _band(ends, (near * self.height, far * self.height), self.face.shape[::-1])
+
+def _without(mask: Mask, others: Sequence[Mask]) -> Mask:
+    """Return a mask without what others cover."""
+    out = mask.copy()
+    for other in others:
+        out &= ~other
+    return out
 
 
 def _band(ends: tuple[Array, Array], half: tuple[float, float], size: tuple[int, int]) -> Mask:

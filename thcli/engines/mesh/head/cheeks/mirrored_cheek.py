@@ -140,7 +140,7 @@ def prepare(
     seen = np.minimum(share, share[PAIRS]) > LEAST_SKIN
     trusted = (np.minimum(cosine, cosine[PAIRS]) > TRUSTED_COSINE) & seen
     known = hidden * (share[PAIRS] > LEAST_SKIN)
-    gains, light, step = _gains(np.log(colour), trusted, (hidden, known))
+    gains, light, step = _gains(np.log(colour), trusted, hidden, known)
     positions = _positions(mesh, normal)
     other_hidden = (hidden[PAIRS] > hidden)[:, None]
     gains = np.where(other_hidden, 1.0, gains)
@@ -204,22 +204,23 @@ def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[A
 
 
 def _gains(
-    logs: Array, trusted: npt.NDArray[np.bool_], hidden: tuple[Array, Array]
+    logs: Array, trusted: npt.NDArray[np.bool_], hidden: Array, known: Array
 ) -> tuple[Array, float, float]:
     """Find what colours of mirror points are multiplied by.
 
     Args:
         logs: (468, 3) log colours of the points.
         trusted: (468,) where both sides are seen.
-        hidden: (468,) 0..1, see `MirroredCheek`; and those whose mirror points are skin.
+        hidden: (468,) 0..1, see `MirroredCheek`.
+        known: (468,) the same of points whose mirror points are skin.
 
     Returns:
         (468, 3) gains, the log brightness of the hidden side over the other one, and that of the
         skin in view, as it goes on, over the mirrored skin.
     """
-    other, (all_hidden, known) = logs[PAIRS], hidden
+    other = logs[PAIRS]
     ratio = continue_smoothly(np.clip(logs - other, *np.log(GAIN_RANGE)), trusted)
-    light = float(np.average(ratio.mean(1), weights=all_hidden))
+    light = float(np.average(ratio.mean(1), weights=hidden))
     own = continue_smoothly(logs, trusted) - other
     step = float(known @ (own - ratio).mean(1) / max(known.sum(), 1e-6))
     shaded, own = float(smoothstep(*SHADED, -light)), np.clip(own, *np.log(SHADED_GAIN))
