@@ -202,7 +202,8 @@ def prepare(
     border = find_border(image, None if persons is None else persons.probability)
     image = np.ascontiguousarray(image if border is None else border.extend_inside())
     body = None if parsed is None else parsed.body
-    tone = colours.skin_tone(image, mesh)
+    bare = None if covered is None else covered.bare
+    tone = colours.skin_tone(image, mesh, bare)
     seen_eyes = read_eyes(image, mesh, tone)
     natural = colours.natural_colour(image, mesh, tone)
     covers = NO_COVERS if parsed is None else find_covers(parsed.face, mesh)
@@ -254,7 +255,8 @@ def prepare(
     if cheek is not None:  # hair would lie on the mirrored skin
         border_hair = replace(border_hair, beside=border_hair.beside * (1 - cheek.hidden))
     far: FarSide | None = None
-    if cheek is not None and layers is not None and body is not None:
+    is_masked = covered is not None and covered.over_nose  # a mirrored mask does not meet its half
+    if cheek is not None and layers is not None and body is not None and not is_masked:
         far = far_side.prepare(cheek, mesh, layers, surroundings, body)
     eyes = extract_eyes(
         image,
@@ -281,7 +283,7 @@ def prepare(
         closed_lips.prepare(image, mesh, blur=interior.blur)
         if is_parted and covered is None
         else None,
-        lid_skins=lid_skin.extract(image, mesh, eyes, are_drawn=has_drawn_eyes),
+        lid_skins=lid_skin.extract(image, mesh, eyes, bare=bare, are_drawn=has_drawn_eyes),
         shut_lips=closed_lips.prepare_shut(image, mesh)
         if not is_parted and covered is None
         else None,

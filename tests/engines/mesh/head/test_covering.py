@@ -12,7 +12,8 @@ from tests.engines.mesh import synthetic_faces as faces
 from tests.engines.mesh.test_patches import red_network
 from tests.faces import synthetic_hand
 from thcli.core.options import RunOptions
-from thcli.core.types import Crop
+from thcli.core.types import Crop, Image
+from thcli.engines.mesh.anatomy import CHIN
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import covering, folds
@@ -22,7 +23,7 @@ from thcli.engines.mesh.pictures.several import prepare_pictures
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.source_networks import ParsedSource, SourceNetworks
 from thcli.faces.detection.hands import NO_HANDS
-from thcli.faces.landmarks.topology import LIPS_INNER, LIPS_OUTER
+from thcli.faces.landmarks.topology import LIPS_INNER, LIPS_OUTER, NOSE
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
 from thcli.motion.canonical import decompose
@@ -64,6 +65,47 @@ def test_a_mask_that_is_taken_for_skin_in_part_is_told_by_its_colour(
     blue[rows] = (60, 90, 160)
     assert (covering.find(blue, mixed, MESH, NO_HANDS) is not None) is found
     assert covering.find(IMAGE, mixed, MESH, NO_HANDS) is None
+
+
+def dark_mask() -> Image:
+    """Return the image with a dark mask from the bridge of the nose to the chin."""
+    dark = IMAGE.copy()
+    dark[int(MESH[197, 1]) : int(MESH[152, 1]) + 1] = (30, 28, 26)
+    return dark
+
+
+def seen_as(*names: str) -> Regions:
+    """Return skin whose nose is seen, with other regions in equal parts below it."""
+    planes = np.mean([regions(name).probabilities for name in names], 0)
+    return Regions(Crop(np.eye(3), (256, 256)), planes)
+
+
+def test_a_mask_over_the_nose_that_is_taken_for_skin_is_told_by_its_light() -> None:
+    """Mouths opened in dark masks."""
+    skin = regions("skin")
+    found = covering.find(dark_mask(), skin, MESH, NO_HANDS)
+    assert found is not None and found.bare is not None
+    assert found.rigid[LIPS_OUTER].min() == 1 and found.rigid[10] == 0
+    assert found.no_skin[CHIN] == 1 and found.no_skin[10] == 0
+    nose = skin.probabilities.copy()
+    around = faces.polygon_mask(MESH[NOSE, :2], 256, 256, grow=4)
+    nose[class_number("nose")][around] = 1
+    assert covering.find(dark_mask(), replace(skin, probabilities=nose), MESH, NO_HANDS) is None
+    lips = seen_as("skin", "u_lip")
+    assert covering.find(dark_mask(), lips, MESH, NO_HANDS) is None
+
+
+def test_a_dark_mask_is_no_light_for_lids() -> None:
+    """Lids were black squares as they shut."""
+    seen, face = regions("cloth"), faces.make_face(MESH, faces.iris_points(MESH))
+    bare = prepare(IMAGE, face, None)
+    covered = prepare(dark_mask(), face, None, parsed=ParsedSource(seen, seen))
+    for own, other in zip(bare.lid_skins, covered.lid_skins, strict=True):
+        assert own is not None and other is not None
+        assert own.tone is not None and other.tone is not None
+        assert other.tone == pytest.approx(own.tone, rel=0.1)
+        assert np.abs(other.grain).max() < 0.1
+    assert covered.tone == pytest.approx(bare.tone, rel=0.2)
 
 
 @pytest.mark.parametrize(("aside", "found"), [(0.0, True), (90.0, False)])

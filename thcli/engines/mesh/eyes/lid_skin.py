@@ -88,7 +88,12 @@ class LidSkin:
 
 
 def extract(
-    image: Image, mesh: Array, eyes: Sequence[EyeTexture], *, are_drawn: bool = False
+    image: Image,
+    mesh: Array,
+    eyes: Sequence[EyeTexture],
+    *,
+    bare: topology.Indices | None = None,
+    are_drawn: bool = False,
 ) -> tuple[LidSkin | None, ...]:
     """Find the skin above both eyes of a source; None above one that is hidden.
 
@@ -96,10 +101,11 @@ def extract(
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         eyes: both of the source.
+        bare: points of skin to take light and grain from, where the cheeks are covered; else None.
         are_drawn: of an animated film, where skin above eyes has no shade.
     """
     found: list[LidSkin | None] = []
-    cheeks = tone_at(image, mesh, topology.CHEEKS)
+    cheeks = tone_at(image, mesh, topology.CHEEKS if bare is None else bare)
     lit = max(float(cheeks.mean()), LEAST_LIGHT)
     shaded = SHADED * float(smoothstep(*CUT_OFF, cheeks.max()))
     around = tones.fit_tones(face_box(image, mesh[AROUND])) if shaded > 0 else None
@@ -118,7 +124,8 @@ def extract(
         if tone is not None and around is not None:
             seen = tones.tone(tones.luma(tone[None]), around.slopes)[0]
             tone += np.float32(shaded) * (seen - tone)
-        grain = _grain(image, mesh[below, :2].mean(0), above.width)
+        skin = below if bare is None else bare
+        grain = _grain(image, mesh[skin, :2].mean(0), above.width)
         found.append(LidSkin(above, band, tone, lit, grain, anatomy.face_height(mesh)))
     return tuple(found)
 

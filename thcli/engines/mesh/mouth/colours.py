@@ -31,12 +31,19 @@ DARK_RANGE = (0.4, 0.6)  # of that over the skin's, from which it is no dark
 CHROMA_SHARE, ALIKE_CHROMA, MOST_CHROMA = 0.6, 0.3, 1.2
 
 
-def skin_tone(image: Image, mesh: Array) -> Array:
+def skin_tone(image: Image, mesh: Array, bare: Indices | None = None) -> Array:
     """Measure the skin's colour, (3,), 0..255, as it is around the mouth.
 
     A beard, or a shadow over half of a face, makes it much darker than the cheeks, from which it is
     taken then.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mesh: (468, 3) pixels.
+        bare: points of skin that it is taken from where something covers mouth and cheeks.
     """
+    if bare is not None:
+        return BELOW_CHEEKS * tone_at(image, mesh, bare)
     own, cheeks = tone_at(image, mesh, MOUTH_SKIN), tone_at(image, mesh, CHEEKS)
     hidden = 1 - float(smoothstep(*BEARD_RANGE, own.mean() / max(float(cheeks.mean()), 1.0)))
     return np.asarray(own + hidden * (BELOW_CHEEKS * cheeks - own))

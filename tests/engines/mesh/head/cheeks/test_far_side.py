@@ -44,8 +44,8 @@ def source(
     shift: of the face, shares of the width.  hair_on: "near", from the ear to the picture's edge,
     "far", from the other cheek, or both.  rim: pixels of the cloth that the parser misses.
     collar: face heights by which cloth rises.  seen: "held", a thing above the ear, of the person
-    for the matte alone; "no jaw", the parser takes that for background; "marked",
-    the far cheek's rim is of another colour.  lower: region of the cloth.
+    for the matte alone; "no jaw", the parser takes that for background; "masked", it is dark, too;
+    "marked", the far cheek's rim is of another colour.  lower: region of the cloth.
     """
     mesh = faces.make_target(faces.make_source(SIDE, SIDE), turn=(0, angle, 0)).points
     mesh[:, 0] += shift * SIDE
@@ -74,7 +74,10 @@ def source(
     image[thing] = HELD
     person = (face | beside | below | hair | thing).astype(np.float32)
     planes: Array32 = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
-    skin = face & ~((seen == "no jaw") & (y > mesh[4, 1]))
+    jaw = face & (y > mesh[4, 1])
+    skin = face & ~((seen in {"no jaw", "masked"}) & jaw)
+    if seen == "masked":
+        image[jaw] //= 6
     planes[0] = (1 - person) + thing + (face & ~skin)
     planes[class_number("skin")] = skin
     planes[class_number("l_ear")] = beside
@@ -240,6 +243,11 @@ def test_skin_that_the_parser_misses_is_no_hole_in_a_mirrored_face(angle: float)
     skin = np.abs(far.person[..., :3].astype(int) - faces.SKIN).max(-1) < 60
     assert far.person[jaw & skin][:, 3].min() > 240
     assert (jaw & skin).sum() > 0.6 * jaw.sum()
+
+
+def test_a_masked_face_is_not_mirrored() -> None:
+    """Masks were torn, with what lay beside them in their middle."""
+    assert source(30.0, seen="masked").far_side is None
 
 
 def test_a_person_that_moves_takes_its_far_side_along() -> None:

@@ -46,5 +46,23 @@ def test_small_turns_and_sources_that_show_the_side_are_left() -> None:
     assert NearSide.of(FRONTAL).narrow(slightly) is slightly
     aside, further = turned(FRONTAL, 30), turned(FRONTAL, 36)
     assert NearSide.of(aside).narrow(further) is further
-    # the side that such a source hides comes back whole
-    assert NearSide.of(aside).narrow(FRONTAL) is FRONTAL
+
+
+@pytest.mark.parametrize("degrees", [-32.0, 32.0])
+def test_a_side_that_turns_back_is_narrower_and_a_hidden_one_comes_back_whole(
+    degrees: float,
+) -> None:
+    aside = turned(FRONTAL, degrees)
+    near = 1 if width(aside, 1) > width(aside, -1) else -1
+    found = NearSide.of(aside).narrow(FRONTAL)
+    assert 0.75 < width(found, near) / width(FRONTAL, near) < 0.85
+    assert width(found, -near) == width(FRONTAL, -near)
+    half = NearSide.of(aside).narrow(turned(FRONTAL, degrees / 2))
+    asked = width(turned(FRONTAL, degrees / 2), near)
+    assert 0.85 < width(half, near) / asked < 0.95
+    assert NearSide.of(aside).narrow(aside) is aside
+
+
+@pytest.mark.parametrize("degrees", [-12.0, 12.0])
+def test_a_little_turned_source_comes_back_as_wide_as_its_shape(degrees: float) -> None:
+    assert NearSide.of(turned(FRONTAL, degrees)).narrow(FRONTAL) is FRONTAL
