@@ -13,6 +13,7 @@ from tests.motion.retargeting import canonical_shapes, retargeted, rows
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
 from thcli.motion import anatomy, canonical, closure, openings, sliders
+from thcli.motion import limits as motion_limits
 from thcli.motion.canonical import neutral
 from thcli.motion.reference import lids
 from thcli.motion.reference.frames import DriverReference
@@ -168,7 +169,22 @@ def test_gaze_stays_within_its_limits_and_within_the_eye() -> None:
     aside = synthetic.face(mesh, sliders.load_slider_shapes().gaze + np.array([0.25, 0]))
     out = np.asarray(retargeted(motion, MotionOptions(smooth=0), aside).arrays["gaze"], np.float64)
     own = canonical.gaze(mesh, np.asarray(aside.iris))
-    assert np.abs(own + out)[..., 0].max() <= max(0.3, np.abs(own[..., 0]).max()) + 1e-9
+    most = max(motion_limits.MAX_GAZE, np.abs(own[..., 0]).max())
+    assert np.abs(own + out)[..., 0].max() <= most + 1e-9
+
+
+def test_a_gaze_that_is_read_is_wider_than_its_landmarks_and_a_made_one_is_as_asked() -> None:
+    """Landmarks of the corners go with an iris: eyes that looked aside did so by three quarters."""
+    look = np.array([0.0, 0.01, 0.1, -0.1])
+    motion = sliders.motion_from_sliders(
+        sliders.SliderCurves(gaze_x=look), np.arange(4), Fraction(1, 25), synthetic.SIZE
+    )
+    options = MotionOptions(smooth=0)
+    read = rows(retargeted(motion, options), "gaze")[:, 0, 0]
+    assert read - read[0] == pytest.approx(look * [1, 1, 1.25, 1.25], abs=2e-3)
+    made = replace(motion, constants={**motion.constants, "rest": motion.arrays["pose"][0]})
+    asked = rows(retargeted(made, options), "gaze")[:, 0, 0]
+    assert asked - asked[0] == pytest.approx(look, abs=2e-3)
 
 
 @pytest.mark.parametrize("widened", [0.0, 0.25])

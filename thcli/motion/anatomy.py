@@ -45,5 +45,7 @@ LIPS = RimPairs(
 )
 """From left to right in the image; the rings are the lips' middle and their outer rim."""
 
+EYE_RADIUS = 0.4
+"""Radius of the eyeball over the eye's width: 12 of 30 mm."""
 INNER_MOUTH_CORNERS = (78, 308)
 FOREHEAD, CHIN = 10, 152

@@ -34,8 +34,11 @@ SIDE_VIEW, SIDE_SHARE = (np.radians(28.0), np.radians(52.0)), 0.25
 # yaw of a source from which its mouth shows half of its lips
 PROFILE_RANGE = (np.radians(36.0), np.radians(48.0))
 MAX_PROFILE_GAP = 0.16  # canonical units by which the lips of a profile part at most
-MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.28, 0.12  # eye widths; largest displacement of an iris
-MAX_GAZE = 0.3  # eye widths from the middle of the eye, unless the source is further out
+MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.38, 0.16  # eye widths; largest displacement of an iris
+# Way of an iris over the way that is read, since the landmarks of its eye's corners go with it; way
+# in eye widths from which on: none, which may be noise, and all of it
+READ_GAZE, READ_FROM = 1.25, (0.015, 0.06)
+MAX_GAZE = 0.36  # eye widths from the middle of the eye, unless the source is further out
 MAX_SHIFT = 0.3  # of the face's height (points 10 to 152), of a head alone
 MAX_BODY_SHIFT = 1.2  # of the face's height, of the whole person
 # Face heights that a face moves though it reaches the edge of its picture: one that has grown that
@@ -188,6 +191,12 @@ def limit_length(vectors: Array, limit: float) -> Array:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     factor = soft_limit(length, limit) / np.maximum(length, 1e-12)
     return np.asarray(vectors * np.where(length > 0, factor, 1.0))
+
+
+def read_gaze(change: Array) -> Array:
+    """Return displacements of the irises (..., 2) in eye widths, of what landmarks read of them."""
+    length = np.linalg.norm(change, axis=-1, keepdims=True)
+    return np.asarray(change * (1 + (READ_GAZE - 1) * smoothstep(*READ_FROM, length)))
 
 
 def limit_gaze(change: Array, share: Array, own: Array) -> Array:

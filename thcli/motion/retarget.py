@@ -308,6 +308,8 @@ class RetargetedMotion:
         if self._options.region in ("pose", "lips"):
             return np.zeros((stop - start, 2, 2))
         change = (self._driver.gaze[start:stop] - self._reference.gaze).mean(1, keepdims=True)
+        if self._rest_pose is None:  # read from pictures
+            change = limits.read_gaze(change)
         share = (np.minimum(self._expression.gain, 1.5) * weight)[:, None, None]
         return limits.limit_gaze(change, share, self._source_gaze)
 

@@ -13,7 +13,6 @@ from thcli.motion.canonical import eye_openings, lip_gaps, mouth_opening, neutra
 from thcli.motion.control.shapes import sum_shapes
 from thcli.motion.sliders import load_slider_shapes
 
-EYE_RADIUS = 0.4  # of the eyeball over the eye's width: 12 of 30 mm
 WIDEST = 0.4  # share by which lids at -1 open an open eye further
 SQUINT = 0.35  # closing of the lids at squint 1
 LID_FOLLOWS = 0.012  # closing of the lids per degree that the eyes look down
@@ -100,7 +99,7 @@ def gaze_shift(rows: Mapping[str, Array], count: int) -> Array:
     """Return the displacement of the irises in eye widths, (T, 2, 2), equal for both eyes."""
     zeros = np.zeros(count)
     degrees = np.stack([rows.get("gaze-x", zeros), rows.get("gaze-y", zeros)], -1)
-    return np.repeat(EYE_RADIUS * np.sin(np.radians(degrees))[:, None], 2, 1)
+    return np.repeat(anatomy.EYE_RADIUS * np.sin(np.radians(degrees))[:, None], 2, 1)
 
 
 def lid_closing(rows: Mapping[str, Array], count: int) -> Array:

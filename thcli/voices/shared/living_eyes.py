@@ -12,7 +12,7 @@ from thcli.audio.prosody import Prosody
 from thcli.core.imaging import smoothstep
 from thcli.core.options import VoiceOptions
 from thcli.core.types import Array
-from thcli.motion.control.apply import EYE_RADIUS
+from thcli.motion.anatomy import EYE_RADIUS
 from thcli.voices.shared.curves import add_events, bump
 
 BLINKS_PER_MINUTE = 24.0

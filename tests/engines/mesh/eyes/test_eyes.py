@@ -11,11 +11,12 @@ import pytest
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.eyes import layer, stand_ins
+from thcli.engines.mesh.eyes import layer, stand_ins, uncovered
 from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.faces.landmarks import topology
+from thcli.motion.anatomy import EYE_RADIUS
 
 
 @pytest.mark.parametrize("shut", [(True, True), (True, False), (False, True)])
@@ -131,7 +132,31 @@ def test_an_iris_that_looks_aside_leaves_white_where_the_source_has_a_corner(tow
         row = out[round(float(points[0, 1]))].mean(-1).astype(float)
         behind = middle - towards * np.linspace(1.25 * radius, 1.25 * radius + 0.15 * width, 20)
         assert row[behind.round().astype(int)].min() > 0.85 * np.mean(faces.WHITE)
+        further = middle - towards * np.linspace(1.25 * radius, 0.45 * width, 20)
+        assert row[further.round().astype(int)].min() > 0.65 * np.mean(faces.WHITE)
         assert row[round(float(middle))] < 1.3 * np.mean(faces.IRIS)
+
+
+@pytest.mark.parametrize("shift", [-0.25, 0.25])
+def test_an_iris_that_looks_aside_is_narrower(shift: float) -> None:
+    """It was a disc, half of which lay behind the corner of the eye."""
+    mesh = faces.centred_mesh(512, 512, 0.9)
+    iris = faces.iris_points(mesh)
+    image = faces.render_face(mesh, 512, 512)
+    textures = extract_eyes(image, mesh, iris, np.array(faces.SKIN, float))
+    assert all(eye.white is not None and eye.white.mean() > 150 for eye in textures)
+    for eye in textures:
+        u, v = (np.zeros(1, np.float32) + np.float32(value) for value in eye.iris)
+        way = uncovered.move_iris(eye, np.array([shift, 0.0]))
+        for side in (-1, 1):
+            rim = u + np.float32(way[0] + side * 0.8 * eye.radius)
+            along, _ = uncovered.shift_iris(rim, v, eye, way)
+            cosine = np.sqrt(1 - ((eye.iris[0] - 0.5 + way[0]) / EYE_RADIUS) ** 2)
+            cosine /= np.sqrt(1 - ((eye.iris[0] - 0.5) / EYE_RADIUS) ** 2)
+            if 0.8 / cosine < 1:  # the iris itself, not the skin beside it
+                assert abs(along[0] - u[0]) == pytest.approx(0.8 * eye.radius / cosine, rel=0.01)
+        flat = replace(eye, sees_iris=False)
+        assert uncovered.shift_iris(u + np.float32(way[0]), v, flat, way)[0] == pytest.approx(u)
 
 
 def test_the_driver_lends_no_eye_beside_one_of_the_source() -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES
+from thcli.engines.mesh.eyes import eyeball
 from thcli.engines.mesh.eyes.stand_ins import mirror_eye, paint_eye
 from thcli.engines.mesh.eyes.texture import NEVER_SHOWS, EyeTexture, is_round
 from thcli.engines.mesh.head.covered_points import NO_COVERS, Cover, are_eyes_hidden
@@ -56,8 +57,19 @@ def extract_eyes(
             centre, radius = rim[0], float(np.clip(distances.mean(), 0.1, 0.3))
         seen = iris is not None and is_round(centre[0]) and not are_drawn
         share = opening.foreshortening(mesh, ring)
+        white = eyeball.find_white(image, eye_opening, centre, radius) if seen else None
         eyes.append(
-            EyeTexture(image, eye_opening, centre, radius, True, blur, sees_iris=seen, seen=share)
+            EyeTexture(
+                image,
+                eye_opening,
+                centre,
+                radius,
+                True,
+                blur,
+                sees_iris=seen,
+                seen=share,
+                white=white,
+            )
         )
     alike = judge_alike(canonical.eye_openings(canonical.decompose(mesh).shape))
     are_open = [

@@ -1,6 +1,8 @@
 """Colours of an eyeball where the lids of the source hide it.
 
-They are those at the same distance from the middle of the iris, where the source shows them.
+They are those at the same distance from the middle of the iris, where the source shows them. Beside
+an iris that looks aside they are no darker than the white that the source shows anywhere, as a ball
+between lids is lit.
 """
 
 from __future__ import annotations
@@ -20,6 +22,13 @@ BEYOND = 0.08  # widths beyond those, at which a side counts a quarter
 WHITE, LIGHTER = (1.0, 1.2), 4.0  # radii from the middle of an iris to its white; power of light
 BELOW = (0.12, 0.2, 0.28)  # widths below an eye at which its light is measured
 SHADES = (0.7, 1.05)  # limits of the root of that light over the one where a white comes from
+# Places of an eye where its white is sought, along and across; radii from the middle of an iris
+# from which on; share of them, the whitest, whose median it is
+ALONG, ACROSS = np.linspace(0.06, 0.94, 45), np.linspace(0.25, 0.85, 9)
+OUTSIDE, WHITEST = 1.15, 0.2
+# Widths below the upper lid, and from a corner, in which that white is shaded, and by how much
+LID_SHADE, CORNER_SHADE = (0.14, 0.35), (0.25, 0.25)
+WARMER = np.array([0.75, 1.05, 1.1], np.float32)  # power of a shade in red, green and blue
 TURNS = 4  # steps in which the place at the same distance from an iris is found
 ROW = 128  # pixels in a row of the map they are sampled through; OpenCV takes 32767 rows
 
@@ -76,6 +85,37 @@ def sample_beside(
     shade = 1 + white * (np.clip(np.sqrt(lit / there), *SHADES) - 1)
     mean = shade[..., None] * (weights[..., None] * sides).sum(0)
     return np.asarray(mean.reshape(-1, 3)[:count], np.float32)
+
+
+def find_white(image: Image, eye: Opening, iris: Array, radius: float) -> Array32 | None:
+    """Find the colour (3,) of the white of an eye; None where its iris fills it.
+
+    Arguments as in `sample_beside`.
+    """
+    u = np.broadcast_to(ALONG, (len(ACROSS), len(ALONG))).astype(np.float32)
+    upper, lower = eye.rims(u)
+    v = (upper + ACROSS[:, None] * (lower - upper)).astype(np.float32)
+    outside = np.hypot(u - iris[0], v - iris[1]) > OUTSIDE * radius
+    count = round(WHITEST * outside.sum())
+    if count == 0:
+        return None
+    seen = remap(image, to_pixels(eye, u, v))[outside]
+    whitest = np.argsort(seen.min(-1), kind="stable")[-count:]
+    return np.asarray(np.median(seen[whitest], 0), np.float32)
+
+
+def shade_white(white: Array32, u: Array32, below: Array32) -> Array32:
+    """Return a white (3,) as lids and corners shade it, (..., 3).
+
+    Args:
+        white: 0..255.
+        u: along the eye.
+        below: widths below the upper lid.
+    """
+    (lid, darker), (corner, dimmer) = LID_SHADE, CORNER_SHADE
+    shade = 1 - darker * (1 - smoothstep(0, lid, below))
+    shade *= 1 - dimmer * (1 - smoothstep(0, corner, np.minimum(u, 1 - u)))
+    return np.asarray(shade[..., None] ** WARMER * white, np.float32)
 
 
 def _light_below(image: Image, eye: Opening) -> Array:

@@ -77,7 +77,9 @@ def paint_eye(tone: Array, blur: float = 0.0) -> EyeTexture:
     if blur > 0:
         colour = cv2.GaussianBlur(colour, (0, 0), blur * axes[0, 0])
     pixels = np.clip(colour + 0.5, 0, 255).astype(np.uint8)
-    return EyeTexture(pixels, painted, np.array([0.5, 0.0]), radius, False, blur, sees_iris=True)
+    middle = np.array([0.5, 0.0])
+    lit = np.asarray(white, np.float32)
+    return EyeTexture(pixels, painted, middle, radius, False, blur, sees_iris=True, white=lit)
 
 
 def substitute_from_driver(

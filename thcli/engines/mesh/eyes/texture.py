@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array, Image
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.opening import Opening
 
@@ -29,6 +29,7 @@ class EyeTexture:
     seen: its foreshortening, see `opening.foreshortening`.  shut: gap of the source's shut eye in
     whose place it stands, 0 for its own.  hidden: foreshortening of the eye that the source hides,
     in whose place it stands, `NEVER_SHOWS` behind what covers it; 0 for others.
+    white: (3,) colour of its white, 0..255, None where none is seen.
     """
 
     image: Image
@@ -41,6 +42,7 @@ class EyeTexture:
     seen: float = 1.0
     shut: float = 0.0
     hidden: float = 0.0
+    white: Array32 | None = None
 
     @property
     def is_covered(self) -> bool:

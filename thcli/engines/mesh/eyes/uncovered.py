@@ -12,15 +12,21 @@ from thcli.engines.mesh.eyes import eyeball
 from thcli.engines.mesh.eyes.texture import EyeTexture
 from thcli.engines.mesh.opening import Rims
 from thcli.engines.mesh.sampling import remap
+from thcli.motion.anatomy import EYE_RADIUS
 
 # What lids uncover. Widths of lashes and their shadow inside the upper and the lower rim of the
 # source, and at most this share of its gap; widths beyond the rims that count as seen
 LASH_DEPTHS, LASH_SHARE, RIM_SLACK = (0.13, 0.04), 0.35, np.float32(0.03)
-CORNERS = (0.05, 0.2)  # widths from a corner of an eye from which it is uncovered
+# Widths from a corner of an eye from which it is uncovered, and from which its white is made
+CORNERS, INNER_CORNERS = (0.05, 0.2), (0.0, 0.12)
 # Widths along an eye by which an iris moves, from which the white behind it is made; distance from
 # its middle in radii over which that begins
 LEAVES, BESIDE_IRIS = (0.05, 0.15), (0.95, 1.1)
-MAX_GAZE = (0.3, 0.2)  # largest distance of an iris from the middle, in widths along and across
+# Radii from the middle of an iris over which a white that is lighter than the eye's stays: what is
+# sampled further away is skin, or lashes
+OWN_WHITE = (1.1, 1.6)
+MAX_GAZE = (0.36, 0.24)  # largest distance of an iris from the middle, in widths along and across
+NARROWEST = 0.6  # least width of an iris that looks aside over its own
 
 
 def uncover(
@@ -81,9 +87,41 @@ def uncover(
     out = ball.astype(np.float32)
     added = np.zeros_like(out)
     added.reshape(-1, 3)[index] = weight[:, None] * (made - out.reshape(-1, 3)[index])
+    if eye.white is not None:
+        added += _whiten(eye, eye.white, local, rims[0], left, way, out + added)
     if eye.blur > 0:  # what is made is as blurred as the source
         added = np.asarray(cv2.GaussianBlur(added, (0, 0), eye.blur * width), np.float32)
     return np.asarray(out + added, np.float32)
+
+
+def _whiten(
+    eye: EyeTexture,
+    white: Array32,
+    local: tuple[Array32, Array32],
+    upper: Array32,
+    left: Array32,
+    way: Array,
+    shown: Array32,
+) -> Array32 | np.float32:
+    """Return what makes colours (h, w, 3) white where an iris leaves the ball.
+
+    Args:
+        eye: whose iris moves.
+        white: (3,) of the eye.
+        local: u and v of the target's opening, (h, w).
+        upper: v of its upper rim at u.
+        left: (h, w) in 0..1, see `_left_behind`.
+        way: (2,) of the iris in widths.
+        shown: the colours.
+    """
+    if not left.any():
+        return np.float32(0)
+    u, v = local
+    change = eyeball.shade_white(white, u, v - upper) - shown
+    far = smoothstep(*OWN_WHITE, _distance(u, v, eye, way) / eye.radius).astype(np.float32)
+    change = np.where(change > 0, change, far[..., None] * change)
+    left = left * smoothstep(*INNER_CORNERS, np.minimum(u, 1 - u)).astype(np.float32)
+    return np.asarray(left[..., None] * change, np.float32)
 
 
 def move_iris(eye: EyeTexture, shift: Array) -> Array:
@@ -94,20 +132,33 @@ def move_iris(eye: EyeTexture, shift: Array) -> Array:
 
 
 def shift_iris(u: Array32, v: Array32, eye: EyeTexture, moved: Array) -> tuple[Array32, Array32]:
-    """Map u, v to the source when the iris moves: the iris shifts whole, its rim stretches."""
+    """Map u, v to the source when the iris moves: the iris shifts whole, its rim stretches.
+
+    On a ball that turns it is foreshortened as well, along the eye.
+    """
     length = float(np.hypot(*moved))
     if length < 1e-4 or eye.radius == 0:
         return u, v
     distance = _distance(u, v, eye, moved)
     outer_radius = 2.2 * eye.radius + 1.2 * length
     share = (1 - smoothstep(eye.radius, outer_radius, distance)).astype(np.float32)
-    return u - np.float32(moved[0]) * share, v - np.float32(moved[1]) * share
+    wider = (u - np.float32(eye.iris[0] + moved[0])) * np.float32(1 / _narrowed(eye, moved) - 1)
+    return u + (wider - np.float32(moved[0])) * share, v - np.float32(moved[1]) * share
+
+
+def _narrowed(eye: EyeTexture, moved: Array) -> float:
+    """Return the width of a moved iris over its own in the source; 1 for a disc on flat eyes."""
+    if not eye.sees_iris:
+        return 1.0
+    own = eye.iris[0] - 0.5
+    cosines = np.sqrt(np.maximum(1 - (np.array([own + moved[0], own]) / EYE_RADIUS) ** 2, 0.1))
+    return float(np.clip(cosines[0] / cosines[1], NARROWEST, 1))
 
 
 def _distance(u: Array32, v: Array32, eye: EyeTexture, moved: Array) -> Array32:
-    """Return the distance of u, v from the middle of a moved iris."""
+    """Return the distance of u, v from the middle of a moved iris, as the source shows it."""
     x, y = (eye.iris + moved).astype(np.float32)
-    return np.asarray(np.hypot(u - x, v - y), np.float32)
+    return np.asarray(np.hypot((u - x) / np.float32(_narrowed(eye, moved)), v - y), np.float32)
 
 
 def _left_behind(u: Array32, v: Array32, eye: EyeTexture, moved: Array) -> Array32:
