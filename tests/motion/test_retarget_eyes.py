@@ -187,6 +187,16 @@ def test_a_gaze_that_is_read_is_wider_than_its_landmarks_and_a_made_one_is_as_as
     assert asked - asked[0] == pytest.approx(look, abs=2e-3)
 
 
+def test_eyes_look_one_way_unless_both_look_inwards() -> None:
+    ways = np.array([[0.12, -0.1], [-0.12, 0.1], [0.2, 0.0], [0.03, -0.03], [0.12, -0.1]])
+    yaw = np.radians([0.0, 0, 0, 0, 30])
+    change = np.stack([ways, np.zeros_like(ways)], -1)
+    along = motion_limits.read_gaze(change, yaw)[..., 0]
+    assert along[0, 0] > 0.1 and along[0, 1] < -0.1
+    assert along[1:, 0] == pytest.approx(along[1:, 1])
+    assert along[2] == pytest.approx([0.125, 0.125])
+
+
 @pytest.mark.parametrize("widened", [0.0, 0.25])
 def test_eyes_that_stay_wide_are_wide_against_the_rest_pose(widened: float) -> None:
     """A surprised voice: the median of the clip is no measure of open eyes."""

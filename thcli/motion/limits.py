@@ -38,6 +38,9 @@ MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.38, 0.16  # eye widths; largest displacement
 # Way of an iris over the way that is read, since the landmarks of its eye's corners go with it; way
 # in eye widths from which on: none, which may be noise, and all of it
 READ_GAZE, READ_FROM = 1.25, (0.015, 0.06)
+# Widths by which both eyes look inwards, from which on: noise, eyes that cross; yaw at which the
+# far eye stops to count
+CROSSED, CROSSED_YAW = (0.04, 0.08), (np.radians(12.0), np.radians(25.0))
 MAX_GAZE = 0.36  # eye widths from the middle of the eye, unless the source is further out
 MAX_SHIFT = 0.3  # of the face's height (points 10 to 152), of a head alone
 MAX_BODY_SHIFT = 1.2  # of the face's height, of the whole person
@@ -193,17 +196,29 @@ def limit_length(vectors: Array, limit: float) -> Array:
     return np.asarray(vectors * np.where(length > 0, factor, 1.0))
 
 
-def read_gaze(change: Array) -> Array:
-    """Return displacements of the irises (..., 2) in eye widths, of what landmarks read of them."""
-    length = np.linalg.norm(change, axis=-1, keepdims=True)
-    return np.asarray(change * (1 + (READ_GAZE - 1) * smoothstep(*READ_FROM, length)))
+def read_gaze(change: Array, yaw: Array) -> Array:
+    """Return displacements of the irises (T, 2, 2) in eye widths, of what landmarks read of them.
+
+    Both eyes look the same way, as the mean of what is read, unless both look inwards.
+
+    Args:
+        change: (T, 2, 2) as read, the eye on the image's left first.
+        yaw: (T,) radians of the head: the far eye of a turned one is read by chance.
+    """
+    inwards = np.minimum(change[:, 0, 0], -change[:, 1, 0])
+    crossed = np.maximum(inwards, 0) * smoothstep(*CROSSED, inwards)
+    crossed *= 1 - smoothstep(*CROSSED_YAW, np.abs(yaw))
+    apart = crossed[:, None, None] * np.array([[1.0, 0.0], [-1.0, 0.0]])
+    both = change.mean(1, keepdims=True) + apart
+    length = np.linalg.norm(both, axis=-1, keepdims=True)
+    return np.asarray(both * (1 + (READ_GAZE - 1) * smoothstep(*READ_FROM, length)))
 
 
 def limit_gaze(change: Array, share: Array, own: Array) -> Array:
     """Limit shares of displacements of the irises, in eye widths, along and across.
 
     Args:
-        change: (T, 2, 2), or (T, 1, 2) if equal for both eyes.
+        change: (T, 2, 2).
         share: (T, 1, 1).
         own: (2, 2) gaze of the source.
 

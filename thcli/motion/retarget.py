@@ -304,12 +304,14 @@ class RetargetedMotion:
         return relative, zoom, shift
 
     def _gaze_shift(self, start: int, stop: int, weight: Array) -> Array:
-        """Return the displacement of the irises in eye widths, (T, 2, 2), equal for both eyes."""
+        """Return the displacement of the irises in eye widths, (T, 2, 2)."""
         if self._options.region in ("pose", "lips"):
             return np.zeros((stop - start, 2, 2))
-        change = (self._driver.gaze[start:stop] - self._reference.gaze).mean(1, keepdims=True)
+        change = self._driver.gaze[start:stop] - self._reference.gaze
         if self._rest_pose is None:  # read from pictures
-            change = limits.read_gaze(change)
+            change = limits.read_gaze(change, self._driver.pose[start:stop, 1])
+        else:
+            change = np.broadcast_to(change.mean(1, keepdims=True), change.shape)
         share = (np.minimum(self._expression.gain, 1.5) * weight)[:, None, None]
         return limits.limit_gaze(change, share, self._source_gaze)
 

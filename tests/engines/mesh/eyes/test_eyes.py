@@ -137,6 +137,24 @@ def test_an_iris_that_looks_aside_leaves_white_where_the_source_has_a_corner(tow
         assert row[round(float(middle))] < 1.3 * np.mean(faces.IRIS)
 
 
+def test_the_white_of_an_eye_is_no_skin_that_is_lighter() -> None:
+    """It was pink in pale faces, between rims that enclose skin."""
+    mesh = faces.centred_mesh(512, 512, 0.9)
+    iris, image = faces.iris_points(mesh), np.full((512, 512, 3), (240, 205, 190), np.uint8)
+    white, tone = (190, 185, 182), np.array([240.0, 205, 190])
+    for points in iris:
+        radius = float(np.linalg.norm(points[1] - points[0]))
+        y, x = np.mgrid[:512, :512]
+        distance = np.hypot(x - points[0, 0], y - points[0, 1])
+        image[distance < 1.6 * radius] = white
+        image[distance < radius] = faces.IRIS
+    for eye in extract_eyes(image, mesh, iris, tone):
+        assert eye.white == pytest.approx(white, abs=2)
+    for eye in extract_eyes(np.full_like(image, (240, 205, 190)), mesh, iris, tone):
+        assert eye.white is not None
+        assert 1 - eye.white / eye.white.max() == pytest.approx((1 - tone / 240) / 2, abs=0.01)
+
+
 @pytest.mark.parametrize("shift", [-0.25, 0.25])
 def test_an_iris_that_looks_aside_is_narrower(shift: float) -> None:
     """It was a disc, half of which lay behind the corner of the eye."""

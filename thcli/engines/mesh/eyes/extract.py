@@ -57,7 +57,7 @@ def extract_eyes(
             centre, radius = rim[0], float(np.clip(distances.mean(), 0.1, 0.3))
         seen = iris is not None and is_round(centre[0]) and not are_drawn
         share = opening.foreshortening(mesh, ring)
-        white = eyeball.find_white(image, eye_opening, centre, radius) if seen else None
+        white = eyeball.find_white(image, eye_opening, centre, radius, tone) if seen else None
         eyes.append(
             EyeTexture(
                 image,

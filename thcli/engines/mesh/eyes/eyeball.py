@@ -23,9 +23,11 @@ WHITE, LIGHTER = (1.0, 1.2), 4.0  # radii from the middle of an iris to its whit
 BELOW = (0.12, 0.2, 0.28)  # widths below an eye at which its light is measured
 SHADES = (0.7, 1.05)  # limits of the root of that light over the one where a white comes from
 # Places of an eye where its white is sought, along and across; radii from the middle of an iris
-# from which on; share of them, the whitest, whose median it is
+# from which on; share of them, the whitest, whose median it is; levels by which colour, the largest
+# channel less the least, makes it less white: skin may be lighter than a white
 ALONG, ACROSS = np.linspace(0.06, 0.94, 45), np.linspace(0.25, 0.85, 9)
-OUTSIDE, WHITEST = 1.15, 0.2
+OUTSIDE, WHITEST, COLOUR = 1.15, 0.1, 2
+SKIN_SHARE = 0.5  # of the skin's colour that a white may have
 # Widths below the upper lid, and from a corner, in which that white is shaded, and by how much
 LID_SHADE, CORNER_SHADE = (0.14, 0.35), (0.25, 0.25)
 WARMER = np.array([0.75, 1.05, 1.1], np.float32)  # power of a shade in red, green and blue
@@ -87,10 +89,12 @@ def sample_beside(
     return np.asarray(mean.reshape(-1, 3)[:count], np.float32)
 
 
-def find_white(image: Image, eye: Opening, iris: Array, radius: float) -> Array32 | None:
+def find_white(
+    image: Image, eye: Opening, iris: Array, radius: float, tone: Array
+) -> Array32 | None:
     """Find the colour (3,) of the white of an eye; None where its iris fills it.
 
-    Arguments as in `sample_beside`.
+    Other arguments as in `sample_beside`; tone: (3,) skin colour, 0..255.
     """
     u = np.broadcast_to(ALONG, (len(ACROSS), len(ALONG))).astype(np.float32)
     upper, lower = eye.rims(u)
@@ -100,8 +104,13 @@ def find_white(image: Image, eye: Opening, iris: Array, radius: float) -> Array3
     if count == 0:
         return None
     seen = remap(image, to_pixels(eye, u, v))[outside]
-    whitest = np.argsort(seen.min(-1), kind="stable")[-count:]
-    return np.asarray(np.median(seen[whitest], 0), np.float32)
+    darkest = seen.min(-1).astype(np.int32)
+    whiteness = darkest - COLOUR * (seen.max(-1) - darkest)
+    whitest = np.argsort(whiteness, kind="stable")[-count:]
+    white = np.median(seen[whitest], 0)
+    lacking = 1 - white / max(float(white.max()), 1.0)
+    most = SKIN_SHARE * (1 - tone / max(float(tone.max()), 1.0))
+    return np.asarray(white.max() * (1 - np.minimum(lacking, most)), np.float32)
 
 
 def shade_white(white: Array32, u: Array32, below: Array32) -> Array32:
