@@ -270,6 +270,20 @@ def test_wide_eyes_of_a_sleepy_clip_open_a_source_no_further_than_wide_eyes() ->
         assert (opening * own > own).all() and (opening * own < highest).all()
 
 
+@pytest.mark.parametrize(("wider", "shuts"), [(0.15, False), (0.185, True)])
+def test_beside_a_clearly_open_eye_one_that_is_read_as_half_shut_winks(
+    wider: float, shuts: bool
+) -> None:
+    """Pressed shut, an eye has folds, on which its landmarks lie (LivePortrait's d3)."""
+    reference = DriverReference(
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.19), 0.19
+    )
+    rules = openings.OpeningRules(neutral(), reference, 1.0, shut_eyes=0.05, absolute=False)
+    opening, _ = rules.eye_openings(np.array([[wider, wider - 0.09]]), np.ones(1))
+    unlike = float(opening[0, 0] - opening[0, 1])
+    assert unlike > 0.25 if shuts else abs(unlike) < 0.05
+
+
 def test_wide_eyes_of_a_source_open_further_when_a_drivers_do() -> None:
     shape = neutral().copy()
     for rims in anatomy.LIDS:

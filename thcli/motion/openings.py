@@ -17,8 +17,9 @@ from thcli.motion.timeline import Bools
 MOUTH_OPEN_RANGE = (0.01, 0.035)
 CLOSED_LIPS_RANGE = (0.01, 0.03)  # mouth opening of closed and of parted lips
 WINK_RANGE = (0.2, 0.45)  # difference of the eyes' ratios: below noise, above a wink
-# The same of their openings: behind glasses one of two narrow eyes is read as shut
-UNLIKE_RANGE = (0.09, 0.13)
+# The same of their openings: behind glasses one of two narrow eyes is read as shut. Openings of the
+# wider eye that is narrow, and clearly open, beside which less is a wink
+UNLIKE_RANGE, OPEN_UNLIKE, CLEARLY_OPEN = (0.09, 0.13), (0.06, 0.09), (0.155, 0.17)
 AWAKE_OPENING = 0.19  # least opening of an awake eye (93 neutral faces: mean 0.22, std 0.024)
 # opening of wide eyes, whatever the driver's; share of what lies beyond that and the driver's own
 WIDE_OPENING, WIDER_SHARE = 0.28, 0.2
@@ -113,7 +114,9 @@ class OpeningRules:
         wink = wink * smoothstep(*WINK_RANGE, np.abs(wink))
         if not self._exact_lids:
             unlike = np.abs(eyes[:, :1] - eyes[:, 1:])
-            wink = wink * smoothstep(*UNLIKE_RANGE, unlike)
+            is_open = smoothstep(*CLEARLY_OPEN, eyes.max(-1, keepdims=True))
+            narrow, wide = (smoothstep(*limits, unlike) for limits in (UNLIKE_RANGE, OPEN_UNLIKE))
+            wink = wink * (narrow + is_open * (wide - narrow))
         target = np.concatenate([mean + wink, mean - wink], -1)
         target = np.clip(target, 0, closure.MAX_OPENING_RATIO)
         if not self._exact_lids:
