@@ -26,8 +26,8 @@ LEAST_OBJECT, MOST_MOUTH = 0.6, 0.1
 # no mouth; a blurred one came nearest, with .37 and .15. Ten of 12 masks have .21 and .2 or more.
 LEAST_COLOURED_OBJECT, LEAST_COLOUR = 0.2, 0.19
 # Mean probabilities over the tip of the nose and over the lips, below which both are behind a mask
-# that the parser takes for skin. Its skin differs from the forehead's in warmth, as above, or in
-# log brightness. So are 21 of 38 masks that the rules above miss, and none of 1,228 other pictures
+# that the parser takes for skin. It differs from the forehead in warmth, as above, or in log
+# brightness. So do 19 of 38 masks that the rules above miss, and none of 1,228 other pictures
 MASKED = ((0.4, MOST_MOUTH), (0.1, 0.3))
 LEAST_LIGHT = 0.4
 # Mean share of the lips that is under hands. Of 14 pictures with hands near the face five have .65
