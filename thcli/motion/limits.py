@@ -218,7 +218,7 @@ def limit_gaze(change: Array, share: Array, own: Array) -> Array:
     """Limit shares of displacements of the irises, in eye widths, along and across.
 
     Args:
-        change: (T, 2, 2).
+        change: (T, 2, 2), or (T, 1, 2) if equal for both eyes.
         share: (T, 1, 1).
         own: (2, 2) gaze of the source.
 

@@ -311,7 +311,7 @@ class RetargetedMotion:
         if self._rest_pose is None:  # read from pictures
             change = limits.read_gaze(change, self._driver.pose[start:stop, 1])
         else:
-            change = np.broadcast_to(change.mean(1, keepdims=True), change.shape)
+            change = change.mean(1, keepdims=True)
         share = (np.minimum(self._expression.gain, 1.5) * weight)[:, None, None]
         return limits.limit_gaze(change, share, self._source_gaze)
 

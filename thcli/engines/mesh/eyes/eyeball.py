@@ -1,8 +1,8 @@
 """Colours of an eyeball where the lids of the source hide it.
 
 They are those at the same distance from the middle of the iris, where the source shows them. Beside
-an iris that looks aside they are no darker than the white that the source shows anywhere, as a ball
-between lids is lit.
+an iris that looks aside lies the white that the source shows anywhere, as lids and corners shade
+it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh.opening import COLUMNS, Opening, Rims, to_pixels
+from thcli.engines.mesh.opening import COLUMNS, Opening, Rims, between_rims, to_pixels
 from thcli.engines.mesh.sampling import remap
 
 SEAM = 0.08  # half width of the blend between both sides of an iris
@@ -25,7 +25,8 @@ SHADES = (0.7, 1.05)  # limits of the root of that light over the one where a wh
 # Places of an eye where its white is sought, along and across; radii from the middle of an iris
 # from which on; share of them, the whitest, whose median it is; levels by which colour, the largest
 # channel less the least, makes it less white: skin may be lighter than a white
-ALONG, ACROSS = np.linspace(0.06, 0.94, 45), np.linspace(0.25, 0.85, 9)
+ALONG = np.linspace(0.06, 0.94, 45, dtype=np.float32)
+ACROSS = np.linspace(0.25, 0.85, 9, dtype=np.float32)
 OUTSIDE, WHITEST, COLOUR = 1.15, 0.1, 2
 SKIN_SHARE = 0.5  # of the skin's colour that a white may have
 # Widths below the upper lid, and from a corner, in which that white is shaded, and by how much
@@ -96,14 +97,12 @@ def find_white(
 
     Other arguments as in `sample_beside`; tone: (3,) skin colour, 0..255.
     """
-    u = np.broadcast_to(ALONG, (len(ACROSS), len(ALONG))).astype(np.float32)
-    upper, lower = eye.rims(u)
-    v = (upper + ACROSS[:, None] * (lower - upper)).astype(np.float32)
-    outside = np.hypot(u - iris[0], v - iris[1]) > OUTSIDE * radius
+    places = between_rims(eye, ALONG, ACROSS)
+    outside = np.linalg.norm(eye.to_local(places) - iris, axis=-1) > OUTSIDE * radius
     count = round(WHITEST * outside.sum())
     if count == 0:
         return None
-    seen = remap(image, to_pixels(eye, u, v))[outside]
+    seen = remap(image, places)[outside]
     darkest = seen.min(-1).astype(np.int32)
     whiteness = darkest - COLOUR * (seen.max(-1) - darkest)
     whitest = np.argsort(whiteness, kind="stable")[-count:]

@@ -54,7 +54,8 @@ def uncover(
     way = move_iris(eye, shift)
     along, across = shift_iris(u, v, eye, way)
     ball = remap(eye.image, opening.to_pixels(eye.opening, along, across))
-    left = _left_behind(u, v, eye, way)
+    radii = _distance(u, v, eye, way) / np.float32(eye.radius)
+    left = _left_behind(u, radii, eye, way)
     # what an iris leaves is sought where the eyeball, which moves as a whole, has it
     along = along + left * (u - np.float32(way[0]) - along)
     across = across + left * (v - np.float32(way[1]) - across)
@@ -87,41 +88,27 @@ def uncover(
     out = ball.astype(np.float32)
     added = np.zeros_like(out)
     added.reshape(-1, 3)[index] = weight[:, None] * (made - out.reshape(-1, 3)[index])
-    if eye.white is not None:
-        added += _whiten(eye, eye.white, local, rims[0], left, way, out + added)
+    if eye.white is not None and left.any():
+        white = eyeball.shade_white(eye.white, u, v - rims[0])
+        added += _whiten(white - out - added, u, radii, left)
     if eye.blur > 0:  # what is made is as blurred as the source
         added = np.asarray(cv2.GaussianBlur(added, (0, 0), eye.blur * width), np.float32)
     return np.asarray(out + added, np.float32)
 
 
-def _whiten(
-    eye: EyeTexture,
-    white: Array32,
-    local: tuple[Array32, Array32],
-    upper: Array32,
-    left: Array32,
-    way: Array,
-    shown: Array32,
-) -> Array32 | np.float32:
-    """Return what makes colours (h, w, 3) white where an iris leaves the ball.
+def _whiten(change: Array32, u: Array32, radii: Array32, left: Array32) -> Array32:
+    """Return the part of a change to an eye's white, (h, w, 3), that an iris leaves to the ball.
 
     Args:
-        eye: whose iris moves.
-        white: (3,) of the eye.
-        local: u and v of the target's opening, (h, w).
-        upper: v of its upper rim at u.
+        change: from the colours that are shown.
+        u: along the eye, (h, w).
+        radii: (h, w) from the middle of the iris.
         left: (h, w) in 0..1, see `_left_behind`.
-        way: (2,) of the iris in widths.
-        shown: the colours.
     """
-    if not left.any():
-        return np.float32(0)
-    u, v = local
-    change = eyeball.shade_white(white, u, v - upper) - shown
-    far = smoothstep(*OWN_WHITE, _distance(u, v, eye, way) / eye.radius).astype(np.float32)
-    change = np.where(change > 0, change, far[..., None] * change)
-    left = left * smoothstep(*INNER_CORNERS, np.minimum(u, 1 - u)).astype(np.float32)
-    return np.asarray(left[..., None] * change, np.float32)
+    far = smoothstep(*OWN_WHITE, radii).astype(np.float32)
+    share = left * smoothstep(*INNER_CORNERS, np.minimum(u, 1 - u)).astype(np.float32)
+    whiter = np.where(change > 0, change, far[..., None] * change)
+    return np.asarray(share[..., None] * whiter, np.float32)
 
 
 def move_iris(eye: EyeTexture, shift: Array) -> Array:
@@ -161,15 +148,21 @@ def _distance(u: Array32, v: Array32, eye: EyeTexture, moved: Array) -> Array32:
     return np.asarray(np.hypot((u - x) / np.float32(_narrowed(eye, moved)), v - y), np.float32)
 
 
-def _left_behind(u: Array32, v: Array32, eye: EyeTexture, moved: Array) -> Array32:
+def _left_behind(u: Array32, radii: Array32, eye: EyeTexture, moved: Array) -> Array32:
     """Return 0..1 for the eyeball that an iris leaves as it moves along the eye.
 
     The source has too little beside its iris: the corner of the eye would be drawn out.
+
+    Args:
+        u: along the eye.
+        radii: from the middle of the moved iris.
+        eye: whose iris it is.
+        moved: (2,) its way in widths.
     """
     far = float(smoothstep(*LEAVES, abs(moved[0])))
-    if far == 0 or eye.radius == 0:
+    if far == 0:
         return np.zeros_like(u)
     behind = (u - np.float32(eye.iris[0] + moved[0])) * np.float32(-np.sign(moved[0]))
-    outside = smoothstep(*BESIDE_IRIS, _distance(u, v, eye, moved) / eye.radius)
+    outside = smoothstep(*BESIDE_IRIS, radii)
     share = far * outside * smoothstep(0, eye.radius, behind)
     return np.asarray(share, np.float32)
