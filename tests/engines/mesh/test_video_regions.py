@@ -23,9 +23,12 @@ from thcli.core.options import MotionOptions
 from thcli.core.types import Array32, Face, Image
 from thcli.engines.mesh import video
 from thcli.engines.mesh.anatomy import face_height
+from thcli.engines.mesh.background.border import NO_BORDER
+from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.covered_points import NO_COVERS
 from thcli.engines.mesh.renderer import render_video_frame
-from thcli.faces.landmarks.topology import BROWS, EYES
+from thcli.faces.landmarks.topology import BROWS, EYES, OVAL
+from thcli.motion.render_target import RenderTarget
 
 
 def test_glasses_that_most_frames_show_keep_their_shape() -> None:
@@ -112,3 +115,27 @@ def test_no_lid_moves_behind_dark_glasses_that_most_frames_show() -> None:
         change = np.abs(out.astype(int) - image)[top:low, x1:x2]
         changes.append(float(change.mean()))
     assert changes[0] < 1 < 4 < changes[1]
+
+
+def test_a_dark_line_below_a_frame_is_not_drawn_into_it_as_the_head_rises() -> None:
+    """The chin of this face touches it, so that the row at the edge came up to the neck."""
+    source = faces.astronaut(False)
+    end = int(source.mesh[OVAL, 1].max()) + 3
+    frames, own = own_clip()
+    lined = []
+    for frame in frames:
+        pixels = np.array(frame.pixels, np.uint8)[:end]
+        pixels[-1] //= 4
+        lined.append(replace(frame, pixels=pixels))
+    found = video.collect(own, lined, no_regions)
+    assert found.border == (0, 3, 0, 0)
+    raised = source.mesh - (0, 12, 0)
+    image = np.asarray(lined[0].pixels, np.uint8)
+    middle = slice(*(int(source.mesh[point, 0]) for point in (176, 400)))
+    target, shown = RenderTarget(raised, np.zeros((2, 2)), np.ones(2)), []
+    for made in (found, replace(found, border=NO_BORDER)):
+        prepared = video.prepare_frame(image, source.mesh, raised, made, 0, moves_eyes=False)
+        shown.append(render_frame(prepared, target, None))
+    assert np.array_equal(shown[0][-1], image[-1])
+    darkest = [out[-16:-3, middle].mean(-1).min() for out in shown]
+    assert darkest[0] > 2 * darkest[1]

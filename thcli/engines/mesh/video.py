@@ -22,6 +22,13 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Array32, Crop, Face, Frame, Image, Motion
 from thcli.engines.mesh.anatomy import LIPS, face_height
 from thcli.engines.mesh.background import still_ground
+from thcli.engines.mesh.background.border import (
+    NO_BORDER,
+    Border,
+    Widths,
+    common_widths,
+    find_widths,
+)
 from thcli.engines.mesh.background.still_ground import FindPerson, StillGround
 from thcli.engines.mesh.eyes import lid_skin
 from thcli.engines.mesh.eyes.extract import extract_eyes
@@ -88,6 +95,7 @@ class MeshVideo:
     covers: what is before each eye in most frames.
     mouth_painter: see `MeshSource`.
     find_person: see `collect`.
+    border: that all of its frames have.
     """
 
     looks: tuple[ShotLook, ...]
@@ -98,6 +106,7 @@ class MeshVideo:
     covers: tuple[Cover, Cover] = NO_COVERS
     mouth_painter: InsidePainter | None = None
     find_person: FindPerson | None = None
+    border: Widths = NO_BORDER
 
     def look_at(self, pts: int) -> ShotLook:
         """Return the look of the shot to which a time stamp belongs."""
@@ -142,7 +151,7 @@ def collect(
     corners: dict[int, tuple[bool, Array32]] = {}
     wanted = set(np.flatnonzero(smirks).tolist()).union(*(look.wanted for look in looks))
     parsed = sorted(whole.sampled)[:: max(1, len(whole.sampled) // PARSED_FRAMES)]
-    samples, worn = TextureSamples(), []
+    samples, worn, borders = TextureSamples(), [], []
     covers: list[tuple[Cover, Cover]] = []
     for index, frame in enumerate(frames if wanted else ()):
         if index in wanted:
@@ -150,6 +159,8 @@ def collect(
             mesh = rebuild_driver_meshes(own.window(index, index + 1))[0]
             if index in whole.sampled:
                 samples.add(_UV_MAP.unwrap(image, mesh))
+                if index in parsed:
+                    borders.append(find_widths(image))
                 if index in parsed and (regions := parse_face(image, _face_of(mesh))) is not None:
                     covers.append(find_covers(regions, mesh))
                     are_dark = "glasses" in covers[-1]
@@ -171,6 +182,7 @@ def collect(
         _usual_covers(covers),
         mouth_painter,
         find_person,
+        common_widths(borders),
     )
 
 
@@ -206,6 +218,8 @@ def prepare_frame(
         moves_eyes: the eyes become layers of their own, and the skin folds around them; otherwise
             they are skin, and what is above the mouth stays the frame's.
     """
+    border = Border.of(image, video.border)
+    image = image if border is None else border.extend_inside()
     look = video.look_at(pts)
     is_blurred = look.seen_eyes is not None and look.seen_eyes.share > MOST_BLUR
     tone = colours.skin_tone(image, mesh)
@@ -250,6 +264,7 @@ def prepare_frame(
         folds=folds.prepare(image, mesh, None, interior.natural, evens=False)
         if moves_eyes
         else None,
+        border=border,
         rigid=video.worn,
         ground=ground,
     )

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from thcli.engines.mesh.background.border import find_border
+from thcli.engines.mesh.background.border import common_widths, find_border, find_widths
 from thcli.engines.mesh.background.grain import add_grain
 
 
@@ -72,7 +72,28 @@ def test_a_single_line_around_a_picture_is_its_border(colour: tuple[int, int, in
     inside = border.extend_inside()
     assert np.abs(inside[0, 3:-3].astype(int) - image[3, 3:-3]).max() == 0
     image[-1] = image[-2]  # open below
+    top, bottom, left, right = find_widths(image)
+    assert bottom == 0 and min(top, left, right) >= 3 and max(top, left, right) <= 4
+
+
+@pytest.mark.parametrize("share", [0.6, 1.9])
+@pytest.mark.parametrize("lines", [1, 3])
+def test_lines_that_scaling_dimmed_at_one_edge_are_a_border(share: float, lines: int) -> None:
+    """They have the picture's colours; moved into it by a raised chin, they were an outline."""
+    smooth = cv2.GaussianBlur(picture(), (0, 0), 3.0)
+    image = np.clip((smooth.astype(float) - 120) * 8 + 100, 50, 130).astype(np.uint8)
     assert find_border(image) is None
+    plain = image.copy()
+    image[-lines:] = (plain[-lines:] * share).astype(np.uint8)
+    assert find_widths(image) == (0, lines + 2, 0, 0)
+    assert find_widths(image[:, ::-1].swapaxes(0, 1)) == (0, 0, 0, lines + 2)
+    image[-lines:, :40] = plain[-lines:, :40]  # not all along
+    assert find_border(image) is None
+
+
+def test_frames_have_the_border_that_all_of_them_show() -> None:
+    assert common_widths([(3, 20, 0, 4), (3, 3, 0, 0)]) == (3, 3, 0, 0)
+    assert common_widths([]) == (0, 0, 0, 0)
 
 
 def test_a_strip_with_the_person_is_no_border() -> None:

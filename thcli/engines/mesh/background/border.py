@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +20,18 @@ FRAME_SHARE = 0.95  # of the middle half of a side, where a frame of several ton
 # it that does not; levels between its four sides, and share of each from which the picture differs
 LINE_NOISE, LINE_SHARE, LINE_SIDES, LINE_STEP_SHARE = 20.0, 0.8, 60.0, 0.9
 EVEN_SHARE = 0.7  # of such a frame's lines that have one colour; others are edges, a little askew
+# Lines of any colours at one edge: the most; the level over that of the picture beside them, below
+# which they differ from it, and over that of its next line, above which it goes on; levels from
+# which that can be told, and the share of the edge that must have them; the share that differs
+MOST_LINES, DIMMED, GOES_ON = 3, 0.8, 0.95
+LEAST_LEVEL, LEAST_TOLD, LINE_LENGTH = 40.0, 0.3, 0.9
 SAMPLES, TRIED = 512, 20  # pixels of a line that are read; lines after which half of that must be
 THIN = 0.05  # of the picture's side, a border that may touch the person
 MOST_PERSON = 0.01  # share of a wider border that may be taken for the person
 SOFT = 2  # pixels between the border and the picture, mixed by encoders and scalers
+
+Widths = tuple[int, int, int, int]  # in pixels at the top, the bottom, the left and the right
+NO_BORDER = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,11 @@ class Border:
     left: int
     right: int
     image: Image
+
+    @classmethod
+    def of(cls, image: Image, widths: Widths) -> Border | None:
+        """Return the border of a picture with these widths, None where they are 0."""
+        return cls(*widths, image) if any(widths) else None
 
     def extend_inside(self) -> Image:
         """Return the picture (H, W, 3) with its edge repeated in place of the border."""
@@ -62,10 +76,16 @@ class Border:
 
 
 def find_border(image: Image, person: Array32 | None = None) -> Border | None:
+    """Find the border of a picture (H, W, 3) uint8, see `find_widths`; None where it has none."""
+    return Border.of(image, find_widths(image, person))
+
+
+def find_widths(image: Image, person: Array32 | None = None) -> Widths:
     """Find lines of one colour along the edges of a picture that end in a step.
 
     On all four sides they may change from line to line: a print on a ground, with its shadow; there
-    a single line will do, too.
+    a single line will do, too. So does one of any colours at one edge that is darker or lighter
+    than the picture all along: scaling mixed it with what was beyond.
 
     Args:
         image: (H, W, 3) uint8.
@@ -80,15 +100,24 @@ def find_border(image: Image, person: Array32 | None = None) -> Border | None:
     else:
         top, bottom = _widths(image)
         left, right = _widths(image[top : image.shape[0] - bottom].swapaxes(0, 1))
+        if min(image.shape[:2]) > 2 * (MOST_LINES + SOFT):
+            below, above, before, after = map(_line_width, _from_sides(image))
+            top, bottom, left, right = top or above, bottom or below, left or before, right or after
     if person is not None:
         height, width = image.shape[:2]
         top = _without_person(top, height, person)
         bottom = _without_person(bottom, height, person[::-1])
         left = _without_person(left, width, person.T)
         right = _without_person(right, width, person.T[::-1])
-    if not (top or bottom or left or right):
-        return None
-    return Border(top, bottom, left, right, image)
+    return top, bottom, left, right
+
+
+def common_widths(found: Sequence[Widths]) -> Widths:
+    """Return the widths that all of several frames have."""
+    if not found:
+        return NO_BORDER
+    top, bottom, left, right = (min(sides) for sides in zip(*found, strict=True))
+    return top, bottom, left, right
 
 
 def _without_person(width: int, length: int, person: Array32) -> int:
@@ -142,6 +171,33 @@ def _has_line(image: Image) -> bool:
         if alike.mean() < LINE_SHARE or step.mean() < LINE_STEP_SHARE:
             return False
     return float(np.ptp(colours, axis=0).max()) < LINE_SIDES
+
+
+def _line_width(image: Image) -> int:
+    """Return the width of darker or lighter lines at the top of an image (H, W, 3), 0 without."""
+    step = max(1, image.shape[1] // SAMPLES)
+    light = image[: MOST_LINES + 2, ::step].astype(np.float32).mean(-1)
+    for count in range(1, MOST_LINES + 1):
+        if any(_is_dimmed(level, count) for level in (light, 255 - light)):
+            return count + SOFT
+    return 0
+
+
+def _is_dimmed(level: Array32, count: int) -> bool:
+    """Return whether the first lines of a picture (N, W) are dimmer than the next, and these not.
+
+    Args:
+        level: 0..255, of light or of what is missing to white.
+        count: of the first lines.
+    """
+    told = level[count] > LEAST_LEVEL
+    if told.mean() < LEAST_TOLD:
+        return False
+    lines, beside, following = (
+        rows[told] for rows in (level[:count].mean(0), level[count], level[count + 1])
+    )
+    goes_on = np.median(beside / following.clip(1)) > GOES_ON
+    return bool(goes_on and (lines < DIMMED * beside).mean() > LINE_LENGTH)
 
 
 def _from_sides(image: Image) -> tuple[Image, Image, Image, Image]:
