@@ -66,14 +66,15 @@ def make_face(mesh: Array, iris: npt.NDArray[np.floating] | None = None) -> Face
 
 
 def render_face(mesh: Array, width: int, height: int, *, plain: bool = False) -> Image:
-    """Draw a mesh: skin, eyes and lips as flat polygons over a ground with lines.
+    """Draw a mesh: skin, eyes and lips as flat polygons over a ground with lines, none at an edge.
 
     plain: skin colour only.
     """
     if plain:
         return np.full((height, width, 3), SKIN, np.uint8)
     out = np.full((height, width, 3), GROUND, np.uint8)
-    out[:: max(8, height // 16)] = (200, 200, 60)
+    step = max(8, height // 16)
+    out[step // 2 :: step] = (200, 200, 60)
 
     def fill(ring: npt.NDArray[np.integer], colour: tuple[int, int, int]) -> None:
         cv2.fillPoly(out, [np.rint(mesh[ring, :2] * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -14,11 +16,14 @@ from thcli.engines.mesh.eyes import layer as eye_layer
 from thcli.engines.mesh.eyes import lid_skin, stand_ins
 from thcli.engines.mesh.head import corner_shades, drawn_out, folds, hidden_eyes
 from thcli.engines.mesh.head.cheeks import sides
+from thcli.engines.mesh.head.cheeks.sides import Sides
 from thcli.engines.mesh.head.corner_shades import ShownCorners
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior
+from thcli.engines.mesh.picture import MovingPerson
 from thcli.engines.mesh.prepared_source import MeshSource
+from thcli.engines.mesh.warp import WarpMap
 from thcli.motion.render_target import RenderTarget
 
 
@@ -47,17 +52,57 @@ def lay_border(out: Image, source: MeshSource) -> None:
         source.border.clear(out)
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Where the face of a frame lies.
+
+    points, free: (468, 3) target mesh, and the same as if nothing held its skin.
+    lids: how much of each eyeball shows, 0..1.
+    shown: sides of the head.
+    warp_map: of the frame.
+    person: who moves over the plate by `shift`, (2,) pixels; each None without.
+    """
+
+    points: Array
+    free: Array
+    lids: list[float]
+    shown: Sides
+    warp_map: WarpMap
+    person: MovingPerson | None
+    shift: Array | None
+
+    @property
+    def alpha(self) -> Image | None:
+        """Opacity (H, W) uint8 of the person; what renders the frame writes on it."""
+        return None if self.person is None else self.person.alpha
+
+
 def render_without_border(source: MeshSource, target: RenderTarget, driving: Image | None) -> Image:
     """Render one frame as `render_frame` does, without the picture's border."""
-    placed = source.place(target.points)
-    points = placed.held
-    visible = eye_layer.visibilities(source.eyes, points) if source.eyes else []
+    placed = _place(source, target)
+    if placed is None:
+        return _leave_still(source)
+    out = _warp(source, placed)
+    _shade_skin(out, source, placed)
+    _lay_eyes(out, source, placed, target, driving)
+    _lay_mouth(out, source, placed, target, driving)
+    alpha = placed.alpha
+    if source.glasses is not None:
+        glasses_layer.render(out, source.glasses, placed.points, alpha, placed.warp_map)
+    if source.layers is not None and source.layers.cut and alpha is not None:
+        return picture.finish_cut_out(out, alpha, source.layers, placed.shift)
+    return picture.move_person(out, placed.person, placed.shift)
+
+
+def _place(source: MeshSource, target: RenderTarget) -> _Placed | None:
+    """Place the face of a frame; None where it is off the picture."""
+    skin = source.place(target.points)
+    points, free, shift = skin.held, skin.free, target.body
+    lids = eye_layer.visibilities(source.eyes, points) if source.eyes else []
     shown = sides.find(source, points)
-    strips = (
-        eye_layer.strip_sources(source.mesh, source.eyes, visible)
-        if visible
-        else source.mesh[:, :2].copy()
-    )
+    strips = source.mesh[:, :2].copy()
+    if lids:
+        strips = eye_layer.strip_sources(source.mesh, source.eyes, lids)
     strips[LIPS] = shown.texture[LIPS]
     texture = warp.TexturePositions(shown.texture, strips)
     if source.parted_lips is not None:
@@ -67,68 +112,94 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
         source.mesh, source.surroundings, points, texture, source.size, source.step, shoulders
     )
     if warp_map is None:
-        out = source.image.copy()
-        if source.glasses is not None:
-            glasses_layer.render(out, source.glasses, source.mesh, None, None)
-        layers = source.layers
-        if layers is None or not layers.cut:
-            return out
-        opaque = np.asarray(cv2.extractChannel(layers.person, 3), np.uint8)
-        return picture.finish_cut_out(out, opaque, layers, None)
-    whole, body, free = picture.whole_move(source.layers, target.body), target.body, target.points
+        return None
+    whole = picture.whole_move(source.layers, shift)
     if whole is not None:
-        body = None
+        shift = None
         if any(whole):
             warp_map = move_map(warp_map, whole, source.size)
             by = np.array([*whole, 0])
             points, free = points + by, free + by
-    moving = picture.person_to_move(source.layers, body, warp_map)
-    alpha = None if moving is None else moving.alpha
-    out = compose.render(source.image, source.layers, warp_map, alpha)
+    person = picture.person_to_move(source.layers, shift, warp_map)
+    return _Placed(points, free, lids, shown, warp_map, person, shift)
+
+
+def _leave_still(source: MeshSource) -> Image:
+    """Return the frame (H, W, 3 or 4) of a face that is off the picture."""
+    out, layers = source.image.copy(), source.layers
+    if source.glasses is not None:
+        glasses_layer.render(out, source.glasses, source.mesh, None, None)
+    if layers is None or not layers.cut:
+        return out
+    opaque = np.asarray(cv2.extractChannel(layers.person, 3), np.uint8)
+    return picture.finish_cut_out(out, opaque, layers, None)
+
+
+def _warp(source: MeshSource, placed: _Placed) -> Image:
+    """Warp the picture, (H, W, 3), and keep its background where it is."""
+    layers, warp_map = source.layers, placed.warp_map
+    out = compose.render(source.image, layers, warp_map, placed.alpha)
     if source.ground is not None:
         still_ground.hold(out, source.image, source.ground, warp_map)
-    is_cut = source.layers is not None and source.layers.cut
-    drawn_out.soften(out, warp_map, alpha if is_cut else None)
+    is_cut = layers is not None and layers.cut
+    drawn_out.soften(out, warp_map, placed.alpha if is_cut else None)
+    return out
+
+
+def _shade_skin(out: Image, source: MeshSource, placed: _Placed) -> None:
+    """Show what turns into view, and fold the skin as the target does, in place."""
+    points, warp_map = placed.points, placed.warp_map
     folded = None if source.folds is None else folds.find(source.folds, placed.free)
     corners = _show_corners(source, points, 0.0 if folded is None else folded.relaxed)
     corner_shades.render(out, corners, warp_map)
-    sides.render(out, alpha, source, shown, points, warp_map, corners)
+    sides.render(out, placed.alpha, source, placed.shown, points, warp_map, corners)
     if folded is not None:
         folds.render(out, folded, points, warp_map)
-    textures = source.eyes
-    driver = target.driver if driving is not None else None
-    if driving is not None and driver is not None and has_shut_eyes(source):
-        textures = stand_ins.substitute_from_driver(textures, driving, driver, source.tone)
-    before_eyes = hidden_eyes.find(out, points, warp_map) if textures else []
+
+
+def _lay_eyes(
+    out: Image, source: MeshSource, placed: _Placed, target: RenderTarget, driving: Image | None
+) -> None:
+    """Lay eyeballs and lids over the skin, and over them what was before the eyes, in place."""
+    textures, points, lids = source.eyes, placed.points, placed.lids
+    if not textures:
+        return
+    drawn = has_shut_eyes(source)
+    if driving is not None and target.driver is not None and drawn:
+        textures = stand_ins.substitute_from_driver(textures, driving, target.driver, source.tone)
+    before_eyes = hidden_eyes.find(out, points, placed.warp_map)
     if source.lid_skins:
         lid_skin.render(out, source.image, source.lid_skins, points)
-    if textures:
-        eye_layer.render_lash_lines(out, textures, visible, points, source.step)
-        eye_layer.render_eyes(out, textures, visible, points, target.gaze)
+    eye_layer.render_lash_lines(out, textures, lids, points, source.step)
+    eye_layer.render_eyes(out, textures, lids, points, target.gaze)
+    if source.painter is not None and not (source.has_drawn_eyes or drawn):
+        source.painter.paint_eyes(out, placed.free, target.gaze)
+    for skin in before_eyes:
+        skin.cover(out)
+
+
+def _lay_mouth(
+    out: Image, source: MeshSource, placed: _Placed, target: RenderTarget, driving: Image | None
+) -> None:
+    """Close or part the lips, and show the driver's mouth or one that is made, in place."""
+    points, interior = placed.points, source.interior
     if source.parted_lips is not None:
         closed_lips.render(out, source.image, source.parted_lips, points)
     if source.shut_lips is not None:
         closed_lips.render_parting(out, source.image, source.shut_lips, points)
-    inside, interior = None if target.drawn_mouth else driver, source.interior
-    if not source.mouth_hidden and driving is not None and inside is not None:
+    if source.mouth_hidden:
+        return
+    inside = None if target.drawn_mouth or driving is None else target.driver
+    if driving is not None and inside is not None:
         if source.parted_lips is not None:
             made = closed_lips.made_share(source.parted_lips, points)
             driver_mouth.render_seam(out, points, inside, driving, made, interior.natural)
         driver_mouth.render(out, interior, points, inside, driving)
-    elif not source.mouth_hidden:
-        own, seen = source.mesh, source.seen_mouths
-        drawn = mouth_interior.render(out, source.image, interior, own, free, seen)
-        if source.mouth_painter is not None and drawn is not None:
-            source.mouth_painter.paint(out, free, interior, drawn)
-    if source.painter is not None and not (source.has_drawn_eyes or has_shut_eyes(source)):
-        source.painter.paint_eyes(out, free, target.gaze)
-    for skin in before_eyes:
-        skin.cover(out)
-    if source.glasses is not None:
-        glasses_layer.render(out, source.glasses, points, alpha, warp_map)
-    if source.layers is not None and source.layers.cut and alpha is not None:
-        return picture.finish_cut_out(out, alpha, source.layers, body)
-    return picture.move_person(out, moving, body)
+        return
+    own, seen = source.mesh, source.seen_mouths
+    drawn = mouth_interior.render(out, source.image, interior, own, placed.free, seen)
+    if source.mouth_painter is not None and drawn is not None:
+        source.mouth_painter.paint(out, placed.free, interior, drawn)
 
 
 def _show_corners(source: MeshSource, points: Array, relaxed: float) -> ShownCorners:
