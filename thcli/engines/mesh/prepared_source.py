@@ -267,6 +267,7 @@ def prepare(
         are_drawn=has_drawn_eyes,
         covers=covers,
     )
+    corners = corner_shades.prepare(image, mesh) if covered is None else None
     return MeshSource(
         image if layers is None or not layers.cut else np.ascontiguousarray(layers.person[..., :3]),
         face,
@@ -292,7 +293,7 @@ def prepare(
         else painter.bind(image, mesh, face, interior, [cover != "none" for cover in covers]),
         mouth_painter=None if painter is None or is_blurred or has_drawn_eyes else painter.mouth,
         folds=folds.prepare(
-            image, mesh, brow_lines.prepare(image, mesh, blur, worn), natural, no_skin
+            image, mesh, brow_lines.prepare(image, mesh, blur, worn), natural, no_skin, corners
         )
         if with_folds
         else None,
@@ -311,6 +312,6 @@ def prepare(
         mouth_hidden=covered is not None,
         glasses=glasses,
         border_hair=border_hair,
-        corner_shades=corner_shades.prepare(image, mesh) if covered is None else None,
+        corner_shades=corners,
         has_drawn_eyes=has_drawn_eyes,
     )

@@ -168,3 +168,21 @@ def test_dark_hair_before_the_cheeks_is_no_skin_beside_the_folds(level: float) -
     x, y = np.rint(mesh[[206, 426, 216, 436], :2] - found[0].corner).astype(int).T
     bare, beside_hair = (smiling.even[y, x].mean(-1) for smiling in found if smiling is not None)
     assert np.abs(beside_hair - bare).max() < 0.06
+
+
+def test_a_fold_that_ends_beside_the_corner_of_the_mouth_is_brightened_once() -> None:
+    """Its dark end went with the corner's own shade, and the rest of it left a bright dash."""
+    mesh, target = smiling(2.0), at_rest(0.0)
+    image, spots = portrait(mesh, dark=1.0), np.zeros((SIDE, SIDE), np.float32)
+    corners = mesh[[61, 291], :2]
+    ends = corners + 0.1 * (corners - corners[::-1]) - (0, 10)
+    for end in np.rint(ends).astype(int).tolist():
+        cv2.ellipse(spots, end, (5, 10), 0, 0, 360, 1.0, -1)
+    shade = 1 - 0.65 * cv2.GaussianBlur(spots, (0, 0), 1.5)[..., None]
+    own = source(2.0, np.rint(image * shade).astype(np.uint8))
+    twice = replace(own, folds=folds.prepare(own.image, own.mesh, None, 1.0))
+    plain = render_frame(source(2.0, image), target, None).mean(-1)
+    lighter = [(render_frame(made, target, None).mean(-1) - plain) for made in (own, twice)]
+    for x, y in np.rint(target.points[[61, 291], :2]).astype(int):
+        once, again = (part[y - 40 : y + 40, x - 40 : x + 40].max() for part in lighter)
+        assert once < 10 < 30 < again

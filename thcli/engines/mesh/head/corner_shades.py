@@ -56,6 +56,16 @@ class CornerShades:
     gap: float
     width: float
 
+    def even(self, image: Image) -> Image:
+        """Return the source's picture (H, W, 3) with its corners evened."""
+        height, width = self.evened.shape[:2]
+        x, y = self.corner.astype(int).tolist()
+        left, top = max(x, 0), max(y, 0)
+        out = image.copy()
+        part = out[top : y + height, left : x + width]
+        _lay(part, self.evened[top - y :, left - x :][: part.shape[0], : part.shape[1]])
+        return out
+
 
 @dataclass(frozen=True, slots=True)
 class ShownCorners:

@@ -24,6 +24,7 @@ from thcli.engines.mesh.anatomy import TRIANGLES
 from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.head import lines_of_skin, own_folds
 from thcli.engines.mesh.head.brow_lines import BrowLines
+from thcli.engines.mesh.head.corner_shades import CornerShades
 from thcli.engines.mesh.head.own_folds import OwnFolds, Shade
 from thcli.engines.mesh.sampling import box_mean, remap
 from thcli.engines.mesh.warp import WarpMap
@@ -104,6 +105,7 @@ def prepare(
     lines: BrowLines | None,
     natural: float,
     no_skin: Array | None = None,
+    corners: CornerShades | None = None,
     *,
     evens: bool = True,
 ) -> SourceFolds:
@@ -115,6 +117,7 @@ def prepare(
         lines: that its brows draw, or None.
         natural: 0..1, see `colours.natural_colour`.
         no_skin: (468,) how far a point shows something else; None where nothing covers the face.
+        corners: of its mouth, which are evened before its folds are.
         evens: folds of its own smile go as that relaxes. Frames of a video would differ in it.
     """
     learned = load()
@@ -135,7 +138,8 @@ def prepare(
     if evens:
         relaxed = (-min(own, MAX_AMOUNT) * by_channel).astype(np.float32)
         shade = Shade(learned.field[..., None] * relaxed, learned.places, shown)
-        smiling = own_folds.prepare(image, mesh, float(smiles.levels(shape)), skin, shade)
+        evened = image if corners is None else corners.even(image)
+        smiling = own_folds.prepare(evened, mesh, float(smiles.levels(shape)), skin, shade)
     return SourceFolds(learned, own, shown, lines if relief else None, by_channel, smiling)
 
 
