@@ -291,7 +291,7 @@ class RetargetedMotion:
                 opening, added_opening = self._openings.eye_openings(eyes, gain)
                 closure.set_lids(retargeted, source, opening, added_opening)
         if self._controls.sliders:
-            apply.apply_sliders(retargeted, self._controls.rows(start, stop))
+            apply.apply_sliders(retargeted, self._controls.rows(start, stop), source)
         return retargeted, openings.lid_gap_ratios(retargeted, source)
 
     def _head_change(self, start: int, stop: int, weight: Array) -> tuple[Array, Array, Array]:

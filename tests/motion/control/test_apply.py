@@ -16,9 +16,10 @@ LEFT, RIGHT = 61, 291  # corners of the mouth
 
 
 def moved(shape: Array | None = None, **values: float) -> Array:
-    """Return a neutral face, or `shape`, with sliders; underscores stand for hyphens."""
+    """Return a neutral face, or `shape` of one, with sliders; underscores stand for hyphens."""
     out = (neutral() if shape is None else shape)[None].copy()
-    apply_sliders(out, {name.replace("_", "-"): np.array([v]) for name, v in values.items()})
+    rows = {name.replace("_", "-"): np.array([v]) for name, v in values.items()}
+    apply_sliders(out, rows, neutral())
     return np.asarray(out[0])
 
 
@@ -77,6 +78,27 @@ def test_lips_that_purse_take_a_grin_away_and_shut() -> None:
     wide = moved(grin, pucker=-0.5)
     assert mouth_width(wide) > mouth_width(grin)
     assert mouth_opening(wide) == pytest.approx(mouth_opening(grin), rel=0.2)
+
+
+def test_lips_that_purse_shut_those_of_the_source_and_go_on_speaking() -> None:
+    """A mouth that is open at rest bared its teeth in a kiss."""
+    jaw = load_slider_shapes().jaw
+    parted = neutral() + 0.3 * jaw
+    own = mouth_opening(parted)
+    assert own > 0.08
+
+    def changed(shape: Array, name: str, value: float) -> Array:
+        out = shape[None].copy()
+        apply_sliders(out, {name: np.array([value])}, parted)
+        return np.asarray(out[0])
+
+    kiss, half = (changed(parted, "pucker", value) for value in (1, 0.25))
+    assert mouth_opening(kiss) < 0.02 < mouth_opening(half) < 0.8 * own
+    assert parted[152, 1] - kiss[152, 1] > 0.005  # the jaw closes, too
+    speaks = parted + 0.4 * jaw
+    left = lip_gaps(changed(speaks, "pucker", 1)).mean()
+    assert left == pytest.approx((lip_gaps(speaks) - lip_gaps(parted)).mean(), rel=0.1)
+    np.testing.assert_allclose(lip_gaps(changed(parted, "smile", 1)), lip_gaps(parted))
 
 
 def test_a_face_that_smiles_takes_less_of_a_raised_smile() -> None:

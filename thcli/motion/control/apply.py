@@ -16,21 +16,22 @@ from thcli.motion.sliders import load_slider_shapes
 WIDEST = 0.4  # share by which lids at -1 open an open eye further
 SQUINT = 0.35  # closing of the lids at squint 1
 LID_FOLLOWS = 0.012  # closing of the lids per degree that the eyes look down
-RELAXED = 2.0  # share of the own smile that a smile of -1 or a pucker of 1 takes, at most all
+RELAXED = 2.0  # share of the own smile and gap that a smile of -1 or a pucker of 1 takes, up to 1
 ORDINARY_SMILE, BROAD_SMILE = 0.25, 1.25  # coefficients: of faces at rest, of a broad smile
 LEAST_ADDED = 0.3  # share of a raised smile that a broad smile takes
 BARED_TEETH = 0.16  # opening of the mouth by a whole smile
 SHUT_EYES = (0.06, 0.1)  # opening of a source's eyes below which lids at -1 open them
 
 
-def apply_sliders(shape: Array, rows: Mapping[str, Array]) -> None:
+def apply_sliders(shape: Array, rows: Mapping[str, Array], source: Array) -> None:
     """Add sliders to canonical shapes (T, 468, 3), in place. Lips do not cross.
 
     Args:
         shape: shapes of a source.
         rows: values (T,) of sliders by their names in `core.expressions.SLIDERS`.
+        source: (468, 3) shape of the source itself, whose open lips shut as they purse.
     """
-    rows = _fit_smile(shape, rows)
+    rows = _fit_smile(shape, rows, lip_gaps(source) - lip_gaps(neutral()))
     gaps = lip_gaps(shape)
     lids = [shape[:, rims.upper] - shape[:, rims.lower] for rims in anatomy.LIDS]
     openings = eye_openings(shape)
@@ -53,12 +54,12 @@ def apply_sliders(shape: Array, rows: Mapping[str, Array]) -> None:
         closure.open_rims(shape, rims, change, closure.UPPER_LID, closure.LID_RINGS)
 
 
-def _fit_smile(shape: Array, rows: Mapping[str, Array]) -> Mapping[str, Array]:
+def _fit_smile(shape: Array, rows: Mapping[str, Array], own_gaps: Array) -> Mapping[str, Array]:
     """Fit the slider `smile` to the smiles that shapes (T, 468, 3) have. Returns all sliders.
 
-    A lowered one, and pursed lips, first take the own smile out of the shapes, in place. A raised
-    one adds the less the more the face smiles, so that the upper lip does not rise beyond its
-    teeth.
+    A lowered one, and pursed lips, first take the own smile out of the shapes, in place; pursed
+    ones also the gaps (9,) of its lips, beyond those of shut ones. A raised one adds the less the
+    more the face smiles, so that the upper lip does not rise beyond its teeth.
     """
     smile, pucker = (rows.get(name, np.zeros(len(shape))) for name in ("smile", "pucker"))
     lowered = np.maximum(np.maximum(-smile, pucker), 0)
@@ -66,12 +67,13 @@ def _fit_smile(shape: Array, rows: Mapping[str, Array]) -> Mapping[str, Array]:
         return rows
     own = smiles.levels(shape)
     if lowered.any():
-        _relax_smile(shape, own, lowered)
+        shut = np.clip(RELAXED * pucker, 0, 1)[:, None] * np.maximum(own_gaps, 0)
+        _relax_smile(shape, own, lowered, np.maximum(lip_gaps(shape) - shut, 0))
     added = np.interp(own, (ORDINARY_SMILE, BROAD_SMILE), (1, LEAST_ADDED))
     return {**rows, "smile": np.where(smile > 0, added * smile, smile)}
 
 
-def _relax_smile(shape: Array, own: Array, lowered: Array) -> None:
+def _relax_smile(shape: Array, own: Array, lowered: Array, most: Array) -> None:
     """Take a smile out of shapes (T, 468, 3), in place, as far as it is lowered.
 
     A mouth that smiles has corners far above those that the slider lowers. What the face model
@@ -81,11 +83,12 @@ def _relax_smile(shape: Array, own: Array, lowered: Array) -> None:
         shape: the shapes.
         own: (T,) coefficient of their smiles.
         lowered: (T,) by which the slider is below 0, or the lips purse.
+        most: (T, 9) gaps that the lips keep at most.
     """
     taken = np.minimum(RELAXED * lowered, 1) * np.maximum(own - ORDINARY_SMILE, 0)
     opening = mouth_opening(shape)
     closed = 1 - np.minimum(BARED_TEETH * taken / np.maximum(opening, 1e-6), 1)
-    gaps = lip_gaps(shape) * closed[:, None]
+    gaps = np.minimum(lip_gaps(shape) * closed[:, None], most)
     shapes = load_slider_shapes()
     before, whole = shape.copy(), np.ones((shape.shape[1], 1))
     shape -= taken[:, None, None] * shapes.smile

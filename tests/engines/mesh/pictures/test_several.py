@@ -41,7 +41,7 @@ def smiling(amount: float) -> Array:
     """Return the mesh of the photograph with another smile, (468, 3)."""
     posed = decompose(astronaut(matte=False).mesh)
     shape = posed.shape[None].copy()
-    apply_sliders(shape, {"smile": np.array([amount])})
+    apply_sliders(shape, {"smile": np.array([amount])}, posed.shape)
     return np.asarray(replace(posed, shape=shape[0]).mesh())
 
 
