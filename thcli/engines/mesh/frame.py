@@ -54,7 +54,7 @@ def lay_border(out: Image, source: MeshSource) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """Where the face of a frame lies.
+    """Placement of the face of a frame.
 
     points, free: (468, 3) target mesh, and the same as if nothing held its skin.
     lids: how much of each eyeball shows, 0..1.
