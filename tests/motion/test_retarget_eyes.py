@@ -169,7 +169,7 @@ def test_gaze_stays_within_its_limits_and_within_the_eye() -> None:
     aside = synthetic.face(mesh, sliders.load_slider_shapes().gaze + np.array([0.25, 0]))
     out = np.asarray(retargeted(motion, MotionOptions(smooth=0), aside).arrays["gaze"], np.float64)
     own = canonical.gaze(mesh, np.asarray(aside.iris))
-    most = max(motion_limits.MAX_GAZE, np.abs(own[..., 0]).max())
+    most = max(anatomy.IRIS_REACH, np.abs(own[..., 0]).max())
     assert np.abs(own + out)[..., 0].max() <= most + 1e-9
 
 

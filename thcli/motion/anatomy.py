@@ -47,5 +47,9 @@ LIPS = RimPairs(
 
 EYE_RADIUS = 0.4
 """Radius of the eyeball over the eye's width: 12 of 30 mm."""
+IRIS_REACH = 0.36
+"""Distance of an iris from the middle of the eye along it, in eye widths, at most."""
+UNSURE_EYE_YAW = (np.radians(12.0), np.radians(25.0))
+"""Yaw over which the far eye of one frame is read less and less surely, from which by chance."""
 INNER_MOUTH_CORNERS = (78, 308)
 FOREHEAD, CHIN = 10, 152

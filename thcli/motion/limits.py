@@ -38,10 +38,7 @@ MAX_GAZE_ALONG, MAX_GAZE_ACROSS = 0.38, 0.16  # eye widths; largest displacement
 # Way of an iris over the way that is read, since the landmarks of its eye's corners go with it; way
 # in eye widths from which on: none, which may be noise, and all of it
 READ_GAZE, READ_FROM = 1.25, (0.015, 0.06)
-# Widths by which both eyes look inwards, from which on: noise, eyes that cross; yaw at which the
-# far eye stops to count
-CROSSED, CROSSED_YAW = (0.04, 0.08), (np.radians(12.0), np.radians(25.0))
-MAX_GAZE = 0.36  # eye widths from the middle of the eye, unless the source is further out
+CROSSED = (0.04, 0.08)  # eye widths by which both look inwards: noise, eyes that cross
 MAX_SHIFT = 0.3  # of the face's height (points 10 to 152), of a head alone
 MAX_BODY_SHIFT = 1.2  # of the face's height, of the whole person
 # Face heights that a face moves though it reaches the edge of its picture: one that has grown that
@@ -207,7 +204,7 @@ def read_gaze(change: Array, yaw: Array) -> Array:
     """
     inwards = np.minimum(change[:, 0, 0], -change[:, 1, 0])
     crossed = np.maximum(inwards, 0) * smoothstep(*CROSSED, inwards)
-    crossed *= 1 - smoothstep(*CROSSED_YAW, np.abs(yaw))
+    crossed *= 1 - smoothstep(*anatomy.UNSURE_EYE_YAW, np.abs(yaw))
     apart = crossed[:, None, None] * np.array([[1.0, 0.0], [-1.0, 0.0]])
     both = change.mean(1, keepdims=True) + apart
     length = np.linalg.norm(both, axis=-1, keepdims=True)
@@ -216,6 +213,8 @@ def read_gaze(change: Array, yaw: Array) -> Array:
 
 def limit_gaze(change: Array, share: Array, own: Array) -> Array:
     """Limit shares of displacements of the irises, in eye widths, along and across.
+
+    Irises end at IRIS_REACH, unless the source's are further out.
 
     Args:
         change: (T, 2, 2), or (T, 1, 2) if equal for both eyes.
@@ -227,5 +226,6 @@ def limit_gaze(change: Array, share: Array, own: Array) -> Array:
     """
     most = np.array([MAX_GAZE_ALONG, MAX_GAZE_ACROSS])
     change = np.clip(change, -most, most) * share
-    low, high = np.minimum(-MAX_GAZE, own), np.maximum(MAX_GAZE, own)
+    reach = anatomy.IRIS_REACH
+    low, high = np.minimum(-reach, own), np.maximum(reach, own)
     return np.asarray(np.clip(own + change, low, high) - own)

@@ -27,7 +27,6 @@ LEAST_WIDER = 1.15  # ratio to which eyes open that are wide in the source
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
 SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio where they end
 SHUT_EYE_RANGE = (0.085, 0.105)  # source eye opening; below it the neutral eye's gap is used
-NEAR_YAW = (np.radians(12.0), np.radians(25.0))  # of a face whose nearer eye counts alone
 WINK_SHARE = (0.4, 0.6)  # of the other eye's opening: an eye of a picture is shut, and open
 ALIKE_RANGE = (0.03, 0.07)  # difference of a source's eyes between which each is judged by itself
 
@@ -154,7 +153,7 @@ def read_picture(eyes: Array, yaw: Array) -> Array:
 
     yaw: (T,) radians of the heads.
     """
-    read = count_near_eye(eyes, yaw, NEAR_YAW)
+    read = count_near_eye(eyes, yaw, anatomy.UNSURE_EYE_YAW)
     winks = 1 - smoothstep(*WINK_SHARE, read / np.maximum(read.max(-1, keepdims=True), 1e-6))
     return np.asarray(read * (1 - winks))
 

@@ -12,7 +12,7 @@ from thcli.engines.mesh.eyes import eyeball
 from thcli.engines.mesh.eyes.texture import EyeTexture
 from thcli.engines.mesh.opening import Rims
 from thcli.engines.mesh.sampling import remap
-from thcli.motion.anatomy import EYE_RADIUS
+from thcli.motion.anatomy import EYE_RADIUS, IRIS_REACH
 
 # What lids uncover. Widths of lashes and their shadow inside the upper and the lower rim of the
 # source, and at most this share of its gap; widths beyond the rims that count as seen
@@ -25,7 +25,7 @@ LEAVES, BESIDE_IRIS = (0.05, 0.15), (0.95, 1.1)
 # Radii from the middle of an iris over which a white that is lighter than the eye's stays: what is
 # sampled further away is skin, or lashes
 OWN_WHITE = (1.1, 1.6)
-MAX_GAZE = (0.36, 0.24)  # largest distance of an iris from the middle, in widths along and across
+MOST_MOVED = (IRIS_REACH, 0.24)  # widths along and across, from the middle, of an iris that moves
 NARROWEST = 0.6  # least width of an iris that looks aside over its own
 
 
@@ -114,7 +114,7 @@ def _whiten(change: Array32, u: Array32, radii: Array32, left: Array32) -> Array
 def move_iris(eye: EyeTexture, shift: Array) -> Array:
     """Return the way (2,) of an iris in widths: `shift`, as far as it stays in the eye."""
     middle = np.array([0.5, eye.iris[1]])
-    low, high = np.minimum(middle - MAX_GAZE, eye.iris), np.maximum(middle + MAX_GAZE, eye.iris)
+    low, high = np.minimum(middle - MOST_MOVED, eye.iris), np.maximum(middle + MOST_MOVED, eye.iris)
     return np.asarray(np.clip(eye.iris + shift, low, high) - eye.iris)
 
 
