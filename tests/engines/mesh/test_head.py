@@ -16,7 +16,8 @@ from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.source_networks import ParsedSource
-from thcli.engines.mesh.surroundings import Surroundings, surrounding_displacement
+from thcli.engines.mesh.surrounding_field import surrounding_displacement
+from thcli.engines.mesh.surroundings import Surroundings
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions

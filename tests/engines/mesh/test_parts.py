@@ -25,10 +25,8 @@ from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.mouth import tone_match
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.surroundings import (
-    Surroundings,
-    surrounding_displacement,
-)
+from thcli.engines.mesh.surrounding_field import surrounding_displacement
+from thcli.engines.mesh.surroundings import Surroundings
 from thcli.faces.landmarks import topology
 from thcli.motion.file.buffer import MotionBuffer
 

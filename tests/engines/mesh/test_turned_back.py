@@ -19,7 +19,7 @@ from thcli.engines.mesh.head import drawn_out, steep_texture
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.surroundings import surrounding_displacement
+from thcli.engines.mesh.surrounding_field import surrounding_displacement
 from thcli.faces.landmarks.topology import OVAL, PAIRS
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions

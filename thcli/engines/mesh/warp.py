@@ -20,11 +20,8 @@ from thcli.engines.mesh.head.silhouette import find_silhouette
 from thcli.engines.mesh.picture_limits import keep_below_chin, keep_inside
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, largest, resize
-from thcli.engines.mesh.surroundings import (
-    Surroundings,
-    motion_reach,
-    surrounding_displacement,
-)
+from thcli.engines.mesh.surrounding_field import surrounding_displacement
+from thcli.engines.mesh.surroundings import Surroundings, motion_reach
 
 SAMPLES_PER_FACE = 96  # samples of the map per face height
 COARSE = 8  # samples of the map per sample of the surrounding displacement

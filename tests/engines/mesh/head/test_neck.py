@@ -15,11 +15,8 @@ from thcli.engines.mesh.head.neck import JAW, NeckMotion, hidden_by_jaw
 from thcli.engines.mesh.head.outline import find_outline
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.surroundings import (
-    BELOW_JAW,
-    Surroundings,
-    surrounding_displacement,
-)
+from thcli.engines.mesh.surrounding_field import BELOW_JAW, surrounding_displacement
+from thcli.engines.mesh.surroundings import Surroundings
 from thcli.faces.landmarks.topology import OVAL
 from thcli.motion.closure import chin_shares
 
