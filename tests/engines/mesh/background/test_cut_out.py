@@ -130,11 +130,15 @@ def test_another_person_stays_where_it_is() -> None:
 
 def test_a_border_is_no_part_of_the_person() -> None:
     source = faces.astronaut(cut=True)
-    border = Border(0, 30, 5, 0, np.full((512, 512, 3), 9, np.uint8))
+    border = Border(0, 30, 9, 0, np.full((512, 512, 3), 9, np.uint8))
     shown = render_frame(replace(source, border=border), faces.rest_target(source), None)
     assert not shown[-30:].any()
     assert not shown[:, :5].any()
     assert shown[:-30, 5:].any()
+    lines = replace(source, border=replace(border, bottom=3, left=0))
+    shown, plain = (render_frame(one, faces.rest_target(source), None) for one in (lines, source))
+    assert shown[-3:].any()
+    np.testing.assert_array_equal(shown, plain)  # a body ends at the edge
 
 
 def test_another_picture_s_face_is_blended_over_a_person_that_is_cut_out() -> None:

@@ -61,10 +61,15 @@ class Border:
         return np.pad(inside, sides, mode="edge")
 
     def clear(self, out: Image) -> None:
-        """Set the border of a frame (H, W, 4) without a background to 0, in place."""
+        """Set the border of a frame (H, W, 4) without a background to 0, in place.
+
+        Lines stay as they are extended: below a body the background would show.
+        """
         height, width = out.shape[:2]
-        out[: self.top] = out[height - self.bottom :] = 0
-        out[:, : self.left] = out[:, width - self.right :] = 0
+        sides = self.top, self.bottom, self.left, self.right
+        top, bottom, left, right = (side if side > MOST_LINES + SOFT else 0 for side in sides)
+        out[:top] = out[height - bottom :] = 0
+        out[:, :left] = out[:, width - right :] = 0
 
     def render(self, out: Image) -> None:
         """Copy the border to a frame (H, W, 3), in place."""
