@@ -64,11 +64,10 @@ _UPPER_OVAL = np.flatnonzero(~np.isin(OVAL, JAW))
 class _Around:
     """Pixels around the outline of a target.
 
-    points: (2, N).  nearest: (N,) pixels to the outline, 0 inside.  weights: (36, N) of the
-    outline's points, and their sums, (N,).
+    nearest: (N,) pixels to the outline, 0 inside.  weights: (36, N) of the outline's points, and
+    their sums, (N,).
     """
 
-    points: Array32
     nearest: Array32
     weights: Array32
     total: Array32
@@ -85,7 +84,7 @@ class _Around:
         nearest = distance.min(0)
         weights = np.exp((nearest - distance) * np.float32(1 / blend))
         nearest[inside] = 0
-        return _Around(points, nearest, weights, weights.sum(0))
+        return _Around(nearest, weights, weights.sum(0))
 
     def average(self, values: Array32) -> Array32:
         """Return values (..., 36) of the outline's points at the pixels, (..., N)."""
