@@ -68,6 +68,20 @@ def test_spots_are_evened_and_what_is_elsewhere_is_not() -> None:
     assert (evened[far] == own.image[far]).all()
 
 
+@pytest.mark.parametrize("by", [(0, 0), (-130, 0), (900, 40), (0, -300), (-2000, -2000)])
+def test_corners_are_evened_in_what_the_picture_has_of_them(by: tuple[int, int]) -> None:
+    own = source()
+    shades = own.corner_shades
+    assert shades is not None
+    moved = replace(shades, corner=shades.corner + np.array(by, np.float32))
+    evened = moved.even(own.image)
+    wide = np.pad(own.image, ((400, 400), (400, 1000), (0, 0)), mode="edge")
+    whole = replace(shades, corner=moved.corner + 400).even(wide)
+    np.testing.assert_array_equal(evened, whole[400:-400, 400:-1000])
+    at_spots = light(evened, spots(own.mesh)) - light(own.image, spots(own.mesh))
+    assert (at_spots > 20).all() == (by == (0, 0))
+
+
 def test_lips_keep_their_colour() -> None:
     own = source()
     assert own.corner_shades is not None

@@ -62,8 +62,9 @@ class CornerShades:
         x, y = self.corner.astype(int).tolist()
         left, top = max(x, 0), max(y, 0)
         out = image.copy()
-        part = out[top : y + height, left : x + width]
-        _lay(part, self.evened[top - y :, left - x :][: part.shape[0], : part.shape[1]])
+        part = out[top : max(y + height, 0), left : max(x + width, 0)]
+        if part.size:
+            _lay(part, self.evened[top - y :, left - x :][: part.shape[0], : part.shape[1]])
         return out
 
 
