@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -248,3 +249,20 @@ def test_a_blurred_picture_has_faint_lines_between_lips_and_lids() -> None:
         closed_lips.render(out, image, lips, target)
         darkest.append(150 - int(out[..., 0].min()))
     assert darkest[1] < 0.4 * darkest[0]
+
+
+def test_the_mouth_is_drawn_for_the_mesh_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for the skin around it, which the frame moves further."""
+    source = faces.make_source()
+    target = faces.make_target(source, turn=(0, 30, 0), mouth=0.5)
+    assert np.abs(source.place(target.points).free - target.points).max() > 2
+    drawn: list[Array] = []
+    render = mouth_interior.render
+
+    def spy(out: Image, image: Image, *others: Any) -> Any:
+        drawn.append(others[2])
+        return render(out, image, *others)
+
+    monkeypatch.setattr(mouth_interior, "render", spy)
+    render_frame(source, target, None)
+    np.testing.assert_array_equal(drawn[0], target.points)

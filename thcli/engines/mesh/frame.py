@@ -56,13 +56,15 @@ def lay_border(out: Image, source: MeshSource) -> None:
 class _Placed:
     """Placement of the face of a frame.
 
-    points, free: (468, 3) target mesh, and the same as if nothing held its skin.
+    asked, points: (468, 3) target mesh, which eyes and mouth are painted for, and its skin.
+    free: (468, 3) the same skin as if nothing held it, of a person who does not move.
     lids: how much of each eyeball shows, 0..1.
     shown: sides of the head.
     warp_map: of the frame.
     person: who moves over the plate by `shift`, (2,) pixels; each None without.
     """
 
+    asked: Array
     points: Array
     free: Array
     lids: list[float]
@@ -97,7 +99,7 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
 def _place(source: MeshSource, target: RenderTarget) -> _Placed | None:
     """Place the face of a frame; None where it is off the picture."""
     skin = source.place(target.points)
-    points, free, shift = skin.held, skin.free, target.body
+    asked, points, shift = target.points, skin.held, target.body
     lids = eye_layer.visibilities(source.eyes, points) if source.eyes else []
     shown = sides.find(source, points)
     strips = source.mesh[:, :2].copy()
@@ -119,9 +121,9 @@ def _place(source: MeshSource, target: RenderTarget) -> _Placed | None:
         if any(whole):
             warp_map = move_map(warp_map, whole, source.size)
             by = np.array([*whole, 0])
-            points, free = points + by, free + by
+            asked, points = asked + by, points + by
     person = picture.person_to_move(source.layers, shift, warp_map)
-    return _Placed(points, free, lids, shown, warp_map, person, shift)
+    return _Placed(asked, points, skin.free, lids, shown, warp_map, person, shift)
 
 
 def _leave_still(source: MeshSource) -> Image:
@@ -173,7 +175,7 @@ def _lay_eyes(
     eye_layer.render_lash_lines(out, textures, lids, points, source.step)
     eye_layer.render_eyes(out, textures, lids, points, target.gaze)
     if source.painter is not None and not (source.has_drawn_eyes or drawn):
-        source.painter.paint_eyes(out, placed.free, target.gaze)
+        source.painter.paint_eyes(out, placed.asked, target.gaze)
     for skin in before_eyes:
         skin.cover(out)
 
@@ -197,9 +199,9 @@ def _lay_mouth(
         driver_mouth.render(out, interior, points, inside, driving)
         return
     own, seen = source.mesh, source.seen_mouths
-    drawn = mouth_interior.render(out, source.image, interior, own, placed.free, seen)
+    drawn = mouth_interior.render(out, source.image, interior, own, placed.asked, seen)
     if source.mouth_painter is not None and drawn is not None:
-        source.mouth_painter.paint(out, placed.free, interior, drawn)
+        source.mouth_painter.paint(out, placed.asked, interior, drawn)
 
 
 def _show_corners(source: MeshSource, points: Array, relaxed: float) -> ShownCorners:

@@ -159,9 +159,9 @@ def collect(
             mesh = rebuild_driver_meshes(own.window(index, index + 1))[0]
             if index in whole.sampled:
                 samples.add(_UV_MAP.unwrap(image, mesh))
-                if index in parsed:
-                    borders.append(find_widths(image))
-                if index in parsed and (regions := parse_face(image, _face_of(mesh))) is not None:
+            if index in parsed:
+                borders.append(find_widths(image))
+                if (regions := parse_face(image, _face_of(mesh))) is not None:
                     covers.append(find_covers(regions, mesh))
                     are_dark = "glasses" in covers[-1]
                     worn.append(held.find(regions, mesh, are_dark=are_dark))
