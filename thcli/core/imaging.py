@@ -65,6 +65,28 @@ def scale_to_cover(image: Image, size: tuple[int, int]) -> Image:
     return np.ascontiguousarray(scaled[top : top + height, left : left + width], np.uint8)
 
 
+def split_alpha(image: Image) -> tuple[Image, Image]:
+    """Split an image (H, W, 4) uint8 into its colours (H, W, 3) and its alpha (H, W)."""
+    colour = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGBA2RGB), np.uint8)
+    return colour, np.asarray(cv2.extractChannel(image, 3), np.uint8)
+
+
+def lay_over(colour: Image, alpha: Image, below: Image) -> Image:
+    """Lay a layer over a picture of the same size.
+
+    Args:
+        colour: (H, W, 3) uint8, premultiplied.
+        alpha: (H, W) uint8.
+        below: (H, W, 3) uint8.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    shown = cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB)
+    cv2.multiply(below, shown, shown, 1 / 255)
+    return np.asarray(cv2.add(shown, colour), np.uint8)
+
+
 def subsample(image: Pixels, step: int) -> Pixels:
     """Take every step-th pixel of every step-th row, starting with the first.
 

@@ -188,11 +188,13 @@ def animate(
         drivers = observe_face_drivers(render_job, engine, observed.motion)
 
         # Retarget the motion to the landmarks of the source.
-        faces = retarget_faces(framed_engine, encoded, drivers, options.motion, job.warn)
+        faces = retarget_faces(framed_engine, encoded.faces, drivers, options.motion, job.warn)
 
         # Pass 2. Warp and paste, refine, replace the background, write.
         last = observed.motion.last_duration
-        render_plan = RenderPlan(renderer, faces, framed.image, job.batches("render"), last)
+        render_plan = RenderPlan(
+            renderer, faces, framed.image, job.batches("render"), last, encoded.plate
+        )
 
         def warp_from(start: int) -> Iterator[RenderedFrame]:
             driving = drivers.frames(faces, render_job)

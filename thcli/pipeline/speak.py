@@ -155,8 +155,9 @@ def render_motion(
     path = job.temp_dir() / f"speech{SUFFIX}"
     write_motion(voice, path, speak_job)
     motion = _add_controls(MotionFile(path), speak_job)
-    faces = retarget_faces(engine, encoded, FaceDrivers(motion), options.motion, job.warn)
-    plan = RenderPlan(renderer, faces, source.image, job.batches("render"), last_duration=1)
+    faces = retarget_faces(engine, encoded.faces, FaceDrivers(motion), options.motion, job.warn)
+    batches = job.batches("render")
+    plan = RenderPlan(renderer, faces, source.image, batches, 1, encoded.plate)
     return lambda start: render_frames(plan, DrivingFrames(), start, options.run, job.clock)
 
 

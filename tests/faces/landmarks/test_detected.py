@@ -49,14 +49,36 @@ class Scripted:
 
 
 class Searching(Scripted):
-    """Boxes nothing but walls at first; a closer search finds the boxes of other logits."""
+    """Boxes nothing but walls at first; a closer search finds the boxes of other logits.
 
-    def __init__(self, at_first: Sequence[float | None], searched: Sequence[float | None]) -> None:
-        super().__init__(at_first)
-        self._searched = searched
+    small: places and logits of faces that parts of the picture show.
+    """
+
+    def __init__(
+        self,
+        at_first: Sequence[float | None],
+        searched: Sequence[float | None],
+        small: Sequence[tuple[float, float]] = (),
+        *,
+        again: float | None = 0.8,
+    ) -> None:
+        super().__init__(at_first, again=again)
+        self._searched, self._small = searched, small
 
     def detect_fast(self, image: Image) -> list[Face]:
         return self.detect(image)
+
+    def detect_small(self, image: Image) -> list[Face]:
+        self._logits = [*self._logits, *(logit for _, logit in self._small)]
+        boxes = [(x, 0, x + 4, 4) for x, _ in self._small]
+        return [Face(np.array(box, np.float32), 0.7) for box in boxes]
+
+    def fit(self, image: Image, face: Face) -> Face | None:
+        places = {x: logit for x, logit in self._small}
+        if face.score > 0.8:
+            return super().fit(image, face)
+        logit = places[float(face.box[0])]
+        return Face(face.box, 0.7, mesh=np.full((468, 3), logit, np.float32), logit=logit)
 
     def search(self, image: Image) -> list[Face]:
         self._logits = self._searched
@@ -79,6 +101,24 @@ def test_a_closer_search_follows_where_no_box_is_a_face(
 ) -> None:
     both = Searching(at_first, searched)
     assert [face.logit for face in fit_detected(BLANK, both, both)] == kept
+
+
+@pytest.mark.parametrize(
+    ("small", "again", "kept"),
+    [
+        ([(40.0, 22.0), (50.0, 21.0)], None, [22.0, 21.0]),
+        ([(1.0, 22.0)], None, []),  # the large face again
+        ([(40.0, 22.0), (41.0, 23.0)], None, [22.0]),
+        ([(40.0, 6.0)], 0.8, []),
+        ([(40.0, 12.0)], None, []),
+        ([(40.0, 12.0)], 0.8, [12.0]),
+    ],
+)
+def test_smaller_faces_are_looked_for_beside_a_face(
+    small: Sequence[tuple[float, float]], again: float | None, kept: list[float]
+) -> None:
+    both = Searching((24.0,), (), small, again=again)
+    assert [face.logit for face in fit_detected(BLANK, both, both)] == [24.0, *kept]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_an_engine_is_told_of_the_faces_beside(
 ) -> None:
     """In pixels of the picture as it is rendered, whatever is cropped or made smaller."""
     told: list[tuple[Image, Face, list[Face]]] = []
-    encode = MeshEngine.encode_among
+    encode, encode_group = MeshEngine.encode_among, MeshEngine.encode_group
 
     def encode_among(
         engine: MeshEngine, image: Image, face: Face, neighbours: list[Face], *more: Any
@@ -80,7 +80,15 @@ def test_an_engine_is_told_of_the_faces_beside(
         told.append((image, face, neighbours))
         return encode(engine, image, face, neighbours, *more)
 
+    def encode_all(
+        engine: MeshEngine, image: Image, found: Sequence[Face], driven: Sequence[bool]
+    ) -> Any:
+        assert list(driven) == [True, True]
+        told.extend((image, found[n], [found[1 - n]]) for n in (0, 1))
+        return encode_group(engine, image, found, driven)
+
     monkeypatch.setattr(MeshEngine, "encode_among", encode_among)
+    monkeypatch.setattr(MeshEngine, "encode_group", encode_all)
     options = replace(LOSSLESS, source_face=chosen, framing=framing, mesh=SMALL)
     reenact(pair, clip("plain.mp4", 24), tmp_path / "out.mkv", options)
     assert len(told) == (2 if chosen == "all" else 1)

@@ -49,7 +49,7 @@ def place(drivers: FaceDrivers) -> PlacedFace:
     prepared = make_source()
     source = SourceImage(cast(Any, None), prepared.image, (replace(prepared.face, track=0),))
     encoded = encode_faces(engine, source, [True], (), lambda _: None)
-    faces = retarget_faces(engine, encoded, drivers, MotionOptions(), lambda _: None)
+    faces = retarget_faces(engine, encoded.faces, drivers, MotionOptions(), lambda _: None)
     placed = place_face(engine, source, faces, drivers)
     assert placed is not None
     return placed

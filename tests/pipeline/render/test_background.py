@@ -66,3 +66,20 @@ def test_persons_of_several_faces_are_blended_with_their_alpha(several: bool) ->
         assert frame.image.shape == (1, 3, 3)
         np.testing.assert_array_equal(frame.alpha[0], (255, 255, 255 if several else 0))
         np.testing.assert_array_equal(frame.image[0, :, 0], (100, 100, 60 if several else 0))
+
+
+def test_persons_who_are_rendered_alone_are_laid_over_the_plate() -> None:
+    """And over those before them; one who is not is blended by its share."""
+    first, second = person_of([100, 50, 0], [255, 128, 0]), person_of([0, 0, 60], [0, 0, 255])
+    whole = np.full((1, 3, 3), 30, np.uint8)
+    motion = MotionBuffer(Motion("mesh", np.arange(3), Fraction(1, 25), np.ones(3, bool), {}, {}))
+    rows = [np.ones((1, 3), np.float32), np.array([[0, 0.5, 1]], np.float32)]
+    plate = np.full((1, 3, 3), 200, np.uint8)
+    for other, expected in ((second, (100, 125, 60)), (whole, (100, 78, 30))):
+        sources = [
+            SourceFace(a, motion, share=row) for a, row in zip((first, other), rows, strict=True)
+        ]
+        plan = RenderPlan(CuttingEngine(), sources, plate, BatchRunner(), plate=plate)
+        for frame in render_frames(plan, DrivingFrames(), 0, RunOptions(), StageClock()):
+            assert frame.alpha is None
+            np.testing.assert_allclose(frame.image[0, :, 0], expected, atol=1)

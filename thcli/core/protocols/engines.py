@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from thcli.core.options import MotionOptions
@@ -159,9 +160,23 @@ class PicturesEngine(Engine, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedGroup:
+    """Persons of a picture who move, each over those behind.
+
+    plate: (H, W, 3) uint8, the picture without them.
+    layers: number of each one's face and its encoded source, the farthest first. What `render`
+        gives for it is (H, W, 4) uint8, premultiplied colour and alpha; (H, W, 3) of a person who
+        could not be parted from the picture.
+    """
+
+    plate: Image
+    layers: Sequence[tuple[int, Any]]
+
+
 @runtime_checkable
 class GroupEngine(Engine, Protocol):
-    """An engine that moves one person of a picture and leaves those beside where they are."""
+    """An engine that moves single persons of a picture and leaves those beside where they are."""
 
     def encode_among(
         self,
@@ -176,6 +191,18 @@ class GroupEngine(Engine, Protocol):
             image: like face as in `encode_source`.
             neighbours: the other faces of the image.
             pictures: further pictures of the person, as in `PicturesEngine.encode_pictures`.
+        """
+        ...
+
+    def encode_group(
+        self, image: Image, faces: Sequence[Face], driven: Sequence[bool]
+    ) -> EncodedGroup | None:
+        """Encode several persons of a picture; None where all are rendered as whole pictures.
+
+        Args:
+            image: (H, W, 3) uint8.
+            faces: every face of the image.
+            driven: whether each of them moves; more than one does.
         """
         ...
 

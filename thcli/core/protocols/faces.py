@@ -25,6 +25,10 @@ class FastDetector(Detector, Protocol):
         """Detect upright faces that are not small, as `detect` does."""
         ...
 
+    def detect_small(self, image: Image) -> list[Face]:
+        """Detect upright faces that the fast pass is too coarse for, and larger ones again."""
+        ...
+
     def search(self, image: Image) -> list[Face]:
         """Detect small and rotated faces, as `detect` does where the fast pass finds none."""
         ...

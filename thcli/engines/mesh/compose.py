@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from thcli.core import imaging
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.background import blocks
@@ -210,9 +211,7 @@ def lay_over(person: Image, plate: Image, alone: float | Image = 0.0) -> Image:
         else:
             light = cv2.convertScaleAbs(clear, alpha=1 - alone)
         cv2.min(colour, cv2.cvtColor(cv2.add(alpha, light), cv2.COLOR_GRAY2RGB), colour)
-    behind = cv2.cvtColor(clear, cv2.COLOR_GRAY2RGB)
-    cv2.multiply(plate, behind, behind, 1 / 255)
-    return np.asarray(cv2.add(behind, colour), np.uint8)
+    return imaging.lay_over(colour, alpha, plate)
 
 
 def _render_whole(

@@ -19,11 +19,12 @@ from thcli.core.options import (
     RenderOptions,
     RunOptions,
 )
-from thcli.core.protocols import MotionStore
+from thcli.core.protocols import EncodedGroup, MotionStore
 from thcli.core.types import Array, Array32, Face, Frame, Image, Motion
 from thcli.engines.mesh import picture, video
 from thcli.engines.mesh.background.persons import SeenPersons, own_share
 from thcli.engines.mesh.frame import has_shut_eyes
+from thcli.engines.mesh.group import peel
 from thcli.engines.mesh.mouth import mouth_choice
 from thcli.engines.mesh.patches.loading import load_painter
 from thcli.engines.mesh.pictures.several import SeveralPictures, prepare_pictures
@@ -87,7 +88,7 @@ class MeshEngine:
             DeviceError: the device's memory is full.
             NotFiniteError: the regions of the face are NaN.
         """
-        return self._prepare(image, face, ())
+        return self._prepare(image, face, self._see_persons(image, face, ()))
 
     def encode_among(
         self,
@@ -97,17 +98,29 @@ class MeshEngine:
         pictures: Sequence[tuple[Image, Face]] = (),
     ) -> MeshSource | SeveralPictures:
         """Prepare one person of a source image, see `GroupEngine`. Raises as `encode_source`."""
-        source = self._prepare(image, face, neighbours)
+        source = self._prepare(image, face, self._see_persons(image, face, neighbours))
         if not pictures:
             return source
         parsed = [self._networks.parse(picture, its_face) for picture, its_face in pictures]
         return prepare_pictures(source, pictures, parsed)
 
-    def _prepare(self, image: Image, face: Face, neighbours: Sequence[Face]) -> MeshSource:
+    def encode_group(
+        self, image: Image, faces: Sequence[Face], driven: Sequence[bool]
+    ) -> EncodedGroup | None:
+        """Prepare several persons of a source image, see `GroupEngine`. Raises as `encode_source`.
+
+        Returns None for a picture that is cut out, and without a segmentation network.
+        """
+        see = self._networks.person_network()
+        if see is None or self._cut_out:
+            return None
+        return peel(image, faces, driven, see, self._prepare)
+
+    def _prepare(self, image: Image, face: Face, persons: SeenPersons | None) -> MeshSource:
         return prepare(
             image,
             face,
-            self._see_persons(image, face, neighbours),
+            persons,
             self._painter,
             with_folds=self._with_folds,
             parsed=self._networks.parse(image, face),

@@ -70,21 +70,26 @@ class SourceNetworks:
         """Leave the networks behind: another process loads its own."""
         return SourceNetworks, (self._run, self._matte)
 
+    def person_network(self) -> Callable[[Image], Array32] | None:
+        """Return the network of `person_probability`, which may raise what that raises."""
+        if self._matte == "off":
+            return None
+        person = self._person.get(self._run, required=self._matte == "on")
+        return None if person is None else person.probability
+
     def person_probability(self, image: Image, *, mirrored: bool = False) -> Array32 | None:
         """Estimate each pixel's person probability; None when the background moves along.
 
         mirrored: the mean with what the network sees in the mirror image.
         Raises WeightsError: the matte is required and its network is not installed.
         """
-        if self._matte == "off":
+        see = self.person_network()
+        if see is None:
             return None
-        person = self._person.get(self._run, required=self._matte == "on")
-        if person is None:
-            return None
-        found = person.probability(image)
+        found = see(image)
         if not mirrored:
             return found
-        other = person.probability(np.ascontiguousarray(image[:, ::-1]))
+        other = see(np.ascontiguousarray(image[:, ::-1]))
         return np.asarray((found + other[:, ::-1]) / 2, np.float32)
 
     def parse(self, image: Image, face: Face) -> ParsedSource | None:

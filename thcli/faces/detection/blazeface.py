@@ -74,14 +74,19 @@ class BlazeFace:
 
         Faces are as those of `detect`.
         """
-        return self._detect_in_tiles(image) or self._detect_rotated(image)
+        return self.detect_small(image) or self._detect_rotated(image)
 
-    def _detect_in_tiles(self, image: Pixels) -> list[Face]:
-        """Detect upright faces down to 2 % of the longer side, of a panorama 7 % of the shorter."""
+    def detect_small(self, image: Pixels) -> list[Face]:
+        """Detect upright faces down to 2 % of the longer side, of a panorama 7 % of the shorter.
+
+        In overlapping tiles, of which the larger ones have precedence: a small one that shows a
+        part of a face can take it for a whole one. Takes about 30 ms.
+        """
         height, width = image.shape[:2]
         sides = [round(share * max(height, width)) for share in (0.6, 0.3)]
         if min(height, width) < sides[-1]:  # a panorama
             sides.append(min(height, width))
+        kept: list[Face] = []
         for side in sides:
             if side < SMALLEST_TILE:
                 break
@@ -94,9 +99,8 @@ class BlazeFace:
                         for f in self._full.detect(tile)
                         if f.score >= FALLBACK_SCORE
                     ]
-            if found:
-                return drop_overlapping(found)
-        return []
+            kept += without_overlapping(drop_overlapping(found), kept)
+        return kept
 
     def _detect_rotated(self, image: Pixels) -> list[Face]:
         height, width = image.shape[:2]
@@ -131,6 +135,17 @@ def drop_overlapping(faces: Sequence[Face], overlap: float = OVERLAP) -> list[Fa
         if all(box_overlap(face.box, other.box) <= overlap for other in kept):
             kept.append(face)
     return kept
+
+
+def without_overlapping(
+    faces: Sequence[Face], others: Sequence[Face], overlap: float = OVERLAP
+) -> list[Face]:
+    """Return the faces that overlap none of the others."""
+    return [
+        face
+        for face in faces
+        if all(box_overlap(face.box, other.box) <= overlap for other in others)
+    ]
 
 
 def rotate_back(face: Face, quarters: int, width: int, height: int) -> Face:

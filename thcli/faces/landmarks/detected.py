@@ -20,6 +20,7 @@ CERTAIN_LOGIT = 18.0
 # faces are found with .59 and more, mostly .8; the wall with .50.
 SEARCH_SIDE, FOUND_AGAIN = 2.0, 0.55
 SAME_PLACE = 0.5  # least share of the smaller box that both share
+BESIDE = 0.3  # share of the smaller box, up to which two boxes are two faces
 
 
 def fit_detected(image: Image, detector: Detector, landmarker: Landmarker) -> list[Face]:
@@ -29,7 +30,7 @@ def fit_detected(image: Image, detector: Detector, landmarker: Landmarker) -> li
     face of the picture is clear, or has a higher logit. One below `CERTAIN_LOGIT` is left out
     beside a certain one where the detector does not find it again. A picture of one doubtful face
     keeps it. Where no box is a face at all, a tilted one may have been boxed askew: clear ones of
-    a closer search count then.
+    a closer search count then. Beside a face, smaller ones are looked for in parts of the picture.
 
     Args:
         image: (H, W, 3) uint8.
@@ -41,6 +42,8 @@ def fit_detected(image: Image, detector: Detector, landmarker: Landmarker) -> li
     if boxes and not faces and isinstance(detector, FastDetector):
         searched = _fit(image, detector.search(image), landmarker)
         return drop_doubtful(image, _clear(searched), detector)
+    if faces and isinstance(detector, FastDetector):
+        faces += _fit_small(image, faces, detector, landmarker)
     clear = drop_doubtful(image, _clear(faces), detector)
     return clear or sorted(faces, key=lambda face: face.logit)[-1:]
 
@@ -48,6 +51,25 @@ def fit_detected(image: Image, detector: Detector, landmarker: Landmarker) -> li
 def _fit(image: Image, boxes: Sequence[Face], landmarker: Landmarker) -> list[Face]:
     fitted = (landmarker.fit(image, box) for box in boxes)
     return [face for face in fitted if face is not None]
+
+
+def _fit_small(
+    image: Image, faces: Sequence[Face], detector: FastDetector, landmarker: Landmarker
+) -> list[Face]:
+    """Return the certain faces that only a search in parts of the picture finds."""
+    found: list[Face] = []
+    for box in detector.detect_small(image):
+        if _is_apart(box, (*faces, *found)):
+            found += [
+                face
+                for face in _clear(_fit(image, [box], landmarker))
+                if _is_apart(face, (*faces, *found)) and is_certain(image, face, detector)
+            ]
+    return found
+
+
+def _is_apart(face: Face, others: Sequence[Face]) -> bool:
+    return all(box_overlap(face.box, other.box) <= BESIDE for other in others)
 
 
 def _clear(faces: Sequence[Face]) -> list[Face]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from thcli import media
 from thcli.core.errors import UsageError
-from thcli.core.imaging import scale_to_cover, to_uint8
+from thcli.core.imaging import lay_over, scale_to_cover, to_uint8
 from thcli.core.options import ReadOptions
 from thcli.core.types import Image
 from thcli.faces.compositing.person_matte import PersonMatte, soft_alpha
@@ -100,8 +100,7 @@ def lay_person(person: Image, opaque: Image, background: Image) -> Image:
     No colour is brighter than its alpha allows: what a refiner adds beside the person is left out.
     """
     share = cv2.cvtColor(opaque, cv2.COLOR_GRAY2RGB)
-    behind = cv2.multiply(background, 255 - share, scale=1 / 255)
-    return np.asarray(cv2.add(cv2.min(person, share), behind), np.uint8)
+    return lay_over(np.asarray(cv2.min(person, share), np.uint8), opaque, background)
 
 
 def check_background(background: str) -> None:

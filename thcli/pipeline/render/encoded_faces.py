@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from thcli.core.protocols import Engine, GroupEngine, PicturesEngine, WarningEngine
-from thcli.core.types import Array32, Face
+from thcli.core.types import Array32, Face, Image
 from thcli.pipeline.render.face_shares import face_shares
 from thcli.pipeline.sources.framing import encode_crops
 from thcli.pipeline.sources.source_image import SourceImage
@@ -27,13 +27,25 @@ class EncodedFace:
     share: Array32 | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedFaces:
+    """The faces of an image that move, in the order in which they are drawn.
+
+    plate: (H, W, 3) uint8, over which persons are drawn who are rendered alone; None where every
+    face is rendered with the whole picture.
+    """
+
+    faces: Sequence[EncodedFace]
+    plate: Image | None = None
+
+
 def encode_faces(
     engine: Engine,
     source: SourceImage,
     driven: Sequence[bool],
     pictures: Sequence[SourceImage],
     warn: Callable[[str], None],
-) -> list[EncodedFace]:
+) -> EncodedFaces:
     """Encode the driven faces of an image.
 
     Args:
@@ -43,15 +55,36 @@ def encode_faces(
         pictures: further pictures of the only face.
         warn: takes what a face does without.
     """
-    moving = [face for face, moves in zip(source.faces, driven, strict=True) if moves]
-    encoded = [_encode_face(engine, source, face, pictures) for face in moving]
+    encoded = _encode_group(engine, source, driven)
+    if encoded is None:
+        moving = [face for face, moves in zip(source.faces, driven, strict=True) if moves]
+        faces = [EncodedFace(face, _encode_face(engine, source, face, pictures)) for face in moving]
+        encoded = EncodedFaces(faces)
     if isinstance(engine, WarningEngine):
-        for warning in filter(None, map(engine.find_warning, encoded)):
+        for warning in filter(None, (engine.find_warning(face.source) for face in encoded.faces)):
             warn(warning)
-    shares: Sequence[Array32 | None] = [None] * len(moving)
-    if len(source.faces) > 1:
-        shares = face_shares(source.faces, driven, source.size)
-    return [EncodedFace(*one) for one in zip(moving, encoded, shares, strict=True)]
+    if len(source.faces) == 1:
+        return encoded
+    moving = [one.face for one in encoded.faces]
+    still = [face for face, moves in zip(source.faces, driven, strict=True) if not moves]
+    drawn = [False] * len(still) + [True] * len(moving)
+    shares = face_shares([*still, *moving], drawn, source.size)
+    shared = [replace(one, share=share) for one, share in zip(encoded.faces, shares, strict=True)]
+    return replace(encoded, faces=shared)
+
+
+def _encode_group(
+    engine: Engine, source: SourceImage, driven: Sequence[bool]
+) -> EncodedFaces | None:
+    """Encode persons who move beside each other as layers, where the engine does."""
+    if sum(driven) < 2 or not isinstance(engine, GroupEngine):
+        return None
+    everyone = (*source.faces, *source.others)
+    still = [False] * len(source.others)
+    group = engine.encode_group(source.image, everyone, [*driven, *still])
+    if group is None:
+        return None
+    return EncodedFaces([EncodedFace(everyone[n], one) for n, one in group.layers], group.plate)
 
 
 def _encode_face(

@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, Protocol
 
-import cv2
-import numpy as np
-
 from thcli.core.batches import BatchRunner
 from thcli.core.clock import StageClock
+from thcli.core.imaging import lay_over, split_alpha
 from thcli.core.options import RunOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.stream import ordered_map, prefetch
@@ -84,6 +82,7 @@ class RenderPlan:
     batches: divides windows for which memory does not suffice.
     last_duration: of the last frame in units of the motion's time base, where the driving frames
         are not read; 0 when unknown.
+    plate: (H, W, 3) uint8 below faces that are rendered alone, see `EncodedFaces`.
     """
 
     engine: Renderer
@@ -91,6 +90,7 @@ class RenderPlan:
     image: Image
     batches: BatchRunner
     last_duration: int = 0
+    plate: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +177,24 @@ def _failed_frame(plan: RenderPlan, window: FrameWindow) -> RenderedFrame:
 def _render_window(plan: RenderPlan, window: FrameWindow) -> list[RenderedFrame]:
     # Reading a window may retarget: once per face.
     motions = [face.motion.window(window.start, window.stop) for face in plan.faces]
-    images: list[Image] = []
+    images: Sequence[Image] = [] if plan.plate is None else [plan.plate] * len(motions[0])
     for face, motion in zip(plan.faces, motions, strict=True):
         new = plan.engine.render(face.source, motion, window.of_driver(face.driver))
-        if face.share is not None:
-            # an image with alpha shows the other faces' persons as well
-            below = images or [plan.image if a.shape[2] == 3 else a for a in new]
-            new = [draw(a, b, face.share) for a, b in zip(below, new, strict=True)]
-        images = new
+        images = _draw(plan, images, new, face.share)
     return _rendered_frames(images, motions[0], window, succeeded=True)
+
+
+def _draw(
+    plan: RenderPlan, below: Sequence[Image], new: Sequence[Image], share: Array32 | None
+) -> list[Image]:
+    """Draw rendered images of a face over those below; none are below the first."""
+    if share is None:
+        return list(new)
+    if plan.plate is not None and new[0].shape[2] > 3:
+        return [lay_over(*split_alpha(b), a) for a, b in zip(below, new, strict=True)]
+    # an image with alpha shows the other faces' persons as well
+    below = below or [plan.image if image.shape[2] == 3 else image for image in new]
+    return [draw(a, b, share) for a, b in zip(below, new, strict=True)]
 
 
 def _rendered_frames(
@@ -212,5 +221,4 @@ def _split(image: Image) -> tuple[Image, Image | None]:
     """Return the colours of an image, and its alpha if it has one."""
     if image.shape[2] == 3:
         return image, None
-    colour = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGBA2RGB), np.uint8)
-    return colour, np.asarray(cv2.extractChannel(image, 3), np.uint8)
+    return split_alpha(image)

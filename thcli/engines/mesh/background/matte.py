@@ -19,7 +19,7 @@ from thcli.engines.mesh.background.beyond_sides import WidePerson
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.grain import add_grain
 from thcli.engines.mesh.background.hair import HEADWEAR, find_hair, parsed_hair
-from thcli.engines.mesh.background.plate import fill_plate
+from thcli.engines.mesh.background.plate import Fill, fill_plate
 from thcli.engines.mesh.background.strands import find_strands
 from thcli.engines.mesh.sampling import (
     box_mean,
@@ -83,7 +83,11 @@ class MatteLayers:
 
 
 def separate_person(
-    image: Image, probability: Array32, mesh: Array, regions: Regions | None = None
+    image: Image,
+    probability: Array32,
+    mesh: Array,
+    regions: Regions | None = None,
+    fill: Fill = fill_plate,
 ) -> tuple[MatteLayers, Array32, int] | None:
     """Separate the person from the background.
 
@@ -92,6 +96,7 @@ def separate_person(
         probability: (h, w) person probability in 0..1, of any size over the whole image.
         mesh: (468, 3) pixels.
         regions: of the face, down to the shoulders; None finds hair by its colours.
+        fill: gives what is behind the person.
 
     Returns:
         The layers, the hair mask (h, w) float32 in 0..1, and the mask's source pixels per
@@ -124,7 +129,7 @@ def separate_person(
     replaced = box_mean(box_mean(replaced, feather), feather)
     hole = _dilate(whole, FILL_MARGIN * face_size / step) > 0
     levels = small * 255
-    filled_small = add_grain(fill_plate(levels, hole), hole, face_size / step)
+    filled_small = add_grain(fill(levels, hole), hole, face_size / step)
     halo = odd_size(2 * HALO * face_size / step)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (halo, halo))
     grown = box_mean(np.asarray(cv2.dilate(alpha, disc), np.float32), 3)

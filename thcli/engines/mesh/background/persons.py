@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.background.plate import Fill, fill_plate
 from thcli.engines.mesh.sampling import polygon_mask, resize, to_samples
 from thcli.faces.landmarks.topology import OVAL
 
@@ -48,11 +49,13 @@ class SeenPersons:
     probability: (h, w) that a pixel shows one, in 0..1, of any size over the whole picture.
     own: (rows, columns) from `own_share`; None where one person is alone.
     cut: the person who moves is cut out, for another background.
+    fill: gives what is behind that person, see `plate.fill_plate`.
     """
 
     probability: Array32
     own: Array32 | None = None
     cut: bool = False
+    fill: Fill = fill_plate
 
     @property
     def moving(self) -> Array32:

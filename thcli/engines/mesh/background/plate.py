@@ -9,6 +9,7 @@ Nothing is random, so that a source has one plate.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from thcli.engines.mesh.sampling import box_mean, largest, masked_mean, odd_size
 
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
+Fill = Callable[[Array32, Mask], Array32]
 
 PATCH = 5  # samples, side of a patch
 LEVELS = (56, 100)  # samples, geometric mean of the sides of the levels that are searched wholly
@@ -39,9 +41,12 @@ BLOCK = 2048  # patches that are compared at a time
 KEPT = 8  # sources whose offsets a process keeps, 2 MB each
 
 
-def fill_plate(image: Array32, hole: Mask) -> Array32:
-    """Fill the hole of an image (h, w, 3) float32 0..255 with what surrounds it."""
-    filled = push_pull(image, hole)
+def fill_plate(image: Array32, hole: Mask, smooth: Array32 | None = None) -> Array32:
+    """Fill the hole of an image (h, w, 3) float32 0..255 with what surrounds it.
+
+    smooth: the image, filled smoothly, which is all where too little of it is known; None fills it.
+    """
+    filled = push_pull(image, hole) if smooth is None else smooth.copy()
     if not hole.any():
         return filled
     rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
