@@ -12,7 +12,7 @@ from tests.engines.mesh.background.test_persons import COATS, HEIGHT, SEAM, WIDT
 from thcli.core.imaging import lay_over, split_alpha
 from thcli.core.options import RunOptions
 from thcli.core.protocols import EncodedGroup
-from thcli.core.types import Array32, Face, Image
+from thcli.core.types import Array, Array32, Face, Image
 from thcli.engines.mesh.background.owners import NOBODY, REACH, Owners
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
@@ -32,7 +32,7 @@ def see(image: Image) -> Array32:
 @pytest.fixture
 def group(monkeypatch: pytest.MonkeyPatch) -> tuple[Image, list[Face], EncodedGroup]:
     image, meshes, _ = couple()
-    monkeypatch.setattr(SourceNetworks, "person_network", lambda _: see)
+    monkeypatch.setattr(SourceNetworks, "person_network", lambda *_, **__: see)
     engine = MeshEngine(RunOptions(licence="free"), "auto", mouth="synthetic")
     found = [faces.make_face(mesh, faces.iris_points(mesh)) for mesh in meshes]
     encoded = engine.encode_group(image, found, [True, True])
@@ -149,9 +149,8 @@ def test_parts_of_the_picture_that_no_face_touches_are_of_nobody() -> None:
     assert owners.seen[:, 4, 215].min() == 1
 
 
-def placed(scale: float, y: float) -> Face:
-    mesh = scale * faces.centred_mesh(100, 100, 0.5)
-    return faces.make_face(mesh + np.array([0, y, 0]))
+def placed(scale: float, y: float) -> Array:
+    return np.asarray(scale * faces.centred_mesh(100, 100, 0.5) + np.array([0, y, 0]))
 
 
 def test_the_nearest_is_larger_or_lower() -> None:
@@ -169,7 +168,7 @@ def test_without_the_network_a_group_is_rendered_as_whole_pictures(
     cut = MeshEngine(RunOptions(licence="free"), "auto", mouth="synthetic", cut_out=True)
     off = MeshEngine(RunOptions(licence="free"), "off", mouth="synthetic")
     assert off.encode_group(image, found, [True, True]) is None
-    monkeypatch.setattr(SourceNetworks, "person_network", lambda _: see)
+    monkeypatch.setattr(SourceNetworks, "person_network", lambda *_, **__: see)
     assert cut.encode_group(image, found, [True, True]) is None
 
 
@@ -183,7 +182,7 @@ def test_a_person_whom_the_network_misses_moves_with_the_picture(
         seen[:, SEAM:] = 0
         return seen
 
-    monkeypatch.setattr(SourceNetworks, "person_network", lambda _: blind)
+    monkeypatch.setattr(SourceNetworks, "person_network", lambda *_, **__: blind)
     engine = MeshEngine(RunOptions(licence="free"), "auto", mouth="synthetic")
     encoded = engine.encode_group(image, [faces.make_face(mesh) for mesh in meshes], [True, True])
     assert encoded is not None

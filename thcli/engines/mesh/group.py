@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from thcli.core.protocols import EncodedGroup
-from thcli.core.types import Array32, Face, Image
+from thcli.core.types import Array, Face, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.border import find_border
+from thcli.engines.mesh.background.close_view import See
 from thcli.engines.mesh.background.owners import Owners
 from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.prepared_source import MeshSource
@@ -30,7 +30,7 @@ def peel(
     image: Image,
     faces: Sequence[Face],
     driven: Sequence[bool],
-    see: Callable[[Image], Array32],
+    see: See,
     prepare: Prepare,
 ) -> EncodedGroup:
     """Encode the persons of a picture who move as layers; see `GroupEngine.encode_group`.
@@ -39,22 +39,19 @@ def peel(
         image: (H, W, 3) uint8.
         faces: every face of the image, each with its mesh.
         driven: whether each of them moves.
-        see: gives the probability (h, w) of a person in 0..1 in a picture.
+        see: see `close_view`.
         prepare: prepares a face of a picture.
     """
     border = find_border(image, see(image))
     picture = image if border is None else border.extend_inside()
-    order = nearest_first(faces)
-    meshes = [np.asarray(faces[number].mesh, np.float64) for number in order]
-    owners = Owners.find(picture, see, meshes)
+    meshes = [np.asarray(face.mesh, np.float64) for face in faces]
+    order = nearest_first(meshes)
+    owners = Owners.find(picture, see, [meshes[number] for number in order])
     layers: list[tuple[int, MeshSource]] = []
     for place, number in enumerate(order):
         if not driven[number]:
             continue
-        persons = SeenPersons(
-            owners.seen[place], owners.share(place), fill=partial(owners.fill, place)
-        )
-        source = prepare(picture, faces[number], persons)
+        source = prepare(picture, faces[number], owners.persons(place))
         if source.layers is not None:
             owners = owners.without(source.layers.person)
             picture, source = source.layers.plate, _alone(source)
@@ -65,12 +62,11 @@ def peel(
     return EncodedGroup(picture, tuple(reversed(layers)))
 
 
-def nearest_first(faces: Sequence[Face]) -> list[int]:
-    """Return the numbers of faces (each with a mesh), from the nearest person to the farthest.
+def nearest_first(meshes: Sequence[Array]) -> list[int]:
+    """Return the numbers of meshes (468, 3), from the nearest person to the farthest.
 
     Who stands in front is larger, or lower in the picture: those behind look over their heads.
     """
-    meshes = [np.asarray(face.mesh, np.float64) for face in faces]
     heights = np.array([anatomy.face_height(mesh) for mesh in meshes])
     chins = np.array([mesh[anatomy.CHIN, 1] for mesh in meshes])
     nearness = chins / np.median(heights) + SIZE_WEIGHT * np.log2(heights)
