@@ -16,10 +16,16 @@ from tests.pipeline.command_line import to_argv
 from thcli import media
 from thcli.cli.app import run
 from thcli.core.errors import UsageError
-from thcli.core.options import MeshOptions, OutputOptions, ReadOptions, ReenactOptions
+from thcli.core.options import (
+    MeshOptions,
+    OutputOptions,
+    ReadOptions,
+    ReenactOptions,
+    RunOptions,
+)
 from thcli.core.options.jobs import Framing
 from thcli.core.types import Face, Frame, Image
-from thcli.engines.mesh.engine import MeshEngine
+from thcli.engines.mesh.engine import MeshEngine, load
 from thcli.evaluate.datasets.sample_clip import photograph
 from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.motion.file.buffer import MotionBuffer
@@ -192,3 +198,22 @@ def test_a_source_video_has_one_face(clip: Clip, tmp_path: Path, capsys: Any) ->
     argv = to_argv("reenact", drive, drive, "-o", tmp_path / "o.mp4", "--also", drive)
     assert run(argv) == 2
     assert "--also has no effect on a source video" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "follows"),
+    [
+        (ReenactOptions(), True),
+        (ReenactOptions(source_face="all"), False),
+        (ReenactOptions(driver=["1=a.mp4"]), False),
+        (ReenactOptions(camera="still"), False),
+    ],
+)
+def test_only_a_picture_of_one_who_moves_follows_the_camera(
+    options: ReenactOptions, follows: bool
+) -> None:
+    """Two drivers have two cameras, and persons who are drawn alone cannot take the picture along.
+
+    The engine's networks are loaded for the first source.
+    """
+    assert load(RunOptions(), options).follows_camera == follows

@@ -268,7 +268,7 @@ def load(run: RunOptions, options: RenderOptions = DEFAULT) -> MeshEngine:
     if isinstance(options, ReenactOptions):
         mouth_inside = options.mouth
         # a face that was chosen among several moves alone
-        alone = options.source_face == DEFAULT.source_face
+        alone = options.source_face == DEFAULT.source_face and not options.drivers
         follow_camera = options.camera == "follow" and alone
     return MeshEngine(
         run,

@@ -52,9 +52,10 @@ def peel(
         if not driven[number]:
             continue
         source = prepare(picture, faces[number], owners.persons(place))
-        if source.layers is not None:
+        if source.layers is not None and source.layers.behind is not None:
             owners = owners.without(source.layers.person)
-            picture, source = source.layers.plate, _alone(source)
+            picture = source.layers.behind
+            source = replace(source, layers=replace(source.layers, behind=None))
         layers.append((number, replace(source, border=border)))
     if border is not None:
         picture = picture.copy()
@@ -71,11 +72,3 @@ def nearest_first(meshes: Sequence[Array]) -> list[int]:
     chins = np.array([mesh[anatomy.CHIN, 1] for mesh in meshes])
     nearness = chins / np.median(heights) + SIZE_WEIGHT * np.log2(heights)
     return [int(number) for number in np.argsort(-nearness, kind="stable")]
-
-
-def _alone(source: MeshSource) -> MeshSource:
-    """Return a source whose frames show its person alone, with its alpha."""
-    layers = source.layers
-    assert layers is not None
-    alone = replace(layers, plate=np.zeros_like(layers.plate), cut=True)
-    return replace(source, image=np.ascontiguousarray(layers.person[..., :3]), layers=alone)

@@ -229,6 +229,8 @@ def prepare(
         layers, hair, hair_step = separated
         if persons.cut:
             layers = cut_out.cut_out(image, persons, mesh, body)
+        elif persons.layered:
+            layers = layers.alone()
         oval = to_samples(mesh[OVAL, :2], hair_step)
         cloth = None if body is None else parsed_cloth(body, hair.shape, oval, hair_step)
         neck = None if body is None else parsed_neck(body, hair.shape, oval, hair_step)

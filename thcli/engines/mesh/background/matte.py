@@ -6,7 +6,7 @@ hangs down. With these layers the head moves over a static background instead of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -67,6 +67,7 @@ class MatteLayers:
     cut: the plate is black and the picture is the person alone, with its alpha.
     strangers: (H, W, 4) uint8 like `person`, other persons of a picture that is cut out, or None.
     wide: the person, continued beyond the sides that cut it off; None of a mirror image.
+    behind: (H, W, 3) uint8 what the picture shows without a person who is alone; None of others.
     """
 
     person: Image
@@ -75,11 +76,16 @@ class MatteLayers:
     cut: bool = False
     strangers: Image | None = None
     wide: WidePerson | None = None
+    behind: Image | None = None
 
     @staticmethod
     def of(person: Image, plate: Image) -> MatteLayers:
         """Create the layers with the coverage of the person."""
         return MatteLayers(person, plate, Coverage.of(person))
+
+    def alone(self) -> MatteLayers:
+        """Return the person cut out just as it is, to be laid over `behind`."""
+        return replace(self, plate=np.zeros_like(self.plate), cut=True, behind=self.plate)
 
 
 def separate_person(

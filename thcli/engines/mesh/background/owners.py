@@ -73,7 +73,7 @@ class Owners:
     def persons(self, number: int) -> SeenPersons:
         """Return the persons as they are seen where one of them moves."""
         fill = partial(self.fill, number)
-        return SeenPersons(self.seen[number], self.share(number), fill=fill)
+        return SeenPersons(self.seen[number], self.share(number), fill=fill, layered=True)
 
     def share(self, number: int) -> Array32:
         """Return how far a sample that shows anybody shows a person, (rows, columns) 0 or 1."""

@@ -50,12 +50,14 @@ class SeenPersons:
     own: (rows, columns) from `own_share`; None where one person is alone.
     cut: the person who moves is cut out, for another background.
     fill: gives what is behind that person, see `plate.fill_plate`.
+    layered: that person is rendered alone, see `MatteLayers.alone`.
     """
 
     probability: Array32
     own: Array32 | None = None
     cut: bool = False
     fill: Fill = fill_plate
+    layered: bool = False
 
     @property
     def moving(self) -> Array32:
