@@ -24,6 +24,7 @@ from thcli.faces.landmarks.topology import OVAL
 
 MOST_SAMPLES = 768  # of a picture's longer side
 LEAST_PERSON = 0.25  # probability above which a sample shows a person
+LIKELY = 0.5  # probability above which it is no background that another person may uncover
 NOBODY = -1
 REACH = 0.35  # heights of a face by which its person goes on behind another
 RIM = 0.12  # heights of a face beside a hole that may show some of the person who left it
@@ -95,7 +96,7 @@ class Owners:
         size = hole.shape[1], hole.shape[0]
         person = cv2.resize(self.person, size, interpolation=cv2.INTER_NEAREST).astype(np.int16)
         behind = self._behind(person, hole)
-        likely = resize(self.seen.max(0), size) > LEAST_PERSON
+        likely = resize(self.seen.max(0), size) > LIKELY
         anybody = cv2.dilate(likely.astype(np.uint8), np.ones((EDGE, EDGE), np.uint8))
         side = (odd_size(2 * RIM * self.heights[number] * hole.shape[1]),) * 2
         rim = cv2.dilate(hole.astype(np.uint8), np.ones(side, np.uint8)) > 0
