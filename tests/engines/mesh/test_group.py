@@ -94,12 +94,12 @@ def divided() -> tuple[Owners, Array32, npt.NDArray[np.bool_]]:
     seen = np.repeat((person != NOBODY).astype(np.float32)[None], 2, 0)
     hole = np.zeros((60, 200), bool)
     hole[18:, :102] = True
-    return Owners(person, seen, np.array([0.2, 0.2])), image, hole
+    return Owners(person, seen, np.array([0.2, 0.2]), (200, 60)), image, hole
 
 
 def test_one_behind_goes_on_a_little_then_there_is_the_background() -> None:
     owners, image, hole = divided()
-    filled = owners.fill(0, image, hole)
+    filled = owners.fill(0, (slice(0, 60), slice(0, 200)), image, hole)
     np.testing.assert_array_equal(filled[~hole], image[~hole])
     reach = round(REACH * 0.2 * 200)
     np.testing.assert_allclose(filled[50, 102 - reach + 6 : 102], np.tile(COATS[1], (reach - 6, 1)))

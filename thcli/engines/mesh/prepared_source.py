@@ -214,7 +214,7 @@ def prepare(
         image, glasses = glasses_layer.take_off(image, mesh, parsed.face, worn, tone)
     separated = None
     if persons is not None:
-        separated = matte.separate_person(image, persons.moving, mesh, body, persons.fill)
+        separated = matte.separate_within(image, persons, mesh, body)
     interior = mouth_interior.measure(image, mesh, tone, seen_eyes, natural)
     is_parted = interior.lips.gap > lip_rims.PARTED_GAP
     if is_parted:

@@ -13,7 +13,7 @@ from thcli.core.errors import WeightsError
 from thcli.core.geometry import transform_points
 from thcli.core.options import Matte, RunOptions
 from thcli.core.protocols import Parser
-from thcli.core.types import Array, Array32, Crop, Face, Image
+from thcli.core.types import Array, Array32, Face, Image
 from thcli.faces.compositing import person_matte
 from thcli.faces.crops import align
 from thcli.faces.detection import hands
@@ -41,16 +41,8 @@ class ParsedSource:
 
     def move(self, dst_from_src: Array) -> ParsedSource:
         """Return the regions in pixels of a copy of the source; dst_from_src: (3, 3)."""
-        src_from_dst = np.linalg.inv(dst_from_src)
-
-        def moved(regions: Regions) -> Regions:
-            placement = regions.placement
-            crop_from_dst = placement.crop_from_frame @ src_from_dst
-            return replace(regions, placement=Crop(crop_from_dst, placement.size))
-
-        return ParsedSource(
-            moved(self.face), moved(self.body), transform_points(dst_from_src, self.hands)
-        )
+        hands_moved = transform_points(dst_from_src, self.hands)
+        return ParsedSource(self.face.move(dst_from_src), self.body.move(dst_from_src), hands_moved)
 
 
 class SourceNetworks:

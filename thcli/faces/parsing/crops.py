@@ -8,7 +8,7 @@ labels = found.labels_in(full_frame_crop(frame.size))  # (H, W) uint8 numbers of
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from thcli.core.batches import require_finite
 from thcli.core.imaging import to_uint8
 from thcli.core.options import Template
 from thcli.core.protocols import Parser
-from thcli.core.types import Array32, Crop, Face, Image
+from thcli.core.types import Array, Array32, Crop, Face, Image
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import corners, crop, transform_face
 from thcli.faces.landmarks.layouts import landmarks_of
@@ -43,6 +43,11 @@ class Regions:
 
     placement: Crop
     probabilities: Array32
+
+    def move(self, dst_from_src: Array) -> Regions:
+        """Return the regions in pixels of a copy of their picture; dst_from_src: (3, 3)."""
+        crop_from_dst = self.placement.crop_from_frame @ np.linalg.inv(dst_from_src)
+        return replace(self, placement=Crop(crop_from_dst, self.placement.size))
 
     def mask(self, groups: Groups) -> Array32:
         """Return the probability of some regions in pixels of `placement`, (h, w) float32 0..1.

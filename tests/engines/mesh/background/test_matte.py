@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Array32, Crop
+from thcli.engines.mesh import compose
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_hair
-from thcli.engines.mesh.background.matte import separate_person
+from thcli.engines.mesh.background.matte import separate_person, separate_within
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.background.plate import Indices, Mask
 from thcli.engines.mesh.background.strands import find_strands
 from thcli.faces.parsing.classes import CLASSES, class_number
@@ -133,3 +137,30 @@ def test_a_lamp_beside_the_head_stays_with_the_background() -> None:
     inside = (slice(92, 108), slice(right + 6, right + 10))
     assert layers.plate[inside].min() > 160 and layers.person[inside].max() < 50
     assert layers.plate[149:152, right + 6 : right + 10].max() < 120
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_person_is_separated_in_the_part_that_shows_it(scale: int) -> None:
+    """Nothing changes beyond it; at three times the size the matte has three pixels a sample."""
+    mesh, _, (left, right), face = face_on_a_wall()
+    side, mesh = 256 * scale, mesh * scale
+    image = np.full((side, side, 3), 120, np.uint8)
+    shown = cv2.resize(face.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST) > 0
+    image[shown] = (200, 150, 130)
+    part = slice(40 * scale, 220 * scale), slice((left - 25) * scale, (right + 25) * scale)
+    whole = SeenPersons(face.astype(np.float32))
+    regions = Regions(Crop(np.eye(3), (side, side)), np.zeros((len(CLASSES), 8, 8), np.float32))
+    for known in (None, regions):
+        first, second = (
+            separate_within(image, persons, mesh, known)
+            for persons in (whole, replace(whole, part=part))
+        )
+        assert first is not None and second is not None
+        assert first[2] == second[2] and first[1].shape == second[1].shape
+        alphas = first[0].person[..., 3], second[0].person[..., 3]
+        assert np.abs(alphas[0].astype(int) - alphas[1])[shown].max() < 8
+        beyond = np.ones((side, side), bool)
+        beyond[part] = False
+        assert not second[0].person[beyond].any()
+        np.testing.assert_array_equal(second[0].plate[beyond], image[beyond])
+        np.testing.assert_array_equal(compose.lay_over(second[0].person, second[0].plate), image)

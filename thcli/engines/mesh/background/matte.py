@@ -19,6 +19,7 @@ from thcli.engines.mesh.background.beyond_sides import WidePerson
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.grain import add_grain
 from thcli.engines.mesh.background.hair import HEADWEAR, find_hair, parsed_hair
+from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.background.plate import Fill, fill_plate
 from thcli.engines.mesh.background.strands import find_strands
 from thcli.engines.mesh.sampling import (
@@ -178,6 +179,47 @@ def separate_person(
         hair = find_hair(small, alpha, oval_points)
     else:
         hair = parsed_hair(regions, alpha, oval_points, step)
+    return MatteLayers.of(person, plate), hair, step
+
+
+def separate_within(
+    image: Image,
+    persons: SeenPersons,
+    mesh: Array,
+    regions: Regions | None = None,
+) -> tuple[MatteLayers, Array32, int] | None:
+    """Separate the person who moves as `separate_person` does, in the part that shows that person.
+
+    Args:
+        image: (H, W, 3) uint8 source image.
+        persons: that it shows; their `part` is the whole of it without one.
+        mesh: (468, 3) pixels.
+        regions: of the face, down to the shoulders; None finds hair by its colours.
+    """
+    part = persons.part
+    if part is None:
+        return separate_person(image, persons.moving, mesh, regions, persons.fill)
+    rows, columns = part
+    corner = np.array([columns.start, rows.start, 0], np.float64)
+    moved = np.eye(3)
+    moved[:2, 2] = -corner[:2]
+    likely = np.ascontiguousarray(resize(persons.moving, image.shape[1::-1])[part])
+    found = separate_person(
+        np.ascontiguousarray(image[part]),
+        likely,
+        mesh - corner,
+        None if regions is None else regions.move(moved),
+        persons.fill,
+    )
+    if found is None:
+        return None
+    layers, near_hair, step = found
+    person, plate = np.zeros((*image.shape[:2], 4), np.uint8), image.copy()
+    person[part], plate[part] = layers.person, layers.plate
+    hair = np.zeros((max(1, image.shape[0] // step), max(1, image.shape[1] // step)), np.float32)
+    there = hair[round(rows.start / step) :, round(columns.start / step) :]
+    height, width = (min(sides) for sides in zip(there.shape, near_hair.shape, strict=True))
+    there[:height, :width] = near_hair[:height, :width]
     return MatteLayers.of(person, plate), hair, step
 
 

@@ -19,6 +19,7 @@ from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.close_view import See, see_closely
 from thcli.engines.mesh.background.persons import SeenPersons, own_share
 from thcli.engines.mesh.background.plate import fill_plate
+from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.sampling import box_mean, odd_size, polygon_mask, resize, to_samples
 from thcli.faces.landmarks.topology import OVAL
 
@@ -27,6 +28,8 @@ LEAST_PERSON = 0.25  # probability above which a sample shows a person
 LIKELY = 0.5  # probability above which it is no background that another person may uncover
 NOBODY = -1
 REACH = 0.35  # heights of a face by which its person goes on behind another
+LEAST_SEEN = 0.05  # probability above which the part of the picture shows a person
+AROUND = 0.8  # heights of a face around that, from which what is behind is filled
 RIM = 0.12  # heights of a face beside a hole that may show some of the person who left it
 EDGE = 5  # samples of a person's outline that show some of the background, odd
 SEAM = 5  # samples over which what is behind a person passes into each other, odd
@@ -43,11 +46,13 @@ class Owners:
     person: (rows, columns) number of the person whom a sample shows, or NOBODY.
     seen: (N, rows, columns) probability that a sample shows each person, or one beside, in 0..1.
     heights: (N,) of the faces, of the picture's width.
+    size: (width, height) of the picture in pixels.
     """
 
     person: Numbers
     seen: Array32
     heights: Array
+    size: tuple[int, int]
 
     @staticmethod
     def find(image: Image, see: See, meshes: Sequence[Array]) -> Owners:
@@ -69,12 +74,26 @@ class Owners:
             own = (share > 0.5) & (seen[number] > LEAST_PERSON)
             person[_around(own, to_samples(mesh[OVAL, :2], width / columns))] = number
         heights = np.array([anatomy.face_height(mesh) for mesh in meshes])
-        return Owners(person, seen, heights / width)
+        return Owners(person, seen, heights / width, (width, image.shape[0]))
 
     def persons(self, number: int) -> SeenPersons:
         """Return the persons as they are seen where one of them moves."""
-        fill = partial(self.fill, number)
-        return SeenPersons(self.seen[number], self.share(number), fill=fill, layered=True)
+        share, seen = self.share(number), self.seen[number]
+        part = self._part_around(seen * share > LEAST_SEEN, number)
+        fill = partial(self.fill, number, part)
+        return SeenPersons(seen, share, fill=fill, part=part, layered=True)
+
+    def _part_around(self, shown: Mask, number: int) -> Region:
+        """Return the pixels of the picture that show a person, with some around."""
+        margin = AROUND * self.heights[number] * self.size[0]
+        bounds = []
+        for axis, side in ((1, self.size[1]), (0, self.size[0])):
+            found = np.flatnonzero(shown.any(axis))
+            scale = side / shown.shape[1 - axis]
+            first, last = (found[0], found[-1] + 1) if len(found) else (0, shown.shape[1 - axis])
+            low, high = round(first * scale - margin), round(last * scale + margin)
+            bounds.append(slice(max(low, 0), min(high, side)))
+        return bounds[0], bounds[1]
 
     def share(self, number: int) -> Array32:
         """Return how far a sample that shows anybody shows a person, (rows, columns) 0 or 1."""
@@ -87,38 +106,59 @@ class Owners:
         size = self.person.shape[1], self.person.shape[0]
         alpha = np.asarray(cv2.extractChannel(person, 3), np.uint8)
         hole = resize(alpha, size, shrink=alpha.shape[1] > size[0]) > 0
-        behind = self._behind(self.person, hole)
+        behind = self._behind(self.person, hole, hole.shape[1])
         theirs = behind == np.arange(len(self.seen))[:, None, None]
         return replace(self, person=behind, seen=np.where(hole, np.float32(1) * theirs, self.seen))
 
-    def fill(self, number: int, image: Array32, hole: Mask) -> Array32:
-        """Fill the hole of an image (h, w, 3) float32 0..255 that a person leaves."""
-        size = hole.shape[1], hole.shape[0]
-        person = cv2.resize(self.person, size, interpolation=cv2.INTER_NEAREST).astype(np.int16)
-        behind = self._behind(person, hole)
-        likely = resize(self.seen.max(0), size) > LIKELY
+    def fill(self, number: int, part: Region, image: Array32, hole: Mask) -> Array32:
+        """Fill the hole that a person leaves.
+
+        Args:
+            number: of the person.
+            part: pixels of the picture that `image` shows.
+            image: (h, w, 3) float32 0..255.
+            hole: (h, w).
+        """
+        rows, columns = part
+        there = np.ix_(
+            _samples(rows, self.size[1], hole.shape[0], self.person.shape[0]),
+            _samples(columns, self.size[0], hole.shape[1], self.person.shape[1]),
+        )
+        width = hole.shape[1] * self.size[0] / (columns.stop - columns.start)
+        person = self.person[there]
+        behind = self._behind(person, hole, width)
+        likely = self.seen.max(0)[there] > LIKELY
         anybody = cv2.dilate(likely.astype(np.uint8), np.ones((EDGE, EDGE), np.uint8))
-        side = (odd_size(2 * RIM * self.heights[number] * hole.shape[1]),) * 2
+        side = (odd_size(2 * RIM * self.heights[number] * width),) * 2
         rim = cv2.dilate(hole.astype(np.uint8), np.ones(side, np.uint8)) > 0
         known = ~hole & (anybody == 0)
         out = fill_plate(image, ~known, _continue(image, known) if known.any() else None)
         for other in np.unique(behind[hole]):
             own = (person == other) & ~rim
             if other != NOBODY and own.any():
-                there = box_mean((behind == other).astype(np.float32), SEAM)
-                out += there[..., None] * (_continue(image, own) - out)
+                share = box_mean((behind == other).astype(np.float32), SEAM)
+                out += share[..., None] * (_continue(image, own) - out)
         return np.where(hole[..., None], out, image)
 
-    def _behind(self, person: Numbers, hole: Mask) -> Numbers:
-        """Return the owners (h, w) of a picture whose hole shows what is nearest beside it."""
+    def _behind(self, person: Numbers, hole: Mask, width: float) -> Numbers:
+        """Return the owners (h, w) of a picture whose hole shows what is nearest beside it.
+
+        width: samples of the whole picture's width.
+        """
         distance, labels = cv2.distanceTransformWithLabels(
             hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
         )
         nearest = np.full(int(labels.max()) + 1, NOBODY, np.int16)
         nearest[labels[~hole]] = person[~hole]
         found = nearest[labels]
-        reach = REACH * np.append(self.heights, 0.0) * hole.shape[1]  # the last is of nobody
+        reach = REACH * np.append(self.heights, 0.0) * width  # the last is of nobody
         return np.where(distance < reach[found], found, np.int16(NOBODY)).astype(np.int16)
+
+
+def _samples(pixels: slice, side: int, count: int, samples: int) -> npt.NDArray[np.intp]:
+    """Return the samples, of so many over a side, at the middles of `count` parts of its pixels."""
+    middles = pixels.start + (np.arange(count) + 0.5) * (pixels.stop - pixels.start) / count
+    return np.asarray(np.minimum(middles * samples / side, samples - 1), np.intp)
 
 
 def _around(mask: Mask, outline: Array) -> Mask:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.plate import Fill, fill_plate
+from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.sampling import polygon_mask, resize, to_samples
 from thcli.faces.landmarks.topology import OVAL
 
@@ -50,6 +51,7 @@ class SeenPersons:
     own: (rows, columns) from `own_share`; None where one person is alone.
     cut: the person who moves is cut out, for another background.
     fill: gives what is behind that person, see `plate.fill_plate`.
+    part: pixels that show that person, and beyond which nothing changes; None for all of them.
     layered: that person is rendered alone, see `MatteLayers.alone`.
     """
 
@@ -57,6 +59,7 @@ class SeenPersons:
     own: Array32 | None = None
     cut: bool = False
     fill: Fill = fill_plate
+    part: Region | None = None
     layered: bool = False
 
     @property
