@@ -141,6 +141,40 @@ def test_small_persons_are_seen_closely() -> None:
         assert np.all(owners.person[beyond] == NOBODY)
 
 
+def test_hair_before_a_coat_of_its_colour_is_of_the_face_beside_it() -> None:
+    """The coat is that of the nearer person, whose shoulder rises beside the other's face."""
+    behind = faces.centred_mesh(200, 320, 0.35) + np.array([20, -60, 0])
+    front = faces.centred_mesh(200, 320, 0.35) + np.array([190, 40, 0])
+    image = np.full((320, 420, 3), faces.GROUND, np.uint8)
+    right, top, chin = (
+        int(behind[OVAL, 0].max()),
+        int(behind[OVAL, 1].min()),
+        int(behind[OVAL, 1].max()),
+    )
+    image[top + 10 :, right:] = COATS[0]  # hair, then the coat
+    image[chin + 10 :, :right] = COATS[1]
+    for mesh in (behind, front):
+        inside = faces.polygon_mask(mesh[OVAL, :2], 420, 320)
+        image[inside] = faces.render_face(mesh, 420, 320)[inside]
+    owners = Owners.find(image, see, [front, behind])
+    y = (top + chin) // 2
+    assert np.all(owners.person[y, right + 2 : right + 14] == 1)
+    assert np.all(owners.person[chin + 30, right + 60 :] == 0)
+
+
+def test_slivers_between_persons_are_of_the_nearest() -> None:
+    image, meshes, _ = couple()
+
+    def torn(picture: Image) -> Array32:
+        seen = see(picture)
+        if picture.shape[:2] == (HEIGHT, WIDTH):
+            seen[-80:, SEAM - 4 : SEAM + 4] = 0.3
+        return seen
+
+    owners = Owners.find(image, torn, list(meshes))
+    assert np.all(owners.person[-40:] != NOBODY)
+
+
 def test_parts_of_the_picture_that_no_face_touches_are_of_nobody() -> None:
     image, meshes, _ = couple()
     image[:12, 200:230] = COATS[0]

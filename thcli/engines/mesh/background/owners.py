@@ -30,7 +30,10 @@ NOBODY = -1
 REACH = 0.35  # heights of a face by which its person goes on behind another
 LEAST_SEEN = 0.05  # probability above which the part of the picture shows a person
 AROUND = 0.8  # heights of a face around that, from which what is behind is filled
-RIM = 0.12  # heights of a face beside a hole that may show some of the person who left it
+RIM = 0.05  # heights of a face beside a hole that may show some of the person who left it
+# Heights of a face beside it that are its hair, where it is so many times nearer than other faces
+BESIDE, CLEARLY = 0.3, 1.7
+GAP = 8.0  # samples from a person within which what nobody owns is that person's
 EDGE = 5  # samples of a person's outline that show some of the background, odd
 SEAM = 5  # samples over which what is behind a person passes into each other, odd
 SMOOTH = 7  # samples over which the colours of a person who goes on are smoothed, odd
@@ -74,6 +77,9 @@ class Owners:
             own = (share > 0.5) & (seen[number] > LEAST_PERSON)
             person[_around(own, to_samples(mesh[OVAL, :2], width / columns))] = number
         heights = np.array([anatomy.face_height(mesh) for mesh in meshes])
+        scale = columns / width
+        _give_hair(person, anybody, [mesh[:, :2] * scale for mesh in meshes])
+        _close_gaps(person, anybody)
         return Owners(person, seen, heights / width, (width, image.shape[0]))
 
     def persons(self, number: int) -> SeenPersons:
@@ -166,6 +172,37 @@ def _around(mask: Mask, outline: Array) -> Mask:
     _, labels = cv2.connectedComponents(mask.astype(np.uint8))
     face = polygon_mask(outline, (mask.shape[1], mask.shape[0]))
     return np.isin(labels, np.unique(labels[face & (labels > 0)]))
+
+
+def _give_hair(person: Numbers, anybody: Array32, faces: Sequence[Array]) -> None:
+    """Give what lies beside a face (468, 2), in samples, and nearest to it, to its person.
+
+    In place. Dark hair before the dark coat of the next person has no edge that divides them.
+    """
+    size = person.shape[1], person.shape[0]
+    heights = [anatomy.face_height(face) for face in faces]
+    ovals = [polygon_mask(face[OVAL], size) for face in faces]
+    away = np.stack([_distance(oval) / h for oval, h in zip(ovals, heights, strict=True)])
+    rows, columns = np.mgrid[: size[1], : size[0]]
+    for number, (face, height) in enumerate(zip(faces, heights, strict=True)):
+        top, chin = face[anatomy.FOREHEAD], face[anatomy.CHIN]
+        along = (chin - top) / height
+        level = ((columns - top[0]) * along[0] + (rows - top[1]) * along[1]) / height
+        others = np.delete(away, number, 0).min(0, initial=np.inf)
+        beside = (level > 0) & (level < 1) & (away[number] < BESIDE)
+        person[beside & (CLEARLY * away[number] < others) & (anybody > LEAST_PERSON)] = number
+
+
+def _close_gaps(person: Numbers, anybody: Array32) -> None:
+    """Give slivers between persons (rows, columns) to who is nearest, in place."""
+    nobody = person == NOBODY
+    distance, labels = cv2.distanceTransformWithLabels(
+        nobody.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    nearest = np.full(int(labels.max()) + 1, NOBODY, np.int16)
+    nearest[labels[~nobody]] = person[~nobody]
+    gap = nobody & (anybody > LEAST_PERSON) & (distance < GAP)
+    person[gap] = nearest[labels[gap]]
 
 
 def _continue(image: Array32, known: Mask) -> Array32:
