@@ -34,6 +34,7 @@ PUBLIC = [
     "Editor",
     "EditorOptions",
     "EncodeOptions",
+    "EncodedGroup",
     "Engine",
     "EvaluateOptions",
     "ExpressionOptions",

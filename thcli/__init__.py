@@ -128,6 +128,7 @@ _HOMES = {
         "CropEngine",
         "Detector",
         "Editor",
+        "EncodedGroup",
         "Engine",
         "FaceModel",
         "GroupEngine",

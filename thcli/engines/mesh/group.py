@@ -20,8 +20,7 @@ from thcli.engines.mesh.background.owners import Owners
 from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.prepared_source import MeshSource
 
-# Doublings of a face's size that count as much as a chin that is lower by one usual face height
-SIZE_WEIGHT = 2.0
+SIZE_WEIGHT = 2.0  # usual face heights by which a chin is lower that make up for half the size
 
 Prepare = Callable[[Image, Face, SeenPersons], MeshSource]
 
