@@ -164,3 +164,23 @@ def test_a_person_is_separated_in_the_part_that_shows_it(scale: int) -> None:
         assert not second[0].person[beyond].any()
         np.testing.assert_array_equal(second[0].plate[beyond], image[beyond])
         np.testing.assert_array_equal(compose.lay_over(second[0].person, second[0].plate), image)
+
+
+def test_persons_beside_tell_nothing_of_the_background() -> None:
+    """A face before a bare wall with a faint line; next to it stands one in dark and pale stripes.
+
+    With the stripes for background, all that is as strange as they are is background.
+    """
+    mesh, (x, y), (left, right), face = face_on_a_wall()
+    image = np.full((256, 256, 3), 120, np.uint8)
+    image[face] = (200, 150, 130)
+    other = x < left - 30
+    image[other] = np.where((x[other] // 8 % 2 == 0)[:, None], 20, 230)
+    strand = (x > right) & (x < right + 10) & (abs(y - 128) < 2)
+    image[strand] = 60
+    alphas = []
+    for beside in (None, other):
+        separated = separate_person(image, face.astype(np.float32), mesh, beside=beside)
+        assert separated is not None
+        alphas.append(int(separated[0].person[128, right + 5, 3]))
+    assert alphas[0] < 60 < 120 < alphas[1]

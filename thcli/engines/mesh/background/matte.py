@@ -20,7 +20,7 @@ from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.grain import add_grain
 from thcli.engines.mesh.background.hair import HEADWEAR, find_hair, parsed_hair
 from thcli.engines.mesh.background.persons import SeenPersons
-from thcli.engines.mesh.background.plate import Fill, fill_plate
+from thcli.engines.mesh.background.plate import Fill, Mask, fill_plate
 from thcli.engines.mesh.background.strands import find_strands
 from thcli.engines.mesh.sampling import (
     box_mean,
@@ -95,6 +95,7 @@ def separate_person(
     mesh: Array,
     regions: Regions | None = None,
     fill: Fill = fill_plate,
+    beside: Mask | None = None,
 ) -> tuple[MatteLayers, Array32, int] | None:
     """Separate the person from the background.
 
@@ -104,6 +105,7 @@ def separate_person(
         mesh: (468, 3) pixels.
         regions: of the face, down to the shoulders; None finds hair by its colours.
         fill: gives what is behind the person.
+        beside: (H, W) where others are, who tell nothing of the background.
 
     Returns:
         The layers, the hair mask (h, w) float32 in 0..1, and the mask's source pixels per
@@ -140,7 +142,8 @@ def separate_person(
     halo = odd_size(2 * HALO * face_size / step)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (halo, halo))
     grown = box_mean(np.asarray(cv2.dilate(alpha, disc), np.float32), 3)
-    tolerance = _background_contrast(levels, hole)
+    apart = hole if beside is None else hole | (resize(beside.astype(np.uint8), size) > 0)
+    tolerance = _background_contrast(levels, apart)
     other = levels - filled_small
     lit = _find_lights(other, np.maximum(alpha, worn), face_size / step)
     grown += lit * (alpha - grown)
@@ -203,13 +206,18 @@ def separate_within(
     corner = np.array([columns.start, rows.start, 0], np.float64)
     moved = np.eye(3)
     moved[:2, 2] = -corner[:2]
-    likely = np.ascontiguousarray(resize(persons.moving, image.shape[1::-1])[part])
+    size = image.shape[1], image.shape[0]
+    likely = np.ascontiguousarray(resize(persons.moving, size)[part])
+    beside = None
+    if persons.beside is not None:
+        beside = resize(persons.beside.astype(np.uint8), size)[part] > 0
     found = separate_person(
         np.ascontiguousarray(image[part]),
         likely,
         mesh - corner,
         None if regions is None else regions.move(moved),
         persons.fill,
+        beside,
     )
     if found is None:
         return None

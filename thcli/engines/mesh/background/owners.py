@@ -87,7 +87,8 @@ class Owners:
         share, seen = self.share(number), self.seen[number]
         part = self._part_around(seen * share > LEAST_SEEN, number)
         fill = partial(self.fill, number, part)
-        return SeenPersons(seen, share, fill=fill, part=part, layered=True)
+        beside = (self.seen.max(0) > LEAST_PERSON) & (self.person != number)
+        return SeenPersons(seen, share, fill=fill, beside=beside, part=part, layered=True)
 
     def _part_around(self, shown: Mask, number: int) -> Region:
         """Return the pixels of the picture that show a person, with some around."""

@@ -51,6 +51,7 @@ class SeenPersons:
     own: (rows, columns) from `own_share`; None where one person is alone.
     cut: the person who moves is cut out, for another background.
     fill: gives what is behind that person, see `plate.fill_plate`.
+    beside: (rows, columns) where others are, over the whole picture; None where nobody is told.
     part: pixels that show that person, and beyond which nothing changes; None for all of them.
     layered: that person is rendered alone, see `MatteLayers.alone`.
     """
@@ -59,6 +60,7 @@ class SeenPersons:
     own: Array32 | None = None
     cut: bool = False
     fill: Fill = fill_plate
+    beside: Mask | None = None
     part: Region | None = None
     layered: bool = False
 
