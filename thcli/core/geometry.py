@@ -12,7 +12,7 @@ for empty arrays, which scipy 1.12 refuses.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -211,6 +211,11 @@ def box_overlap(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Compute the shared area of two (4,) boxes x0, y0, x1, y1 over the smaller one's, 0..1."""
     p, q, inner = _areas(a, b)
     return inner / max(min(p, q), 1e-12)
+
+
+def is_apart(box: npt.ArrayLike, others: Iterable[npt.ArrayLike], overlap: float) -> bool:
+    """Return whether a box (4,) shares at most `overlap` with each of others; see `box_overlap`."""
+    return all(box_overlap(box, other) <= overlap for other in others)
 
 
 def _areas(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[float, float, float]:

@@ -223,4 +223,5 @@ def test_a_person_whom_the_network_misses_moves_with_the_picture(
     sources = dict(encoded.layers)
     channels = {n: render_frame(s, faces.rest_target(s), None).shape[2] for n, s in sources.items()}
     assert channels == {0: 4, 1: 3}
+    assert encoded.whole == {1}
     assert cv2.absdiff(sources[1].image, image)[: HEIGHT // 2, SEAM + 20 :].max() == 0

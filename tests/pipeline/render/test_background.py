@@ -73,12 +73,11 @@ def test_persons_who_are_rendered_alone_are_laid_over_the_plate() -> None:
     first, second = person_of([100, 50, 0], [255, 128, 0]), person_of([0, 0, 60], [0, 0, 255])
     whole = np.full((1, 3, 3), 30, np.uint8)
     motion = MotionBuffer(Motion("mesh", np.arange(3), Fraction(1, 25), np.ones(3, bool), {}, {}))
-    rows = [np.ones((1, 3), np.float32), np.array([[0, 0.5, 1]], np.float32)]
+    row = np.array([[0, 0.5, 1]], np.float32)
     plate = np.full((1, 3, 3), 200, np.uint8)
     for other, expected in ((second, (100, 125, 60)), (whole, (100, 78, 30))):
-        sources = [
-            SourceFace(a, motion, share=row) for a, row in zip((first, other), rows, strict=True)
-        ]
+        share = row if other is whole else None
+        sources = [SourceFace(first, motion), SourceFace(other, motion, share=share)]
         plan = RenderPlan(CuttingEngine(), sources, plate, BatchRunner(), plate=plate)
         for frame in render_frames(plan, DrivingFrames(), 0, RunOptions(), StageClock()):
             assert frame.alpha is None

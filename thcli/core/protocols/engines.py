@@ -166,12 +166,13 @@ class EncodedGroup:
 
     plate: (H, W, 3) uint8, the picture without them.
     layers: number of each one's face and its encoded source, the farthest first. What `render`
-        gives for it is (H, W, 4) uint8, premultiplied colour and alpha; (H, W, 3) of a person who
-        could not be parted from the picture.
+        gives for it is (H, W, 4) uint8, premultiplied colour and alpha.
+    whole: numbers of those who could not be parted from the picture, which is rendered (H, W, 3).
     """
 
     plate: Image
     layers: Sequence[tuple[int, Any]]
+    whole: frozenset[int] = frozenset()
 
 
 @runtime_checkable

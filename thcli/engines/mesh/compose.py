@@ -200,8 +200,7 @@ def lay_over(person: Image, plate: Image, alone: float | Image = 0.0) -> Image:
     alone: share by which what is brighter than its alpha is left out, light of the background
         beside the person: 0..1, or (h, w) uint8.
     """
-    alpha = np.asarray(cv2.extractChannel(person, 3), np.uint8)
-    colour = np.asarray(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), np.uint8)
+    colour, alpha = imaging.split_alpha(person)
     if cv2.minMaxLoc(alpha)[0] == 255:
         return colour
     clear = 255 - alpha

@@ -59,7 +59,8 @@ def peel(
     if border is not None:
         picture = picture.copy()
         border.render(picture)
-    return EncodedGroup(picture, tuple(reversed(layers)))
+    whole = frozenset(number for number, source in layers if source.layers is None)
+    return EncodedGroup(picture, tuple(reversed(layers)), whole)
 
 
 def nearest_first(meshes: Sequence[Array]) -> list[int]:

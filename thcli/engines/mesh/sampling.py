@@ -91,6 +91,28 @@ def largest(values: Floats) -> Floats:
     return functools.reduce(np.maximum, cv2.split(np.abs(values)))  # type: ignore[no-any-return]
 
 
+def distance_to(mask: npt.NDArray[np.bool_]) -> Array32:
+    """Return the distance of each sample to a mask (h, w), in samples."""
+    away = np.asarray(~mask, np.uint8)
+    return np.asarray(cv2.distanceTransform(away, cv2.DIST_L2, 5), np.float32)
+
+
+def nearest_to(mask: npt.NDArray[np.bool_]) -> tuple[Array32, npt.NDArray[np.intp]]:
+    """Return each sample's distance to a mask (h, w), and the index of its nearest sample there.
+
+    The indices (h, w) are of the flattened mask; without any sample in it they are 0, and the
+    distances infinite.
+    """
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32), np.zeros(mask.shape, np.intp)
+    distance, labels = cv2.distanceTransformWithLabels(
+        np.asarray(~mask, np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    nearest = np.zeros(int(labels.max()) + 1, np.intp)
+    nearest[labels[mask]] = np.flatnonzero(mask)
+    return np.asarray(distance, np.float32), nearest[labels]
+
+
 def odd_size(size: float) -> int:
     """Return the odd number of samples nearest to a size, 3 or more."""
     return max(3, 2 * round(size / 2) + 1)

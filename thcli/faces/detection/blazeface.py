@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.geometry import box_overlap
+from thcli.core.geometry import is_apart
 from thcli.core.options import RunOptions
 from thcli.core.types import Array32, Face
 from thcli.faces.detection.anchors import OVERLAP, AnchorDetector, AnchorVariant
@@ -99,7 +99,8 @@ class BlazeFace:
                         for f in self._full.detect(tile)
                         if f.score >= FALLBACK_SCORE
                     ]
-            kept += without_overlapping(drop_overlapping(found), kept)
+            larger = [face.box for face in kept]
+            kept += [f for f in drop_overlapping(found) if is_apart(f.box, larger, OVERLAP)]
         return kept
 
     def _detect_rotated(self, image: Pixels) -> list[Face]:
@@ -132,20 +133,9 @@ def drop_overlapping(faces: Sequence[Face], overlap: float = OVERLAP) -> list[Fa
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
         # Over the smaller box: the two networks' boxes of one face differ in size.
-        if all(box_overlap(face.box, other.box) <= overlap for other in kept):
+        if is_apart(face.box, (other.box for other in kept), overlap):
             kept.append(face)
     return kept
-
-
-def without_overlapping(
-    faces: Sequence[Face], others: Sequence[Face], overlap: float = OVERLAP
-) -> list[Face]:
-    """Return the faces that overlap none of the others."""
-    return [
-        face
-        for face in faces
-        if all(box_overlap(face.box, other.box) <= overlap for other in others)
-    ]
 
 
 def rotate_back(face: Face, quarters: int, width: int, height: int) -> Face:

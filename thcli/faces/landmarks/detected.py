@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from thcli.core.geometry import box_overlap
+from thcli.core.geometry import box_overlap, is_apart
 from thcli.core.protocols import Detector, FastDetector, Landmarker
 from thcli.core.types import Face, Image
 
@@ -42,9 +42,10 @@ def fit_detected(image: Image, detector: Detector, landmarker: Landmarker) -> li
     if boxes and not faces and isinstance(detector, FastDetector):
         searched = _fit(image, detector.search(image), landmarker)
         return drop_doubtful(image, _clear(searched), detector)
+    small: list[Face] = []
     if faces and isinstance(detector, FastDetector):
-        faces += _fit_small(image, faces, detector, landmarker)
-    clear = drop_doubtful(image, _clear(faces), detector)
+        small = _fit_small(image, faces, detector, landmarker)
+    clear = drop_doubtful(image, _clear(faces), detector, beside=small) + small
     return clear or sorted(faces, key=lambda face: face.logit)[-1:]
 
 
@@ -59,17 +60,14 @@ def _fit_small(
     """Return the certain faces that only a search in parts of the picture finds."""
     found: list[Face] = []
     for box in detector.detect_small(image):
-        if _is_apart(box, (*faces, *found)):
+        taken = [face.box for face in (*faces, *found)]
+        if is_apart(box.box, taken, BESIDE):
             found += [
                 face
                 for face in _clear(_fit(image, [box], landmarker))
-                if _is_apart(face, (*faces, *found)) and is_certain(image, face, detector)
+                if is_apart(face.box, taken, BESIDE) and is_certain(image, face, detector)
             ]
     return found
-
-
-def _is_apart(face: Face, others: Sequence[Face]) -> bool:
-    return all(box_overlap(face.box, other.box) <= BESIDE for other in others)
 
 
 def _clear(faces: Sequence[Face]) -> list[Face]:

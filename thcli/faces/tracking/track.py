@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.errors import UsageError
-from thcli.core.geometry import box_iou, box_overlap
+from thcli.core.geometry import box_iou, is_apart
 from thcli.core.protocols import Detector, FastDetector, IdentityEncoder, Landmarker
 from thcli.core.types import Array32, Face, Image
 from thcli.faces.crops.crop import transform_face
@@ -148,9 +148,7 @@ class Tracker:
                 face = self._landmarker.refit(image, face)
             if face is None or face.logit < self._options.end_logit or not _inside(face, image):
                 self._lost.append(track)
-            elif not any(
-                box_overlap(face.box, other.face.box) > self._options.overlap for other in kept
-            ):
+            elif is_apart(face.box, (other.face.box for other in kept), self._options.overlap):
                 track.step = _box_centre(face) - _box_centre(track.face)
                 track.face = replace(face, track=track.number)
                 if face.logit >= self._options.confident_logit:
@@ -184,14 +182,13 @@ class Tracker:
         new: list[Face] = []
         for found in self._run_detector(image):
             taken = tracked + new
-            if len(taken) >= self._options.max_faces or any(
-                box_overlap(found.box, f.box) > self._options.overlap for f in taken
-            ):
+            boxes, overlap = [face.box for face in taken], self._options.overlap
+            if len(taken) >= self._options.max_faces or not is_apart(found.box, boxes, overlap):
                 continue
             face = self._landmarker.fit(image, replace(found, mesh=None))
             if face is None or face.logit < self._options.start_logit or not _inside(face, image):
                 continue
-            if not any(box_overlap(face.box, other.box) > self._options.overlap for other in taken):
+            if is_apart(face.box, boxes, overlap):
                 new.append(face)
         new = drop_doubtful(image, new, self._detector, beside=tracked)
         # Faces that appear together are numbered from left to right.

@@ -19,12 +19,15 @@ class EncodedFace:
 
     face: of the image.
     source: identity and appearance.
-    share: (H, W) blend weight over the faces before it; None for the only face of a picture.
+    share: (H, W) blend weight over the faces before it; None for the only face of a picture, and
+        for a person who is rendered alone.
+    alone: the person is rendered alone, see `EncodedGroup`.
     """
 
     face: Face
     source: Any
     share: Array32 | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,16 @@ def encode_faces(
     if isinstance(engine, WarningEngine):
         for warning in filter(None, (engine.find_warning(face.source) for face in encoded.faces)):
             warn(warning)
-    if len(source.faces) == 1:
+    if len(source.faces) == 1 or all(one.alone for one in encoded.faces):
         return encoded
     moving = [one.face for one in encoded.faces]
     still = [face for face, moves in zip(source.faces, driven, strict=True) if not moves]
     drawn = [False] * len(still) + [True] * len(moving)
     shares = face_shares([*still, *moving], drawn, source.size)
-    shared = [replace(one, share=share) for one, share in zip(encoded.faces, shares, strict=True)]
+    shared = [
+        one if one.alone else replace(one, share=share)
+        for one, share in zip(encoded.faces, shares, strict=True)
+    ]
     return replace(encoded, faces=shared)
 
 
@@ -84,7 +90,11 @@ def _encode_group(
     group = engine.encode_group(source.image, everyone, [*driven, *still])
     if group is None:
         return None
-    return EncodedFaces([EncodedFace(everyone[n], one) for n, one in group.layers], group.plate)
+    faces = [
+        EncodedFace(everyone[number], one, alone=number not in group.whole)
+        for number, one in group.layers
+    ]
+    return EncodedFaces(faces, group.plate)
 
 
 def _encode_face(

@@ -38,7 +38,8 @@ class SourceFace:
     motion: retargeted to the source.
     driver: number of its driver, 0 for the one that sets the times.
     reads_driver: the engine reads the driving frames, too.
-    share: (H, W) blend weight over the faces before it; None for the only face of a picture.
+    share: (H, W) blend weight over the faces before it; None for the only face of a picture, and
+        for a person who is rendered alone, over the plan's plate.
     """
 
     source: Any
@@ -188,9 +189,9 @@ def _draw(
     plan: RenderPlan, below: Sequence[Image], new: Sequence[Image], share: Array32 | None
 ) -> list[Image]:
     """Draw rendered images of a face over those below; none are below the first."""
-    if share is None:
+    if share is None and plan.plate is None:
         return list(new)
-    if plan.plate is not None and new[0].shape[2] > 3:
+    if share is None:
         return [lay_over(*split_alpha(b), a) for a, b in zip(below, new, strict=True)]
     # an image with alpha shows the other faces' persons as well
     below = below or [plan.image if image.shape[2] == 3 else image for image in new]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array32
 from thcli.engines.mesh.background import matte, plate
 from thcli.engines.mesh.background.plate import fill_plate, push_pull
+from thcli.engines.mesh.sampling import distance_to, nearest_to
 from thcli.faces.landmarks import topology
 
 FACE = faces.centred_mesh(256, 256)
@@ -111,3 +113,15 @@ def test_copies_of_another_thing_do_not_stand_beside_the_background() -> None:
     assert np.array_equal(out[70:130, 70:130], image[70:130, 70:130])
     near = np.where(hole[..., None], window - 2, window).astype(np.float32)
     assert np.array_equal(plate._continue_rim(near, hole), near)
+
+
+def test_the_nearest_samples_of_a_mask() -> None:
+    mask = np.zeros((4, 6), bool)
+    mask[1, 1] = mask[3, 5] = True
+    distance, nearest = nearest_to(mask)
+    assert distance[1, 1] == 0 and distance[1, 3] == pytest.approx(2, abs=0.05)
+    assert np.array_equal(np.unique(nearest), np.flatnonzero(mask))
+    assert nearest[0, 0] == 7 and nearest[2, 5] == 23
+    np.testing.assert_allclose(distance, distance_to(mask), rtol=1e-4)
+    distance, nearest = nearest_to(np.zeros((2, 3), bool))
+    assert np.isinf(distance).all() and not nearest.any()

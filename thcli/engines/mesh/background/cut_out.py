@@ -17,7 +17,7 @@ from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import STRIP, MatteLayers
 from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.background.plate import push_pull
-from thcli.engines.mesh.sampling import box_mean, odd_size, polygon_mask, resize
+from thcli.engines.mesh.sampling import box_mean, nearest_to, odd_size, polygon_mask, resize
 from thcli.faces.compositing.guided_filter import guided_filter
 from thcli.faces.crops.crop import corners
 from thcli.faces.landmarks.topology import OVAL
@@ -137,12 +137,7 @@ def _divide(alpha: Array32, oval: npt.NDArray[np.bool_]) -> tuple[Array32, Array
     seeds = own.astype(np.int32) + 2 * other.astype(np.int32)
     if count > 2:  # what is left belongs to the nearest part: its soft edge, or a fragment
         fragments = (labels > 0) & (seeds == 0)
-        _, nearest = cv2.distanceTransformWithLabels(
-            (labels == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        table = np.zeros(int(nearest.max()) + 1, np.int32)
-        table[nearest[labels > 0]] = np.where(fragments, 3, seeds)[labels > 0]
-        seeds = table[nearest]
+        seeds = np.where(fragments, 3, seeds).ravel()[nearest_to(labels > 0)[1]]
     else:
         seeds[:] = 1
     mine = np.where(seeds == 1, alpha, np.float32(0))

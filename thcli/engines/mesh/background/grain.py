@@ -6,12 +6,18 @@ is seen, the fill takes the fine band of the background that mirrors it across t
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array32
-from thcli.engines.mesh.sampling import box_mean, masked_mean, odd_size, remap
+from thcli.engines.mesh.sampling import (
+    box_mean,
+    distance_to,
+    masked_mean,
+    nearest_to,
+    odd_size,
+    remap,
+)
 
 BAND = 0.06  # face heights, the coarsest texture that is lent
 SPREAD_RADIUS = 0.2  # face heights over which the strength of the texture is measured
@@ -32,26 +38,20 @@ def add_grain(filled: Array32, hole: npt.NDArray[np.bool_], face_size: float) ->
     """
     if hole.all() or not hole.any():
         return filled
-    inside = hole.astype(np.uint8)
-    depth, labels = cv2.distanceTransformWithLabels(
-        inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
     height, width = hole.shape
-    rows, columns = np.divmod(np.flatnonzero(~hole), width)
-    nearest = np.zeros((int(labels.max()) + 1, 2), np.float32)
-    nearest[labels[~hole]] = np.stack([columns, rows], -1)
+    depth, nearest = nearest_to(~hole)
+    row, column = np.divmod(nearest, width)
     here = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-    mirrored = 2 * nearest[labels] - here
+    mirrored = 2 * np.stack([column, row], -1).astype(np.float32) - here
     # a mirror image beyond the picture's edge is mirrored there again
     last = np.array([width - 1, height - 1], np.float32)
     mirrored = np.ascontiguousarray(last - np.abs(last - np.abs(mirrored)))
     detail = filled - box_mean(filled, odd_size(BAND * face_size))
     known = (~hole).astype(np.float32)
-    near = ~hole & (cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5) < DEPTH[1] * face_size)
+    near = ~hole & (distance_to(hole) < DEPTH[1] * face_size)
     limit = MOST * float(np.median(np.abs(detail[near]))) if near.any() else 0.0
     detail = np.clip(detail, -limit, limit)
     present = _strength(detail, hole.astype(np.float32), face_size)
-    column, row = nearest[labels].astype(np.intp).transpose(2, 0, 1)
     wanted = _strength(detail, known, face_size)[row, column]
     lent = remap(detail, mirrored)
     lent *= remap(known, mirrored)[..., None]

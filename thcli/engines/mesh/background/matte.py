@@ -105,7 +105,7 @@ def separate_person(
         mesh: (468, 3) pixels.
         regions: of the face, down to the shoulders; None finds hair by its colours.
         fill: gives what is behind the person.
-        beside: (H, W) where others are, who tell nothing of the background.
+        beside: (h, w) where others are, who tell nothing of the background; as `probability`.
 
     Returns:
         The layers, the hair mask (h, w) float32 in 0..1, and the mask's source pixels per
@@ -186,10 +186,7 @@ def separate_person(
 
 
 def separate_within(
-    image: Image,
-    persons: SeenPersons,
-    mesh: Array,
-    regions: Regions | None = None,
+    image: Image, persons: SeenPersons, mesh: Array, regions: Regions | None = None
 ) -> tuple[MatteLayers, Array32, int] | None:
     """Separate the person who moves as `separate_person` does, in the part that shows that person.
 
@@ -201,7 +198,8 @@ def separate_within(
     """
     part = persons.part
     if part is None:
-        return separate_person(image, persons.moving, mesh, regions, persons.fill)
+        moving, fill = persons.moving, persons.fill
+        return separate_person(image, moving, mesh, regions, fill, persons.beside)
     rows, columns = part
     corner = np.array([columns.start, rows.start, 0], np.float64)
     moved = np.eye(3)

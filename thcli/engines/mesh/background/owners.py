@@ -1,4 +1,4 @@
-"""Whose each pixel of a picture of several persons is, and what is behind one who is taken away.
+"""Owners of the pixels of a picture of several persons, and what is behind one who is taken away.
 
 Behind a person those beside go on a little, in their own colours; then there is the background, in
 colours that nobody of the picture has.
@@ -17,10 +17,18 @@ import numpy.typing as npt
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.close_view import See, see_closely
-from thcli.engines.mesh.background.persons import SeenPersons, own_share
+from thcli.engines.mesh.background.persons import SeenPersons, nearer_to, own_share
 from thcli.engines.mesh.background.plate import fill_plate
 from thcli.engines.mesh.opening import Region
-from thcli.engines.mesh.sampling import box_mean, odd_size, polygon_mask, resize, to_samples
+from thcli.engines.mesh.sampling import (
+    box_mean,
+    distance_to,
+    nearest_to,
+    odd_size,
+    polygon_mask,
+    resize,
+    to_samples,
+)
 from thcli.faces.landmarks.topology import OVAL
 
 MOST_SAMPLES = 768  # of a picture's longer side
@@ -44,7 +52,7 @@ Numbers = npt.NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """Whose each sample of a picture is.
+    """The person of each sample of a picture.
 
     person: (rows, columns) number of the person whom a sample shows, or NOBODY.
     seen: (N, rows, columns) probability that a sample shows each person, or one beside, in 0..1.
@@ -82,12 +90,17 @@ class Owners:
         _close_gaps(person, anybody)
         return Owners(person, seen, heights / width, (width, image.shape[0]))
 
+    @property
+    def _anybody(self) -> Array32:
+        """Probability (rows, columns) of any person."""
+        return np.asarray(self.seen.max(0), np.float32)
+
     def persons(self, number: int) -> SeenPersons:
         """Return the persons as they are seen where one of them moves."""
         share, seen = self.share(number), self.seen[number]
         part = self._part_around(seen * share > LEAST_SEEN, number)
         fill = partial(self.fill, number, part)
-        beside = (self.seen.max(0) > LEAST_PERSON) & (self.person != number)
+        beside = (self._anybody > LEAST_PERSON) & (self.person != number)
         return SeenPersons(seen, share, fill=fill, beside=beside, part=part, layered=True)
 
     def _part_around(self, shown: Mask, number: int) -> Region:
@@ -105,8 +118,7 @@ class Owners:
     def share(self, number: int) -> Array32:
         """Return how far a sample that shows anybody shows a person, (rows, columns) 0 or 1."""
         own = self.person == number
-        mine = _distance(own) < _distance((self.person != NOBODY) & ~own)
-        return mine.astype(np.float32)
+        return nearer_to(own, (self.person != NOBODY) & ~own)
 
     def without(self, person: Image) -> Owners:
         """Return whose the samples are of the plate behind a person (H, W, 4)."""
@@ -134,7 +146,7 @@ class Owners:
         width = hole.shape[1] * self.size[0] / (columns.stop - columns.start)
         person = self.person[there]
         behind = self._behind(person, hole, width)
-        likely = self.seen.max(0)[there] > LIKELY
+        likely = self._anybody[there] > LIKELY
         anybody = cv2.dilate(likely.astype(np.uint8), np.ones((EDGE, EDGE), np.uint8))
         side = (odd_size(2 * RIM * self.heights[number] * width),) * 2
         rim = cv2.dilate(hole.astype(np.uint8), np.ones(side, np.uint8)) > 0
@@ -152,12 +164,8 @@ class Owners:
 
         width: samples of the whole picture's width.
         """
-        distance, labels = cv2.distanceTransformWithLabels(
-            hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        nearest = np.full(int(labels.max()) + 1, NOBODY, np.int16)
-        nearest[labels[~hole]] = person[~hole]
-        found = nearest[labels]
+        distance, nearest = nearest_to(~hole)
+        found = person.ravel()[nearest]
         reach = REACH * np.append(self.heights, 0.0) * width  # the last is of nobody
         return np.where(distance < reach[found], found, np.int16(NOBODY)).astype(np.int16)
 
@@ -183,7 +191,7 @@ def _give_hair(person: Numbers, anybody: Array32, faces: Sequence[Array]) -> Non
     size = person.shape[1], person.shape[0]
     heights = [anatomy.face_height(face) for face in faces]
     ovals = [polygon_mask(face[OVAL], size) for face in faces]
-    away = np.stack([_distance(oval) / h for oval, h in zip(ovals, heights, strict=True)])
+    away = np.stack([distance_to(oval) / h for oval, h in zip(ovals, heights, strict=True)])
     rows, columns = np.mgrid[: size[1], : size[0]]
     for number, (face, height) in enumerate(zip(faces, heights, strict=True)):
         top, chin = face[anatomy.FOREHEAD], face[anatomy.CHIN]
@@ -197,27 +205,13 @@ def _give_hair(person: Numbers, anybody: Array32, faces: Sequence[Array]) -> Non
 def _close_gaps(person: Numbers, anybody: Array32) -> None:
     """Give slivers between persons (rows, columns) to who is nearest, in place."""
     nobody = person == NOBODY
-    distance, labels = cv2.distanceTransformWithLabels(
-        nobody.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    nearest = np.full(int(labels.max()) + 1, NOBODY, np.int16)
-    nearest[labels[~nobody]] = person[~nobody]
+    distance, nearest = nearest_to(~nobody)
     gap = nobody & (anybody > LEAST_PERSON) & (distance < GAP)
-    person[gap] = nearest[labels[gap]]
+    person[gap] = person.ravel()[nearest[gap]]
 
 
 def _continue(image: Array32, known: Mask) -> Array32:
     """Return an image (h, w, 3) whose known pixels go on beyond their edge, and smoothed."""
-    _, labels = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    colours = np.zeros((int(labels.max()) + 1, 3), np.float32)
-    colours[labels[known]] = image[known]
-    beyond = box_mean(box_mean(colours[labels], SMOOTH), SMOOTH)
+    colours = image.reshape(-1, 3)[nearest_to(known)[1]]
+    beyond = box_mean(box_mean(colours, SMOOTH), SMOOTH)
     return np.where(known[..., None], image, beyond)
-
-
-def _distance(mask: Mask) -> Array32:
-    """Return each sample's distance to a mask (rows, columns)."""
-    away = np.asarray(~mask, np.uint8)
-    return np.asarray(cv2.distanceTransform(away, cv2.DIST_L2, 5), np.float32)

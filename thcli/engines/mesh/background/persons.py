@@ -18,7 +18,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.plate import Fill, fill_plate
 from thcli.engines.mesh.opening import Region
-from thcli.engines.mesh.sampling import polygon_mask, resize, to_samples
+from thcli.engines.mesh.sampling import distance_to, polygon_mask, resize, to_samples
 from thcli.faces.landmarks.topology import OVAL
 
 # Samples of a face's height in which persons are divided, and at most of a picture's longer side
@@ -103,14 +103,12 @@ def own_share(
     found = cv2.watershed(small, seeds)
     own = found == OTHERS + len(neighbours)
     # soft edges, and what the network only suspects, are of the nearest person
-    mine = _distance(own) < _distance((found >= OTHERS) & ~own)
-    return mine.astype(np.float32)
+    return nearer_to(own, (found >= OTHERS) & ~own)
 
 
-def _distance(mask: Mask) -> Array32:
-    """Return each sample's distance to a mask (rows, columns)."""
-    away = np.asarray(~mask, np.uint8)
-    return np.asarray(cv2.distanceTransform(away, cv2.DIST_L2, 5), np.float32)
+def nearer_to(own: Mask, others: Mask) -> Array32:
+    """Return 1 where a sample is nearer to one mask (rows, columns) than to another, else 0."""
+    return np.asarray(distance_to(own) < distance_to(others), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,15 @@ import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
-from thcli.engines.mesh.sampling import box_mean, largest, masked_mean, odd_size, remap, resize
+from thcli.engines.mesh.sampling import (
+    box_mean,
+    largest,
+    masked_mean,
+    nearest_to,
+    odd_size,
+    remap,
+    resize,
+)
 
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
@@ -100,12 +108,8 @@ def _continue_rim(filled: Array32, hole: Mask) -> Array32:
     beside = (cv2.dilate(inside, np.ones((3, 3), np.uint8)) > 0) & ~hole
     jump = filled - masked_mean(filled, inside, 3)
     mean = masked_mean(jump, beside.astype(np.float32), odd_size(RIM_MEAN * side))
-    depth, labels = cv2.distanceTransformWithLabels(
-        hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    known = np.zeros(int(labels.max()) + 1, np.intp)
-    known[labels[~hole]] = np.flatnonzero(~hole)
-    offset = box_mean(mean.reshape(-1, 3)[known[labels]], odd_size(RIM_RANGE[0] * side))
+    depth, nearest = nearest_to(~hole)
+    offset = box_mean(mean.reshape(-1, 3)[nearest], odd_size(RIM_RANGE[0] * side))
     share = smoothstep(*OTHER_TONE, largest(offset)) * inside
     share *= 1 - smoothstep(*RIM_RANGE, depth / np.float32(side))
     out = np.clip(filled + share[..., None].astype(np.float32) * offset, 0, 255)
