@@ -98,6 +98,24 @@ def test_pursed_lips_and_a_grin_are_no_reference(wide: float) -> None:
     assert RetargetedMotion(synthetic.source(), synthetic.buffer(motion), RAW).reference >= 5
 
 
+@pytest.mark.parametrize(("before", "after", "own"), [(15, 15, True), (0, 60, False)])
+def test_a_grin_that_looks_as_the_source_tells_its_direction_if_heads_turn_less_for_it(
+    before: int, after: int, own: bool
+) -> None:
+    """The expression is that of another frame. Of a clip that looks elsewhere so is the pose."""
+    count = before + 8 + after
+    yaw, grin = np.full(count, -30.0), np.zeros(count)
+    yaw[:before], yaw[before : before + 8], grin[before : before + 8] = 22, -6, 1
+    curves = sliders.SliderCurves(yaw=yaw, wide=grin, smile=grin)
+    motion = sliders.motion_from_sliders(curves, np.arange(count), Fraction(1, 25), synthetic.SIZE)
+    found = RetargetedMotion(synthetic.source(yaw=-6.0), synthetic.buffer(motion), RAW)
+    assert not grin[found.reference] and yaw[found.reference] == -30
+    turns = np.degrees(found.head_changes(0, count)[:, 1])
+    expected = yaw - (-6 if own else -30)
+    assert np.abs(turns - expected).max() < 3
+    assert np.abs(found.head_changes(0, count)[found.reference, 3:]).max() < 1e-6
+
+
 def test_a_blink_is_never_the_reference() -> None:
     motion = synthetic.driver(60)
     eyes = canonical.eye_openings(canonical.neutral() + rows(motion, "expression")).mean(-1)

@@ -1,7 +1,8 @@
 """Retargeting of pose and expression from a driver to a source.
 
 Relative mode (the default): the driving frame that looks most like the source is the reference. The
-changes since the reference are added to the source.
+changes since the reference are added to the source. The turns of the head are those since another
+frame, if that looks in the source's direction and the reference elsewhere.
 
 Absolute mode: the driver's neutral face is the reference. The head takes the driver's direction,
 the mouth the driver's opening and the eyes the driver's gaze. Size and position stay relative to

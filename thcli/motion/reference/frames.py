@@ -57,6 +57,9 @@ SAME_CROP = 0.008
 # That offset below which the source shows the driver itself at another moment: of sources that are
 # earlier than the driving frames of their clip three in five are, of other persons one in 200
 SAME_PERSON = 0.035
+# Radians between a source's and a frame's direction that are the same, and by how much more a
+# reference looks elsewhere
+NEAR_TURN, FAR_TURN = np.radians(10.0), np.radians(10.0)
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
 NEUTRAL_ANGLE = np.radians(20.0)
 
@@ -69,7 +72,7 @@ class DriverReference:
         shape: (468, 3) canonical.
         rotation, log_scale, centre: pose that corresponds to the source's own pose.
         gaze: (2, 2).
-        frame: reference frame, -1 without one.
+        frame: frame of the expression, -1 without one.
         eyes: (2,) openings of its eyes, which a blink beside it does not change.
         usual_eyes: opening of the driver's open eyes.
     """
@@ -93,6 +96,7 @@ class FrameMeasurements:
         mouth: (T,) mouth opening.
         distance: (T,) by how much each frame is worse as a reference, inf where the face was not
             detected. Shut and wide eyes are worse, even if the source has them too.
+        turn: (T,) radians between the directions of the head and of the source's, likewise.
         offset: (T,) share of the face's radius by which the source's points are off the frame's
             where they lie in their pictures, whatever the size of these, likewise.
         crop_offset: (T,) the same, wherever the face lies.
@@ -101,6 +105,7 @@ class FrameMeasurements:
     eyes: Array
     mouth: Array
     distance: Array
+    turn: Array
     offset: Array
     crop_offset: Array
 
@@ -118,6 +123,24 @@ class FrameMeasurements:
     def shows_source(self) -> bool:
         """True if the source seems to be the driver itself, in this clip or just beside it."""
         return bool(self.crop_offset.min() < SAME_PERSON)
+
+    def find_direction(self, frame: int, rotations: Array) -> int:
+        """Return the frame whose direction stands for the source's, beside a reference.
+
+        That is the reference, unless it looks elsewhere, another frame looks as the source, and
+        from that one the head turns less.
+
+        Args:
+            frame: the reference.
+            rotations: (T, 3, 3) of the heads.
+        """
+        nearest = int(np.argmin(self.turn))
+        gain = float(self.turn[frame] - self.turn[nearest])
+        if gain < FAR_TURN or self.turn[nearest] > NEAR_TURN:
+            return frame
+        seen = rotations[np.isfinite(self.turn)]
+        turns = [rotvec_from_matrix(seen @ rotations[one].T) for one in (nearest, frame)]
+        return nearest if np.sum(turns[0] ** 2) < np.sum(turns[1] ** 2) else frame
 
     def median_eye_opening(self, unoccluded: Bools) -> float:
         """Return the median opening of both eyes."""
@@ -188,7 +211,7 @@ def measure_frames(
     unusual = _unusual_widths(width, seen, float(closure.mouth_widths(source.shape)))
     distance = distance + WIDTH_COST * unusual
     return FrameMeasurements(
-        eyes, mouth, *(np.where(seen, each, np.inf) for each in (distance, *offsets))
+        eyes, mouth, *(np.where(seen, each, np.inf) for each in (distance, turn, *offsets))
     )
 
 

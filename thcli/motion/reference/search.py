@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array
 from thcli.motion import canonical, smooth
-from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
+from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points, neutral
 from thcli.motion.reference import excess
 from thcli.motion.reference.frames import (
     DriverReference,
@@ -97,9 +98,26 @@ class ReferenceSearch:
             return excess.add_picture(reference, self.source, source_gaze)
         if options.causal:
             return reference
+        reference = self._directed_as_source(reference)
         open_eyes = self.measurements.eyes[self.timeline.unoccluded].mean(-1)
         wide = float(np.quantile(open_eyes, WIDE_QUANTILE))
         return excess.add_laugh(reference, self.source, wide)
+
+    def _directed_as_source(self, reference: DriverReference) -> DriverReference:
+        """Return a reference with the direction of the frame that looks as the source does.
+
+        Its head stays where it is: a frame that was chosen for its direction may lean anywhere.
+        """
+        rotations = matrix_from_rotvec(self.driver.pose[:, :3])
+        frame = self.measurements.find_direction(reference.frame, rotations)
+        if frame == reference.frame:
+            return reference
+        shape = neutral() + self.driver.expression(frame, frame + 1)[0]
+        _, between, _ = fit_rigid_points(reference.shape, shape)
+        rotation = rotations[frame] @ between
+        pivot = np.exp(reference.log_scale) * (RIGID_WEIGHTS @ reference.shape[RIGID])
+        centre = reference.centre + (reference.rotation - rotation) @ pivot
+        return replace(reference, rotation=rotation, centre=centre)
 
     @property
     def _usual_eyes(self) -> float:
