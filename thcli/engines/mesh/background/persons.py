@@ -185,12 +185,14 @@ class _Body:
 
     def trunk(self, others: Sequence[_Body]) -> Mask:
         """Return what is below the face, down to another head."""
-        out = self.column.copy()
+        places = np.nonzero(self.column)
+        depth = np.column_stack(places) @ self.down[::-1]
+        kept = np.ones(len(depth), bool)
         for other in others:
-            met = np.argwhere(out & other.near) @ self.down[::-1]
+            met = depth[kept & other.near[places]]
             if len(met):
-                out[out] = np.argwhere(out) @ self.down[::-1] < met.min()
-        return out
+                kept &= depth < met.min()
+        return _only(self.column, kept)
 
     def chest(self, others: Sequence[_Body]) -> Mask:
         """Return what is below the face and beside that, and can be of nobody else."""
@@ -201,9 +203,17 @@ class _Body:
 
 def _without(mask: Mask, others: Sequence[Mask]) -> Mask:
     """Return a mask without what others cover."""
-    out = mask.copy()
+    places = np.nonzero(mask)
+    kept = np.ones(len(places[0]), bool)
     for other in others:
-        out &= ~other
+        kept &= ~other[places]
+    return _only(mask, kept)
+
+
+def _only(mask: Mask, kept: Mask) -> Mask:
+    """Return a mask with those of its samples that are kept, in their order, (n,)."""
+    out = mask.copy()
+    out[mask] = kept
     return out
 
 
