@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -97,8 +99,12 @@ def divided() -> tuple[Owners, Array32, npt.NDArray[np.bool_]]:
     return Owners(person, seen, np.array([0.2, 0.2]), (200, 60)), image, hole
 
 
-def test_one_behind_goes_on_a_little_then_there_is_the_background() -> None:
+@pytest.mark.parametrize("owned", [True, False])
+def test_one_behind_goes_on_a_little_then_there_is_the_background(owned: bool) -> None:
+    """A coat that no face touches goes on as well: it may be of the person who is taken away."""
     owners, image, hole = divided()
+    if not owned:
+        owners = replace(owners, person=np.where(owners.person == 1, NOBODY, owners.person))
     filled = owners.fill(0, (slice(0, 60), slice(0, 200)), image, hole)
     np.testing.assert_array_equal(filled[~hole], image[~hole])
     reach = round(REACH * 0.2 * 200)

@@ -34,7 +34,8 @@ from thcli.faces.landmarks.topology import OVAL
 MOST_SAMPLES = 768  # of a picture's longer side
 LEAST_PERSON = 0.25  # probability above which a sample shows a person
 LIKELY = 0.5  # probability above which it is no background that another person may uncover
-NOBODY = -1
+# Numbers of what nobody owns, and of that of it which shows a person
+NOBODY, SOMEBODY = -1, -2
 REACH = 0.35  # heights of a face by which its person goes on behind another
 LEAST_SEEN = 0.05  # probability above which the part of the picture shows a person
 AROUND = 0.8  # heights of a face around that, from which what is behind is filled
@@ -144,9 +145,10 @@ class Owners:
             _samples(columns, self.size[0], hole.shape[1], self.person.shape[1]),
         )
         width = hole.shape[1] * self.size[0] / (columns.stop - columns.start)
-        person = self.person[there]
-        behind = self._behind(person, hole, width)
         likely = self._anybody[there] > LIKELY
+        person = self.person[there]
+        person = np.where(likely & (person == NOBODY), np.int16(SOMEBODY), person)
+        behind = self._behind(person, hole, width)
         anybody = cv2.dilate(likely.astype(np.uint8), np.ones((EDGE, EDGE), np.uint8))
         side = (odd_size(2 * RIM * self.heights[number] * width),) * 2
         rim = cv2.dilate(hole.astype(np.uint8), np.ones(side, np.uint8)) > 0
@@ -166,7 +168,7 @@ class Owners:
         """
         distance, nearest = nearest_to(~hole)
         found = person.ravel()[nearest]
-        reach = REACH * np.append(self.heights, 0.0) * width  # the last is of nobody
+        reach = REACH * np.append(self.heights, [np.median(self.heights), 0.0]) * width
         return np.where(distance < reach[found], found, np.int16(NOBODY)).astype(np.int16)
 
 
