@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -100,6 +101,21 @@ def test_a_face_that_turns_away_is_not_occluded_with_the_same_logit() -> None:
         arrays = {**motion.arrays, "pose": pose, "logit": logit}
         out = retargeted(replace(motion, arrays=arrays))
         assert any(t.driver is None for t in iterate_render_targets(out)) == occluded
+
+
+@pytest.mark.parametrize(("shift", "usable"), [(0.4, True), (0.05, False)])
+def test_a_head_that_is_thrown_about_is_not_occluded_with_the_same_logit(
+    shift: float, usable: bool
+) -> None:
+    """Blur lowers the logit; beside a hand landmarks tremble, but get nowhere."""
+    t = np.arange(40)
+    x = np.interp(t, [18, 23], [0.0, 5 * shift]) if usable else shift * (-1.0) ** t
+    motion = sliders.motion_from_sliders(sliders.SliderCurves(x=x), t, Fraction(1, 25), (640, 480))
+    logit = np.full(40, 28.0, np.float32)
+    logit[20:22] = 0.65 * 28
+    blurred = replace(motion, arrays={**motion.arrays, "logit": logit})
+    unoccluded = read_timeline(synthetic.buffer(blurred)).unoccluded
+    assert unoccluded.all() == usable and unoccluded[:15].all()
 
 
 def test_a_face_that_leaves_the_frame_does_not_turn_the_head() -> None:

@@ -123,10 +123,11 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
     camera = discard_unlikely(camera, pose, valid, shot)
     camera = jumps.without_false_starts(camera, in_frame, shot)
     camera = jumps.ease_jumps(camera, in_frame, seconds, shot)
+    speed = visibility.head_speeds(valid, pose, shot, seconds)
     pose = remove_camera(pose, camera)
     scene_begins, framing_begins = _find_cuts(valid, pose, track, cut)
     scene = np.cumsum(scene_begins).astype(np.intp)
-    unoccluded = visibility.find_unoccluded(valid, logit, pose, shot)
+    unoccluded = visibility.find_unoccluded(valid, logit, pose, speed, shot)
     unseen_gaps = _interpolate_gaps(seconds, valid)
     # a segment ends with its scene, and at a long gap
     detected = np.flatnonzero(valid)

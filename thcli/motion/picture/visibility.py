@@ -14,6 +14,8 @@ OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occlude
 # The same of a face that turns away from where it mostly looks, and radians of yaw and pitch by
 # which it does
 TURNED_LOGIT_SHARE, TURNED_RANGE = 0.55, (np.radians(5.0), np.radians(12.0))
+# The same of a head that is thrown about, and blurred; distances of its eyes a second by which
+FAST_RANGE = (1.5, 2.5)
 # Above either, the share of the other frames' median below which frames beside such ones count as
 # well: a hand comes and goes
 COMING_SHARE = 0.18
@@ -54,19 +56,21 @@ def leave_out_cut_off(valid: Bools, logit: Array, beyond: Array, shot: Ints) -> 
     return whole if whole.any() else valid
 
 
-def find_unoccluded(valid: Bools, logit: Array, pose: Array, shot: Ints) -> Bools:
+def find_unoccluded(valid: Bools, logit: Array, pose: Array, speed: Array, shot: Ints) -> Bools:
     """Return the frames at least OCCLUSION_MARGIN away from logits far below the clip's median.
 
     What hides the face in one shot does not in the next.
     A hand over the mouth lowers the logit by a third; speech by up to a quarter, turns by up to two
-    fifths.
+    fifths, blur by a third.
     """
     median = float(np.median(logit[valid])) if valid.any() else 0.0
     if median <= 0:
         return valid
     away = np.linalg.norm(pose[:, :2], axis=-1)
     turned = smoothstep(*TURNED_RANGE, away - np.median(away[valid]))
-    least = OCCLUDED_LOGIT_SHARE + turned * (TURNED_LOGIT_SHARE - OCCLUDED_LOGIT_SHARE)
+    least = OCCLUDED_LOGIT_SHARE + np.maximum(turned, smoothstep(*FAST_RANGE, speed)) * (
+        TURNED_LOGIT_SHARE - OCCLUDED_LOGIT_SHARE
+    )
     occluded = valid & (logit < least * median)
     usual = float(np.median(logit[valid & ~occluded])) if (valid & ~occluded).any() else median
     coming = valid & (logit < (least + COMING_SHARE) * usual)
@@ -74,6 +78,20 @@ def find_unoccluded(valid: Bools, logit: Array, pose: Array, shot: Ints) -> Bool
     for frames in split_shots(shot):
         unoccluded[frames] &= ~_widen(_reach(occluded[frames], coming[frames]))
     return unoccluded if unoccluded.any() else valid
+
+
+def head_speeds(valid: Bools, pose: Array, shot: Ints, seconds: Array) -> Array:
+    """Return by how many distances of the eyes a second heads move over frames around each, (T,).
+
+    Jitter beside a hand leads nowhere within them.
+    """
+    frames = np.arange(len(pose))
+    before = np.maximum(frames - OCCLUSION_MARGIN, 0)
+    after = np.minimum(frames + OCCLUSION_MARGIN, len(pose) - 1)
+    moved = np.linalg.norm(pose[after, 4:6] - pose[before, 4:6], axis=-1) / np.exp(pose[:, 3])
+    known = valid & valid[before] & valid[after] & (shot[before] == shot[after])
+    passed = seconds[after] - seconds[before]
+    return np.where(known & (passed > 0), moved / np.where(passed > 0, passed, 1.0), 0.0)
 
 
 def find_seen_eyes(valid: Bools, logit: Array) -> Bools:
