@@ -75,14 +75,14 @@ def lay_over(colour: Image, alpha: Image, below: Image) -> Image:
     """Lay a layer over a picture of the same size.
 
     Args:
-        colour: (H, W, 3) uint8, premultiplied.
+        colour: (H, W, C) uint8, premultiplied.
         alpha: (H, W) uint8.
-        below: (H, W, 3) uint8.
+        below: (H, W, C) uint8.
 
     Returns:
-        (H, W, 3) uint8.
+        (H, W, C) uint8.
     """
-    shown = cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB)
+    shown = cv2.merge([255 - alpha] * below.shape[2])
     cv2.multiply(below, shown, shown, 1 / 255)
     return np.asarray(cv2.add(shown, colour), np.uint8)
 

@@ -96,7 +96,7 @@ def divided() -> tuple[Owners, Array32, npt.NDArray[np.bool_]]:
     seen = np.repeat((person != NOBODY).astype(np.float32)[None], 2, 0)
     hole = np.zeros((60, 200), bool)
     hole[18:, :102] = True
-    return Owners(person, seen, np.array([0.2, 0.2]), (200, 60)), image, hole
+    return Owners(person, person > 1, seen, np.array([0.2, 0.2]), (200, 60)), image, hole
 
 
 @pytest.mark.parametrize("owned", [True, False])
@@ -104,7 +104,8 @@ def test_one_behind_goes_on_a_little_then_there_is_the_background(owned: bool) -
     """A coat that no face touches goes on as well: it may be of the person who is taken away."""
     owners, image, hole = divided()
     if not owned:
-        owners = replace(owners, person=np.where(owners.person == 1, NOBODY, owners.person))
+        unowned = owners.person == 1
+        owners = replace(owners, person=np.where(unowned, NOBODY, owners.person), unowned=unowned)
     filled = owners.fill(0, (slice(0, 60), slice(0, 200)), image, hole)
     np.testing.assert_array_equal(filled[~hole], image[~hole])
     reach = round(REACH * 0.2 * 200)
@@ -200,16 +201,52 @@ def test_the_nearest_is_larger_or_lower() -> None:
     assert nearest_first([rows[0], rows[3]]) == [1, 0]  # a child before a grown-up
 
 
-def test_without_the_network_a_group_is_rendered_as_whole_pictures(
+def test_without_the_network_a_group_is_rendered_as_whole_pictures() -> None:
+    image, meshes, _ = couple()
+    found = [faces.make_face(mesh) for mesh in meshes]
+    off = MeshEngine(RunOptions(licence="free"), "off", mouth="synthetic")
+    assert off.encode_group(image, found, [True, True]) is None
+
+
+@pytest.mark.parametrize("driven", [(True, True), (True, False)])
+def test_a_group_that_is_cut_out_is_opaque_where_somebody_is(
+    monkeypatch: pytest.MonkeyPatch, driven: tuple[bool, bool]
+) -> None:
+    """So it is where persons touch. Who stays is part of the plate, and so is a hat of nobody's."""
+    image, meshes, _ = couple()
+    hat = slice(0, 70), slice(SEAM - 60, SEAM + 60)
+    image[hat] = COATS[0]
+    monkeypatch.setattr(SourceNetworks, "person_network", lambda *_, **__: see)
+    engine = MeshEngine(RunOptions(licence="free"), "auto", mouth="synthetic", cut_out=True)
+    found = [faces.make_face(mesh, faces.iris_points(mesh)) for mesh in meshes]
+    encoded = engine.encode_group(image, found, driven)
+    assert encoded is not None and len(encoded.layers) == sum(driven)
+    out = encoded.plate
+    for _, source in encoded.layers:
+        rendered = render_frame(source, faces.rest_target(source), None)
+        out = lay_over(rendered, rendered[..., 3], out)
+    somebody = see(image).astype(np.uint8)
+    inside, around = (
+        each(somebody, np.ones((17, 17), np.uint8)) > 0 for each in (cv2.erode, cv2.dilate)
+    )
+    assert out.shape == (*image.shape[:2], 4)
+    assert np.quantile(out[..., 3][inside], 0.005) > 240 and out[..., 3][~around].max() < 20
+    assert encoded.plate[hat][20:-20, 20:-20, 3].min() > 240
+    assert np.abs(out[..., :3].astype(int) - image)[inside].mean() < 4
+
+
+def test_a_group_of_whom_the_network_misses_one_is_not_cut_out_as_layers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image, meshes, _ = couple()
+
+    def blind(picture: Image) -> Array32:
+        return np.asarray(see(picture) * (np.arange(picture.shape[1]) < SEAM), np.float32)
+
+    monkeypatch.setattr(SourceNetworks, "person_network", lambda *_, **__: blind)
+    engine = MeshEngine(RunOptions(licence="free"), "auto", mouth="synthetic", cut_out=True)
     found = [faces.make_face(mesh) for mesh in meshes]
-    cut = MeshEngine(RunOptions(licence="free"), "auto", mouth="synthetic", cut_out=True)
-    off = MeshEngine(RunOptions(licence="free"), "off", mouth="synthetic")
-    assert off.encode_group(image, found, [True, True]) is None
-    monkeypatch.setattr(SourceNetworks, "person_network", lambda *_, **__: see)
-    assert cut.encode_group(image, found, [True, True]) is None
+    assert engine.encode_group(image, found, [True, True]) is None
 
 
 def test_a_person_whom_the_network_misses_moves_with_the_picture(

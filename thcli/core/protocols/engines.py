@@ -164,7 +164,8 @@ class PicturesEngine(Engine, Protocol):
 class EncodedGroup:
     """Persons of a picture who move, each over those behind.
 
-    plate: (H, W, 3) uint8, the picture without them.
+    plate: (H, W, 3) uint8, the picture without them; (H, W, 4) those who stay, premultiplied, of an
+        engine that leaves the background out.
     layers: number of each one's face and its encoded source, the farthest first. What `render`
         gives for it is (H, W, 4) uint8, premultiplied colour and alpha.
     whole: numbers of those who could not be parted from the picture, which is rendered (H, W, 3).

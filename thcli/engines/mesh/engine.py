@@ -109,12 +109,13 @@ class MeshEngine:
     ) -> EncodedGroup | None:
         """Prepare several persons of a source image, see `GroupEngine`. Raises as `encode_source`.
 
-        Returns None for a picture that is cut out, and without a segmentation network.
+        Returns None without a segmentation network, and where it misses one who is to be cut out.
         """
         see = self._networks.person_network()
-        if see is None or self._cut_out:
+        if see is None:
             return None
-        return peel(image, faces, driven, see, self._prepare)
+        group = peel(image, faces, driven, see, self._prepare, cut=self._cut_out)
+        return None if self._cut_out and group.whole else group
 
     def _prepare(self, image: Image, face: Face, persons: SeenPersons | None) -> MeshSource:
         return prepare(

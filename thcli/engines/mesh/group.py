@@ -31,6 +31,8 @@ def peel(
     driven: Sequence[bool],
     see: See,
     prepare: Prepare,
+    *,
+    cut: bool,
 ) -> EncodedGroup:
     """Encode the persons of a picture who move as layers; see `GroupEngine.encode_group`.
 
@@ -40,6 +42,7 @@ def peel(
         driven: whether each of them moves.
         see: see `close_view`.
         prepare: prepares a face of a picture.
+        cut: they are cut out, as those who stay are, for another background.
     """
     border = find_border(image, see(image))
     picture = image if border is None else border.extend_inside()
@@ -50,13 +53,17 @@ def peel(
     for place, number in enumerate(order):
         if not driven[number]:
             continue
-        source = prepare(picture, faces[number], owners.persons(place))
+        source = prepare(picture, faces[number], owners.persons(place, cut=cut))
         if source.layers is not None and source.layers.behind is not None:
             owners = owners.without(source.layers.person)
             picture = source.layers.behind
             source = replace(source, layers=replace(source.layers, behind=None))
         layers.append((number, replace(source, border=border)))
-    if border is not None:
+    if cut:
+        picture = owners.cut_out_rest(
+            picture, [place for place, n in enumerate(order) if driven[n]]
+        )
+    elif border is not None:
         picture = picture.copy()
         border.render(picture)
     whole = frozenset(number for number, source in layers if source.layers is None)

@@ -227,10 +227,12 @@ def prepare(
         layers, surroundings = None, Surroundings(outline, lower_edge, False)
     else:
         layers, hair, hair_step = separated
-        if persons.cut:
-            layers = cut_out.cut_out(image, persons, mesh, body)
-        elif persons.layered:
+        if persons.layered:
             layers = layers.alone()
+        if persons.cut:
+            alone = cut_out.cut_out(image, persons, mesh, body)
+            strangers = None if persons.layered else alone.strangers
+            layers = replace(alone, strangers=strangers, behind=layers.behind)
         oval = to_samples(mesh[OVAL, :2], hair_step)
         cloth = None if body is None else parsed_cloth(body, hair.shape, oval, hair_step)
         neck = None if body is None else parsed_neck(body, hair.shape, oval, hair_step)

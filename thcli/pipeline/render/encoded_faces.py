@@ -34,8 +34,8 @@ class EncodedFace:
 class EncodedFaces:
     """The faces of an image that move, in the order in which they are drawn.
 
-    plate: (H, W, 3) uint8, over which persons are drawn who are rendered alone; None where every
-    face is rendered with the whole picture.
+    plate: (H, W, 3 or 4) uint8, over which persons are drawn who are rendered alone, see
+        `EncodedGroup`; None where every face is rendered with the whole picture.
     """
 
     faces: Sequence[EncodedFace]

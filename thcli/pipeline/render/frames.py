@@ -83,7 +83,7 @@ class RenderPlan:
     batches: divides windows for which memory does not suffice.
     last_duration: of the last frame in units of the motion's time base, where the driving frames
         are not read; 0 when unknown.
-    plate: (H, W, 3) uint8 below faces that are rendered alone, see `EncodedFaces`.
+    plate: (H, W, 3 or 4) uint8 below faces that are rendered alone, see `EncodedFaces`.
     """
 
     engine: Renderer
@@ -192,10 +192,17 @@ def _draw(
     if share is None and plan.plate is None:
         return list(new)
     if share is None:
-        return [lay_over(*split_alpha(b), a) for a, b in zip(below, new, strict=True)]
+        return [_lay_person(b, a) for a, b in zip(below, new, strict=True)]
     # an image with alpha shows the other faces' persons as well
     below = below or [plan.image if image.shape[2] == 3 else image for image in new]
     return [draw(a, b, share) for a, b in zip(below, new, strict=True)]
+
+
+def _lay_person(person: Image, below: Image) -> Image:
+    """Lay a person (H, W, 4) over a picture, or over persons that are cut out as well."""
+    if below.shape[2] == 4:
+        return lay_over(person, person[..., 3], below)
+    return lay_over(*split_alpha(person), below)
 
 
 def _rendered_frames(

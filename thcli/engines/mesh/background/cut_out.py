@@ -53,15 +53,11 @@ def cut_out(
     Returns:
         The layers: its person over a black plate, and other persons behind it.
     """
-    height, width = image.shape[:2]
-    scale = min(1.0, SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small, likely, scale = _shrink(image, persons.probability)
+    size = small.shape[1], small.shape[0]
     face = anatomy.face_height(mesh) * scale
-    seen = persons.probability
-    likely = resize(seen, size, shrink=seen.shape[0] > size[1])
     if regions is not None:
         likely = _with_vote(likely, regions, scale, face)
-    small = resize(image, size, shrink=scale < 1).astype(np.float32) / np.float32(255)
     oval = polygon_mask(mesh[OVAL, :2] * scale, size)
     alpha = _find_edges(small, likely, face)
     core = cv2.erode(oval.astype(np.float32), np.ones((5, 5), np.uint8))
@@ -80,6 +76,33 @@ def cut_out(
     return MatteLayers(
         person, np.zeros_like(image), Coverage.of(person), cut=True, strangers=strangers
     )
+
+
+def cut_out_all(image: Image, probability: Array32, face_height: float) -> Image:
+    """Cut out whoever a picture shows.
+
+    Args:
+        image: (H, W, 3) uint8.
+        probability: (h, w) of a person in 0..1, of any size over the whole picture.
+        face_height: pixels.
+
+    Returns:
+        (H, W, 4) uint8, premultiplied.
+    """
+    small, likely, scale = _shrink(image, probability)
+    face = face_height * scale
+    alpha = _without_haze(_find_edges(small, likely, face), face)
+    return _premultiply(image, _foreground(small, alpha, face) - small, alpha)
+
+
+def _shrink(image: Image, probability: Array32) -> tuple[Array32, Array32, float]:
+    """Return a picture (h, w, 3) in 0..1 in which edges are found, the probability, the scale."""
+    height, width = image.shape[:2]
+    scale = min(1.0, SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    likely = resize(probability, size, shrink=probability.shape[0] > size[1])
+    small = resize(image, size, shrink=scale < 1).astype(np.float32) / np.float32(255)
+    return small, likely, scale
 
 
 def _with_vote(likely: Array32, regions: Regions, scale: float, face: float) -> Array32:

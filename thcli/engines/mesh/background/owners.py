@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
+from thcli.engines.mesh.background import cut_out
 from thcli.engines.mesh.background.close_view import See, see_closely
 from thcli.engines.mesh.background.persons import SeenPersons, nearer_to, own_share
 from thcli.engines.mesh.background.plate import fill_plate
@@ -56,12 +57,14 @@ class Owners:
     """The person of each sample of a picture.
 
     person: (rows, columns) number of the person whom a sample shows, or NOBODY.
+    unowned: (rows, columns) samples that show somebody whom no face touches.
     seen: (N, rows, columns) probability that a sample shows each person, or one beside, in 0..1.
     heights: (N,) of the faces, of the picture's width.
     size: (width, height) of the picture in pixels.
     """
 
     person: Numbers
+    unowned: Mask
     seen: Array32
     heights: Array
     size: tuple[int, int]
@@ -89,20 +92,32 @@ class Owners:
         scale = columns / width
         _give_hair(person, anybody, [mesh[:, :2] * scale for mesh in meshes])
         _close_gaps(person, anybody)
-        return Owners(person, seen, heights / width, (width, image.shape[0]))
+        unowned = _without_specks((person == NOBODY) & (anybody > LIKELY), person != NOBODY)
+        return Owners(person, unowned, seen, heights / width, (width, image.shape[0]))
 
     @property
     def _anybody(self) -> Array32:
         """Probability (rows, columns) of any person."""
         return np.asarray(self.seen.max(0), np.float32)
 
-    def persons(self, number: int) -> SeenPersons:
-        """Return the persons as they are seen where one of them moves."""
+    @property
+    def _labels(self) -> Numbers:
+        """Number of each sample's person, of SOMEBODY or NOBODY."""
+        return np.where(self.unowned, np.int16(SOMEBODY), self.person)
+
+    def persons(self, number: int, *, cut: bool) -> SeenPersons:
+        """Return the persons as they are seen where one of them moves; cut: see `SeenPersons`."""
         share, seen = self.share(number), self.seen[number]
         part = self._part_around(seen * share > LEAST_SEEN, number)
         fill = partial(self.fill, number, part)
         beside = (self._anybody > LEAST_PERSON) & (self.person != number)
-        return SeenPersons(seen, share, fill=fill, beside=beside, part=part, layered=True)
+        return SeenPersons(seen, share, cut, fill, beside, part, layered=True)
+
+    def cut_out_rest(self, picture: Image, moving: Sequence[int]) -> Image:
+        """Return persons of a picture (H, W, 3) but those who move, (H, W, 4) premultiplied."""
+        staying = (self.person != NOBODY) & ~np.isin(self.person, moving)
+        likely = np.where(self.unowned, np.float32(1), self._anybody * staying)
+        return cut_out.cut_out_all(picture, likely, float(np.median(self.heights)) * self.size[0])
 
     def _part_around(self, shown: Mask, number: int) -> Region:
         """Return the pixels of the picture that show a person, with some around."""
@@ -126,9 +141,11 @@ class Owners:
         size = self.person.shape[1], self.person.shape[0]
         alpha = np.asarray(cv2.extractChannel(person, 3), np.uint8)
         hole = resize(alpha, size, shrink=alpha.shape[1] > size[0]) > 0
-        behind = self._behind(self.person, hole, hole.shape[1])
+        behind = self._behind(self._labels, hole, hole.shape[1])
+        unowned = behind == SOMEBODY
         theirs = behind == np.arange(len(self.seen))[:, None, None]
-        return replace(self, person=behind, seen=np.where(hole, np.float32(1) * theirs, self.seen))
+        seen = np.where(hole, np.float32(1) * theirs, self.seen)
+        return replace(self, person=np.where(unowned, NOBODY, behind), unowned=unowned, seen=seen)
 
     def fill(self, number: int, part: Region, image: Array32, hole: Mask) -> Array32:
         """Fill the hole that a person leaves.
@@ -146,8 +163,7 @@ class Owners:
         )
         width = hole.shape[1] * self.size[0] / (columns.stop - columns.start)
         likely = self._anybody[there] > LIKELY
-        person = self.person[there]
-        person = np.where(likely & (person == NOBODY), np.int16(SOMEBODY), person)
+        person = self._labels[there]
         behind = self._behind(person, hole, width)
         anybody = cv2.dilate(likely.astype(np.uint8), np.ones((EDGE, EDGE), np.uint8))
         side = (odd_size(2 * RIM * self.heights[number] * width),) * 2
@@ -183,6 +199,14 @@ def _around(mask: Mask, outline: Array) -> Mask:
     _, labels = cv2.connectedComponents(mask.astype(np.uint8))
     face = polygon_mask(outline, (mask.shape[1], mask.shape[0]))
     return np.isin(labels, np.unique(labels[face & (labels > 0)]))
+
+
+def _without_specks(mask: Mask, beside: Mask) -> Mask:
+    """Return a mask (rows, columns) without small parts that do not touch another one."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((mask | beside).astype(np.uint8))
+    kept = stats[:, cv2.CC_STAT_AREA] >= cut_out.LEAST_STRANGER * mask.size
+    kept[np.unique(labels[beside])] = True
+    return np.asarray(mask & kept[labels])
 
 
 def _give_hair(person: Numbers, anybody: Array32, faces: Sequence[Array]) -> None:
