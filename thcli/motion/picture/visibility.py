@@ -14,7 +14,7 @@ OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occlude
 # The same of a face that turns away from where it mostly looks, and radians of yaw and pitch by
 # which it does
 TURNED_LOGIT_SHARE, TURNED_RANGE = 0.55, (np.radians(5.0), np.radians(12.0))
-# The same of a head that is thrown about, and blurred; distances of its eyes a second by which
+# Distances of its eyes a second by which a head moves that is blurred: a logit falls as far then
 FAST_RANGE = (1.5, 2.5)
 # Above either, the share of the other frames' median below which frames beside such ones count as
 # well: a hand comes and goes
