@@ -15,7 +15,7 @@ from thcli.core.imaging import lay_over, split_alpha
 from thcli.core.options import RunOptions
 from thcli.core.protocols import EncodedGroup
 from thcli.core.types import Array, Array32, Face, Image
-from thcli.engines.mesh.background.owners import NOBODY, REACH, Owners
+from thcli.engines.mesh.background.owners import NOBODY, REACH, SOMEBODY, Owners
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.group import nearest_first
@@ -96,7 +96,7 @@ def divided() -> tuple[Owners, Array32, npt.NDArray[np.bool_]]:
     seen = np.repeat((person != NOBODY).astype(np.float32)[None], 2, 0)
     hole = np.zeros((60, 200), bool)
     hole[18:, :102] = True
-    return Owners(person, person > 1, seen, np.array([0.2, 0.2]), (200, 60)), image, hole
+    return Owners(person, seen, np.array([0.2, 0.2]), (200, 60)), image, hole
 
 
 @pytest.mark.parametrize("owned", [True, False])
@@ -104,8 +104,7 @@ def test_one_behind_goes_on_a_little_then_there_is_the_background(owned: bool) -
     """A coat that no face touches goes on as well: it may be of the person who is taken away."""
     owners, image, hole = divided()
     if not owned:
-        unowned = owners.person == 1
-        owners = replace(owners, person=np.where(unowned, NOBODY, owners.person), unowned=unowned)
+        owners = replace(owners, person=np.where(owners.person == 1, SOMEBODY, owners.person))
     filled = owners.fill(0, (slice(0, 60), slice(0, 200)), image, hole)
     np.testing.assert_array_equal(filled[~hole], image[~hole])
     reach = round(REACH * 0.2 * 200)

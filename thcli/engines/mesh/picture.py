@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from thcli.core.geometry import transform_points
-from thcli.core.imaging import smoothstep
+from thcli.core.imaging import lay_over, smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background import shifting
@@ -150,8 +150,7 @@ def finish_cut_out(image: Image, alpha: Image, layers: MatteLayers, shift: Array
         person = shifting.shift_cut_out(person, np.rint(shift) if is_large else shift)
     if layers.strangers is None:
         return person
-    behind = cv2.merge([255 - person[..., 3]] * 4)
-    return np.asarray(cv2.add(person, cv2.multiply(layers.strangers, behind, scale=1 / 255)))
+    return lay_over(person, person[..., 3], layers.strangers)
 
 
 def move_points(points: Array, body: Array | None, camera: Array | None) -> None:

@@ -5,7 +5,7 @@ Both are found in one pass over the clip that keeps a few numbers per frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
 from thcli.motion import brows, closure
 from thcli.motion.canonical import (
+    RIGID,
+    RIGID_WEIGHTS,
     PosedShape,
     eye_openings,
     fit_rigid_points,
@@ -86,6 +88,17 @@ class DriverReference:
     eyes: Array
     usual_eyes: float
 
+    @property
+    def pivot(self) -> Array:
+        """Middle of the head's rigid points, about which it turns, (3,) pixels of the frame."""
+        middle = np.exp(self.log_scale) * (RIGID_WEIGHTS @ self.shape[RIGID])
+        return np.asarray(middle @ self.rotation.T + self.centre)
+
+    def turned(self, rotation: Array) -> DriverReference:
+        """Return the same face turned to another rotation (3, 3) where it is."""
+        out = replace(self, rotation=rotation)
+        return replace(out, centre=self.centre + self.pivot - out.pivot)
+
 
 @dataclass(frozen=True, slots=True)
 class FrameMeasurements:
@@ -124,7 +137,7 @@ class FrameMeasurements:
         """True if the source seems to be the driver itself, in this clip or just beside it."""
         return bool(self.crop_offset.min() < SAME_PERSON)
 
-    def find_direction(self, frame: int, rotations: Array) -> int:
+    def find_direction(self, frame: int, rotvecs: Array) -> int:
         """Return the frame whose direction stands for the source's, beside a reference.
 
         That is the reference, unless it looks elsewhere, another frame looks as the source, and
@@ -132,12 +145,13 @@ class FrameMeasurements:
 
         Args:
             frame: the reference.
-            rotations: (T, 3, 3) of the heads.
+            rotvecs: (T, 3) rotations of the heads.
         """
         nearest = int(np.argmin(self.turn))
         gain = float(self.turn[frame] - self.turn[nearest])
         if gain < FAR_TURN or self.turn[nearest] > NEAR_TURN:
             return frame
+        rotations = matrix_from_rotvec(rotvecs)
         seen = rotations[np.isfinite(self.turn)]
         turns = [rotvec_from_matrix(seen @ rotations[one].T) for one in (nearest, frame)]
         return nearest if np.sum(turns[0] ** 2) < np.sum(turns[1] ** 2) else frame

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from thcli.core.options import MotionOptions
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array
 from thcli.motion import canonical, smooth
-from thcli.motion.canonical import RIGID, RIGID_WEIGHTS, PosedShape, fit_rigid_points, neutral
+from thcli.motion.canonical import PosedShape, fit_rigid_points, neutral
 from thcli.motion.reference import excess
 from thcli.motion.reference.frames import (
     DriverReference,
@@ -108,16 +108,13 @@ class ReferenceSearch:
 
         Its head stays where it is: a frame that was chosen for its direction may lean anywhere.
         """
-        rotations = matrix_from_rotvec(self.driver.pose[:, :3])
-        frame = self.measurements.find_direction(reference.frame, rotations)
+        rotvecs = self.driver.pose[:, :3]
+        frame = self.measurements.find_direction(reference.frame, rotvecs)
         if frame == reference.frame:
             return reference
         shape = neutral() + self.driver.expression(frame, frame + 1)[0]
         _, between, _ = fit_rigid_points(reference.shape, shape)
-        rotation = rotations[frame] @ between
-        pivot = np.exp(reference.log_scale) * (RIGID_WEIGHTS @ reference.shape[RIGID])
-        centre = reference.centre + (reference.rotation - rotation) @ pivot
-        return replace(reference, rotation=rotation, centre=centre)
+        return reference.turned(matrix_from_rotvec(rotvecs[frame]) @ between)
 
     @property
     def _usual_eyes(self) -> float:

@@ -42,8 +42,7 @@ class HeadTransfer:
         self._sides = self._pivot[:2] - flat.min(0), flat.max(0) - self._pivot[:2]
         filled = np.inf if size is None else np.min(np.array(size) / np.add(*self._sides))
         self._filling_zoom = float(filled)
-        pivot = np.exp(reference.log_scale) * (RIGID_WEIGHTS @ reference.shape[RIGID])
-        self._reference_pivot = pivot @ reference.rotation.T + reference.centre
+        self._reference_pivot = reference.pivot
         forehead, chin = mesh[anatomy.FOREHEAD], mesh[anatomy.CHIN]
         self._height = float(np.linalg.norm((forehead - chin)[:2]))
 

@@ -17,7 +17,14 @@ from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import STRIP, MatteLayers
 from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.background.plate import push_pull
-from thcli.engines.mesh.sampling import box_mean, nearest_to, odd_size, polygon_mask, resize
+from thcli.engines.mesh.sampling import (
+    box_mean,
+    distance_to,
+    nearest_to,
+    odd_size,
+    polygon_mask,
+    resize,
+)
 from thcli.faces.compositing.guided_filter import guided_filter
 from thcli.faces.crops.crop import corners
 from thcli.faces.landmarks.topology import OVAL
@@ -142,10 +149,8 @@ def _find_edges(small: Array32, likely: Array32, face: float) -> Array32:
 
 def _without_haze(alpha: Array32, face: float) -> Array32:
     """Fade out alpha (h, w) that is far from what is certain: a wall that resembles the person."""
-    unsure = np.asarray(alpha < SURE, np.uint8)
-    distance = np.asarray(cv2.distanceTransform(unsure, cv2.DIST_L2, 5), np.float32)
     low, high = (end * face for end in HAZE)
-    return np.asarray(alpha * (1 - smoothstep(low, high, distance)), np.float32)
+    return np.asarray(alpha * (1 - smoothstep(low, high, distance_to(alpha >= SURE))), np.float32)
 
 
 def _divide(alpha: Array32, oval: npt.NDArray[np.bool_]) -> tuple[Array32, Array32 | None]:

@@ -56,15 +56,14 @@ Numbers = npt.NDArray[np.int16]
 class Owners:
     """The person of each sample of a picture.
 
-    person: (rows, columns) number of the person whom a sample shows, or NOBODY.
-    unowned: (rows, columns) samples that show somebody whom no face touches.
+    person: (rows, columns) number of the person whom a sample shows, SOMEBODY where no face touches
+        that person, or NOBODY.
     seen: (N, rows, columns) probability that a sample shows each person, or one beside, in 0..1.
     heights: (N,) of the faces, of the picture's width.
     size: (width, height) of the picture in pixels.
     """
 
     person: Numbers
-    unowned: Mask
     seen: Array32
     heights: Array
     size: tuple[int, int]
@@ -92,18 +91,14 @@ class Owners:
         scale = columns / width
         _give_hair(person, anybody, [mesh[:, :2] * scale for mesh in meshes])
         _close_gaps(person, anybody)
-        unowned = _without_specks((person == NOBODY) & (anybody > LIKELY), person != NOBODY)
-        return Owners(person, unowned, seen, heights / width, (width, image.shape[0]))
+        unowned = (person == NOBODY) & (anybody > LIKELY)
+        person[_without_specks(unowned, person != NOBODY)] = SOMEBODY
+        return Owners(person, seen, heights / width, (width, image.shape[0]))
 
     @property
     def _anybody(self) -> Array32:
         """Probability (rows, columns) of any person."""
         return np.asarray(self.seen.max(0), np.float32)
-
-    @property
-    def _labels(self) -> Numbers:
-        """Number of each sample's person, of SOMEBODY or NOBODY."""
-        return np.where(self.unowned, np.int16(SOMEBODY), self.person)
 
     def persons(self, number: int, *, cut: bool) -> SeenPersons:
         """Return the persons as they are seen where one of them moves; cut: see `SeenPersons`."""
@@ -115,8 +110,8 @@ class Owners:
 
     def cut_out_rest(self, picture: Image, moving: Sequence[int]) -> Image:
         """Return persons of a picture (H, W, 3) but those who move, (H, W, 4) premultiplied."""
-        staying = (self.person != NOBODY) & ~np.isin(self.person, moving)
-        likely = np.where(self.unowned, np.float32(1), self._anybody * staying)
+        staying = (self.person >= 0) & ~np.isin(self.person, moving)
+        likely = np.where(self.person == SOMEBODY, np.float32(1), self._anybody * staying)
         return cut_out.cut_out_all(picture, likely, float(np.median(self.heights)) * self.size[0])
 
     def _part_around(self, shown: Mask, number: int) -> Region:
@@ -134,18 +129,16 @@ class Owners:
     def share(self, number: int) -> Array32:
         """Return how far a sample that shows anybody shows a person, (rows, columns) 0 or 1."""
         own = self.person == number
-        return nearer_to(own, (self.person != NOBODY) & ~own)
+        return nearer_to(own, (self.person >= 0) & ~own)
 
     def without(self, person: Image) -> Owners:
         """Return whose the samples are of the plate behind a person (H, W, 4)."""
         size = self.person.shape[1], self.person.shape[0]
         alpha = np.asarray(cv2.extractChannel(person, 3), np.uint8)
         hole = resize(alpha, size, shrink=alpha.shape[1] > size[0]) > 0
-        behind = self._behind(self._labels, hole, hole.shape[1])
-        unowned = behind == SOMEBODY
+        behind = self._behind(self.person, hole, hole.shape[1])
         theirs = behind == np.arange(len(self.seen))[:, None, None]
-        seen = np.where(hole, np.float32(1) * theirs, self.seen)
-        return replace(self, person=np.where(unowned, NOBODY, behind), unowned=unowned, seen=seen)
+        return replace(self, person=behind, seen=np.where(hole, np.float32(1) * theirs, self.seen))
 
     def fill(self, number: int, part: Region, image: Array32, hole: Mask) -> Array32:
         """Fill the hole that a person leaves.
@@ -162,9 +155,9 @@ class Owners:
             _samples(columns, self.size[0], hole.shape[1], self.person.shape[1]),
         )
         width = hole.shape[1] * self.size[0] / (columns.stop - columns.start)
-        likely = self._anybody[there] > LIKELY
-        person = self._labels[there]
+        person = self.person[there]
         behind = self._behind(person, hole, width)
+        likely = self._anybody[there] > LIKELY
         anybody = cv2.dilate(likely.astype(np.uint8), np.ones((EDGE, EDGE), np.uint8))
         side = (odd_size(2 * RIM * self.heights[number] * width),) * 2
         rim = cv2.dilate(hole.astype(np.uint8), np.ones(side, np.uint8)) > 0

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from thcli.core.imaging import largest_channel
 from thcli.core.types import Array32, Image
-from thcli.engines.mesh.sampling import odd_size
+from thcli.engines.mesh.sampling import distance_to, odd_size
 
 STRAND_REACH = 0.3  # face heights from the matte to the end of a thin thing
 LINE_REACH = 0.45  # face heights from the matte where lines of the background are looked for
@@ -38,8 +38,7 @@ def find_strands(small: Array32, alpha: Array32, face_size: float) -> Array32:
         (h, w) float32, 0 or 1.
     """
     person = alpha > 0.5
-    outside = (alpha < 0.05).astype(np.uint8)
-    distance = cv2.distanceTransform(outside, cv2.DIST_L2, 5) / np.float32(face_size)
+    distance = distance_to(alpha >= 0.05) / np.float32(face_size)
     around = (distance > 0) & (distance < LINE_REACH)
     if not around.any() or not person.any():
         return np.zeros_like(alpha)
