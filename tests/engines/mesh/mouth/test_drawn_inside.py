@@ -128,11 +128,26 @@ def test_the_lower_teeth_go_into_the_dark_aside_and_not_into_grey() -> None:
     x, y = drawn_inside.millimetre_grid(REGION, anchors.lower, anchors.axes)
     row = (y > 1) & (y < 4)
     middle, side = (row & (np.abs(np.abs(x) - at) < 1.5) for at in (2, 15))
-    assert with_teeth[middle].mean() > 1.5 * without[middle].mean()
+    assert with_teeth[middle].mean() > 1.3 * without[middle].mean()
     changed = side & (np.abs(with_teeth - without).max(-1) > 2)
     assert changed.sum() > 50
     ratio = with_teeth[changed][:, 0] / with_teeth[changed][:, 2]
     assert np.median(ratio) > 1.3  # red as the cavity; as teeth in the dark it would be 1
+
+
+def test_the_tongue_of_a_wide_mouth_is_pink_at_its_tip_and_dark_red_behind() -> None:
+    """It was brick red and half as light, as if made of clay."""
+    lips, anchors = geometry(drawn_inside.FINEST - 1)
+    tone = np.array([170.0, 110.0, 90.0])
+    interior = replace(faces.astronaut().interior, tone=tone, natural=1.0)
+    uv = opening.local_coordinates(lips, REGION)
+    rims = lips.rims(uv[0])
+    flesh = drawn_inside.draw_part(REGION, uv, rims, lips, anchors, interior, teeth=False) / tone
+    below = uv[1] - rims[0]  # of .325 widths in the middle
+    middle = np.abs(uv[0] - 0.5) < 0.05
+    tip, back = (flesh[middle & (np.abs(below - at) < 0.01)].mean(0) for at in (0.28, 0.13))
+    assert 0.6 < tip.mean() < 0.9 and tip[0] < 1.1 * tip[2]
+    assert back.mean() < 0.45 and back[0] > 1.25 * back[2]
 
 
 @pytest.mark.parametrize("degrees", [0.0, 25.0, -35.0])

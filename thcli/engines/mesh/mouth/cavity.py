@@ -10,7 +10,9 @@ from thcli.engines.mesh.opening import Rims
 
 CAVITY = np.array([0.40, 0.21, 0.21], np.float32)
 LEAST_LIGHT = 0.5  # on the cavity below the upper lip
-TONGUE = np.array([0.88, 0.57, 0.58], np.float32)
+# Colours of the tongue over the skin's where no light comes, and where all of it does
+DEEP, TONGUE = np.array([[0.22, 0.11, 0.11], [0.90, 0.82, 0.92]], np.float32)
+TIP_TO_BACK = 0.75  # of the light that a tongue loses from the lower lip to where it ends
 
 
 def render(x: Array32, v: Array32, rims: Rims, gap: float, width_mm: float, tone: Array) -> Array32:
@@ -33,7 +35,7 @@ def render(x: Array32, v: Array32, rims: Rims, gap: float, width_mm: float, tone
     light = np.float32(LEAST_LIGHT) + np.float32(1 - LEAST_LIGHT) * depth
     colour = light[..., None] * skin * CAVITY
     shade, cover = _tongue(x, over_lip, np.float32(max(gap, 0.0)) * wide)
-    flesh = shade[..., None] * skin * TONGUE
+    flesh = skin * (DEEP + shade[..., None] * (TONGUE - DEEP))
     return np.asarray(colour + cover[..., None] * (flesh - colour), np.float32)
 
 
@@ -70,12 +72,12 @@ def _tongue(x: Array32, over_lip: Array32, gap: np.float32) -> tuple[Array32, Ar
         gap: mm between the lips.
 
     Returns:
-        Brightness and coverage, (h, w) float32 each.
+        Light in 0..1 and coverage, (h, w) float32 each.
     """
     low = np.float32(smoothstep(8, 18, gap))  # it fills a narrow mouth
     height = np.float32(np.clip((1.0 - 0.3 * low) * gap, 1.0, 20.0))
     distance = np.sqrt((x / 20) ** 2 + (over_lip / height) ** 2)
     cover = (1 - smoothstep(0.55, 1.1, distance)) * smoothstep(1, 4, gap)
     groove = 1 - np.float32(0.12) * np.exp(-((x / 2.5) ** 2))
-    light = (np.float32(1.0) - np.float32(0.5) * np.clip(distance, 0, 1)) * groove
+    light = (np.float32(1.0) - np.float32(TIP_TO_BACK) * np.clip(distance, 0, 1)) * groove
     return light.astype(np.float32), cover.astype(np.float32)
