@@ -12,7 +12,8 @@ CAVITY = np.array([0.40, 0.21, 0.21], np.float32)
 LEAST_LIGHT = 0.5  # on the cavity below the upper lip
 # Colours of the tongue over the skin's where no light comes, and where all of it does
 DEEP, TONGUE = np.array([[0.22, 0.11, 0.11], [0.90, 0.82, 0.92]], np.float32)
-TIP_TO_BACK = 0.75  # of the light that a tongue loses from the lower lip to where it ends
+# Light at the tip of a tongue in a narrow and in a wide mouth; share of it that the back loses
+TIP_LIGHT, TIP_TO_BACK = (0.7, 1.0), (0.95, 0.75)
 
 
 def render(x: Array32, v: Array32, rims: Rims, gap: float, width_mm: float, tone: Array) -> Array32:
@@ -79,5 +80,6 @@ def _tongue(x: Array32, over_lip: Array32, gap: np.float32) -> tuple[Array32, Ar
     distance = np.sqrt((x / 20) ** 2 + (over_lip / height) ** 2)
     cover = (1 - smoothstep(0.55, 1.1, distance)) * smoothstep(1, 4, gap)
     groove = 1 - np.float32(0.12) * np.exp(-((x / 2.5) ** 2))
-    light = (np.float32(1.0) - np.float32(TIP_TO_BACK) * np.clip(distance, 0, 1)) * groove
+    tip, lost = (first + low * (last - first) for first, last in (TIP_LIGHT, TIP_TO_BACK))
+    light = np.float32(tip) * (1 - np.float32(lost) * np.clip(distance, 0, 1)) * groove
     return light.astype(np.float32), cover.astype(np.float32)
