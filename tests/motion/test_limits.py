@@ -37,10 +37,20 @@ def test_yaw_limits_of_a_turned_source(yaw: float) -> None:
     assert abs(yaw) + away <= max(limits.MAX_TOTAL_YAW, abs(yaw) + limits.MIN_YAW_AWAY) + 1e-9
 
 
+@given(st.floats(-0.6, 0.6), st.floats(-1.5, 1.5))
+def test_a_raised_or_lowered_head_goes_on_by_what_is_left(own: float, change: float) -> None:
+    pitch = float(limits.limit_rotation(np.array([change, 0, 0]), np.array([own, 0, 0]))[0])
+    assert abs(pitch) <= min(abs(change), limits.MAX_PITCH)
+    most = max(limits.MAX_TOTAL_PITCH, abs(own) + limits.MIN_PITCH_AWAY)
+    assert abs(own + pitch) <= most + 1e-9
+    if own * change <= 0:
+        assert pitch == limits.soft_limit(change, limits.MAX_PITCH)
+
+
 def test_a_turned_source_turns_back_to_the_front_but_a_profile_does_not() -> None:
     back = np.radians([0.0, 25.0, 0.0])
     turned, side, profile = (
-        limits.limit_rotation(back, np.radians(yaw))[1] for yaw in (-35, -45, -62)
+        limits.limit_rotation(back, np.radians([0, yaw, 0]))[1] for yaw in (-35, -45, -62)
     )
     assert np.degrees(turned) > 20 and np.degrees(side) <= 10 and np.degrees(profile) <= 6
 

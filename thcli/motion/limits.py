@@ -24,6 +24,8 @@ MIN_YAW_AWAY = np.radians(6.0)
 # from the front than the driver does
 OWN_TURN, MAX_OVERTURN = 0.6, np.radians(6.0)
 MAX_PITCH = np.radians(32.0)
+# source pitch plus relative pitch, further up or down; relative pitch that it has in any case
+MAX_TOTAL_PITCH, MIN_PITCH_AWAY = np.radians(40.0), np.radians(8.0)
 MAX_ROLL = np.radians(50.0)
 MAX_LOG_ZOOM = np.log(1.6)
 # Share of its picture that a face fills at most as it grows, and growth that it has in any case
@@ -78,13 +80,17 @@ def yaw_limits(source_yaw: float) -> tuple[float, float]:
     return (away, back) if source_yaw < 0 else (back, away)
 
 
-def limit_rotation(rotvec: Array, source_yaw: float) -> Array:
-    """Limit relative rotation vectors (..., 3) in radians, each axis by itself."""
-    negative, positive = yaw_limits(source_yaw)
-    yaw = rotvec[..., 1]
+def limit_rotation(rotvec: Array, source: Array) -> Array:
+    """Limit relative rotation vectors (..., 3) in radians, each axis by itself.
+
+    source: (3,) rotation vector of the source.
+    """
+    negative, positive = yaw_limits(float(source[1]))
+    pitch, yaw = rotvec[..., 0], rotvec[..., 1]
+    left = MAX_TOTAL_PITCH - np.sign(pitch) * source[0]
     return np.stack(
         [
-            soft_limit(rotvec[..., 0], MAX_PITCH),
+            soft_limit(pitch, np.clip(left, MIN_PITCH_AWAY, MAX_PITCH)),
             np.where(yaw < 0, soft_limit(yaw, negative), soft_limit(yaw, positive)),
             soft_limit(rotvec[..., 2], MAX_ROLL),
         ],

@@ -152,10 +152,10 @@ class VideoRetargetedMotion:
     def _move_heads(self, points: Array, mesh: Array, head: Array, posed: PosedShape) -> Array:
         """Move meshes (T, 468, 3) with the driver's head, within the limits of an image."""
         pivot = np.einsum("k,tkj->tj", RIGID_WEIGHTS, mesh[:, RIGID])
-        yaw = rotvec_from_matrix(posed.rotation)[:, 1]
+        seen = rotvec_from_matrix(posed.rotation)
         upright = mesh[:, anatomy.FOREHEAD, :2] - mesh[:, anatomy.CHIN, :2]
         height = np.linalg.norm(upright, axis=-1)
-        turns = [limits.limit_rotation(r, float(y)) for r, y in zip(head[:, :3], yaw, strict=True)]
+        turns = [limits.limit_rotation(r, own) for r, own in zip(head[:, :3], seen, strict=True)]
         shifts = [
             limits.limit_translation(s, float(h)) for s, h in zip(head[:, 4:], height, strict=True)
         ]

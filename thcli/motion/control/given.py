@@ -68,8 +68,8 @@ class GivenMotion:
         """
         turn = np.asarray(self._store.window(start, stop).arrays[TURN], np.float64)
         matrix = matrix_from_angles(turn)
-        yaw = float(rotvec_from_matrix(source.rotation)[1])
-        swung = matrix_from_rotvec(limits.limit_rotation(rotvec_from_matrix(matrix), yaw))
+        own = rotvec_from_matrix(source.rotation)
+        swung = matrix_from_rotvec(limits.limit_rotation(rotvec_from_matrix(matrix), own))
         neck = np.exp(source.log_scale) * source.rotation @ NECK
         turned = rotvec_from_matrix(matrix @ matrix_from_rotvec(rotation))
         return turned, np.asarray(neck - neck @ np.swapaxes(swung, -1, -2))

@@ -34,7 +34,7 @@ class HeadTransfer:
         """
         self._source, self._reference, self._size = source, reference, size
         self._room = None if size is None else limits.room_in_picture(mesh, size)
-        self._source_yaw = float(rotvec_from_matrix(source.rotation)[1])
+        self._turn = rotvec_from_matrix(source.rotation)
         # source pixels per driver pixel
         self._pixel_ratio = float(np.exp(source.log_scale - reference.log_scale) * shape_ratio)
         self._pivot = RIGID_WEIGHTS @ mesh[RIGID]
@@ -76,7 +76,7 @@ class HeadTransfer:
             rotvec_from_matrix(driver.rotation @ rotation @ reference.rotation.T) * gain[:, None]
         )
         seen = rotvec_from_matrix(driver.rotation)[:, 1] * np.maximum(gain, 1)
-        relative = limits.limit_overturn(relative, self._source_yaw, seen)
+        relative = limits.limit_overturn(relative, float(self._turn[1]), seen)
         zoom = (driver.log_scale + np.log(scale) - reference.log_scale) * gain
         pivot = np.einsum("tij,tj->ti", driver.rotation, RIGID_WEIGHTS @ driver.shape[:, RIGID])
         pivot = np.exp(driver.log_scale)[:, None] * pivot + driver.centre
@@ -97,7 +97,7 @@ class HeadTransfer:
             The change, the shoulders, and the shift (T, 2) of the person beyond what a head moves
             on them.
         """
-        relative = limits.limit_rotation(relative, self._source_yaw)
+        relative = limits.limit_rotation(relative, self._turn)
         zoom = limits.limit_zoom(zoom, self._filling_zoom)
         carried = np.zeros_like(shift)
         carried[:, :2] = shoulders @ [*self._pivot[:2], 1] - self._pivot[:2]
