@@ -184,10 +184,12 @@ def between_rims(opening: Opening, along: Array32, across: Array32) -> Array32:
 def coverage(opening: Opening, u: Array32, v: Array32, rims: Rims, soft: float) -> Array32:
     """Compute how much of each pixel lies between the rims, (h, w) float32 in 0..1.
 
-    soft: width of the mask's edge in pixels.
+    soft: width of the mask's edge in pixels, across the rim, however steep that is.
     """
     width = np.float32(opening.width / soft)
-    inside = np.minimum((v - rims[0]) * width, (rims[1] - v) * width) + np.float32(0.5)
+    slopes = np.gradient(np.stack([opening.upper, opening.lower]), COLUMNS[1] - COLUMNS[0], axis=1)
+    above, below = interpolate(u, *(1 / np.hypot(1, slopes)))
+    inside = np.minimum((v - rims[0]) * above, (rims[1] - v) * below) * width + np.float32(0.5)
     sides = np.minimum(u, 1 - u) * width + np.float32(0.5)
     return np.asarray(np.clip(np.minimum(inside, sides), 0, 1))
 

@@ -17,6 +17,7 @@ from thcli.motion.anatomy import EYE_RADIUS, IRIS_REACH
 # What lids uncover. Widths of lashes and their shadow inside the upper and the lower rim of the
 # source, and at most this share of its gap; widths beyond the rims that count as seen
 LASH_DEPTHS, LASH_SHARE, RIM_SLACK = (0.13, 0.04), 0.35, np.float32(0.03)
+LEAST_UNCOVERED = 1e-4  # widths, more than rounding makes of rims that are where they were
 # Widths from a corner of an eye from which it is uncovered, and from which its white is made
 CORNERS, INNER_CORNERS = (0.05, 0.2), (0.0, 0.12)
 # Widths along an eye by which an iris moves, from which the white behind it is made; distance from
@@ -65,7 +66,7 @@ def uncover(
     for sign, rim, own_rim, depth in zip((1, -1), rims, own, LASH_DEPTHS, strict=True):
         uncovered = np.maximum(sign * (own_rim - rim - moved), 0)
         margin = np.minimum(np.minimum(2 * uncovered, depth), thickest) - RIM_SLACK
-        hidden |= sign * (across - own_rim) < margin
+        hidden |= (uncovered > LEAST_UNCOVERED) & (sign * (across - own_rim) < margin)
         lashes = left * np.minimum(np.float32(depth), thickest)
         margins.append(np.maximum(margin, lashes))
     made_share = np.maximum(hidden, left)
