@@ -169,7 +169,27 @@ def test_lids_of_a_face_whose_light_is_cut_off_have_the_colour_of_its_shade(
     image = np.clip(brightest * light ** np.array([0.1, 1.0, 2.0]), 0, brightest).astype(np.uint8)
     (skin, *_) = prepared(image, mesh).lid_skins
     assert skin is not None and skin.tone is not None
-    red, _, blue = skin.tone
+    tone = skin.tone[len(skin.tone) // 2]
+    red, _, blue = tone
     at = tuple(np.rint(mesh[EYES[0]][:, :2].mean(0) - (0, 30)).astype(int)[::-1])
     own = image[at].astype(float)
-    assert ((red - blue) / skin.tone.mean() > 1.3 * (own[0] - own[2]) / own.mean()) == warmer
+    assert ((red - blue) / tone.mean() > 1.3 * (own[0] - own[2]) / own.mean()) == warmer
+
+
+def test_lids_take_the_light_of_their_own_side() -> None:
+    """Of a face that is lit in two colours, both were grey patches with edges."""
+    mesh = faces.centred_mesh(SIZE, SIZE)
+    lit = np.linspace(0, 1, SIZE)[None, :, None]
+    image = ((1 - lit) * (210, 60, 60) + lit * (60, 60, 210)) * np.ones((SIZE, 1, 1))
+    source = prepared(image.astype(np.uint8), mesh)
+    target = replace(faces.rest_target(source), points=moved(mesh, 24.0, 0.0))
+    frame = render_frame(replace(source, painter=None), target, None).astype(float)
+    for lid in source.lid_skins:
+        assert lid is not None and lid.tone is not None
+        redness = lid.tone[:, 0] - lid.tone[:, 2]
+        assert (np.diff(redness) < 0.5).all() and redness[0] > redness[-1] + 4
+    for ring, brow in zip(EYES, BROWS, strict=True):
+        (left, right), top = target.points[ring[[0, 8]], 0], target.points[list(brow), 1].max()
+        y = round((top + target.points[ring[12], 1]) / 2)
+        beside = frame[y, round(left) - 30 : round(right) + 30].mean(-1)
+        assert np.abs(np.diff(beside)).max() < 8

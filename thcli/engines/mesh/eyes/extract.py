@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from thcli.core.types import Array, Image
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.eyes import eyeball
 from thcli.engines.mesh.eyes.stand_ins import mirror_eye, paint_eye
 from thcli.engines.mesh.eyes.texture import NEVER_SHOWS, EyeTexture, is_round
 from thcli.engines.mesh.head.covered_points import NO_COVERS, Cover, are_eyes_hidden
+from thcli.engines.mesh.opening import Opening
+from thcli.engines.mesh.sampling import remap
 from thcli.motion import canonical
 from thcli.motion.openings import SHUT_EYE_RANGE, judge_alike
 
 CLOSED_GAP = 0.12  # gap / width of a source eye below which its eyeball cannot be used
 FACES_US = 0.65  # foreshortening of an eye that a turn back brings into view from behind hair
 PAINTED_BLUR = 0.5  # pixels of blur, at least, of an eye that is painted
+LASH_OFFSET = 0.015  # widths above the rim at which the lash line's colour is sampled
+DARKEST = 7  # columns of which it has the darkest colours
+MOST_LIGHTER = 1.3  # light of a white over that of the other eye's
+# Light over the skin's from which they are the white of an eye that is wide open; their light then
+NO_LASHES, MADE_LASHES = (0.8, 1.05), 0.6
 
 
 def extract_eyes(
@@ -69,8 +78,10 @@ def extract_eyes(
                 sees_iris=seen,
                 seen=share,
                 white=white,
+                lashes=_lash_colours(image, eye_opening, tone),
             )
         )
+    eyes = _level_whites(eyes)
     alike = judge_alike(canonical.eye_openings(canonical.decompose(mesh).shape))
     are_open = [
         eye.opening.gap >= CLOSED_GAP and opens > SHUT_EYE_RANGE[1]
@@ -94,3 +105,34 @@ def extract_eyes(
             hidden = NEVER_SHOWS
         out.append(eye if own else replace(substitute, shut=shut, hidden=hidden))
     return tuple(out)
+
+
+def _level_whites(eyes: list[EyeTexture]) -> list[EyeTexture]:
+    """Return both eyes; a white that is much lighter than the other one is a gleam, and dimmed."""
+    whites = [eye.white for eye in eyes if eye.white is not None]
+    most = MOST_LIGHTER * min((float(white.mean()) for white in whites), default=0.0)
+    return [
+        eye
+        if eye.white is None
+        else replace(eye, white=eye.white * np.float32(min(1, most / max(eye.white.mean(), 1.0))))
+        for eye in eyes
+    ]
+
+
+def _lash_colours(image: Image, eye: Opening, tone: Array) -> Array32:
+    """Return the colours (97, 3) of the lash line of an eye, 0..255.
+
+    A light that is reflected in the eyeball below is none of them, nor is its white.
+
+    Args:
+        image: (H, W, 3) uint8.
+        eye: its opening.
+        tone: (3,) skin colour, 0..255.
+    """
+    along = opening.COLUMNS.astype(np.float32)
+    v = np.asarray(eye.upper - LASH_OFFSET, np.float32)
+    row = remap(image, opening.to_pixels(eye, along[None], v[None]))
+    lashes = cv2.erode(row, np.ones((1, DARKEST), np.uint8))[0].astype(np.float32)
+    light = lashes.mean(-1, keepdims=True) / max(float(tone.mean()), 1.0)
+    made = smoothstep(*NO_LASHES, light) * (np.float32(MADE_LASHES) * tone - lashes)
+    return np.asarray(lashes + made, np.float32)

@@ -29,6 +29,7 @@ ALONG = np.linspace(0.06, 0.94, 45, dtype=np.float32)
 ACROSS = np.linspace(0.25, 0.85, 9, dtype=np.float32)
 OUTSIDE, WHITEST, COLOUR = 1.15, 0.1, 2
 SKIN_SHARE = 0.5  # of the skin's colour that a white may have
+DARK = 0.9  # light over the median of what is sought of a white that is none: all has a tint
 # Widths below the upper lid, and from a corner, in which that white is shaded, and by how much
 LID_SHADE, CORNER_SHADE = (0.14, 0.35), (0.25, 0.25)
 WARMER = np.array([0.75, 1.05, 1.1], np.float32)  # power of a shade in red, green and blue
@@ -103,13 +104,13 @@ def find_white(
     if count == 0:
         return None
     seen = remap(image, places)[outside]
-    darkest = seen.min(-1).astype(np.int32)
+    darkest, light = seen.min(-1).astype(np.int32), seen.mean(-1, dtype=np.float32)
     whiteness = darkest - COLOUR * (seen.max(-1) - darkest)
-    whitest = np.argsort(whiteness, kind="stable")[-count:]
-    white = np.median(seen[whitest], 0)
-    lacking = 1 - white / max(float(white.max()), 1.0)
-    most = SKIN_SHARE * (1 - tone / max(float(tone.max()), 1.0))
-    return np.asarray(white.max() * (1 - np.minimum(lacking, most)), np.float32)
+    white = _median_of_most(seen, whiteness, count)
+    most = SKIN_SHARE * _lacking(tone)
+    if white.mean() < DARK * np.median(light) and _lacking(white).max() > most.max():
+        return np.asarray(_median_of_most(seen, light, count), np.float32)
+    return np.asarray(white.max() * (1 - np.minimum(_lacking(white), most)), np.float32)
 
 
 def shade_white(white: Array32, u: Array32, below: Array32) -> Array32:
@@ -124,6 +125,17 @@ def shade_white(white: Array32, u: Array32, below: Array32) -> Array32:
     shade = 1 - darker * (1 - smoothstep(0, lid, below))
     shade *= 1 - dimmer * (1 - smoothstep(0, corner, np.minimum(u, 1 - u)))
     return np.asarray(shade[..., None] ** WARMER * white, np.float32)
+
+
+def _lacking(colour: Array) -> Array:
+    """Return by how much the channels of a colour (3,) are less than its largest, 0..1."""
+    return np.asarray(1 - colour / max(float(colour.max()), 1.0))
+
+
+def _median_of_most(colours: Image, measure: Array, count: int) -> Array:
+    """Return the median (3,) of the `count` colours (N, 3) that have most of a measure (N,)."""
+    most = np.argsort(measure, kind="stable")[-count:]
+    return np.asarray(np.median(colours[most], 0))
 
 
 def _light_below(image: Image, eye: Opening) -> Array:

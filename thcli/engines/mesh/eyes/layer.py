@@ -5,7 +5,6 @@ The lids cover an eyeball and never squash it.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from thcli.core.imaging import smoothstep
@@ -25,8 +24,7 @@ SHOWS_SHUT = 1.1  # gap over that of the source's shut eye, up to which it shows
 # least; of it the wet rim that lashes hide
 LID_DEPTH, LID_SAMPLES, WET_RIM = 0.08, 2.5, 0.05
 LASH_SHADE = 0.8  # brightness of the lash line once the lids meet
-LASH_OFFSET = 0.015  # widths above the rim at which the lash line's colour is sampled
-DARKEST = 7  # columns of which it has the darkest colours
+LINE_REACH = 0.015  # widths from the rims to the edges of the lash line
 RIM_BLUR = 1.5  # width of the lids' soft rims over the deviation of the eye's blur
 LASH_WIDTH = 0.025  # widths: deviation of blur up to which the lash line stays as dark
 
@@ -122,7 +120,7 @@ def render_lash_lines(
     step: source pixels per sample of the warp map.
     """
     for ring, eye, shown in zip(EYES, eyes, visible, strict=True):
-        if shown >= 1 or not eye.is_own:
+        if shown >= 1 or eye.lashes is None:
             continue
         eye_opening = opening.fit_opening(target, ring)
         region = opening.bounding_region(eye_opening, (out.shape[1], out.shape[0]), 0.1)
@@ -138,20 +136,9 @@ def render_lash_lines(
         lid = remap(eye.image, opening.to_pixels(eye.opening, u, lid_v))
         mask = opening.coverage(eye_opening, u, v, (upper, lower + depth), 1.5)
         opening.blend(out, region, np.float32(share) * mask * (1 - smoothstep(0.5, 1, below)), lid)
-        rim = np.stack(opening.interpolate(u, *_lash_colours(eye).T), -1)
-        reach = np.float32(0.6 * step / max(eye_opening.width, 1.0) + LASH_OFFSET)
+        rim = np.stack(opening.interpolate(u, *eye.lashes.T), -1)
+        reach = np.float32(0.6 * step / max(eye_opening.width, 1.0) + LINE_REACH)
         line = (upper - reach, lower + reach)
         soft = max(1.5, 1.2 * step, RIM_BLUR * eye.blur * eye_opening.width)
         mask = opening.coverage(eye_opening, u, v, line, soft)
         opening.blend(out, region, np.float32(share) * mask, rim * np.float32(LASH_SHADE))
-
-
-def _lash_colours(eye: EyeTexture) -> Array:
-    """Return the colours (97, 3) of the lash line of an eye, 0..255.
-
-    A light that is reflected in the eyeball below is none of them.
-    """
-    along = opening.COLUMNS.astype(np.float32)
-    v = np.asarray(eye.opening.upper - LASH_OFFSET, np.float32)
-    row = remap(eye.image, opening.to_pixels(eye.opening, along[None], v[None]))
-    return np.asarray(cv2.erode(row, np.ones((1, DARKEST), np.uint8))[0], np.float64)

@@ -29,6 +29,7 @@ from thcli.faces.landmarks import topology
 BROWS = topology.BROWS[0][:4:-1], topology.BROWS[1][5:]  # lower edges, from the image's left
 BELOW_LEFT = np.array([100, 101, 118, 119, 120], np.int32)  # skin below the eye
 BELOW = BELOW_LEFT, topology.PAIRS[BELOW_LEFT]
+CHEEKS = np.split(topology.CHEEKS, 2)  # on the same sides
 # Face around the eyes: between the ends of the brows, and down over the nose
 AROUND = np.concatenate([*topology.BROWS, *EYES, topology.NOSE])
 LEAST_HEIGHT = 0.05  # widths of an eye from its brow to its lid
@@ -55,12 +56,15 @@ MOST_EVEN = 0.8  # share of that light
 # Shares of the height over which it begins at the brow and ends at the lid; widths beside an eye
 EVEN_EDGES, EVEN_ENDS = ((0.05, 0.45), (0.7, 1.0)), (-0.25, 0.25)
 MIDDLE = slice(28, 69)  # COLUMNS at which the own colour is measured
+ALONG_BLUR = 13.0  # COLUMNS over which it is averaged: hairs that cross the lid are none of it
+SIDE = 9  # COLUMNS over which what is drawn out begins beside an eye
 STREAKS = 0.1  # widths over which what is drawn out is blurred: hairs would be streaks
 COARSE = 2.5  # pixels of that blur in the picture that is blurred, at least
 # Grain of skin that is drawn out, which the blur takes: side of the skin below the eye where it is
 # measured and what is no grain, in widths of the eye; most of it over its usual size, since lines
 # and spots are none
 GRAIN_SIDE, GRAIN_BLUR, MOST_GRAIN = 0.6, 0.03, 2.5
+GRAIN_WIDTHS = (24.0, 40.0)  # pixels of an eye, from which such a part has grain and no shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +72,16 @@ class LidSkin:
     """Skin above an eye of a source.
 
     above: between the lower edge of the brow and the upper lid, in widths of the eye.  band: the
-    lightest skin, which is neither hair nor lashes, share of the way from brow to lid.  tone: (3,)
-    colour of the skin as it begins to be drawn out, None for its own.  cheeks: their light, 0..255,
-    the most it gets.  grain: (h, w) of the skin below the eye, over its light.  height: of the face
-    in pixels.
+    lightest skin, which is neither hair nor lashes, share of the way from brow to lid.  tone:
+    (97, 3) colours along the eye of the skin as it begins to be drawn out, None for its own.
+    cheek: light of the one below the eye, 0..255, the most it gets.  grain: (h, w) of the skin
+    below the eye, over its light.  height: of the face in pixels.
     """
 
     above: Opening
     band: float
     tone: Array32 | None
-    cheeks: float
+    cheek: float
     grain: Array32
     height: float
 
@@ -105,14 +109,13 @@ def extract(
         are_drawn: of an animated film, where skin above eyes has no shade.
     """
     found: list[LidSkin | None] = []
-    cheeks = tone_at(image, mesh, topology.CHEEKS if bare is None else bare)
-    lit = max(float(cheeks.mean()), LEAST_LIGHT)
-    shaded = SHADED * float(smoothstep(*CUT_OFF, cheeks.max()))
-    around = tones.fit_tones(face_box(image, mesh[AROUND])) if shaded > 0 else None
-    for ring, brow, below, eye in zip(EYES, BROWS, BELOW, eyes, strict=True):
+    for ring, brow, below, points, eye in zip(EYES, BROWS, BELOW, CHEEKS, eyes, strict=True):
         if eye.hidden:
             found.append(None)
             continue
+        cheek = tone_at(image, mesh, points if bare is None else bare)
+        lit = max(float(cheek.mean()), LEAST_LIGHT)
+        shaded = SHADED * float(smoothstep(*CUT_OFF, cheek.max()))
         above = _fit_above(mesh, ring, brow)
         along = COLUMNS[BETWEEN_CORNERS].astype(np.float32)
         places = opening.between_rims(above, along, ACROSS.astype(np.float32))
@@ -120,10 +123,10 @@ def extract(
         dark = np.quantile(rows, DARK_PART, 1)
         smooth = cv2.GaussianBlur(dark, (0, 0), LIGHT_BLUR).ravel()[INNER]
         band = float(ACROSS[INNER][smooth.argmax()])
-        tone = None if are_drawn else _tone(image, above, band, cheeks / lit, lit)
-        if tone is not None and around is not None:
-            seen = tones.tone(tones.luma(tone[None]), around.slopes)[0]
-            tone += np.float32(shaded) * (seen - tone)
+        tone = None if are_drawn else _tones(image, above, band, cheek / lit, lit)
+        if tone is not None and shaded > 0:
+            around = tones.fit_tones(face_box(image, mesh[AROUND]))
+            tone += np.float32(shaded) * (tones.tone(tones.luma(tone), around.slopes) - tone)
         skin = below if bare is None else bare
         grain = _grain(image, mesh[skin, :2].mean(0), above.width)
         found.append(LidSkin(above, band, tone, lit, grain, anatomy.face_height(mesh)))
@@ -181,16 +184,19 @@ def _draw_out(
     soft = _blur(colour, max(STREAKS * above.width, 0.3))
     made = np.minimum(8 * passed * (1 - passed), 1)
     colour = colour + made[..., None] * cv2.subtract(soft, colour, dtype=cv2.CV_32F)
-    ratio, part, beside = height / own, below / np.maximum(height, 1), np.minimum(u, 1 - u)
+    shown, evened = (_spread(smoothstep(*way, drawn / skin.drawn)) for way in (DRAWN_OUT, EVEN))
+    share, even = opening.interpolate(u, shown, evened)
+    part, beside = below / np.maximum(height, 1), np.minimum(u, 1 - u)
     if skin.tone is not None:
-        even = smoothstep(*EVEN_EDGES[0], part) * (1 - smoothstep(*EVEN_EDGES[1], part))
-        even *= MOST_EVEN * smoothstep(*EVEN, ratio) * smoothstep(*EVEN_ENDS, beside)
-        lighter = np.minimum(ratio**GROWTH, skin.cheeks / skin.tone.mean())
-        colour += even[..., None] * (lighter[..., None] * skin.tone - colour)
+        even *= smoothstep(*EVEN_EDGES[0], part) * (1 - smoothstep(*EVEN_EDGES[1], part))
+        even *= MOST_EVEN * smoothstep(*EVEN_ENDS, beside)
+        tone = np.stack(opening.interpolate(u, *skin.tone.T), -1)
+        lighter = np.minimum((height / own) ** GROWTH, np.float32(skin.cheek) / tone.mean(-1))
+        colour += even[..., None] * (lighter[..., None] * tone - colour)
         made = np.maximum(made, even)
     places = np.stack([u * np.float32(skin.above.width), below], -1)
     colour *= (1 + made * remap(skin.grain, places, REFLECT))[..., None]
-    share = smoothstep(*DRAWN_OUT, ratio) * smoothstep(*ENDS, beside)
+    share *= smoothstep(*ENDS, beside)
     share *= smoothstep(-EDGES[0], 0, part) * (1 - smoothstep(1, 1 + EDGES[1], part))
     return share, np.asarray(colour, np.float32)
 
@@ -206,20 +212,23 @@ def _fit_above(mesh: Array, ring: npt.NDArray[np.int32], brow: npt.NDArray[np.in
     return Opening(eye.corner, eye.axes, np.minimum(edge, eye.upper - LEAST_HEIGHT), eye.upper)
 
 
-def _tone(image: Image, above: Opening, band: float, hue: Array, lit: float) -> Array32:
-    """Return the colour (3,) of the skin above an eye as it begins to be drawn out.
+def _tones(image: Image, above: Opening, band: float, hue: Array, lit: float) -> Array32:
+    """Return the colours (97, 3) along the skin above an eye as it begins to be drawn out.
 
     Args:
         image: (H, W, 3) uint8.
         above: skin above an eye.
         band: share of the way from brow to lid.
-        hue: (3,) of the cheeks, their colour over their light.
+        hue: (3,) of the cheek, its colour over its light.
         lit: that light, 0..255.
     """
     rows = np.array([band - BAND / 2, band, band + BAND / 2], np.float32)
     places = opening.between_rims(above, COLUMNS[MIDDLE].astype(np.float32), rows)
-    own = remap(image, places).mean((0, 1), dtype=np.float64)
-    light = max(float(own.mean()), LEAST_LIGHT)
+    row = remap(image, places).mean(0, dtype=np.float64)
+    before, after = MIDDLE.start, len(COLUMNS) - MIDDLE.stop
+    row = cv2.copyMakeBorder(row, before, after, 0, 0, cv2.BORDER_REPLICATE)
+    own = cv2.GaussianBlur(row, (1, 0), 1, None, ALONG_BLUR, cv2.BORDER_REPLICATE)
+    light = np.maximum(own.mean(-1, keepdims=True), LEAST_LIGHT)
     hue = hue + OWN_HUE * smoothstep(*DARK, light / lit) * (own / light - hue)
     return np.asarray(LIGHT * lit * (light / lit) ** OWN_LIGHT * hue, np.float32)
 
@@ -238,7 +247,14 @@ def _grain(image: Image, place: Array, width: float) -> Array32:
     light = part.mean(-1, dtype=np.float32)
     fine = light - cv2.GaussianBlur(light, (0, 0), max(GRAIN_BLUR * width, 1.0))
     most = MOST_GRAIN * float(np.median(np.abs(fine)))
-    return np.asarray(np.clip(fine, -most, most) / max(float(light.mean()), 1.0), np.float32)
+    share = float(smoothstep(*GRAIN_WIDTHS, width)) / max(float(light.mean()), 1.0)
+    return np.asarray(share * np.clip(fine, -most, most), np.float32)
+
+
+def _spread(shares: Array) -> Array:
+    """Return shares (97,) along an eye that begin further out, and slowly."""
+    wide = cv2.dilate(shares, np.ones((1, SIDE)))
+    return np.asarray(cv2.GaussianBlur(wide, (0, 0), SIDE / 2), np.float64).ravel()
 
 
 def _blur(colour: Image, deviation: float) -> Image:

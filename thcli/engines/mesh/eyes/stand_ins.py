@@ -37,6 +37,7 @@ def mirror_eye(eye: EyeTexture) -> EyeTexture:
         opening=mirrored,
         iris=np.array([1 - eye.iris[0], eye.iris[1]]),
         is_own=False,
+        lashes=None,
     )
 
 

@@ -29,7 +29,8 @@ class EyeTexture:
     seen: its foreshortening, see `opening.foreshortening`.  shut: gap of the source's shut eye in
     whose place it stands, 0 for its own.  hidden: foreshortening of the eye that the source hides,
     in whose place it stands, `NEVER_SHOWS` behind what covers it; 0 for others.
-    white: (3,) colour of its white, 0..255, None where none is seen.
+    white: (3,) colour of its white, 0..255, None where none is seen.  lashes: (97, 3) colours along
+    its upper rim, None for those that are not its own.
     """
 
     image: Image
@@ -43,6 +44,7 @@ class EyeTexture:
     shut: float = 0.0
     hidden: float = 0.0
     white: Array32 | None = None
+    lashes: Array32 | None = None
 
     @property
     def is_covered(self) -> bool:

@@ -19,8 +19,8 @@ from thcli.faces.parsing.crops import Regions
 from thcli.motion import canonical
 
 # Mean probabilities over the lips, least of an object and most of a mouth. A mask has .98 and 0,
-# fifty open mouths, beards and profiles at most .24 and at least .19.
-LEAST_OBJECT, MOST_MOUTH = 0.6, 0.1
+# fifty open mouths, beards and profiles at most .24 and at least .19, a drawn face .61 and 0.
+LEAST_OBJECT, MOST_MOUTH = 0.65, 0.1
 # The same for an object whose colour is not the skin's, and its difference in warmth (see
 # `colours.warmth`): most masks are taken for skin in parts. Of 258 pictures without masks six had
 # no mouth; a blurred one came nearest, with .37 and .15. Ten of 12 masks have .21 and .2 or more.
