@@ -47,8 +47,12 @@ LIPS = RimPairs(
 
 EYE_RADIUS = 0.4
 """Radius of the eyeball over the eye's width: 12 of 30 mm."""
-IRIS_REACH = 0.36
-"""Distance of an iris from the middle of the eye along it, in eye widths, at most."""
+IRIS_REACH = 0.28
+"""Distance of an iris from the middle of the eye along it, in eye widths, at most.
+
+Of 444 eyes of strangers' pictures 99 % are within 0.22, and eyes of nine clips that glance aside
+within 0.31: further out, all that would show is white.
+"""
 UNSURE_EYE_YAW = (np.radians(12.0), np.radians(25.0))
 """Yaw over which the far eye of one frame is read less and less surely, from which by chance."""
 INNER_MOUTH_CORNERS = (78, 308)

@@ -26,7 +26,7 @@ FACES_US = 0.65  # foreshortening of an eye that a turn back brings into view fr
 PAINTED_BLUR = 0.5  # pixels of blur, at least, of an eye that is painted
 LASH_OFFSET = 0.015  # widths above the rim at which the lash line's colour is sampled
 DARKEST = 7  # columns of which it has the darkest colours
-MOST_LIGHTER = 1.3  # light of a white over that of the other eye's
+MOST_LIGHTER = 1.2  # light of a white over that of the other eye's, both over the skin's
 # Light over the skin's from which they are the white of an eye that is wide open; their light then
 NO_LASHES, MADE_LASHES = (0.8, 1.05), 0.6
 
@@ -81,7 +81,7 @@ def extract_eyes(
                 lashes=_lash_colours(image, eye_opening, tone),
             )
         )
-    eyes = _level_whites(eyes)
+    eyes = _level_whites(image, eyes)
     alike = judge_alike(canonical.eye_openings(canonical.decompose(mesh).shape))
     are_open = [
         eye.opening.gap >= CLOSED_GAP and opens > SHUT_EYE_RANGE[1]
@@ -107,15 +107,23 @@ def extract_eyes(
     return tuple(out)
 
 
-def _level_whites(eyes: list[EyeTexture]) -> list[EyeTexture]:
-    """Return both eyes; a white that is much lighter than the other one is a gleam, and dimmed."""
-    whites = [eye.white for eye in eyes if eye.white is not None]
-    most = MOST_LIGHTER * min((float(white.mean()) for white in whites), default=0.0)
+def _level_whites(image: Image, eyes: list[EyeTexture]) -> list[EyeTexture]:
+    """Return both eyes; a white that is much lighter than the other one is a gleam, and dimmed.
+
+    Lighter in the light that falls on the skin below its eye.
+    """
+    lights = [float(eyeball.light_below(image, eye.opening).mean()) for eye in eyes]
+    whites = [0.0 if eye.white is None else float(eye.white.mean()) for eye in eyes]
+    if min(whites) <= 0:
+        return eyes
+    least = min(white / light for white, light in zip(whites, lights, strict=True))
+    shares = [
+        np.float32(min(1, MOST_LIGHTER * least * light / white))
+        for white, light in zip(whites, lights, strict=True)
+    ]
     return [
-        eye
-        if eye.white is None
-        else replace(eye, white=eye.white * np.float32(min(1, most / max(eye.white.mean(), 1.0))))
-        for eye in eyes
+        eye if eye.white is None else replace(eye, white=eye.white * share)
+        for eye, share in zip(eyes, shares, strict=True)
     ]
 
 

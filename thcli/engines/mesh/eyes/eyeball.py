@@ -84,7 +84,7 @@ def sample_beside(
     other = OTHER_SIDE + white * np.resize(left, rows) * np.float32(OTHER_WHITE - OTHER_SIDE)
     weights = (share + other) * seen * light ** (LIGHTER * white)
     weights /= weights.sum(0)
-    below = _light_below(image, eye)
+    below = light_below(image, eye)
     lit, there = (np.interp(at, COLUMNS, below) for at in (x + centre_u, (weights * u).sum(0)))
     shade = 1 + white * (np.clip(np.sqrt(lit / there), *SHADES) - 1)
     mean = shade[..., None] * (weights[..., None] * sides).sum(0)
@@ -138,7 +138,7 @@ def _median_of_most(colours: Image, measure: Array, count: int) -> Array:
     return np.asarray(np.median(colours[most], 0))
 
 
-def _light_below(image: Image, eye: Opening) -> Array:
+def light_below(image: Image, eye: Opening) -> Array:
     """Measure the light on the skin below an eye: (97,) at COLUMNS, at least 1."""
     v = eye.lower + np.array(BELOW)[:, None]
     u = np.broadcast_to(np.clip(COLUMNS, 0, 1), v.shape)

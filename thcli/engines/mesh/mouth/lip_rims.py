@@ -35,7 +35,7 @@ REACH_INSIDE, REACH_OUTSIDE = 0.6, 0.3  # gaps into the mouth; lip heights over 
 LIP_MIDDLE = 0.5  # share of a lip's height at which its colour is taken
 NEARER = 0.25  # preference of edges near the landmark
 STEP_RANGE = (0.08, 0.2)  # step of colour between lip and mouth, over the lip's, that is an edge
-FILM_RANGE = (0.3, 0.55)  # difference of a film from the lip, over that of the mouth
+FILM_RANGE = (0.25, 0.45)  # difference of a film from the lip, over that of the mouth
 FILM_SHARE = (0.25, 0.45)  # of the gap, from which it is one and no blurred edge
 RIDGE = 0.05  # pull towards the landmarks
 # An inside: sampled places across and along, its brightness and redness over those of the lips
