@@ -21,6 +21,8 @@ COLUMNS = np.linspace(-0.25, 1.25, 97)
 """(97,) u at which the rims are stored."""
 BETWEEN_CORNERS = slice(16, 81)
 """COLUMNS from corner to corner."""
+BESIDE_CORNERS = slice(23, 74)  # COLUMNS a tenth of the width inside of them
+STEEP = 1.0  # slope of a rim there from which its edge is measured across it
 
 STRIP_PIXELS = 1 << 14  # that are drawn at a time: fits the cache
 Region = tuple[slice, slice]
@@ -187,9 +189,12 @@ def coverage(opening: Opening, u: Array32, v: Array32, rims: Rims, soft: float) 
     soft: width of the mask's edge in pixels, across the rim, however steep that is.
     """
     width = np.float32(opening.width / soft)
+    above, below = v - rims[0], rims[1] - v
     slopes = np.gradient(np.stack([opening.upper, opening.lower]), COLUMNS[1] - COLUMNS[0], axis=1)
-    above, below = interpolate(u, *(1 / np.hypot(1, slopes)))
-    inside = np.minimum((v - rims[0]) * above, (rims[1] - v) * below) * width + np.float32(0.5)
+    if np.abs(slopes[:, BESIDE_CORNERS]).max() > STEEP:
+        along = interpolate(u, *(1 / np.hypot(1, slopes)))
+        above, below = above * along[0], below * along[1]
+    inside = np.minimum(above, below) * width + np.float32(0.5)
     sides = np.minimum(u, 1 - u) * width + np.float32(0.5)
     return np.asarray(np.clip(np.minimum(inside, sides), 0, 1))
 
