@@ -26,7 +26,8 @@ FACES_US = 0.65  # foreshortening of an eye that a turn back brings into view fr
 PAINTED_BLUR = 0.5  # pixels of blur, at least, of an eye that is painted
 LASH_OFFSET = 0.015  # widths above the rim at which the lash line's colour is sampled
 DARKEST = 7  # columns of which it has the darkest colours
-MOST_LIGHTER = 1.2  # light of a white over that of the other eye's, both over the skin's
+# Light of a white over that of the other eye's, both over the skin's, and by what it is dimmed then
+MOST_LIGHTER, LEAST_DIMMED = 1.2, 0.65
 # Light over the skin's from which they are the white of an eye that is wide open; their light then
 NO_LASHES, MADE_LASHES = (0.8, 1.05), 0.6
 
@@ -118,7 +119,7 @@ def _level_whites(image: Image, eyes: list[EyeTexture]) -> list[EyeTexture]:
         return eyes
     least = min(white / light for white, light in zip(whites, lights, strict=True))
     shares = [
-        np.float32(min(1, MOST_LIGHTER * least * light / white))
+        np.float32(np.clip(MOST_LIGHTER * least * light / white, LEAST_DIMMED, 1))
         for white, light in zip(whites, lights, strict=True)
     ]
     return [
