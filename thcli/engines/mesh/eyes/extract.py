@@ -113,18 +113,17 @@ def _level_whites(image: Image, eyes: list[EyeTexture]) -> list[EyeTexture]:
 
     Lighter in the light that falls on the skin below its eye.
     """
-    lights = [float(eyeball.light_below(image, eye.opening).mean()) for eye in eyes]
-    whites = [0.0 if eye.white is None else float(eye.white.mean()) for eye in eyes]
-    if min(whites) <= 0:
+    whites = [eye.white for eye in eyes if eye.white is not None and eye.white.any()]
+    if len(whites) < len(eyes):
         return eyes
-    least = min(white / light for white, light in zip(whites, lights, strict=True))
-    shares = [
-        np.float32(np.clip(MOST_LIGHTER * least * light / white, LEAST_DIMMED, 1))
-        for white, light in zip(whites, lights, strict=True)
+    ratios = [
+        float(white.mean() / eyeball.light_below(image, eye.opening).mean())
+        for eye, white in zip(eyes, whites, strict=True)
     ]
+    most = MOST_LIGHTER * min(ratios)
     return [
-        eye if eye.white is None else replace(eye, white=eye.white * share)
-        for eye, share in zip(eyes, shares, strict=True)
+        replace(eye, white=white * np.float32(np.clip(most / ratio, LEAST_DIMMED, 1)))
+        for eye, white, ratio in zip(eyes, whites, ratios, strict=True)
     ]
 
 

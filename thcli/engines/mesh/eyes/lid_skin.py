@@ -55,7 +55,7 @@ EVEN = (1.1, 1.5)  # height over the source's, over which the skin takes that li
 MOST_EVEN = 0.8  # share of that light
 # Shares of the height over which it begins at the brow and ends at the lid; widths beside an eye
 EVEN_EDGES, EVEN_ENDS = ((0.05, 0.45), (0.7, 1.0)), (-0.25, 0.25)
-MIDDLE = slice(28, 69)  # COLUMNS at which the own colour is measured
+MIDDLE = (0.1875, 0.8125)  # u between which the own colour is measured; beyond, it goes on
 ALONG_BLUR = 13.0  # COLUMNS over which it is averaged: hairs that cross the lid are none of it
 SIDE = 9  # COLUMNS over which what is drawn out begins beside an eye
 STREAKS = 0.1  # widths over which what is drawn out is blurred: hairs would be streaks
@@ -109,13 +109,14 @@ def extract(
         are_drawn: of an animated film, where skin above eyes has no shade.
     """
     found: list[LidSkin | None] = []
-    for ring, brow, below, points, eye in zip(EYES, BROWS, BELOW, CHEEKS, eyes, strict=True):
+    cheeks = [tone_at(image, mesh, points if bare is None else bare) for points in CHEEKS]
+    is_cut_off = max(cheek.max() for cheek in cheeks) > CUT_OFF[0]
+    around = tones.fit_tones(face_box(image, mesh[AROUND])) if is_cut_off else None
+    for ring, brow, below, cheek, eye in zip(EYES, BROWS, BELOW, cheeks, eyes, strict=True):
         if eye.hidden:
             found.append(None)
             continue
-        cheek = tone_at(image, mesh, points if bare is None else bare)
         lit = max(float(cheek.mean()), LEAST_LIGHT)
-        shaded = SHADED * float(smoothstep(*CUT_OFF, cheek.max()))
         above = _fit_above(mesh, ring, brow)
         along = COLUMNS[BETWEEN_CORNERS].astype(np.float32)
         places = opening.between_rims(above, along, ACROSS.astype(np.float32))
@@ -124,9 +125,9 @@ def extract(
         smooth = cv2.GaussianBlur(dark, (0, 0), LIGHT_BLUR).ravel()[INNER]
         band = float(ACROSS[INNER][smooth.argmax()])
         tone = None if are_drawn else _tones(image, above, band, cheek / lit, lit)
-        if tone is not None and shaded > 0:
-            around = tones.fit_tones(face_box(image, mesh[AROUND]))
-            tone += np.float32(shaded) * (tones.tone(tones.luma(tone), around.slopes) - tone)
+        if tone is not None and around is not None:
+            shaded = np.float32(SHADED * float(smoothstep(*CUT_OFF, cheek.max())))
+            tone += shaded * (tones.tone(tones.luma(tone), around.slopes) - tone)
         skin = below if bare is None else bare
         grain = _grain(image, mesh[skin, :2].mean(0), above.width)
         found.append(LidSkin(above, band, tone, lit, grain, anatomy.face_height(mesh)))
@@ -223,10 +224,8 @@ def _tones(image: Image, above: Opening, band: float, hue: Array, lit: float) ->
         lit: that light, 0..255.
     """
     rows = np.array([band - BAND / 2, band, band + BAND / 2], np.float32)
-    places = opening.between_rims(above, COLUMNS[MIDDLE].astype(np.float32), rows)
-    row = remap(image, places).mean(0, dtype=np.float64)
-    before, after = MIDDLE.start, len(COLUMNS) - MIDDLE.stop
-    row = cv2.copyMakeBorder(row, before, after, 0, 0, cv2.BORDER_REPLICATE)
+    along = np.clip(COLUMNS, *MIDDLE).astype(np.float32)
+    row = remap(image, opening.between_rims(above, along, rows)).mean(0, dtype=np.float64)
     own = cv2.GaussianBlur(row, (1, 0), 1, None, ALONG_BLUR, cv2.BORDER_REPLICATE)
     light = np.maximum(own.mean(-1, keepdims=True), LEAST_LIGHT)
     hue = hue + OWN_HUE * smoothstep(*DARK, light / lit) * (own / light - hue)
