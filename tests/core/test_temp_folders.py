@@ -59,6 +59,26 @@ def test_what_a_killed_process_leaves_is_removed(root: Path, tmp_path: Path) -> 
     assert not partial.exists() and list(root.iterdir()) == []
 
 
+def test_a_folder_may_vanish_while_others_are_looked_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vanishing, stale = root / "thcli-a.tmp", root / "thcli-b.tmp"
+    vanishing.mkdir()
+    stale.mkdir()
+    is_dir = Path.is_dir
+
+    def vanish(path: Path) -> bool:
+        found = is_dir(path)
+        if path == vanishing:  # its own process ends just then
+            path.rmdir()
+        return found
+
+    monkeypatch.setattr(Path, "is_dir", vanish)
+    remove_stale_folders()
+    monkeypatch.undo()
+    assert not vanishing.exists() and not stale.exists()
+
+
 def test_other_folders_are_kept(root: Path) -> None:
     names = ["thcli-work", "thcli-notes.tmp.d", "other.tmp", "thcli-.tmp", "thcli-A B.tmp"]
     for name in names:

@@ -112,7 +112,12 @@ def _create() -> tuple[Path, FolderLock]:
 
 def _is_own(folder: Path) -> bool:
     """Return True if this user made the folder: another's may name any file as a partial one."""
-    return not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid()
+    if not hasattr(os, "getuid"):
+        return True
+    try:
+        return folder.lstat().st_uid == os.getuid()
+    except FileNotFoundError:  # removed by its owner meanwhile
+        return False
 
 
 def _remove_if_stale(folder: Path) -> None:

@@ -63,7 +63,7 @@ def source(
     below = (near * (x - chin[0]) > 0) & (y > chin[1] + (0.05 - collar) * size) & ~face
     level = abs(y - mesh[4, 1]) < 0.2 * size
     hair = ("near" in hair_on) & (near * (x - edge) > 0) & level & ~beside & ~face & ~below
-    far = (near * (x - mesh[4, 0]) < 0) & (abs(y - mesh[4, 1]) < 0.4 * size) & ~face
+    far = (near * (x - mesh[4, 0]) < 0) & level & ~face
     hair |= ("far" in hair_on) & far
     image[beside], image[below], image[hair] = EAR, CLOTH, HAIR
     thing = (
@@ -229,9 +229,13 @@ def test_a_frontal_source_and_one_without_regions_have_none() -> None:
 
 
 def test_hair_that_is_blown_to_the_far_side_does_not_vanish_in_a_mirror_image() -> None:
-    assert source(-25.0, hair_on="near").far_side is not None
-    assert source(-25.0, hair_on="near far").far_side is not None
+    near, both = (source(-25.0, hair_on=sides).far_side for sides in ("near", "near far"))
+    assert near is not None and both is not None and near.later == 0 < both.later
     assert source(-25.0, hair_on="far").far_side is None
+    turned = faces.make_target(source(-25.0), turn=(0, 16.0, 0)).points
+    assert far_side.turned_back(near, turned) > 0.9
+    late = replace(near, later=far_side.LATER)
+    assert far_side.turned_back(late, turned) < 0.5
 
 
 @pytest.mark.parametrize("angle", [30.0, -30.0])

@@ -19,7 +19,14 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, compose, warp
 from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.head.cheeks import hair_beside, mirror_blend, mirror_tint, mirrored_head
+from thcli.engines.mesh.head.cheeks import (
+    hair_beside,
+    lost_hair,
+    mirror_blend,
+    mirror_tint,
+    mirrored_head,
+)
+from thcli.engines.mesh.head.cheeks.lost_hair import HairedHead
 from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
 from thcli.engines.mesh.head.cheeks.mirror_room import EDGE, MirrorRoom
 from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
@@ -43,15 +50,15 @@ HAIR_BELOW = (-1.5, -0.8)  # as `mirrored_head.BELOW`, of hair that hangs down
 MASK_SAMPLES = 64  # samples per face height of the masks of head, cloth and hair
 SOFTNESS = 0.03  # face heights, of their edges
 # Share of the way to the mirror image's pose: it is not used, it is used alone. A frontal view is
-# half of the way.
-TURNED_BACK = (0.22, 0.32)
+# half of the way. LATER is added where hair would be lost, squares of the face's height of it
+TURNED_BACK, LATER, LOST = (0.22, 0.32), 0.12, (0.03, 0.1)
 UNCOVERED = 0.5  # face heights beside the face that show last as the mirror image comes up
 SOFT = 0.4  # of that way, over which it comes up
 LEAST = 0.02  # share of the mirror image, and of the frame below it, that counts as none
 HAIR_SHOWS = (0.05, 0.3)  # share by which mirrored hair shows beside the first picture's head
-# Face heights by which hair is wider beside the face on the far side than on the near one, from
-# which it is blown or laid there: in the mirror image it would vanish
-FLOWING = 0.3
+# Squares of the face's height of hair that would vanish, from which it is blown or laid there: the
+# mirror image is not used
+FLOWING = 0.27
 # Face heights of hair beside the far cheek: it is bare, and it is not. Beside a bare one, hair that
 # a side of the picture cuts off ends along the jaw
 BARE = (0.05, 0.1)
@@ -89,6 +96,7 @@ class FarSide:
     room: within its sides.
     shift: pixels to the right from the mirror image to the source.
     side: sine of the source's yaw.  parts: of the source.  mirrored_parts: of the mirror image.
+    later: share of the way by which it comes up later than others.
     """
 
     person: Image
@@ -100,6 +108,7 @@ class FarSide:
     side: float
     parts: Parts
     mirrored_parts: Parts
+    later: float = 0.0
 
 
 def prepare(
@@ -112,7 +121,7 @@ def prepare(
     """Mirror a source whose other cheek is hidden.
 
     None where too little of it is, where the picture cuts the other side's head off, and where that
-    side shows hair as the other one has none.
+    side shows hair that the mirror image has not.
 
     Args:
         cheek: the hidden cheek.
@@ -131,9 +140,7 @@ def prepare(
         return None
     own = _find_parts(regions, mesh, (width, height), np.eye(3))
     widths = hair_beside.measure(own.hair_at, surroundings.outline.points, mesh, width)
-    near, far = widths if side > 0 else widths[::-1]
-    if far - near > FLOWING:
-        return None
+    hair_beside_far = widths[1 if side > 0 else 0]
     mirrored = mesh[PAIRS]
     mirrored[:, 0] = width - 1 - mirrored[:, 0]
     cell = warp.map_step(mesh) * warp.COARSE  # so that the samples of both maps fall together
@@ -154,7 +161,8 @@ def prepare(
     person = np.ascontiguousarray(person[:, ::-1])
     texture = warp.TexturePositions(mirrored[:, :2], mirrored[:, :2])
     step = warp.map_step(mesh)
-    room = MirrorRoom.of(mirrored, (width, height), 1 - float(smoothstep(*BARE, far)))
+    bare = 1 - float(smoothstep(*BARE, hair_beside_far))
+    room = MirrorRoom.of(mirrored, (width, height), bare)
     own_map = warp.build_map(mirrored, beside, mirrored, texture, (width, height), step)
     if own_map is not None:
         grid = mirror_tint.picture_grid(own_map, (width, height))
@@ -162,7 +170,13 @@ def prepare(
         hair = other.hair_at(pixels)
         kept = 1 - hair * (1 - room.hair_at(pixels))
         mirror_tint.tint(person, mirrored, own_map, np.log(cheek.gains), hair, kept)
-    return FarSide(person, Coverage.of(person), mirrored, beside, room, shift, side, own, other)
+    found = FarSide(person, Coverage.of(person), mirrored, beside, room, shift, side, own, other)
+    first = HairedHead(mesh, surroundings, own.hair_at)
+    second = HairedHead(mirrored, beside, other.hair_at)
+    lost = lost_hair.measure(first, second, shift, TURNED_BACK[1], (width, height))
+    if lost > FLOWING:
+        return None
+    return replace(found, later=LATER * float(smoothstep(*LOST, lost)))
 
 
 def _flip(mask: Array32 | None) -> Array32 | None:
@@ -185,7 +199,7 @@ def _find_parts(
 def turned_back(far: FarSide, target: Array) -> float:
     """Return how far a target mesh (468, 3) has turned to the mirror image's pose, 0..1."""
     way = (far.side - sine_of_yaw(target)) / (2 * far.side)
-    return float(smoothstep(*TURNED_BACK, way))
+    return float(smoothstep(*TURNED_BACK, way - far.later))
 
 
 def _largest_share(weight: Array, back: float) -> float:
