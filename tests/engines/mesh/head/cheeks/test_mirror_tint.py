@@ -19,8 +19,11 @@ from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
 SIDE = 320
 
 
-def tinted(person: Image, hair_from: int, kept: float = 1.0) -> Image:
-    """Tint a person red, whose hair lies right of a column and is kept up to a share."""
+def tinted(person: Image, hair_from: int, kept: float = 1.0, light: float = 1.0) -> Image:
+    """Tint a person red, whose hair lies right of a column and is kept up to a share.
+
+    light: of that hair over its own.
+    """
     turned = source(30.0)
     assert turned.far_side is not None
     mesh, size = turned.far_side.mesh, (SIDE, SIDE)
@@ -32,7 +35,9 @@ def tinted(person: Image, hair_from: int, kept: float = 1.0) -> Image:
     hair[:, grid.pixel_axes()[0] > hair_from] = 1
     log_gains = np.broadcast_to(np.log((1.5, 1.0, 0.5)), (468, 3))
     out = person.copy()
-    mirror_tint.tint(out, mesh, own_map, log_gains, hair, 1 - hair * (1 - np.float32(kept)))
+    lit = np.full((*hair.shape, 3), np.log(light), np.float32)
+    cut = 1 - hair * (1 - np.float32(kept))
+    mirror_tint.tint(out, mesh, own_map, log_gains, (hair, lit), cut)
     return out
 
 
@@ -41,6 +46,9 @@ def test_a_person_is_tinted_but_for_its_hair() -> None:
     out = tinted(person, 250)
     assert np.abs(out[:, :230].astype(int) - (150, 100, 50, 255)).max() <= 1
     assert np.array_equal(out[:, 270:], person[:, 270:])
+    dark = tinted(person, 250, light=0.5)
+    assert np.array_equal(dark[:, :230], out[:, :230])
+    assert np.abs(dark[:, 270:].astype(int) - (50, 50, 50, 255)).max() <= 1
 
 
 def test_hair_that_is_cut_off_is_gone_with_its_alpha() -> None:

@@ -21,6 +21,7 @@ from thcli.engines.mesh.background.blocks import Coverage
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.head.cheeks import (
     hair_beside,
+    hair_light,
     lost_hair,
     mirror_blend,
     mirror_tint,
@@ -169,7 +170,9 @@ def prepare(
         pixels = np.dstack(np.meshgrid(*grid.pixel_axes()))
         hair = other.hair_at(pixels)
         kept = 1 - hair * (1 - room.hair_at(pixels))
-        mirror_tint.tint(person, mirrored, own_map, np.log(cheek.gains), hair, kept)
+        light = hair_light.measure(layers.person[..., :3], mesh, own.hair_at, side)
+        lit = hair_light.spread(light, mirrored, side, grid)
+        mirror_tint.tint(person, mirrored, own_map, np.log(cheek.gains), (hair, lit), kept)
     found = FarSide(person, Coverage.of(person), mirrored, beside, room, shift, side, own, other)
     first = HairedHead(mesh, surroundings, own.hair_at)
     second = HairedHead(mirrored, beside, other.hair_at)

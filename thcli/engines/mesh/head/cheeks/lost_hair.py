@@ -11,7 +11,11 @@ from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy, compose, warp
-from thcli.engines.mesh.head.cheeks.mirrored_head import BELOW, height_above_middle
+from thcli.engines.mesh.head.cheeks.mirrored_head import (
+    BELOW,
+    distance_to_the_right,
+    height_above_middle,
+)
 from thcli.engines.mesh.head.outline import sine_of_yaw
 from thcli.engines.mesh.shown_positions import positions_on
 from thcli.engines.mesh.surroundings import Surroundings
@@ -62,9 +66,7 @@ def measure(
     hair = own.hair_at(compose.source_positions(first))
     kept = mirrored.hair_at(positions_on(grid.move((-shift, 0)), second))
     x, y = grid.pixel_axes()
-    middle = (target[anatomy.FOREHEAD] + target[anatomy.CHIN])[:2] / 2
-    down = (target[anatomy.CHIN] - target[anatomy.FOREHEAD])[:2]
-    is_far = ((x - middle[0]) * down[1] - ((y - middle[1]) * down[0])[:, None]) * side > 0
+    is_far = distance_to_the_right(target, x, y) * side > 0
     head = smoothstep(*BELOW, height_above_middle(target, x, y))
     lost = float((np.maximum(hair - kept, 0) * head * is_far).sum())
     return lost * (grid.step / anatomy.face_height(own.mesh)) ** 2

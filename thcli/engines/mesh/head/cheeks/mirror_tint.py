@@ -27,17 +27,18 @@ def tint(
     mesh: Array,
     own_map: WarpMap,
     log_gains: Array,
-    hair: Array32,
+    hair: tuple[Array32, Array32],
     kept: Array32,
 ) -> None:
-    """Tint the person of a mirror image, in place. Hair keeps its colours.
+    """Tint the person of a mirror image, in place.
 
     Args:
         person: (H, W, 4) uint8 premultiplied; its colours stay no brighter than its alpha.
         mesh: (468, 3) in its pixels.
         own_map: of this mesh to itself.
         log_gains: (468, 3) of the colours.
-        hair: (rows, columns) 0..1 at the samples of `picture_grid`.
+        hair: (rows, columns) 0..1 at the samples of `picture_grid`, and the logarithm of its own
+            gains, (rows, columns, 3).
         kept: how much of the person is not cut off there.
     """
     size = person.shape[1], person.shape[0]
@@ -46,7 +47,8 @@ def tint(
     logs = resize(beside, (grid.columns, grid.rows))
     lay_mesh_over(logs, log_gains, mesh, grid, own_map)
     opaque = np.ones((grid.rows, grid.columns), np.float32)
-    gains = np.exp(logs * (1 - hair)[..., None])
+    shown, hair_gains = hair
+    gains = np.exp(logs + shown[..., None] * (hair_gains - logs))
     samples = np.dstack([gains, opaque]) * kept[..., None]
     for region, values in iterate_windows(samples, opaque, grid, size):
         tinted = cv2.multiply(person[region], values, dtype=cv2.CV_8U)

@@ -192,3 +192,10 @@ def height_above_middle(mesh: Array, x: Array32, y: Array32) -> Array:
     middle = (mesh[anatomy.FOREHEAD, :2] + mesh[anatomy.CHIN, :2]) / 2
     up = (mesh[anatomy.FOREHEAD, :2] - mesh[anatomy.CHIN, :2]) / anatomy.face_height(mesh) ** 2
     return np.asarray((x - middle[0]) * up[0] + ((y - middle[1]) * up[1])[:, None])
+
+
+def distance_to_the_right(mesh: Array, x: Array32, y: Array32) -> Array:
+    """Return how far pixels lie to the image's right of a face's axis, as `height_above_middle`."""
+    middle = (mesh[anatomy.FOREHEAD, :2] + mesh[anatomy.CHIN, :2]) / 2
+    down = (mesh[anatomy.CHIN, :2] - mesh[anatomy.FOREHEAD, :2]) / anatomy.face_height(mesh) ** 2
+    return np.asarray((x - middle[0]) * down[1] - ((y - middle[1]) * down[0])[:, None])
