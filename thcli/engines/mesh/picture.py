@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from thcli.core.geometry import transform_points
-from thcli.core.imaging import lay_over, smoothstep
-from thcli.core.types import Array, Array32, Image
+from thcli.core.imaging import lay_over
+from thcli.core.types import Array, Image
 from thcli.engines.mesh import compose
 from thcli.engines.mesh.background import shifting
+from thcli.engines.mesh.background.extension import extend
 from thcli.engines.mesh.background.matte import MatteLayers
-from thcli.engines.mesh.opening import Region
-from thcli.engines.mesh.sampling import mix, resize, to_levels
 from thcli.engines.mesh.warp import WarpMap
 
 # Longer side of a picture, above which its person moves by whole pixels, and the camera bilinearly
 WHOLE_PIXELS = 2560
 STILL = 0.05  # pixels of motion below which the picture is unchanged
-CELLS = 64  # rows of the reduced picture, of which what lies beyond an edge is made
-FADE = (1.0, 3.0)  # cells from the edge over which that takes the place of repeated pixels
-# Standard deviation of the smoothing over the distance from the edge; and at most, of the height
-SPREAD, MAX_BLUR = 0.5, 0.1
-WINDOW = 64  # rows that are smoothed at a time
 
 
 def move_picture(image: Image, image_from_still: Array) -> Image:
-    """Move a picture (H, W, 3) uint8 by a (2, 3) affine matrix, extended beyond its edges.
-
-    Beyond an edge its pixels are repeated, the smoother the further away from it.
-    """
+    """Move a picture (H, W, 3) uint8 by a (2, 3) affine matrix, extended beyond its edges."""
     height, width = image.shape[:2]
     corners = np.array([(0, 0, 1), (width, 0, 1), (0, height, 1), (width, height, 1)], np.float64)
     moved = corners @ image_from_still.T
@@ -40,7 +30,9 @@ def move_picture(image: Image, image_from_still: Array) -> Image:
         return image
     out = _sample_moved(image, image_from_still)
     inside = (moved - corners[:, :2]) * np.sign(corners[:, :2] - [width / 2, height / 2])
-    return _extend(out, image_from_still) if inside.min() < 0 else out
+    if inside.min() < 0:
+        extend(out, image, image_from_still)
+    return out
 
 
 def _sample_moved(image: Image, image_from_still: Array) -> Image:
@@ -165,57 +157,3 @@ def move_points(points: Array, body: Array | None, camera: Array | None) -> None
         points[:, :2] += body
     if camera is not None:
         points[:, :2] = transform_points(camera, points[:, :2])
-
-
-def _extend(image: Image, matrix: Array) -> Image:
-    """Smooth what lies beyond the edges of a picture that was moved by `matrix`, in place.
-
-    The further from the edge, the more: fine detail ends soon, broad shapes go on.
-    """
-    height, width = image.shape[:2]
-    cell = height / CELLS
-    size = max(2, round(width / cell)), CELLS
-    x, y = np.meshgrid(
-        (np.arange(size[0]) + 0.5) * width / size[0], (np.arange(size[1]) + 0.5) * cell
-    )
-    linear = np.linalg.inv(matrix[:, :2])
-    source = np.stack([x, y], -1) @ linear.T - linear @ matrix[:, 2]
-    away = np.maximum(-source, source - (width - 1, height - 1))
-    beyond = np.maximum(away[..., 0], away[..., 1])
-    coarse = np.asarray(smoothstep(FADE[0] * cell, FADE[1] * cell, beyond), np.float32)
-    weight = resize(to_levels(coarse), (width, height))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    blur = np.clip(beyond * (SPREAD / cell), 0, MAX_BLUR * CELLS)
-    blurred = _blur(small.astype(np.float32), blur.astype(np.float32))
-    smooth = resize(np.asarray(cv2.convertScaleAbs(blurred), np.uint8), (width, height))
-    for region in _find_windows(weight):
-        image[region] = mix(image[region], smooth[region], weight[region])
-    return image
-
-
-def _blur(image: Array32, deviation: Array32) -> Array32:
-    """Return an image (h, w, 3), smoothed by another standard deviation (h, w) at each pixel.
-
-    It lies between images that are smoothed by 0, 1, 2, 4, ... pixels.
-    """
-    out, below, above = image, 0.0, 1.0
-    while below < deviation.max():
-        share = np.clip((deviation - below) / (above - below), 0, 1)[..., None]
-        out = out + share * (cv2.GaussianBlur(image, (0, 0), above) - out)
-        below, above = above, 2 * above
-    return np.asarray(out, np.float32)
-
-
-def _find_windows(weight: Image) -> Iterator[Region]:
-    """Yield the parts of a picture in which a weight (H, W) is not 0, WINDOW rows at a time.
-
-    Beside an edge they are as wide as it is seen, at both sides of one picture apart.
-    """
-    width = weight.shape[1]
-    for top in range(0, len(weight), WINDOW):
-        rows = slice(top, min(top + WINDOW, len(weight)))
-        line = weight[rows].max(0) > 0
-        for half in (slice(0, width // 2), slice(width // 2, width)):
-            found = np.flatnonzero(line[half])
-            if len(found):
-                yield rows, slice(half.start + int(found[0]), half.start + int(found[-1]) + 1)

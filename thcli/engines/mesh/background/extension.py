@@ -1,0 +1,147 @@
+"""What lies beyond the edges of a picture that its driver's camera has moved.
+
+Broad shapes go on: the edge's pixels are repeated, the smoother the further away. Fine detail is
+that of the picture beside the edge, mirrored, as strong as it is along the edge itself, so that a
+plain wall has no trace of the head before it; it ends soon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from thcli.core.imaging import smoothstep
+from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh.opening import Region
+from thcli.engines.mesh.sampling import REFLECT, box_mean, mix, odd_size, resize, to_levels
+
+CELLS = 64  # rows of the reduced picture, of which the broad shapes are made
+FINER = 2  # samples per cell of the distance from the edge
+# Cells from the edge over which they take the place of repeated pixels: within the picture, up to
+# half a cell from such a sample, nothing changes
+FADE = (0.5, 1.2)
+# Standard deviation of the smoothing over the distance from the edge; and at most, of the height
+SPREAD, MAX_BLUR = 0.5, 0.1
+FINE = 1.25  # cells that detail is finer than
+STRONGEST = 2.0  # of it over its mean along the edge
+REACH = (3.0, 9.0)  # cells from the edge over which detail ends
+WINDOW = 64  # rows that are made at a time
+
+
+def extend(image: Image, still: Image, image_from_still: Array) -> None:
+    """Make what lies beyond the edges of a moved picture, in place.
+
+    Args:
+        image: (H, W, 3) uint8 moved picture; its edges are repeated.
+        still: (H, W, 3) uint8 before it was moved.
+        image_from_still: (2, 3).
+    """
+    height, width = image.shape[:2]
+    cell = height / CELLS
+    size = max(2, round(width / cell)), CELLS
+    source, beyond = _distance_beyond(image_from_still, (width, height), size, FINER)
+    weight = resize(to_levels(smoothstep(*FADE, beyond / cell)), (width, height))
+    source, beyond = source[::FINER, ::FINER], beyond[::FINER, ::FINER] / np.float32(cell)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    blur = np.clip(beyond * SPREAD, 0, MAX_BLUR * CELLS)
+    blurred = _blur(small.astype(np.float32), blur.astype(np.float32))
+    smooth = resize(np.asarray(cv2.convertScaleAbs(blurred), np.uint8), (width, height))
+    sides = np.array([width, height])
+    column, row = np.moveaxis((source.clip(0, sides - 1) / sides * size).astype(int), -1, 0)
+    strength = _edge_detail(still, size, cell)[row, column] * (1 - smoothstep(*REACH, beyond))
+    most = resize(np.rint(STRONGEST * strength).astype(np.int16), (width, height))
+    for region in _find_windows(weight):
+        made = smooth[region]
+        limit = cv2.merge([most[region]] * 3)
+        if limit.any():
+            detail = _mirrored_detail(still, image_from_still, region, cell)
+            held = cv2.max(cv2.min(detail, limit), -limit)
+            made = np.asarray(cv2.add(made, held, dtype=cv2.CV_8U), np.uint8)
+        image[region] = mix(image[region], made, weight[region])
+
+
+def _distance_beyond(
+    matrix: Array, sides: tuple[int, int], size: tuple[int, int], finer: int
+) -> tuple[Array, Array32]:
+    """Return what samples of a moved picture show, and how far that lies beyond its edges.
+
+    Args:
+        matrix: (2, 3) image_from_still.
+        sides: (width, height) of the picture.
+        size: (columns, rows) of cells.
+        finer: samples per cell along either axis.
+
+    Returns:
+        (rows, columns, 2) pixels of the still picture and (rows, columns) pixels, negative inside.
+    """
+    x, y = (
+        (np.arange(finer * count) + 0.5) * (side / (finer * count))
+        for count, side in zip(size, sides, strict=True)
+    )
+    linear = np.linalg.inv(matrix[:, :2])
+    source = np.dstack(np.meshgrid(x, y)) @ linear.T - linear @ matrix[:, 2]
+    beyond = np.maximum(-source, source - (sides[0] - 1, sides[1] - 1)).max(-1)
+    return source, np.asarray(beyond, np.float32)
+
+
+def _mirrored_detail(
+    still: Image, matrix: Array, region: Region, cell: float
+) -> npt.NDArray[np.int16]:
+    """Return the fine detail of a moved picture in a region, mirrored at its edges, (h, w, 3)."""
+    rows, columns = region
+    margin = odd_size(FINE * cell)
+    wide, high = (part.stop - part.start + 2 * margin for part in (columns, rows))
+    shifted = matrix.copy()
+    shifted[:, 2] -= (columns.start - margin, rows.start - margin)
+    shown = np.asarray(cv2.warpAffine(still, shifted, (wide, high), borderMode=REFLECT), np.uint8)
+    detail = cv2.subtract(shown, box_mean(shown, odd_size(FINE * cell)), dtype=cv2.CV_16S)
+    return np.asarray(detail[margin : high - margin, margin : wide - margin], np.int16)
+
+
+def _edge_detail(still: Image, size: tuple[int, int], cell: float) -> Array32:
+    """Return how strong fine detail is along the edges of a picture, on (rows, columns) of cells.
+
+    In levels; 0 inside. size: (columns, rows).
+    """
+    out = np.zeros(size[::-1], np.float32)
+    depth, across = max(2, round(cell)), still.swapaxes(0, 1)
+    strips = still[:depth], still[-depth:], across[:depth], across[-depth:]
+    for strip, cells in zip(strips, (out[0], out[-1], out[:, 0], out[:, -1]), strict=True):
+        lines = np.ascontiguousarray(strip)
+        level = cv2.absdiff(lines, box_mean(lines, odd_size(FINE * cell))).mean(
+            (0, 2), dtype=np.float32
+        )
+        few = cv2.resize(level[None], (len(cells), 1), interpolation=cv2.INTER_AREA)
+        np.maximum(cells, cv2.GaussianBlur(few, (0, 0), 1)[0], out=cells)
+    return out
+
+
+def _blur(image: Array32, deviation: Array32) -> Array32:
+    """Return an image (h, w, 3), smoothed by another standard deviation (h, w) at each pixel.
+
+    It lies between images that are smoothed by 0, 1, 2, 4, ... pixels.
+    """
+    out, below, above = image, 0.0, 1.0
+    while below < deviation.max():
+        share = np.clip((deviation - below) / (above - below), 0, 1)[..., None]
+        out = out + share * (cv2.GaussianBlur(image, (0, 0), above) - out)
+        below, above = above, 2 * above
+    return np.asarray(out, np.float32)
+
+
+def _find_windows(weight: Image) -> Iterator[Region]:
+    """Yield the parts of a picture in which a weight (H, W) is not 0, WINDOW rows at a time.
+
+    Beside an edge they are as wide as it is seen, at both sides of one picture apart.
+    """
+    width = weight.shape[1]
+    for top in range(0, len(weight), WINDOW):
+        rows = slice(top, min(top + WINDOW, len(weight)))
+        line = weight[rows].max(0) > 0
+        for half in (slice(0, width // 2), slice(width // 2, width)):
+            found = np.flatnonzero(line[half])
+            if len(found):
+                yield rows, slice(half.start + int(found[0]), half.start + int(found[-1]) + 1)
