@@ -272,6 +272,17 @@ def test_reddish_eyes_in_warm_light_are_lent_as_they_are(seen: tuple[int, int, i
     assert (np.abs(lent - seen).max(-1) <= 3).mean() > 0.1
 
 
+@pytest.mark.parametrize("light", [0.5, 1.0])
+def test_whites_that_a_driver_with_darker_skin_lends_do_not_glare(light: float) -> None:
+    mesh, tone = faces.centred_mesh(512, 512), np.full(3, 210.0)
+    driver = np.full((512, 512, 3), 210 * light, np.uint8)
+    driver[faces.polygon_mask(mesh[anatomy.EYES[0], :2], 512, 512, grow=0)] = 200
+    made = stand_ins.paint_eye(tone)
+    lent = stand_ins.substitute_from_driver((made, made), driver, mesh, tone)[0]
+    most = max(stand_ins.WHITEST * 210, 200) if light < 1 else 200
+    assert abs(int(lent.image.max()) - most) < 12
+
+
 def with_lashes(size: int) -> tuple[MeshSource, Array]:
     """Return a face with lashes on its upper lids and a light in each eye, and its mesh."""
     mesh = faces.centred_mesh(size, size)

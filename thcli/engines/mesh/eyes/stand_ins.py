@@ -14,10 +14,15 @@ from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.eyes.texture import EyeTexture
 from thcli.engines.mesh.mouth import colours
 from thcli.engines.mesh.opening import Opening
+from thcli.engines.mesh.sampling import remap
 
 LENT_GAP = 0.05  # gap / width of a driver's eye from which a slit of it can be shown
 # Levels by which blue exceeds the other channels, and both red and blue green, in eyes
 BLUEST, PINKEST = 20, 6
+# Places of an eye, along and across it; share of them that are lighter than its white; light of a
+# white over fair skin: that of a driver with darker skin would glare there
+PLACES, LIGHTEST = np.linspace(0.1, 0.9, 15, dtype=np.float32), 0.2
+WHITEST = 1.05
 
 
 def mirror_eye(eye: EyeTexture) -> EyeTexture:
@@ -107,7 +112,8 @@ def substitute_from_driver(
             out.append(eye)
             continue
         rows, columns = region
-        tinted = _without_violet(np.minimum(frame[region] * gain, 255)).astype(np.uint8)
+        lit = gain * _dim_white(frame, eye_opening, gain, tone)
+        tinted = _without_violet(np.minimum(frame[region] * lit, 255)).astype(np.uint8)
         if eye.blur > 0:
             deviation = eye.blur * eye_opening.width
             tinted = np.asarray(cv2.GaussianBlur(tinted, (0, 0), deviation), np.uint8)
@@ -116,6 +122,23 @@ def substitute_from_driver(
         middle = np.array([0.5, 0.0])
         out.append(EyeTexture(tinted, shifted, middle, 0.0, False, eye.blur, seen=share))
     return tuple(out)
+
+
+def _dim_white(frame: Image, driver: Opening, gain: Array, tone: Array) -> float:
+    """Return the gain (up to 1) by which a driver's white is no lighter than beside its own skin.
+
+    Args:
+        frame: (H, W, 3) uint8 driving frame.
+        driver: its eye.
+        gain: (3,) of its colours.
+        tone: (3,) skin colour of the source, 0..255.
+    """
+    seen = remap(frame, opening.between_rims(driver, PLACES, PLACES)).astype(np.float64)
+    own, white = (
+        max(float(np.quantile(light, 1 - LIGHTEST)), 1.0)
+        for light in (seen.mean(-1), (seen * gain).mean(-1))
+    )
+    return min(max(WHITEST * float(tone.mean()), own) / white, 1.0)
 
 
 def _without_violet(seen: Array) -> Array:
