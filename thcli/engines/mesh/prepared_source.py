@@ -58,6 +58,7 @@ from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.unfold import follow_corners, unfold_skin
 from thcli.engines.mesh.warp import map_step
+from thcli.faces.detection.hands import NO_HANDS
 from thcli.faces.landmarks.topology import OVAL
 
 if TYPE_CHECKING:
@@ -261,7 +262,8 @@ def prepare(
     far: FarSide | None = None
     is_masked = covered is not None and covered.over_nose  # a mirrored mask does not meet its half
     if cheek is not None and layers is not None and body is not None and not is_masked:
-        far = far_side.prepare(cheek, mesh, layers, surroundings, body)
+        hands = NO_HANDS if parsed is None else parsed.hands
+        far = far_side.prepare(cheek, mesh, layers, surroundings, body, hands)
     eyes = extract_eyes(
         image,
         mesh,

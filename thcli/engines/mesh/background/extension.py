@@ -1,4 +1,4 @@
-"""What lies beyond the edges of a picture that its driver's camera has moved.
+"""Surroundings of a picture that its driver's camera has moved, beyond its edges.
 
 Broad shapes go on: the edge's pixels are repeated, the smoother the further away. Fine detail is
 that of the picture beside the edge, mirrored, as strong as it is along the edge itself, so that a

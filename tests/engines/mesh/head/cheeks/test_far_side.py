@@ -19,6 +19,7 @@ from thcli.engines.mesh.head.cheeks import far_side
 from thcli.engines.mesh.head.cheeks.mirror_room import MirrorRoom
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.source_networks import ParsedSource
+from thcli.faces.detection.hands import NO_HANDS
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
@@ -45,7 +46,8 @@ def source(
     "far", from the other cheek, or both.  rim: pixels of the cloth that the parser misses.
     collar: face heights by which cloth rises.  seen: "held", a thing above the ear, of the person
     for the matte alone; "no jaw", the parser takes that for background; "masked", it is dark, too;
-    "marked", the far cheek's rim is of another colour.  lower: region of the cloth.
+    "marked", the far cheek's rim is of another colour; "hand", a hand beside the far cheek, "thing"
+    if it is not told as one.  lower: region of the cloth.
     """
     mesh = faces.make_target(faces.make_source(SIDE, SIDE), turn=(0, angle, 0)).points
     mesh[:, 0] += shift * SIDE
@@ -71,6 +73,11 @@ def source(
         & (near * (x - edge) > 0.1 * size)
         & (abs(y - mesh[4, 1] + 0.35 * size) < 20)
     )
+    hand = np.zeros_like(face)
+    low, high = sorted(mesh[4, 0] - near * np.array([0.4, 0.75]) * size)
+    if seen in {"hand", "thing"}:
+        hand = (x > low) & (x < high) & (abs(y - mesh[4, 1] - 0.1 * size) < 0.12 * size) & ~face
+    thing |= hand
     image[thing] = HELD
     person = (face | beside | below | hair | thing).astype(np.float32)
     planes: Array32 = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
@@ -85,7 +92,14 @@ def source(
     planes[class_number(lower)] = cv2.erode(below.astype(np.uint8), missed)
     planes[class_number("hair")] = hair
     regions = Regions(Crop(np.eye(3), (SIDE, SIDE)), planes)
-    parsed = ParsedSource(regions, regions)
+    hands = NO_HANDS
+    if seen == "hand":
+        rows, columns = np.nonzero(hand)
+        ends = np.array(
+            [(a, b) for a in (columns.min(), columns.max()) for b in (rows.min(), rows.max())]
+        )
+        hands = np.resize(ends, (1, 21, 2)).astype(np.float64)
+    parsed = ParsedSource(regions, regions, hands)
     made_face = faces.make_face(mesh, faces.iris_points(mesh))
     return prepare(image, made_face, SeenPersons(person), parsed=parsed)
 
@@ -219,6 +233,19 @@ def test_the_first_pictures_far_cheek_is_not_seen_beside_the_mirrored_one(share:
         red, green, blue = np.moveaxis(render_frame(turned, target, None).astype(int), -1, 0)
         beside = ~faces.polygon_mask(target.points[OVAL, :2], SIDE, SIDE)
         assert (beside & (green > np.maximum(red, blue) + 80)).sum() < 10
+
+
+@pytest.mark.parametrize("angle", [30.0, -30.0])
+def test_a_hand_beside_the_far_cheek_stays_before_mirrored_hair(angle: float) -> None:
+    shown = []
+    for seen in ("hand", "thing"):
+        turned = source(angle, hair_on="near", seen=seen)
+        assert turned.far_side is not None
+        target = faces.make_target(turned, turn=(0, -1.2 * angle, 0))
+        frame = render_frame(turned, target, None).astype(int)
+        shown.append((np.abs(frame - HELD).max(-1) < 60).sum())
+    kept, covered = shown
+    assert kept > 300 and kept > 2 * covered
 
 
 def test_a_frontal_source_and_one_without_regions_have_none() -> None:

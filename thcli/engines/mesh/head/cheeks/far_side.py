@@ -38,6 +38,7 @@ from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize, sampl
 from thcli.engines.mesh.shown_positions import cut_on, positions_on, with_cut
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import WarpMap
+from thcli.faces.detection.hands import NO_HANDS
 from thcli.faces.landmarks.topology import OVAL, PAIRS
 from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD, class_number
 from thcli.faces.parsing.crops import Regions
@@ -49,7 +50,7 @@ LEAST_HEAD = 0.09
 TURNED = (0.35, 0.75)  # share of the mirrored cheek by which what is beside it shows: none, all
 HAIR_BELOW = (-1.5, -0.8)  # as `mirrored_head.BELOW`, of hair that hangs down
 MASK_SAMPLES = 64  # samples per face height of the masks of head, cloth and hair
-SOFTNESS = 0.03  # face heights, of their edges
+SOFTNESS, FINGER = 0.03, 0.07  # face heights, of their edges; around the points of hands
 # Share of the way to the mirror image's pose: it is not used, it is used alone. A frontal view is
 # half of the way. LATER is added where hair would be lost, squares of the face's height of it
 TURNED_BACK, LATER, LOST = (0.22, 0.32), 0.12, (0.03, 0.1)
@@ -74,7 +75,10 @@ PARTS = (
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Masks of head, cloth and hair of a picture, (h, w, 3) float32, `step` pixels per sample."""
+    """Masks of head, cloth, hair and hands of a picture.
+
+    masks: (h, w, 4) float32, `step` pixels per sample.
+    """
 
     masks: Array32
     step: int
@@ -118,6 +122,7 @@ def prepare(
     layers: MatteLayers,
     surroundings: Surroundings,
     regions: Regions,
+    hands: Array = NO_HANDS,
 ) -> FarSide | None:
     """Mirror a source whose other cheek is hidden.
 
@@ -130,6 +135,7 @@ def prepare(
         layers: person and plate.
         surroundings: of the source.
         regions: of the face, down to the shoulders.
+        hands: (N, 21, 2) pixels, points of hands near the face, which stay before the hair.
     """
     side = sine_of_yaw(mesh)
     if abs(side) < LEAST_SIDE:
@@ -139,7 +145,7 @@ def prepare(
     beside_cheek = width - 1 - outline.max() if side < 0 else outline.min()
     if beside_cheek < LEAST_HEAD * anatomy.face_height(mesh):
         return None
-    own = _find_parts(regions, mesh, (width, height), np.eye(3))
+    own = _find_parts(regions, mesh, (width, height), np.eye(3), hands)
     widths = hair_beside.measure(own.hair_at, surroundings.outline.points, mesh, width)
     hair_beside_far = widths[1 if side > 0 else 0]
     mirrored = mesh[PAIRS]
@@ -187,7 +193,11 @@ def _flip(mask: Array32 | None) -> Array32 | None:
 
 
 def _find_parts(
-    regions: Regions, mesh: Array, size: tuple[int, int], picture_from_source: Array
+    regions: Regions,
+    mesh: Array,
+    size: tuple[int, int],
+    picture_from_source: Array,
+    hands: Array = NO_HANDS,
 ) -> Parts:
     face_size = anatomy.face_height(mesh)
     step = max(1, round(face_size / MASK_SAMPLES))
@@ -196,7 +206,14 @@ def _find_parts(
     placement = replace(crop, crop_from_frame=crop.crop_from_frame @ picture_from_source)
     soft = odd_size(2 * SOFTNESS * face_size / step)
     masks = [box_mean(regions.mask_in(placement, group), soft) for group in PARTS]
-    return Parts(np.dstack(masks), step)
+    held = np.zeros((rows, columns), np.float32)
+    for hand in to_samples(hands, step):
+        hull = cv2.convexHull(np.rint(hand).astype(np.int32))
+        cv2.fillConvexPoly(held, hull, (1.0,))
+    reach = odd_size(2 * FINGER * face_size / step)
+    round_ends = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    held = box_mean(np.asarray(cv2.dilate(held, round_ends), np.float32), soft)
+    return Parts(np.dstack([*masks, held]), step)
 
 
 def turned_back(far: FarSide, target: Array) -> float:
@@ -259,9 +276,9 @@ def render(
     grid = part.move(move)
     positions = np.ascontiguousarray(compose.source_positions(found)[kept])
     cut = cut_on(part, found.cut)
-    head, cloth, hair = cv2.split(far.mirrored_parts.sample(with_cut(positions, cut)))
+    head, cloth, hair, _ = cv2.split(far.mirrored_parts.sample(with_cut(positions, cut)))
     first = far.parts.sample(positions_on(grid, warp_map))
-    first_head, first_cloth, first_hair = cv2.split(first)
+    first_head, first_cloth, first_hair, held = cv2.split(first)
     # the first picture's cloth stays, and the mirror image's is left out with its edge
     cloth = np.minimum(np.float32(CLOTH_GAIN) * cloth, np.float32(1))
     on_head = np.maximum(upper[kept], hair)
@@ -271,6 +288,7 @@ def render(
     # half transparent over what lies behind the first picture's head, hair would be grey
     bare = hair * (1 - np.maximum(first_head, first_hair))
     share += bare * (np.asarray(smoothstep(*HAIR_SHOWS, share), np.float32) - share).clip(0)
+    share *= 1 - held
     share = ((share - LEAST) / np.float32(1 - 2 * LEAST)).clip(0, 1)
     layers = MatteLayers(far.person, plate, far.coverage)
     moved_cut = None if cut is None else cut.move(move)

@@ -19,6 +19,7 @@ SIDES = (0.1, 0.4)  # face heights from the axis of the face: hair of both sides
 SURE = 0.8  # share of hair
 AREA = (0.01, 0.04)  # squares of the face's height of it on one side: too little to tell, enough
 MOST = np.log(2.0)  # of the light's logarithm
+HUE = 0.5  # share of its hue: what shines through thin hair has another
 BLACK = 8.0  # levels that are added: noise of black hair is no light
 
 
@@ -49,7 +50,9 @@ def measure(image: Image, mesh: Array, hair_at: Callable[[Array32], Array32], si
     if min(shares) <= 0:
         return np.zeros(3)
     far, near = (np.median(colours[part], 0) for part in parts)
-    return np.asarray(shares[0] * shares[1] * np.clip(far - near, -MOST, MOST))
+    change = far - near
+    light = change.mean() + HUE * (change - change.mean())
+    return np.asarray(shares[0] * shares[1] * np.clip(light, -MOST, MOST))
 
 
 def spread(light: Array, mesh: Array, side: float, grid: SampleGrid) -> Array32:
