@@ -111,9 +111,8 @@ def _edge_detail(still: Image, size: tuple[int, int], cell: float) -> Array32:
     strips = still[:depth], still[-depth:], across[:depth], across[-depth:]
     for strip, cells in zip(strips, (out[0], out[-1], out[:, 0], out[:, -1]), strict=True):
         lines = np.ascontiguousarray(strip)
-        level = cv2.absdiff(lines, box_mean(lines, odd_size(FINE * cell))).mean(
-            (0, 2), dtype=np.float32
-        )
+        fine = cv2.absdiff(lines, box_mean(lines, odd_size(FINE * cell)))
+        level = fine.mean((0, 2), dtype=np.float32)
         few = cv2.resize(level[None], (len(cells), 1), interpolation=cv2.INTER_AREA)
         np.maximum(cells, cv2.GaussianBlur(few, (0, 0), 1)[0], out=cells)
     return out
