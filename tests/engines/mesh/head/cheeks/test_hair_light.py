@@ -7,11 +7,13 @@ import numpy.typing as npt
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
-from thcli.core.types import Array, Array32, Image
+from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh.head.cheeks import hair_light
 from thcli.engines.mesh.head.cheeks.hair_light import MOST
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.faces.landmarks.topology import OVAL
+from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.crops import Regions
 
 SIDE = 240
 NEAR = (120, 80, 40)
@@ -54,6 +56,14 @@ def test_light_is_limited_and_needs_hair_on_both_sides() -> None:
     columns = np.broadcast_to(np.arange(SIDE), (SIDE, SIDE))
     for one in (columns < mesh[OVAL, 0].mean(), columns > mesh[OVAL, 0].mean()):
         assert (measure(mesh, 0.5, one) == 0).all()
+
+
+@pytest.mark.parametrize(("hat", "share"), [(0, 1.0), (10, 0.0)])
+def test_a_hat_tells_nothing_of_the_light_of_hair(hat: int, share: float) -> None:
+    planes: Array32 = np.zeros((len(CLASSES), 20, 20), np.float32)
+    planes[class_number("hair"), hat:] = 1
+    planes[class_number("hat"), :hat] = 1
+    assert hair_light.hair_share(Regions(Crop(np.eye(3), (20, 20)), planes)) == share
 
 
 def test_the_top_and_the_near_side_keep_their_light() -> None:

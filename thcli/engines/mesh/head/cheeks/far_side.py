@@ -177,7 +177,7 @@ def prepare(
         hair = other.hair_at(pixels)
         kept = 1 - hair * (1 - room.hair_at(pixels))
         light = hair_light.measure(layers.person[..., :3], mesh, own.hair_at, side)
-        lit = hair_light.spread(light, mirrored, side, grid)
+        lit = hair_light.spread(light * hair_light.hair_share(regions), mirrored, side, grid)
         mirror_tint.tint(person, mirrored, own_map, np.log(cheek.gains), (hair, lit), kept)
     found = FarSide(person, Coverage.of(person), mirrored, beside, room, shift, side, own, other)
     first = HairedHead(mesh, surroundings, own.hair_at)

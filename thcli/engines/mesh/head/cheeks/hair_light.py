@@ -12,6 +12,8 @@ from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head.cheeks.mirrored_head import distance_to_the_right, height_above_middle
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import remap
+from thcli.faces.parsing.classes import HAIR, class_number
+from thcli.faces.parsing.crops import Regions
 
 SAMPLES = 48  # per face height
 HEIGHTS = (-0.6, 0.4)  # face heights above the middle of the face between which hair is compared
@@ -21,6 +23,8 @@ AREA = (0.01, 0.04)  # squares of the face's height of it on one side: too littl
 MOST = np.log(2.0)  # of the light's logarithm
 HUE = 0.5  # share of its hue: what shines through thin hair has another
 BLACK = 8.0  # levels that are added: noise of black hair is no light
+HATS = (0.1, 0.4)  # share of a hat in hair and hat: the light is the hair's, and neither's
+HAT = frozenset({class_number("hat")})
 
 
 def measure(image: Image, mesh: Array, hair_at: Callable[[Array32], Array32], side: float) -> Array:
@@ -53,6 +57,12 @@ def measure(image: Image, mesh: Array, hair_at: Callable[[Array32], Array32], si
     change = far - near
     light = change.mean() + HUE * (change - change.mean())
     return np.asarray(shares[0] * shares[1] * np.clip(light, -MOST, MOST))
+
+
+def hair_share(regions: Regions) -> float:
+    """Return 1 for a head with hair alone, 0 for one whose hat, of other cloth, tells nothing."""
+    hat, both = (float(regions.mask(group).sum()) for group in (HAT, HAT | HAIR))
+    return 1 - float(smoothstep(*HATS, hat / max(both, 1.0)))
 
 
 def spread(light: Array, mesh: Array, side: float, grid: SampleGrid) -> Array32:
