@@ -97,7 +97,7 @@ def is_temporary(path: Path) -> bool:
 def remove_stale_folders() -> None:
     """Remove the temporary folders of killed processes, and the partial outputs they guard."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*{_SUFFIX}"):
-        if _NAME.fullmatch(folder.name) and folder.is_dir() and _is_own(folder):
+        if _NAME.fullmatch(folder.name) and folder.is_dir():
             _remove_if_stale(folder)
 
 
@@ -112,17 +112,12 @@ def _create() -> tuple[Path, FolderLock]:
 
 def _is_own(folder: Path) -> bool:
     """Return True if this user made the folder: another's may name any file as a partial one."""
-    if not hasattr(os, "getuid"):
-        return True
-    try:
-        return folder.lstat().st_uid == os.getuid()
-    except FileNotFoundError:  # removed by its owner meanwhile
-        return False
+    return not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid()
 
 
 def _remove_if_stale(folder: Path) -> None:
     try:
-        lock = lock_folder(folder)
+        lock = lock_folder(folder) if _is_own(folder) else None
     except OSError:  # removed by its owner meanwhile, or not readable: it is not ours to judge
         return
     if lock is None:

@@ -58,7 +58,6 @@ from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.unfold import follow_corners, unfold_skin
 from thcli.engines.mesh.warp import map_step
-from thcli.faces.detection.hands import NO_HANDS
 from thcli.faces.landmarks.topology import OVAL
 
 if TYPE_CHECKING:
@@ -261,9 +260,8 @@ def prepare(
         border_hair = replace(border_hair, beside=border_hair.beside * (1 - cheek.hidden))
     far: FarSide | None = None
     is_masked = covered is not None and covered.over_nose  # a mirrored mask does not meet its half
-    if cheek is not None and layers is not None and body is not None and not is_masked:
-        hands = NO_HANDS if parsed is None else parsed.hands
-        far = far_side.prepare(cheek, mesh, layers, surroundings, body, hands)
+    if cheek is not None and layers is not None and parsed is not None and not is_masked:
+        far = far_side.prepare(cheek, mesh, layers, surroundings, parsed.body, parsed.hands)
     eyes = extract_eyes(
         image,
         mesh,

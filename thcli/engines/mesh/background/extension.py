@@ -42,7 +42,7 @@ def extend(image: Image, still: Image, image_from_still: Array) -> None:
     height, width = image.shape[:2]
     cell = height / CELLS
     size = max(2, round(width / cell)), CELLS
-    source, beyond = _distance_beyond(image_from_still, (width, height), size, FINER)
+    source, beyond = _distance_beyond(image_from_still, (width, height), size)
     weight = resize(to_levels(smoothstep(*FADE, beyond / cell)), (width, height))
     source, beyond = source[::FINER, ::FINER], beyond[::FINER, ::FINER] / np.float32(cell)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -64,21 +64,20 @@ def extend(image: Image, still: Image, image_from_still: Array) -> None:
 
 
 def _distance_beyond(
-    matrix: Array, sides: tuple[int, int], size: tuple[int, int], finer: int
+    matrix: Array, sides: tuple[int, int], size: tuple[int, int]
 ) -> tuple[Array, Array32]:
     """Return what samples of a moved picture show, and how far that lies beyond its edges.
 
     Args:
         matrix: (2, 3) image_from_still.
         sides: (width, height) of the picture.
-        size: (columns, rows) of cells.
-        finer: samples per cell along either axis.
+        size: (columns, rows) of cells, each of which has FINER samples along either axis.
 
     Returns:
         (rows, columns, 2) pixels of the still picture and (rows, columns) pixels, negative inside.
     """
     x, y = (
-        (np.arange(finer * count) + 0.5) * (side / (finer * count))
+        (np.arange(FINER * count) + 0.5) * (side / (FINER * count))
         for count, side in zip(size, sides, strict=True)
     )
     linear = np.linalg.inv(matrix[:, :2])

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
-from tests.engines.mesh.head.cheeks.test_far_side import source
+from tests.engines.mesh.head.cheeks.turned_source import SIDE, source
 from thcli.core.types import Image
 from thcli.engines.mesh import warp
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.cheeks import mirror_blend, mirror_tint
 from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
-
-SIDE = 320
 
 
 def tinted(person: Image, hair_from: int, kept: float = 1.0, light: float = 1.0) -> Image:

@@ -27,6 +27,7 @@ from thcli.engines.mesh.head.cheeks import (
     mirror_tint,
     mirrored_head,
 )
+from thcli.engines.mesh.head.cheeks.head_parts import Parts, find_hands, find_parts
 from thcli.engines.mesh.head.cheeks.lost_hair import HairedHead
 from thcli.engines.mesh.head.cheeks.mirror_blend import MirrorSamples
 from thcli.engines.mesh.head.cheeks.mirror_room import EDGE, MirrorRoom
@@ -34,13 +35,11 @@ from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.cheeks.mirrored_head import height_above_middle
 from thcli.engines.mesh.head.outline import find_outline, sine_of_yaw
 from thcli.engines.mesh.raster import SampleGrid
-from thcli.engines.mesh.sampling import box_mean, odd_size, remap, resize, sample_crop, to_samples
+from thcli.engines.mesh.sampling import remap, resize, to_samples
 from thcli.engines.mesh.shown_positions import cut_on, positions_on, with_cut
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.warp import WarpMap
-from thcli.faces.detection.hands import NO_HANDS
 from thcli.faces.landmarks.topology import OVAL, PAIRS
-from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD, class_number
 from thcli.faces.parsing.crops import Regions
 
 LEAST_SIDE = 0.15  # sine of a source's yaw from which it has a far side
@@ -49,8 +48,6 @@ LEAST_SIDE = 0.15  # sine of a source's yaw from which it has a far side
 LEAST_HEAD = 0.09
 TURNED = (0.35, 0.75)  # share of the mirrored cheek by which what is beside it shows: none, all
 HAIR_BELOW = (-1.5, -0.8)  # as `mirrored_head.BELOW`, of hair that hangs down
-MASK_SAMPLES = 64  # samples per face height of the masks of head, cloth and hair
-SOFTNESS, FINGER = 0.03, 0.07  # face heights, of their edges; around the points of hands
 # Share of the way to the mirror image's pose: it is not used, it is used alone. A frontal view is
 # half of the way. LATER is added where hair would be lost, squares of the face's height of it
 TURNED_BACK, LATER, LOST = (0.22, 0.32), 0.12, (0.03, 0.1)
@@ -65,31 +62,6 @@ FLOWING = 0.27
 # a side of the picture cuts off ends along the jaw
 BARE = (0.05, 0.1)
 CLOTH_GAIN = 4.0  # of its mask: where its soft edge begins it is whole, so that no seam is left
-HAIR_CLASSES = HAIR | {class_number("hat")}
-PARTS = (
-    HEAD | GLASSES | {class_number("hat"), class_number("ear_r")},
-    frozenset({class_number(name) for name in ("cloth", "neck", "neck_l")}),
-    HAIR_CLASSES,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Masks of head, cloth, hair and hands of a picture.
-
-    masks: (h, w, 4) float32, `step` pixels per sample.
-    """
-
-    masks: Array32
-    step: int
-
-    def sample(self, positions: Array32) -> Array32:
-        """Return the masks at pixels (..., 2) of the picture."""
-        return remap(self.masks, np.ascontiguousarray(to_samples(positions, self.step)))
-
-    def hair_at(self, positions: Array32) -> Array32:
-        """Return the mask of the hair at pixels (..., 2) of the picture."""
-        return np.asarray(self.sample(positions)[..., 2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +73,8 @@ class FarSide:
     room: within its sides.
     shift: pixels to the right from the mirror image to the source.
     side: sine of the source's yaw.  parts: of the source.  mirrored_parts: of the mirror image.
-    later: share of the way by which it comes up later than others.
+    held: (h, w) float32 mask of hands beside the source's face, on the samples of `parts`; None
+    without any.  later: share of the way by which it comes up later than others.
     """
 
     person: Image
@@ -113,7 +86,8 @@ class FarSide:
     side: float
     parts: Parts
     mirrored_parts: Parts
-    later: float = 0.0
+    held: Array32 | None
+    later: float
 
 
 def prepare(
@@ -122,7 +96,7 @@ def prepare(
     layers: MatteLayers,
     surroundings: Surroundings,
     regions: Regions,
-    hands: Array = NO_HANDS,
+    hands: Array,
 ) -> FarSide | None:
     """Mirror a source whose other cheek is hidden.
 
@@ -145,9 +119,7 @@ def prepare(
     beside_cheek = width - 1 - outline.max() if side < 0 else outline.min()
     if beside_cheek < LEAST_HEAD * anatomy.face_height(mesh):
         return None
-    own = _find_parts(regions, mesh, (width, height), np.eye(3), hands)
-    widths = hair_beside.measure(own.hair_at, surroundings.outline.points, mesh, width)
-    hair_beside_far = widths[1 if side > 0 else 0]
+    own = find_parts(regions, mesh, (width, height), np.eye(3))
     mirrored = mesh[PAIRS]
     mirrored[:, 0] = width - 1 - mirrored[:, 0]
     cell = warp.map_step(mesh) * warp.COARSE  # so that the samples of both maps fall together
@@ -162,15 +134,20 @@ def prepare(
         continued=(0.0, 0.0),
     )
     flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
-    other = _find_parts(regions, mesh, (width, height), flip)
+    other = find_parts(regions, mesh, (width, height), flip)
+    first = HairedHead(mesh, surroundings, own.hair_at)
+    second = HairedHead(mirrored, beside, other.hair_at)
+    lost = lost_hair.measure(first, second, shift, TURNED_BACK[1], (width, height))
+    if lost > FLOWING:
+        return None
     person = layers.person.copy()
     mirrored_head.keep_head(person, mesh, regions)
     person = np.ascontiguousarray(person[:, ::-1])
-    texture = warp.TexturePositions(mirrored[:, :2], mirrored[:, :2])
-    step = warp.map_step(mesh)
-    bare = 1 - float(smoothstep(*BARE, hair_beside_far))
+    points = surroundings.outline.points
+    hair_width = hair_beside.measure(own.hair_at, points, mesh, width, side)
+    bare = 1 - float(smoothstep(*BARE, hair_width))
     room = MirrorRoom.of(mirrored, (width, height), bare)
-    own_map = warp.build_map(mirrored, beside, mirrored, texture, (width, height), step)
+    own_map = second.turn(mirrored, (width, height))
     if own_map is not None:
         grid = mirror_tint.picture_grid(own_map, (width, height))
         pixels = np.dstack(np.meshgrid(*grid.pixel_axes()))
@@ -179,41 +156,23 @@ def prepare(
         light = hair_light.measure(layers.person[..., :3], mesh, own.hair_at, side)
         lit = hair_light.spread(light * hair_light.hair_share(regions), mirrored, side, grid)
         mirror_tint.tint(person, mirrored, own_map, np.log(cheek.gains), (hair, lit), kept)
-    found = FarSide(person, Coverage.of(person), mirrored, beside, room, shift, side, own, other)
-    first = HairedHead(mesh, surroundings, own.hair_at)
-    second = HairedHead(mirrored, beside, other.hair_at)
-    lost = lost_hair.measure(first, second, shift, TURNED_BACK[1], (width, height))
-    if lost > FLOWING:
-        return None
-    return replace(found, later=LATER * float(smoothstep(*LOST, lost)))
+    return FarSide(
+        person,
+        Coverage.of(person),
+        mirrored,
+        beside,
+        room,
+        shift,
+        side,
+        own,
+        other,
+        find_hands(hands, own, anatomy.face_height(mesh)),
+        LATER * float(smoothstep(*LOST, lost)),
+    )
 
 
 def _flip(mask: Array32 | None) -> Array32 | None:
     return None if mask is None else np.ascontiguousarray(mask[:, ::-1])
-
-
-def _find_parts(
-    regions: Regions,
-    mesh: Array,
-    size: tuple[int, int],
-    picture_from_source: Array,
-    hands: Array = NO_HANDS,
-) -> Parts:
-    face_size = anatomy.face_height(mesh)
-    step = max(1, round(face_size / MASK_SAMPLES))
-    columns, rows = (max(1, -(-side // step)) for side in size)
-    crop = sample_crop((columns, rows), step)
-    placement = replace(crop, crop_from_frame=crop.crop_from_frame @ picture_from_source)
-    soft = odd_size(2 * SOFTNESS * face_size / step)
-    masks = [box_mean(regions.mask_in(placement, group), soft) for group in PARTS]
-    held = np.zeros((rows, columns), np.float32)
-    for hand in to_samples(hands, step):
-        hull = cv2.convexHull(np.rint(hand).astype(np.int32))
-        cv2.fillConvexPoly(held, hull, (1.0,))
-    reach = odd_size(2 * FINGER * face_size / step)
-    round_ends = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    held = box_mean(np.asarray(cv2.dilate(held, round_ends), np.float32), soft)
-    return Parts(np.dstack([*masks, held]), step)
 
 
 def turned_back(far: FarSide, target: Array) -> float:
@@ -276,9 +235,9 @@ def render(
     grid = part.move(move)
     positions = np.ascontiguousarray(compose.source_positions(found)[kept])
     cut = cut_on(part, found.cut)
-    head, cloth, hair, _ = cv2.split(far.mirrored_parts.sample(with_cut(positions, cut)))
-    first = far.parts.sample(positions_on(grid, warp_map))
-    first_head, first_cloth, first_hair, held = cv2.split(first)
+    head, cloth, hair = cv2.split(far.mirrored_parts.sample(with_cut(positions, cut)))
+    first = positions_on(grid, warp_map)
+    first_head, first_cloth, first_hair = cv2.split(far.parts.sample(first))
     # the first picture's cloth stays, and the mirror image's is left out with its edge
     cloth = np.minimum(np.float32(CLOTH_GAIN) * cloth, np.float32(1))
     on_head = np.maximum(upper[kept], hair)
@@ -288,7 +247,8 @@ def render(
     # half transparent over what lies behind the first picture's head, hair would be grey
     bare = hair * (1 - np.maximum(first_head, first_hair))
     share += bare * (np.asarray(smoothstep(*HAIR_SHOWS, share), np.float32) - share).clip(0)
-    share *= 1 - held
+    if far.held is not None:
+        share *= 1 - remap(far.held, to_samples(first, far.parts.step))
     share = ((share - LEAST) / np.float32(1 - 2 * LEAST)).clip(0, 1)
     layers = MatteLayers(far.person, plate, far.coverage)
     moved_cut = None if cut is None else cut.move(move)

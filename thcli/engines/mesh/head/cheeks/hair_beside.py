@@ -1,4 +1,4 @@
-"""Width of the hair beside a face, on either side of it."""
+"""Width of the hair beside a face."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ RIGHT, LEFT = np.arange(19), np.arange(18, 37) % 36  # of an outline, from the f
 
 
 def measure(
-    hair_at: Callable[[Array32], Array32], outline: Array, mesh: Array, picture_width: int
-) -> tuple[float, float]:
+    hair_at: Callable[[Array32], Array32],
+    outline: Array,
+    mesh: Array,
+    picture_width: int,
+    side: float,
+) -> float:
     """Return how wide hair is beside a face, in the mean from its middle down to the chin.
 
-    Both sides are measured as far as the narrower one has room in the picture.
+    It is measured as far as the narrower side has room in the picture.
 
     Args:
         hair_at: mask of the hair in 0..1 at pixels (..., 2).
         outline: (36, 2) pixels of the face.
         mesh: (468, 3) pixels.
         picture_width: in pixels.
+        side: of the face, above 0 for the image's right.
 
     Returns:
-        Face heights on the image's left, and on its right.
+        Face heights.
     """
     face_size = anatomy.face_height(mesh)
     chin = mesh[anatomy.CHIN, :2]
@@ -39,12 +44,10 @@ def measure(
     room = min(outline[:, 0].min(), picture_width - 1 - outline[:, 0].max())
     reach = float(np.clip(room, 0, REACH * face_size))
     heights = np.linspace(0, (chin - middle) @ down, SAMPLES[0])
-    widths = []
-    for sign, edge in zip((-1, 1), side_edges(local, heights), strict=True):
-        across = edge[:, None] + sign * np.linspace(0, reach, SAMPLES[1])
-        places = np.dstack(np.broadcast_arrays(across, heights[:, None])) @ axes + middle
-        widths.append(float(hair_at(places.astype(np.float32)).mean()) * reach / face_size)
-    return widths[0], widths[1]
+    edge = side_edges(local, heights)[int(side > 0)]
+    across = edge[:, None] + np.sign(side) * np.linspace(0, reach, SAMPLES[1])
+    places = np.dstack(np.broadcast_arrays(across, heights[:, None])) @ axes + middle
+    return float(hair_at(places.astype(np.float32)).mean()) * reach / face_size
 
 
 def side_edges(outline: Array, heights: Array) -> Array:

@@ -9,10 +9,14 @@ import numpy as np
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.head.cheeks.mirrored_head import distance_to_the_right, height_above_middle
+from thcli.engines.mesh.head.cheeks.mirrored_head import (
+    HAIR_CLASSES,
+    distance_to_the_right,
+    height_above_middle,
+)
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import remap
-from thcli.faces.parsing.classes import HAIR, class_number
+from thcli.faces.parsing.classes import class_number
 from thcli.faces.parsing.crops import Regions
 
 SAMPLES = 48  # per face height
@@ -61,7 +65,7 @@ def measure(image: Image, mesh: Array, hair_at: Callable[[Array32], Array32], si
 
 def hair_share(regions: Regions) -> float:
     """Return 1 for a head with hair alone, 0 for one whose hat, of other cloth, tells nothing."""
-    hat, both = (float(regions.mask(group).sum()) for group in (HAT, HAT | HAIR))
+    hat, both = (float(regions.mask(group).sum()) for group in (HAT, HAIR_CLASSES))
     return 1 - float(smoothstep(*HATS, hat / max(both, 1.0)))
 
 
