@@ -184,3 +184,17 @@ def test_the_most_change_follows_the_drawings_brightness() -> None:
     level = np.array([-0.5, 0.0, 0.5], np.float32)  # black, grey, white
     most = inputs.most_change(level, (0.3, 0.03))
     assert most == pytest.approx(0.03 + 0.3 * np.array([0, 0.5, 1]), abs=1e-6)
+
+
+def test_enamel_keeps_its_tint_and_takes_light() -> None:
+    tone, enamel, tongue = np.array([200, 150, 130]), (190, 175, 160), (170, 110, 105)
+    coarse = np.array([[enamel, tongue, (60, 50, 45)]], np.uint8)
+    change = np.array([[[20, -25, -30]] * 3], np.float32)  # to flesh, and a little darker
+    out = inside.keep_enamel(coarse, change, tone)
+    tint = coarse[0, 0] / coarse[0, 0].sum()
+    painted = coarse[0, 0] + out[0, 0]
+    assert np.abs(painted / painted.sum() / tint - 1).max() < inside.MOST_TINT + 0.005
+    assert out[0, 0].sum() == pytest.approx(change[0, 0].sum(), abs=1)
+    assert (out[0, 1:] == change[0, 1:]).all()
+    shade = np.float32(-0.2) * coarse.astype(np.float32)
+    assert np.allclose(inside.keep_enamel(coarse, shade, tone), shade, atol=0.5)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.mouth.drawn_inside import DrawnShare, inside_mask
@@ -25,6 +26,11 @@ SIDES = 8  # a patch has a multiple of so many rows and columns
 # Change of a drawing by the network, at most: over the drawing's brightness, and beyond that.
 # What is drawn dark stays dark, so that teeth and tongue are painted where they are drawn.
 MOST_CHANGE = 0.3, 0.03
+# Change of the tint (a channel over the sum) of enamel, at most: photographs that show gums or lips
+# where it is drawn make it flesh. Enamel's brightness over the skin's, and how much less its red
+# over green is, from where nothing is enamel to where all is
+MOST_TINT = 0.03
+ENAMEL_LIGHT, ENAMEL_COOLNESS = (0.4, 0.65), (0.03, 0.1)
 PAPER = 236.0  # skin that is brighter is that of a line drawing, which the network does not know
 MARGIN = 0.08  # widths of lip and skin around the inside, at least
 _HALF = np.array([0.5], np.float32)
@@ -76,6 +82,31 @@ def share_patch(drawn: DrawnShare, frame: PatchFrame) -> Array32:
         borderMode=cv2.BORDER_REPLICATE,
     )
     return np.asarray(out, np.float32)
+
+
+def keep_enamel(coarse: Image, change: Array32, tone: Array) -> Array32:
+    """Limit the change of a drawing to one that leaves its enamel's tint.
+
+    Args:
+        coarse: (h, w, 3) uint8 patch of the frame with the drawn inside.
+        change: (h, w, 3) of its colours, 0..255.
+        tone: (3,) skin colour.
+    """
+    skin = np.asarray(tone, np.float32) + 1
+    drawn = coarse.astype(np.float32) + np.float32(1)
+    light = drawn[..., 0] + drawn[..., 1] + drawn[..., 2]
+    coolness = skin[0] / skin[1] - drawn[..., 0] / drawn[..., 1]
+    share = smoothstep(*ENAMEL_LIGHT, light / skin.sum()) * smoothstep(*ENAMEL_COOLNESS, coolness)
+    is_enamel = share > 0
+    drawn, light = drawn[is_enamel], light[is_enamel, None]
+    painted = np.maximum(drawn + change[is_enamel], 1)
+    bright = painted.sum(1, keepdims=True)
+    alike = drawn * (bright / light)
+    departs = np.abs(painted / alike - 1).max(1, keepdims=True)
+    lost = share[is_enamel, None] * np.maximum(1 - MOST_TINT / np.maximum(departs, 1e-6), 0)
+    out = change.copy()
+    out[is_enamel] += lost * (alike - painted)
+    return out
 
 
 def stack(coarse: Image, mask: Array32, factor: float) -> Array32:

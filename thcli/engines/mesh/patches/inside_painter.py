@@ -42,6 +42,7 @@ class InsidePainter:
         change = change_colours(
             self._network, given[None], inside.MOST_CHANGE, interior.tone, interior.natural
         )[0]
+        change = inside.keep_enamel(coarse, change, interior.tone)
         shown = mask * inside.share_patch(drawn, frame)
         composite(out, frame, coarse, change * shown[..., None])
 
