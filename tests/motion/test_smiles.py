@@ -49,6 +49,28 @@ def test_a_change_that_takes_no_smile_stays_as_it_is() -> None:
     np.testing.assert_array_equal(kept, change)
 
 
+@pytest.mark.parametrize(
+    ("driver", "taken", "left"),
+    [
+        (0.74, 0.1, 0.65),  # a laugh that opens its mouth wide
+        (0.68, 0.1, 0.62),  # one that fades
+        (0.62, 0.1, 0.56),  # a driver at rest
+        (0.74, 0.005, 0.655),
+    ],
+)
+def test_a_mouth_stays_wide_while_its_driver_laughs(
+    driver: float, taken: float, left: float
+) -> None:
+    change = narrowed(1.0) * (taken / width_of(neutral()))
+    kept = smiles.keep(change, with_width(0.66), with_width(driver)[None])
+    assert width_of(with_width(0.66) + kept[0]) == pytest.approx(left, abs=0.012)
+
+
+def with_width(width: float) -> Array:
+    """Return the neutral face with a mouth so wide."""
+    return np.asarray(neutral() - narrowed(width / width_of(neutral()) - 1)[0])
+
+
 def narrowed(mouth: float) -> Array:
     """Return the change (1, 468, 3) of a driver at rest whose mouth becomes so much narrower."""
     change = np.zeros((1, topology.POINTS, 3))

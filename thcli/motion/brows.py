@@ -30,6 +30,9 @@ LEAST_GAP = 1e-3  # canonical units between brow and eye that a share divides by
 # Canonical units above the eyes that raised brows of ordinary faces reach, and by which those rise
 # that are high already; by which brows are above a driver's, as high and higher
 HIGHEST, LEAST_ROOM, ABOVE_RANGE = 0.37, 0.06, (0.0, 0.03)
+# Most rise of brows below a driver's, over their distance from the eyes: skin that a fold hides at
+# rest would be drawn out; by which brows are below a driver's, as low and lower
+MOST_STRETCH, BELOW_RANGE = 0.5, (0.0, 0.08)
 # Canonical units above the eyes that lowered brows of ordinary faces reach, and by which those fall
 # that are low already
 LOWEST, LEAST_FALL = 0.17, 0.02
@@ -93,7 +96,7 @@ def fit_room(change: Array, source: Array, reference: Array) -> Array:
     They fall by the driver's share of their distance from the eyes: brows that a driver holds high
     fall by more than those of a source are above its eyes; and to where brows end that frown.
     Above a driver's they rise as far as brows do: those that it knits are low at rest, and rise by
-    more than is left above a source's.
+    more than is left above a source's. Below a driver's they rise by a share of their distance.
 
     Args:
         change: (T, 468, 3) of the source's canonical shape.
@@ -107,8 +110,10 @@ def fit_room(change: Array, source: Array, reference: Array) -> Array:
     above = smoothstep(*ABOVE_RANGE, own - driver)
     most = np.maximum(own - LOWEST, LEAST_FALL)
     falls = soft_limit(share * np.minimum(rises, 0), most)
-    lost = np.where(rises > 0, above * (rises - soft_limit(rises, room)), rises - falls)
-    return _lower(change, lost)
+    below = smoothstep(*BELOW_RANGE, driver - own)
+    lost = above * (rises - soft_limit(rises, room))
+    lost += below * (rises - soft_limit(rises, MOST_STRETCH * own))
+    return _lower(change, np.where(rises > 0, lost, rises - falls))
 
 
 def hold_over_shut_eyes(change: Array, opened: Array) -> Array:
