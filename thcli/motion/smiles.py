@@ -39,6 +39,12 @@ def smiling(shape: Array) -> float:
     return float(smoothstep(*SMILING, levels(shape)))
 
 
+def width_at_rest(shape: Array) -> float:
+    """Return the width of the mouth of a shape (468, 3) without its smile, over its own, 0..1."""
+    smile = max(float(levels(shape)), 0.0) * load_slider_shapes().smile
+    return float(np.clip(1 - _mouth_width(smile) / max(float(_mouth_width(shape)), 1e-6), 0, 1))
+
+
 def keep(change: Array, source: Array, driver: Array) -> Array:
     """Return changes after which a source smiles no less than itself or than the driver.
 

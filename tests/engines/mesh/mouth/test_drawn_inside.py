@@ -15,6 +15,9 @@ from thcli.engines.mesh.mouth import colours, drawn_inside, mouth_interior, teet
 from thcli.engines.mesh.mouth.drawn_inside import Anchors
 from thcli.engines.mesh.mouth.mouth_interior import LOWER_LIP, UPPER_LIP
 from thcli.engines.mesh.opening import COLUMNS, Opening, Region
+from thcli.faces.landmarks import topology
+from thcli.motion import canonical
+from thcli.motion.sliders import load_slider_shapes
 
 REGION: Region = slice(21, 222), slice(33, 440)
 
@@ -87,8 +90,13 @@ def test_a_face_without_any_dark_does_not_tell_it() -> None:
     assert colours.darkest_level(plain, mesh, np.full(3, 150.0)) == 0
 
 
-def teeth_height(risen: float) -> float:
-    """Return mm of upper teeth in the middle of a wide mouth whose upper lip has risen so many."""
+def teeth_height(risen: float, width: float = 1.0) -> float:
+    """Return mm of upper teeth in the middle of an open mouth.
+
+    Args:
+        risen: mm by which its upper lip has risen.
+        width: of the mouth over the source's.
+    """
     closed, tone = faces.centred_mesh(768, 768, 0.8), np.array([150.0, 110.0, 95.0])
     axes = mouth_interior.face_axes(closed)
     target = closed.copy()
@@ -97,6 +105,9 @@ def teeth_height(risen: float) -> float:
     target[lower, :2] += 22 * axes[1]
     target[upper, :2] -= risen * axes[1]
     out = np.full((768, 768, 3), tone, np.uint8)
+    middle = closed[ring, 0].mean()
+    lips = np.concatenate([ring, np.asarray(topology.LIPS_OUTER)])
+    target[lips, 0] = middle + width * (target[lips, 0] - middle)
     interior = replace(mouth_interior.prepare(closed, tone), bite=-100.0)  # the jaw bares none
     mouth_interior.render(out, out.copy(), interior, closed, target)
     top, low = (target[point, :2] for point in (UPPER_LIP, LOWER_LIP))
@@ -113,6 +124,22 @@ def test_lips_that_rise_far_bare_no_more_than_teeth_are_long() -> None:
     assert steps.min() > -0.3
     most = drawn_inside.FREE_BARED + drawn_inside.MORE_BARED
     assert heights[-1] == pytest.approx(most, abs=0.7)
+
+
+def test_lips_that_are_drawn_together_cover_the_upper_teeth() -> None:
+    heights = [teeth_height(3.0, width) for width in (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)]
+    assert heights[0] > 5 and (np.diff(heights[:-1]) < 0).all()
+    assert heights[-1] == pytest.approx(mouth_interior.COVERED_BARED, abs=0.5)
+
+
+@pytest.mark.parametrize("smile", [0.4, 0.8, 1.2])
+def test_a_smile_does_not_widen_the_mouth_at_rest(smile: float) -> None:
+    closed, tone = faces.centred_mesh(768, 768, 0.8), np.array([150.0, 110.0, 95.0])
+    unit = np.exp(canonical.decompose(closed).log_scale)
+    smiling = closed + smile * unit * load_slider_shapes().smile
+    at_rest, fading = (mouth_interior.prepare(mesh, tone) for mesh in (closed, smiling))
+    assert fading.rest_width == pytest.approx(at_rest.rest_width, rel=0.06)
+    assert fading.lips.width > 1.1 * at_rest.lips.width
 
 
 def test_the_lower_teeth_go_into_the_dark_aside_and_not_into_grey() -> None:

@@ -57,7 +57,8 @@ class MouthInterior:
     darkest tone, 0..255; 0 for black.  aside: see `side_light.measure`.  tooth: mm from the upper
     teeth's edge to their gum.  free_bared: mm below the lip of those that show as they are, see
     `FREE_BARED`.  hides_teeth: 0..1, how far the upper lip hides the upper teeth of a source that
-    is open.  own: those that the source shows; None where it shows none.
+    is open.  own: those that the source shows; None where it shows none.  rest_width: mm of
+    the mouth without its smile.
     """
 
     upper: Array
@@ -76,6 +77,7 @@ class MouthInterior:
     free_bared: float = FREE_BARED
     hides_teeth: float = 0.0
     own: OwnTeeth | None = None
+    rest_width: float = 50.0
 
 
 @dataclass(frozen=True, slots=True)

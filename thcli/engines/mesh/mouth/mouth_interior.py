@@ -32,7 +32,8 @@ from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.mouth.seen_teeth import SeenTeeth
 from thcli.engines.mesh.mouth.teeth import along_arch, to_millimetres
 from thcli.engines.mesh.opening import Opening, Region
-from thcli.motion import canonical
+from thcli.faces.landmarks.topology import MOUTH_CORNERS
+from thcli.motion import canonical, smiles
 
 # mm: between the outer eye corners 33 and 263, from the root to the base of the nose 168-2
 EYE_DISTANCE, NOSE_LENGTH = 90.0, 50.0
@@ -60,6 +61,9 @@ ENAMEL_HEIGHT = (1.5, 5.0)  # mm of teeth that are seen, over which theirs takes
 ENAMEL_OVER_SEEN = 1.08  # drawn teeth have shades of their own
 MOST_SEEN = 10.5  # mm of the upper teeth below the lip, seen in a source: more are both rows
 SEEN_TOOTH_HEIGHT = 13.0  # mm of teeth whose edge is where it is on average
+# Width of a mouth over its width at rest at which its lips, drawn together, cover the upper teeth,
+# and leave them; mm of covered teeth that show below the lip; least width at rest in mm
+ROUNDED, COVERED_BARED, LEAST_REST = (0.75, 1.02), 1.0, 40.0
 FREE_ASIDE = 5.0  # mm that a mouth opens beside its teeth; they go with it beyond
 
 _HALF = np.array([0.5], np.float32)
@@ -107,7 +111,9 @@ def prepare(
     lower = lower - (0, SHOWS_LOWER)
     bite = to_millimetres(flat[NOSE_BASE] - flat[CHIN], axes)[1] + upper[1] - lower[1]
     gap = _gap_mm(lips, axes)
-    return MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite), gap, natural)
+    rest = _width_mm(mesh, axes) * smiles.width_at_rest(canonical.decompose(mesh).shape)
+    interior = MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite), gap, natural)
+    return replace(interior, rest_width=max(rest, LEAST_REST))
 
 
 def measure(
@@ -255,6 +261,9 @@ def render(
     own *= interior.shows
     teeth = interior.own if own > 0 and seen is None else None
     lip = target[UPPER_LIP, :2] - BEHIND_LIPS * axes[2]
+    rounded = 1 - float(smoothstep(*ROUNDED, _width_mm(target, axes) / interior.rest_width))
+    below = float(to_millimetres(upper - lip, axes)[1])
+    upper, bared = upper - rounded * max(below - COVERED_BARED, 0.0) * axes[1], (1 - rounded) * bared
     own_edge = _raise_with_lip(upper, lip, axes, interior.free_bared)
     if teeth is not None:
         bared *= 1 - own * teeth.share(to_millimetres(lip - own_edge, axes)[1])
@@ -290,6 +299,12 @@ def render(
             share[kept] *= 1 - np.float32(own) * valid
         opening.blend(out, part, shown * mask[kept], shade)
     return DrawnShare(lips, region, share)
+
+
+def _width_mm(mesh: Array, axes: Array) -> float:
+    """Return the width of a mouth in mm of its face's axes."""
+    left, right = mesh[list(MOUTH_CORNERS), :2]
+    return float(to_millimetres(right - left, axes)[0])
 
 
 def _raise_with_lip(edge: Array, lip: Array, axes: Array, free: float) -> Array:
