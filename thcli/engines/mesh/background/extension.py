@@ -20,9 +20,7 @@ from thcli.engines.mesh.sampling import REFLECT, box_mean, mix, odd_size, resize
 
 CELLS = 64  # rows of the reduced picture, of which the broad shapes are made
 FINER = 2  # samples per cell of the distance from the edge
-# Cells from the edge over which they take the place of repeated pixels: within the picture, up to
-# half a cell from such a sample, nothing changes
-FADE = (0.5, 1.2)
+FADE = 0.3  # cells from the edge over which they take the place of repeated pixels
 # Standard deviation of the smoothing over the distance from the edge; and at most, of the height
 SPREAD, MAX_BLUR = 0.5, 0.1
 FINE = 1.25  # cells that detail is finer than
@@ -42,48 +40,57 @@ def extend(image: Image, still: Image, image_from_still: Array) -> None:
     height, width = image.shape[:2]
     cell = height / CELLS
     size = max(2, round(width / cell)), CELLS
-    source, beyond = _distance_beyond(image_from_still, (width, height), size)
-    weight = resize(to_levels(smoothstep(*FADE, beyond / cell)), (width, height))
-    source, beyond = source[::FINER, ::FINER], beyond[::FINER, ::FINER] / np.float32(cell)
+    samples = [
+        np.asarray((np.arange(FINER * count) + 0.5) * (side / (FINER * count)))
+        for count, side in zip(size, (width, height), strict=True)
+    ]
+    source, beyond = _distance_beyond(image_from_still, (width, height), *samples)
+    near = resize(to_levels(np.maximum(beyond / np.float32(cell) + 1, 0)), (width, height))
+    beyond = beyond[::FINER, ::FINER] / np.float32(cell)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     blur = np.clip(beyond * SPREAD, 0, MAX_BLUR * CELLS)
     blurred = _blur(small.astype(np.float32), blur.astype(np.float32))
     smooth = resize(np.asarray(cv2.convertScaleAbs(blurred), np.uint8), (width, height))
-    sides = np.array([width, height])
-    column, row = np.moveaxis((source.clip(0, sides - 1) / sides * size).astype(int), -1, 0)
+    column, row = (
+        (place[::FINER, ::FINER].clip(0, side - 1) / side * count).astype(int)
+        for place, side, count in zip(source, (width, height), size, strict=True)
+    )
     strength = _edge_detail(still, size, cell)[row, column] * (1 - smoothstep(*REACH, beyond))
     most = resize(np.rint(STRONGEST * strength).astype(np.int16), (width, height))
-    for region in _find_windows(weight):
+    for region in _find_windows(near):
+        across, along = (np.arange(part.start, part.stop, dtype=float) for part in region[::-1])
+        _, distance = _distance_beyond(image_from_still, (width, height), across, along)
+        weight = to_levels(np.maximum(distance, 0) / np.float32(FADE * cell))
         made = smooth[region]
         limit = cv2.merge([most[region]] * 3)
         if limit.any():
             detail = _mirrored_detail(still, image_from_still, region, cell)
             held = cv2.max(cv2.min(detail, limit), -limit)
             made = np.asarray(cv2.add(made, held, dtype=cv2.CV_8U), np.uint8)
-        image[region] = mix(image[region], made, weight[region])
+        image[region] = mix(image[region], made, weight)
 
 
 def _distance_beyond(
-    matrix: Array, sides: tuple[int, int], size: tuple[int, int]
-) -> tuple[Array, Array32]:
-    """Return what samples of a moved picture show, and how far that lies beyond its edges.
+    matrix: Array, sides: tuple[int, int], x: Array, y: Array
+) -> tuple[list[Array32], Array32]:
+    """Return what pixels of a moved picture show, and how far that lies beyond its edges.
 
     Args:
         matrix: (2, 3) image_from_still.
         sides: (width, height) of the picture.
-        size: (columns, rows) of cells, each of which has FINER samples along either axis.
+        x, y: of columns and rows of pixels.
 
     Returns:
-        (rows, columns, 2) pixels of the still picture and (rows, columns) pixels, negative inside.
+        x and y in the still picture, (rows, columns) each, and pixels, negative inside.
     """
-    x, y = (
-        (np.arange(FINER * count) + 0.5) * (side / (FINER * count))
-        for count, side in zip(size, sides, strict=True)
-    )
-    linear = np.linalg.inv(matrix[:, :2])
-    source = np.dstack(np.meshgrid(x, y)) @ linear.T - linear @ matrix[:, 2]
-    beyond = np.maximum(-source, source - (sides[0] - 1, sides[1] - 1)).max(-1)
-    return source, np.asarray(beyond, np.float32)
+    still_from_image = cv2.invertAffineTransform(matrix).astype(np.float32)
+    columns, rows = x.astype(np.float32), y.astype(np.float32)[:, None]
+    source = [line[0] * columns + (line[1] * rows + line[2]) for line in still_from_image]
+    outside = [
+        np.asarray(cv2.max(-place, place - np.float32(side - 1)), np.float32)
+        for place, side in zip(source, sides, strict=True)
+    ]
+    return source, np.asarray(cv2.max(*outside), np.float32)
 
 
 def _mirrored_detail(
