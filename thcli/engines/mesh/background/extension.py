@@ -60,7 +60,7 @@ def extend(image: Image, still: Image, image_from_still: Array) -> None:
     for region in _find_windows(near):
         across, along = (np.arange(part.start, part.stop, dtype=float) for part in region[::-1])
         _, distance = _distance_beyond(image_from_still, (width, height), across, along)
-        weight = to_levels(np.maximum(distance, 0) / np.float32(FADE * cell))
+        weight = to_levels(np.asarray(distance.clip(0) / (FADE * cell), np.float32))
         made = smooth[region]
         limit = cv2.merge([most[region]] * 3)
         if limit.any():
