@@ -8,7 +8,7 @@ import pytest
 
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import compose, picture
-from thcli.engines.mesh.background import edges, extension
+from thcli.engines.mesh.background import edges
 from thcli.engines.mesh.background.matte import MatteLayers
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.warp import WarpMap
@@ -77,7 +77,7 @@ def test_only_what_lies_beyond_the_edges_is_smoothed() -> None:
         corners = np.dstack(np.meshgrid(np.arange(300), np.arange(200))) - matrix[:, 2]
         source = corners @ np.linalg.inv(matrix[:, :2]).T
         beyond = np.maximum(-source, source - (299, 199)).max(-1)
-        near, far = beyond <= -1, beyond > extension.MAX_BLUR * 200 / extension.SPREAD
+        near, far = beyond <= -1, beyond > 40
         assert far.any()
         assert np.abs(moved[near].astype(int) - sampled[near]).max() <= 2
         steps, noise = (
@@ -116,6 +116,22 @@ def test_texture_goes_on_beside_an_edge_without_streaks(columns: slice) -> None:
     inside = image[:, 4:10].astype(float)
     assert moved.std() > 0.5 * inside.std()
     assert np.abs(np.diff(moved, axis=1)).mean() > 0.4 * np.abs(np.diff(inside, axis=1)).mean()
+
+
+@pytest.mark.parametrize("lean", [-1.0, -0.4, 0.0, 0.6])
+@pytest.mark.parametrize("side", [0, 1, 2, 3])
+def test_outlines_that_an_edge_cuts_off_go_on_straight(lean: float, side: int) -> None:
+    """They stood upright beyond it, and their texture bent back."""
+    rows, columns = np.indices((296, 256))
+    true = np.where(columns - lean * (rows - 256) > 128, 200, 60)
+    true = np.dstack([true + np.random.default_rng(3).integers(-20, 20, true.shape)] * 3)
+    window = np.rot90(true[:256].astype(np.uint8), side)
+    moves = (0, -40), (-40, 0), (0, 40), (40, 0)
+    moved = np.rot90(picture.move_picture(np.ascontiguousarray(window), shift(*moves[side])), -side)
+    shown = cv2.blur(moved[-39:].astype(np.float32), (5, 5))[..., 0] > 130
+    expected = cv2.blur(true[256:295].astype(np.float32), (5, 5))[..., 0] > 130
+    wrong = (shown != expected).sum(1)
+    assert (wrong <= 0.62 * abs(lean) * np.arange(39) + 3).all()
 
 
 def test_zoom_in_leaves_no_edge() -> None:

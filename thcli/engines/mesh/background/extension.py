@@ -2,7 +2,9 @@
 
 Broad shapes go on: the edge's pixels are repeated, the smoother the further away. Fine detail is
 that of the picture beside the edge, mirrored, as strong as it is along the edge itself, so that a
-plain wall has no trace of the head before it; it ends soon.
+plain wall has no trace of the head before it; it ends soon. Both lean as the lines do that the edge
+cuts off, so that an outline goes on straight: repeated pixels would bend it upright, and mirrored
+ones back.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ CELLS = 64  # rows of the reduced picture, of which the broad shapes are made
 FINER = 2  # samples per cell of the distance from the edge
 FADE = 0.3  # cells from the edge over which they take the place of repeated pixels
 # Standard deviation of the smoothing over the distance from the edge; and at most, of the height
-SPREAD, MAX_BLUR = 0.5, 0.1
+SPREAD, MAX_BLUR = 0.35, 0.1
 FINE = 1.25  # cells that detail is finer than
 STRONGEST = 2.0  # of it over its mean along the edge
 REACH = (3.0, 9.0)  # cells from the edge over which detail ends
+# Leans of lines: samples per cell, cells beside the edge in which they are seen, deviation of their
+# mean along it in cells, levels per sample below which a slope is noise, and the most
+SEEN, DEEP, ALIKE, FAINT, MOST_LEAN = 4, 1, 3.0, 1.0, 2.0
 WINDOW = 64  # rows that are made at a time
 
 
@@ -46,8 +51,10 @@ def extend(image: Image, still: Image, image_from_still: Array) -> None:
     ]
     source, beyond = _distance_beyond(image_from_still, (width, height), *samples)
     near = resize(to_levels(np.maximum(beyond / np.float32(cell) + 1, 0)), (width, height))
+    lean = _lean_beyond(still, source, size, cell)
     beyond = beyond[::FINER, ::FINER] / np.float32(cell)
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small = _leaning(small, lean[::FINER, ::FINER] @ image_from_still[:, :2].T / cell)
     blur = np.clip(beyond * SPREAD, 0, MAX_BLUR * CELLS)
     blurred = _blur(small.astype(np.float32), blur.astype(np.float32))
     smooth = resize(np.asarray(cv2.convertScaleAbs(blurred), np.uint8), (width, height))
@@ -57,14 +64,17 @@ def extend(image: Image, still: Image, image_from_still: Array) -> None:
     )
     strength = _edge_detail(still, size, cell)[row, column] * (1 - smoothstep(*REACH, beyond))
     most = resize(np.rint(STRONGEST * strength).astype(np.int16), (width, height))
+    margin = odd_size(FINE * cell)
     for region in _find_windows(near):
-        across, along = (np.arange(part.start, part.stop, dtype=float) for part in region[::-1])
-        _, distance = _distance_beyond(image_from_still, (width, height), across, along)
-        weight = to_levels(np.asarray(distance.clip(0) / (FADE * cell), np.float32))
+        wide = _grown(region, margin)
+        across, along = (np.arange(part.start, part.stop, dtype=float) for part in wide[::-1])
+        places, distance = _distance_beyond(image_from_still, (width, height), across, along)
+        distance = distance[margin:-margin, margin:-margin].clip(0)
+        weight = to_levels(np.asarray(distance / (FADE * cell), np.float32))
         made = smooth[region]
         limit = cv2.merge([most[region]] * 3)
         if limit.any():
-            detail = _mirrored_detail(still, image_from_still, region, cell)
+            detail = _mirrored_detail(still, places, _samples(lean, wide, still), margin)
             held = cv2.max(cv2.min(detail, limit), -limit)
             made = np.asarray(cv2.add(made, held, dtype=cv2.CV_8U), np.uint8)
         image[region] = mix(image[region], made, weight)
@@ -93,18 +103,97 @@ def _distance_beyond(
     return source, np.asarray(cv2.max(*outside), np.float32)
 
 
+def _lean_beyond(
+    still: Image, source: list[Array32], size: tuple[int, int], cell: float
+) -> Array32:
+    """Return how far lines have gone aside beyond a picture's edges, (rows, columns, 2) pixels.
+
+    Args:
+        still: (H, W, 3) uint8.
+        source: x and y in it of samples, (rows, columns) each.
+        size: (columns, rows) of cells.
+        cell: pixels of one.
+    """
+    height, width = still.shape[:2]
+    deep = min(round(DEEP * cell), height, width)
+    across = still.swapaxes(0, 1)
+    out = np.zeros((*source[0].shape, 2), np.float32)
+    edges = (
+        (1, still[deep - 1 :: -1], still[-deep:]),
+        (0, across[deep - 1 :: -1], across[-deep:]),
+    )
+    for axis, *strips in edges:
+        along, side = source[1 - axis], still.shape[1 - axis]
+        places = (np.arange(SEEN * size[1 - axis]) + 0.5) * (cell / SEEN)
+        for strip, away in zip(strips, (-source[axis], source[axis] - (side - 1)), strict=True):
+            leans = _leans(strip, SEEN * size[1 - axis])
+            at = np.interp(along.ravel(), places, leans).reshape(along.shape)
+            out[..., 1 - axis] += at * np.maximum(away, 0)
+    return out
+
+
+def _leans(strip: Image, count: int) -> Array:
+    """Return how far lines go aside for each pixel away from a picture, at places along an edge.
+
+    The slope at which the brightness changes least, over the places around each.
+
+    Args:
+        strip: (depth, length, 3) uint8 beside the edge, whose last row is the edge.
+        count: of places.
+    """
+    grey = cv2.cvtColor(np.ascontiguousarray(strip), cv2.COLOR_RGB2GRAY)
+    few = cv2.resize(grey, (count, SEEN * DEEP), interpolation=cv2.INTER_AREA).astype(np.float32)
+    down, aside = np.gradient(few)
+    sums = np.stack([(down * aside).sum(0), (aside * aside).sum(0)])
+    mixed, square = cv2.GaussianBlur(sums, (0, 0), ALIKE * SEEN, sigmaY=1e-3)
+    noise = SEEN * DEEP * FAINT**2
+    leans = np.clip(-mixed / (square + noise), -MOST_LEAN, MOST_LEAN)
+    return np.asarray(leans, np.float64)
+
+
+def _leaning(small: Image, aside: Array) -> Image:
+    """Return an image (h, w, 3) whose pixels are taken from elsewhere, (h, w, 2) pixels aside."""
+    rows, columns = np.indices(aside.shape[:2], np.float32)
+    x, y = columns - aside[..., 0].astype(np.float32), rows - aside[..., 1].astype(np.float32)
+    edges = cv2.BORDER_REPLICATE
+    return np.asarray(cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=edges), np.uint8)
+
+
 def _mirrored_detail(
-    still: Image, matrix: Array, region: Region, cell: float
+    still: Image, places: list[Array32], lean: Array32, margin: int
 ) -> npt.NDArray[np.int16]:
-    """Return the fine detail of a moved picture in a region, mirrored at its edges, (h, w, 3)."""
+    """Return the fine detail beyond the edges of a picture, which is mirrored there, (h, w, 3).
+
+    What is mirrored leans the other way, from which it is brought twice.
+
+    Args:
+        still: (H, W, 3) uint8.
+        places: x and y in it, (h + 2 * margin, w + 2 * margin) each.
+        lean: of these pixels, see `_lean_beyond`.
+        margin: pixels over whose mean detail is seen.
+    """
+    x, y = (place - 2 * lean[..., axis] for axis, place in enumerate(places))
+    shown = np.asarray(cv2.remap(still, x, y, cv2.INTER_LINEAR, borderMode=REFLECT), np.uint8)
+    detail = cv2.subtract(shown, box_mean(shown, margin), dtype=cv2.CV_16S)
+    return np.asarray(detail[margin:-margin, margin:-margin], np.int16)
+
+
+def _grown(region: Region, margin: int) -> Region:
+    """Return a region with so many more pixels on all sides, which may lie beyond the picture."""
+    rows, columns = (slice(part.start - margin, part.stop + margin) for part in region)
+    return rows, columns
+
+
+def _samples(lean: Array32, region: Region, still: Image) -> Array32:
+    """Return a picture's samples (rows, columns, 2) for the pixels of a region of it."""
     rows, columns = region
-    margin = odd_size(FINE * cell)
-    wide, high = (part.stop - part.start + 2 * margin for part in (columns, rows))
-    shifted = matrix.copy()
-    shifted[:, 2] -= (columns.start - margin, rows.start - margin)
-    shown = np.asarray(cv2.warpAffine(still, shifted, (wide, high), borderMode=REFLECT), np.uint8)
-    detail = cv2.subtract(shown, box_mean(shown, odd_size(FINE * cell)), dtype=cv2.CV_16S)
-    return np.asarray(detail[margin : high - margin, margin : wide - margin], np.int16)
+    scale = np.divide(lean.shape[1::-1], still.shape[1::-1])
+    first = (np.array([columns.start, rows.start]) + 0.5) * scale - 0.5
+    size = columns.stop - columns.start, rows.stop - rows.start
+    matrix = np.column_stack([np.diag(scale), first])
+    linear = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    out = cv2.warpAffine(lean, matrix, size, flags=linear, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(out, np.float32)
 
 
 def _edge_detail(still: Image, size: tuple[int, int], cell: float) -> Array32:
