@@ -21,8 +21,8 @@ CHANCE = 0.1  # coefficient of a smile by which faces at rest differ
 SMILING = (0.3, 0.7)  # coefficients of faces that hardly smile, and of those that clearly do
 ORDINARY = 0.5  # coefficient that faces reach which talk, and do not laugh
 NARROWED = 0.03  # share of its width by which a mouth narrows without relaxing
-# Canonical widths of a mouth, from those that mouths have at rest (98 of 100 pictures of strangers
-# have less than .63) to those of laughs; by which a laughing mouth narrows as it is
+# Canonical widths of mouths, from the widest at rest (98 of 100 strangers have less than .63) to
+# those of laughs; by how much a mouth may still narrow in one
 LAUGHING, CHANCE_WIDTH = (0.63, 0.71), 0.01
 RELAXED = 0.25  # share of a smile that goes at most: the driver's change takes of it, too
 LIPS_REACH = (0.03, 0.15)  # canonical units around the lips over which they move as they are asked

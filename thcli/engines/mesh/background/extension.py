@@ -50,14 +50,11 @@ def extend(image: Image, still: Image, image_from_still: Array) -> None:
         for count, side in zip(size, (width, height), strict=True)
     ]
     source, beyond = _distance_beyond(image_from_still, (width, height), *samples)
-    near = resize(to_levels(np.maximum(beyond / np.float32(cell) + 1, 0)), (width, height))
+    beyond /= np.float32(cell)
+    near = resize(to_levels(np.maximum(beyond + 1, 0)), (width, height))
     lean = _lean_beyond(still, source, size, cell)
-    beyond = beyond[::FINER, ::FINER] / np.float32(cell)
-    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    small = _leaning(small, lean[::FINER, ::FINER] @ image_from_still[:, :2].T / cell)
-    blur = np.clip(beyond * SPREAD, 0, MAX_BLUR * CELLS)
-    blurred = _blur(small.astype(np.float32), blur.astype(np.float32))
-    smooth = resize(np.asarray(cv2.convertScaleAbs(blurred), np.uint8), (width, height))
+    beyond, aside = beyond[::FINER, ::FINER], lean[::FINER, ::FINER]
+    smooth = _make_broad(image, beyond, aside @ image_from_still[:, :2].T / cell)
     column, row = (
         (place[::FINER, ::FINER].clip(0, side - 1) / side * count).astype(int)
         for place, side, count in zip(source, (width, height), size, strict=True)
@@ -74,7 +71,7 @@ def extend(image: Image, still: Image, image_from_still: Array) -> None:
         made = smooth[region]
         limit = cv2.merge([most[region]] * 3)
         if limit.any():
-            detail = _mirrored_detail(still, places, _samples(lean, wide, still), margin)
+            detail = _mirrored_detail(still, places, _upsample(lean, wide, still), margin)
             held = cv2.max(cv2.min(detail, limit), -limit)
             made = np.asarray(cv2.add(made, held, dtype=cv2.CV_8U), np.uint8)
         image[region] = mix(image[region], made, weight)
@@ -115,7 +112,7 @@ def _lean_beyond(
         cell: pixels of one.
     """
     height, width = still.shape[:2]
-    deep = min(round(DEEP * cell), height, width)
+    deep = min(max(1, round(DEEP * cell)), height, width)
     across = still.swapaxes(0, 1)
     out = np.zeros((*source[0].shape, 2), np.float32)
     edges = (
@@ -151,12 +148,22 @@ def _leans(strip: Image, count: int) -> Array:
     return np.asarray(leans, np.float64)
 
 
-def _leaning(small: Image, aside: Array) -> Image:
-    """Return an image (h, w, 3) whose pixels are taken from elsewhere, (h, w, 2) pixels aside."""
-    rows, columns = np.indices(aside.shape[:2], np.float32)
-    x, y = columns - aside[..., 0].astype(np.float32), rows - aside[..., 1].astype(np.float32)
-    edges = cv2.BORDER_REPLICATE
-    return np.asarray(cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=edges), np.uint8)
+def _make_broad(image: Image, beyond: Array32, aside: Array) -> Image:
+    """Return the broad shapes of a picture (H, W, 3) whose edges are repeated, leaning there.
+
+    Args:
+        image: the picture.
+        beyond: (rows, columns) cells from its edges, negative inside.
+        aside: (rows, columns, 2) cells by which lines have gone aside.
+    """
+    size = beyond.shape[::-1]
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    rows, columns = np.indices(beyond.shape, np.float32)
+    places = (columns - aside[..., 0]).astype(np.float32), (rows - aside[..., 1]).astype(np.float32)
+    leaning = cv2.remap(small, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    deviation = np.clip(beyond * SPREAD, 0, MAX_BLUR * CELLS)
+    blurred = _blur(np.asarray(leaning, np.float32), deviation.astype(np.float32))
+    return resize(np.asarray(cv2.convertScaleAbs(blurred), np.uint8), image.shape[1::-1])
 
 
 def _mirrored_detail(
@@ -184,7 +191,7 @@ def _grown(region: Region, margin: int) -> Region:
     return rows, columns
 
 
-def _samples(lean: Array32, region: Region, still: Image) -> Array32:
+def _upsample(lean: Array32, region: Region, still: Image) -> Array32:
     """Return a picture's samples (rows, columns, 2) for the pixels of a region of it."""
     rows, columns = region
     scale = np.divide(lean.shape[1::-1], still.shape[1::-1])

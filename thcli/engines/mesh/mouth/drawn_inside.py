@@ -57,8 +57,8 @@ class MouthInterior:
     darkest tone, 0..255; 0 for black.  aside: see `side_light.measure`.  tooth: mm from the upper
     teeth's edge to their gum.  free_bared: mm below the lip of those that show as they are, see
     `FREE_BARED`.  hides_teeth: 0..1, how far the upper lip hides the upper teeth of a source that
-    is open.  own: those that the source shows; None where it shows none.  rest_width: mm of
-    the mouth without its smile.
+    is open.  own: those that the source shows; None where it shows none.  rest_width: mm of the
+    mouth without its smile.
     """
 
     upper: Array

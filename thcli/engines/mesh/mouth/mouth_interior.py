@@ -263,10 +263,8 @@ def render(
     lip = target[UPPER_LIP, :2] - BEHIND_LIPS * axes[2]
     rounded = 1 - float(smoothstep(*ROUNDED, _width_mm(target, axes) / interior.rest_width))
     below = float(to_millimetres(upper - lip, axes)[1])
-    upper, bared = (
-        upper - rounded * max(below - COVERED_BARED, 0.0) * axes[1],
-        (1 - rounded) * bared,
-    )
+    upper = upper - rounded * max(below - COVERED_BARED, 0.0) * axes[1]
+    bared *= 1 - rounded
     own_edge = _raise_with_lip(upper, lip, axes, interior.free_bared)
     if teeth is not None:
         bared *= 1 - own * teeth.share(to_millimetres(lip - own_edge, axes)[1])
