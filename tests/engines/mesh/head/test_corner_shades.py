@@ -141,3 +141,14 @@ def near_spots(mesh: Array) -> npt.NDArray[np.bool_]:
 def test_small_mouths_have_none() -> None:
     mesh = faces.centred_mesh(64, 64, 0.6)
     assert corner_shades.prepare(faces.render_face(mesh, 64, 64), mesh) is None
+
+
+@pytest.mark.parametrize(("share", "least"), [(0.35, 0.7), (0.55, 0.8), (0.7, 0.8), (0.9, 0.8)])
+def test_a_spot_that_is_as_soft_as_a_small_picture_is_evened(share: float, least: float) -> None:
+    mesh = faces.centred_mesh(SIDE, SIDE, share)
+    image = np.asarray(cv2.GaussianBlur(portrait(mesh), (0, 0), 1.6), np.uint8)
+    shades = corner_shades.prepare(image, mesh)
+    assert shades is not None
+    skin = float(np.mean(faces.SKIN))
+    before, evened = light(image, spots(mesh)), light(shades.even(image), spots(mesh))
+    assert (before < 0.55 * skin).all() and (evened > least * skin).all()

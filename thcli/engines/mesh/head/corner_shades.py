@@ -28,7 +28,9 @@ ALONG, ACROSS = (-0.35, 1.35), (-0.45, 0.45)  # widths that are measured, from t
 # Widths around a corner that are evened: outwards, inwards and across, and the share of them up to
 # which they are as a whole
 REACH_OUT, REACH_IN, REACH_ACROSS, WHOLE = 0.26, 0.2, 0.2, 0.55
-LINE_HEIGHT = 0.07  # widths across, up to which something dark is a line or a spot
+# Widths across, up to which something dark is a line or a spot: in large mouths; pixels in smaller
+# ones, where it is as soft as the picture, and widths at most
+LINE_HEIGHT, LINE_PIXELS, HIGHEST_LINE = 0.07, 7.0, 0.12
 GRAIN, SPOT = 0.012, 0.06  # widths: of the skin's own detail; of a highlight in the dark
 # Log brightness that is added between which the dark's own detail goes, and what is left of it
 EVENED, DETAIL = (0.05, 0.2), 0.05
@@ -103,7 +105,8 @@ def prepare(image: Image, mesh: Array) -> CornerShades | None:
     u, v = (np.asarray(part, np.float32) for part in np.meshgrid(*axes))
     seen = remap(image, opening.to_pixels(mouth, u, v)).astype(np.float32) + np.float32(BLACK)
     soft = _blur(seen, GRAIN * unit)
-    line = np.ones((round(LINE_HEIGHT * unit) | 1, 1), np.uint8)
+    height = np.clip(LINE_PIXELS, LINE_HEIGHT * unit, HIGHEST_LINE * unit)
+    line = np.ones((round(float(height)) | 1, 1), np.uint8)
     filled = _blur(np.asarray(cv2.morphologyEx(soft, cv2.MORPH_CLOSE, line)), 2 * GRAIN * unit)
     filled = _keep_lips(filled, soft, mouth, mesh, (u, v), unit)
     added = np.log(np.maximum(filled / soft, 1)).mean(-1)
