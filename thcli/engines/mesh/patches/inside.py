@@ -27,10 +27,10 @@ SIDES = 8  # a patch has a multiple of so many rows and columns
 # What is drawn dark stays dark, so that teeth and tongue are painted where they are drawn.
 MOST_CHANGE = 0.3, 0.03
 # Change of the tint (a channel over the sum) of enamel, at most: photographs that show gums or lips
-# where it is drawn make it flesh. Enamel's brightness over the skin's, and how much less its red
-# over green is, from where nothing is enamel to where all is
+# where it is drawn make it flesh. Enamel's brightness over the skin's, and the share by which its
+# red over blue is less, from where nothing is enamel to where all is
 MOST_TINT = 0.03
-ENAMEL_LIGHT, ENAMEL_COOLNESS = (0.4, 0.65), (0.03, 0.1)
+ENAMEL_LIGHT, ENAMEL_COOLNESS = (0.4, 0.65), (0.05, 0.12)
 PAPER = 236.0  # skin that is brighter is that of a line drawing, which the network does not know
 MARGIN = 0.08  # widths of lip and skin around the inside, at least
 _HALF = np.array([0.5], np.float32)
@@ -95,7 +95,7 @@ def keep_enamel(coarse: Image, change: Array32, tone: Array) -> Array32:
     skin = np.asarray(tone, np.float32) + 1
     drawn = coarse.astype(np.float32) + np.float32(1)
     light = drawn[..., 0] + drawn[..., 1] + drawn[..., 2]
-    coolness = skin[0] / skin[1] - drawn[..., 0] / drawn[..., 1]
+    coolness = 1 - (drawn[..., 0] / drawn[..., 2]) / (skin[0] / skin[2])
     share = smoothstep(*ENAMEL_LIGHT, light / skin.sum()) * smoothstep(*ENAMEL_COOLNESS, coolness)
     is_enamel = share > 0
     drawn, light = drawn[is_enamel], light[is_enamel, None]
