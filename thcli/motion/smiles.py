@@ -6,6 +6,7 @@ rest, than the source has: its mouth would hang.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -55,13 +56,16 @@ def keep(change: Array, source: Array, driver: Array) -> Array:
         source: (468, 3) that shape.
         driver: (T, 468, 3) the driver's canonical shapes.
     """
-    own, seen, left = (levels(shapes) for shapes in (source, driver, source + change))
-    lost = np.maximum(np.minimum(own, seen) - left - CHANCE, 0)
-    smile = load_slider_shapes().smile
-    own, seen, left = (_mouth_width(shapes) for shapes in (source, driver, source + change))
-    narrowed = np.maximum(np.minimum(own, seen) - left - CHANCE_WIDTH, 0) / _mouth_width(smile)
-    lost = np.maximum(lost, smoothstep(*LAUGHING, seen) * narrowed)
-    return np.asarray(change + lost[:, None, None] * smile)
+    smile, left = load_slider_shapes().smile, source + change
+    lost = np.maximum(_lacks(levels, left, source, driver) - CHANCE, 0)
+    narrowed = np.maximum(_lacks(_mouth_width, left, source, driver) - CHANCE_WIDTH, 0)
+    narrowed *= smoothstep(*LAUGHING, _mouth_width(driver)) / _mouth_width(smile)
+    return np.asarray(change + np.maximum(lost, narrowed)[:, None, None] * smile)
+
+
+def _lacks(measure: Callable[[Array], Array], left: Array, source: Array, driver: Array) -> Array:
+    """Return by how much a measure of shapes is below that of the source and of the driver."""
+    return np.asarray(np.minimum(measure(source), measure(driver)) - measure(left))
 
 
 def relax(change: Array, source: Array) -> Array:

@@ -28,9 +28,9 @@ SPREAD, MAX_BLUR = 0.35, 0.1
 FINE = 1.25  # cells that detail is finer than
 STRONGEST = 2.0  # of it over its mean along the edge
 REACH = (3.0, 9.0)  # cells from the edge over which detail ends
-# Leans of lines: samples per cell, cells beside the edge in which they are seen, deviation of their
-# mean along it in cells, levels per sample below which a slope is noise, and the most
-SEEN, DEEP, ALIKE, FAINT, MOST_LEAN = 4, 1, 3.0, 1.0, 2.0
+# Leans of lines: samples per cell beside the edge, in which they are seen, deviation of their mean
+# along it in cells, levels per sample below which a slope is noise, and the most
+SEEN, ALIKE, FAINT, MOST_LEAN = 4, 3.0, 1.0, 2.0
 WINDOW = 64  # rows that are made at a time
 
 
@@ -52,14 +52,15 @@ def extend(image: Image, still: Image, image_from_still: Array) -> None:
     source, beyond = _distance_beyond(image_from_still, (width, height), *samples)
     beyond /= np.float32(cell)
     near = resize(to_levels(np.maximum(beyond + 1, 0)), (width, height))
-    lean = _lean_beyond(still, source, size, cell)
+    strips = _edge_strips(still, cell)
+    lean = _lean_beyond(strips, source, size, cell)
     beyond, aside = beyond[::FINER, ::FINER], lean[::FINER, ::FINER]
     smooth = _make_broad(image, beyond, aside @ image_from_still[:, :2].T / cell)
     column, row = (
         (place[::FINER, ::FINER].clip(0, side - 1) / side * count).astype(int)
         for place, side, count in zip(source, (width, height), size, strict=True)
     )
-    strength = _edge_detail(still, size, cell)[row, column] * (1 - smoothstep(*REACH, beyond))
+    strength = _edge_detail(strips, size, cell)[row, column] * (1 - smoothstep(*REACH, beyond))
     most = resize(np.rint(STRONGEST * strength).astype(np.int16), (width, height))
     margin = odd_size(FINE * cell)
     for region in _find_windows(near):
@@ -100,32 +101,36 @@ def _distance_beyond(
     return source, np.asarray(cv2.max(*outside), np.float32)
 
 
+def _edge_strips(still: Image, cell: float) -> list[Image]:
+    """Return what lies within a cell of each edge of a picture, (depth, length, 3).
+
+    The last row is the edge's: the upper and the lower one, the left and the right one.
+    """
+    depth, across = max(2, round(cell)), still.swapaxes(0, 1)
+    strips = still[:depth][::-1], still[-depth:], across[:depth][::-1], across[-depth:]
+    return [np.ascontiguousarray(strip) for strip in strips]
+
+
 def _lean_beyond(
-    still: Image, source: list[Array32], size: tuple[int, int], cell: float
+    strips: list[Image], source: list[Array32], size: tuple[int, int], cell: float
 ) -> Array32:
     """Return how far lines have gone aside beyond a picture's edges, (rows, columns, 2) pixels.
 
     Args:
-        still: (H, W, 3) uint8.
-        source: x and y in it of samples, (rows, columns) each.
+        strips: beside the edges, see `_edge_strips`.
+        source: x and y in the picture of samples, (rows, columns) each.
         size: (columns, rows) of cells.
         cell: pixels of one.
     """
-    height, width = still.shape[:2]
-    deep = min(max(1, round(DEEP * cell)), height, width)
-    across = still.swapaxes(0, 1)
     out = np.zeros((*source[0].shape, 2), np.float32)
-    edges = (
-        (1, still[deep - 1 :: -1], still[-deep:]),
-        (0, across[deep - 1 :: -1], across[-deep:]),
-    )
-    for axis, *strips in edges:
-        along, side = source[1 - axis], still.shape[1 - axis]
-        places = (np.arange(SEEN * size[1 - axis]) + 0.5) * (cell / SEEN)
-        for strip, away in zip(strips, (-source[axis], source[axis] - (side - 1)), strict=True):
-            leans = _leans(strip, SEEN * size[1 - axis])
-            at = np.interp(along.ravel(), places, leans).reshape(along.shape)
-            out[..., 1 - axis] += at * np.maximum(away, 0)
+    for axis, along in ((1, 0), (0, 1)):
+        count = SEEN * size[along]
+        places = (np.arange(count) + 0.5) * (cell / SEEN)
+        first, last = strips[2 * along : 2 * along + 2]
+        side = strips[2 * axis].shape[1]
+        for strip, away in ((first, -source[axis]), (last, source[axis] - (side - 1))):
+            leans = np.interp(source[along].ravel(), places, _leans(strip, count))
+            out[..., along] += leans.reshape(away.shape) * np.maximum(away, 0)
     return out
 
 
@@ -138,13 +143,12 @@ def _leans(strip: Image, count: int) -> Array:
         strip: (depth, length, 3) uint8 beside the edge, whose last row is the edge.
         count: of places.
     """
-    grey = cv2.cvtColor(np.ascontiguousarray(strip), cv2.COLOR_RGB2GRAY)
-    few = cv2.resize(grey, (count, SEEN * DEEP), interpolation=cv2.INTER_AREA).astype(np.float32)
+    grey = cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY)
+    few = cv2.resize(grey, (count, SEEN), interpolation=cv2.INTER_AREA).astype(np.float32)
     down, aside = np.gradient(few)
     sums = np.stack([(down * aside).sum(0), (aside * aside).sum(0)])
     mixed, square = cv2.GaussianBlur(sums, (0, 0), ALIKE * SEEN, sigmaY=1e-3)
-    noise = SEEN * DEEP * FAINT**2
-    leans = np.clip(-mixed / (square + noise), -MOST_LEAN, MOST_LEAN)
+    leans = np.clip(-mixed / (square + SEEN * FAINT**2), -MOST_LEAN, MOST_LEAN)
     return np.asarray(leans, np.float64)
 
 
@@ -203,17 +207,14 @@ def _upsample(lean: Array32, region: Region, still: Image) -> Array32:
     return np.asarray(out, np.float32)
 
 
-def _edge_detail(still: Image, size: tuple[int, int], cell: float) -> Array32:
+def _edge_detail(strips: list[Image], size: tuple[int, int], cell: float) -> Array32:
     """Return how strong fine detail is along the edges of a picture, on (rows, columns) of cells.
 
-    In levels; 0 inside. size: (columns, rows).
+    In levels; 0 inside. strips: see `_edge_strips`.  size: (columns, rows).
     """
     out = np.zeros(size[::-1], np.float32)
-    depth, across = max(2, round(cell)), still.swapaxes(0, 1)
-    strips = still[:depth], still[-depth:], across[:depth], across[-depth:]
     for strip, cells in zip(strips, (out[0], out[-1], out[:, 0], out[:, -1]), strict=True):
-        lines = np.ascontiguousarray(strip)
-        fine = cv2.absdiff(lines, box_mean(lines, odd_size(FINE * cell)))
+        fine = cv2.absdiff(strip, box_mean(strip, odd_size(FINE * cell)))
         level = fine.mean((0, 2), dtype=np.float32)
         few = cv2.resize(level[None], (len(cells), 1), interpolation=cv2.INTER_AREA)
         np.maximum(cells, cv2.GaussianBlur(few, (0, 0), 1)[0], out=cells)
