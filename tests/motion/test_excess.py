@@ -131,6 +131,25 @@ def test_a_laugh_that_is_broader_than_the_face_models_widens_the_mouth(count: in
     assert closure.mouth_widths(out)[0] > 1.25 * own
 
 
+def corner_height(shape: Array) -> float:
+    """Return how far a mouth's corners are below the middle of its upper lip's inner rim."""
+    return float(shape[list(topology.MOUTH_CORNERS), 1].mean() - shape[13, 1])
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_corners_that_rise_more_than_the_face_models_rise_in_the_result(count: int) -> None:
+    """The rest of the laugh counted as the face at rest: its corners hung in an open mouth."""
+    driver = picture(count=count, smile=0.9, jaw=0.6)
+    shapes = canonical.neutral() + rows(driver, "expression")
+    plain = canonical_shapes(retargeted(driver, MotionOptions()))[0]
+    lips = np.unique(np.r_[topology.LIPS_OUTER, topology.LIPS_INNER])
+    beside = shapes[:, lips, 0] / shapes[:, topology.MOUTH_CORNERS[1], None, 0]
+    shapes[:, lips, 1] -= 0.1 * np.minimum(beside**2, 1)
+    raised = {**driver.arrays, "expression": shapes - canonical.neutral()}
+    out = canonical_shapes(retargeted(replace(driver, arrays=raised), MotionOptions()))[0]
+    assert corner_height(plain) - corner_height(out) > 0.07
+
+
 def test_the_frame_that_the_source_shows_is_its_own_rest() -> None:
     driver = picture(count=20, smile=0.9, jaw=0.5 + 0.1 * np.sin(np.arange(20)))
     source = synthetic.face(synthetic.meshes(driver)[4])

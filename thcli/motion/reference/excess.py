@@ -34,8 +34,9 @@ REST_SHAPE = 0.05  # of each further shape
 # By how much the reference of a video smiles more than the source, and opens its mouth further:
 # chance, and a laugh
 SMILE_RANGE, MOUTH_RANGE = (0.5, 0.95), (0.08, 0.16)
-# Width of a mouth, canonical units, that a tenth of faces at rest exceed: what is left of a laugh
-REST_WIDTH = 0.6
+# Width of a mouth at rest, and height of its corners below the middle of the upper lip's rim,
+# canonical units: medians of strangers. What is left of a laugh goes as far as these
+REST_WIDTH, REST_CORNERS = 0.55, 0.004
 ORDINARY_EYES = (0.15, 0.25)  # openings of eyes that are neither narrowed nor wide
 LAUGHING_EYES = 0.2  # usual opening of eyes that laugh in a reference: of a video at most
 SEEN_IRIS = (0.09, 0.13)  # opening of the eyes from which on their gaze is seen
@@ -61,7 +62,7 @@ def add_picture(reference: DriverReference, source: PosedShape, gaze: Array) -> 
     usual = float(np.clip(opening, *ORDINARY_EYES))
     smile = _smiles_more(reference.shape, source.shape)
     laugh = max(smile, _opens_more(reference.shape, source.shape))
-    shape = _narrow(shape, source.shape, laugh)
+    shape = _rest_mouth(shape, source.shape, laugh)
     usual += smile * max(LAUGHING_EYES - usual, 0.0)
     # narrow or wide eyes of the source are not narrowed or widened twice
     own = float(np.clip(canonical.eye_openings(source.shape).mean(), 0.05, 1.0))
@@ -98,7 +99,7 @@ def add_laugh(reference: DriverReference, source: PosedShape, wide_eyes: float) 
     gaps = canonical.lip_gaps(reference.shape)
     closed = np.minimum(canonical.lip_gaps(source.shape) / scale, gaps)
     shape = _with_lips(shape, gaps + laugh * (closed - gaps))
-    shape = _narrow(shape, source.shape, laugh)
+    shape = _rest_mouth(shape, source.shape, laugh)
     awake = max(reference.usual_eyes, min(wide_eyes, LAUGHING_EYES))
     usual = reference.usual_eyes + smile * (awake - reference.usual_eyes)
     eyes = reference.eyes * usual / max(reference.usual_eyes, 1e-6)
@@ -141,21 +142,28 @@ def _without(shape: Array, excess: Array) -> Array:
     return np.asarray((calm - shift) @ rotation / scale)
 
 
-def _narrow(shape: Array, source: Array, laugh: float) -> Array:
-    """Return a shape (468, 3) that had laughed, with no wider a mouth than at rest or the source's.
+def _rest_mouth(shape: Array, source: Array, laugh: float) -> Array:
+    """Return a shape (468, 3) that had laughed, with a mouth as it is at rest or as the source's.
 
-    The face model takes part of the width of a mouth that laughs for the person's own.
+    The face model takes part of a laugh's width, and of its raised corners, for the person's own.
 
     Args:
         shape: without the laugh that the face model finds.
         source: (468, 3).
         laugh: 0..1, how far the shape had laughed more than the source.
     """
-    width, own = closure.mouth_widths(np.stack([shape, source]))
-    share = laugh * max(1 - max(own, REST_WIDTH) / width, 0.0)
+    corners, middle = (
+        list(topology.MOUTH_CORNERS),
+        topology.LIPS.upper[len(topology.LIPS.upper) // 2],
+    )
+    width, own_width = closure.mouth_widths(np.stack([shape, source]))
+    height, own_height = (one[corners, 1].mean() - one[middle, 1] for one in (shape, source))
+    narrowed = laugh * max(1 - max(own_width, REST_WIDTH) / width, 0.0)
+    lowered = laugh * max(min(own_height, REST_CORNERS) - height, 0.0)
     changed, lips = shape.copy(), closure.region_mask("lips")[:, 0]
-    middle = shape[list(topology.MOUTH_CORNERS), 0].mean()
-    changed[:, 0] -= share * lips * (shape[:, 0] - middle)
+    beside = shape[:, 0] - shape[corners, 0].mean()
+    changed[:, 0] -= narrowed * lips * beside
+    changed[:, 1] += lowered * lips * np.minimum((2 * beside / width) ** 2, 1)
     return np.asarray(changed)
 
 

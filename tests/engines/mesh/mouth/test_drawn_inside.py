@@ -90,12 +90,13 @@ def test_a_face_without_any_dark_does_not_tell_it() -> None:
     assert colours.darkest_level(plain, mesh, np.full(3, 150.0)) == 0
 
 
-def teeth_height(risen: float, width: float = 1.0) -> float:
+def teeth_height(risen: float, width: float = 1.0, hidden: float = 0.0) -> float:
     """Return mm of upper teeth in the middle of an open mouth.
 
     Args:
         risen: mm by which its upper lip has risen.
         width: of the mouth over the source's.
+        hidden: mm by which the teeth end higher than on average.
     """
     closed, tone = faces.centred_mesh(768, 768, 0.8), np.array([150.0, 110.0, 95.0])
     axes = mouth_interior.face_axes(closed)
@@ -109,6 +110,7 @@ def teeth_height(risen: float, width: float = 1.0) -> float:
     lips = np.concatenate([ring, np.asarray(topology.LIPS_OUTER)])
     target[lips, 0] = middle + width * (target[lips, 0] - middle)
     interior = replace(mouth_interior.prepare(closed, tone), bite=-100.0)  # the jaw bares none
+    interior = replace(interior, upper=interior.upper - (0, hidden))
     mouth_interior.render(out, out.copy(), interior, closed, target)
     top, low = (target[point, :2] for point in (UPPER_LIP, LOWER_LIP))
     count = int(2 * np.hypot(*(low - top)))
@@ -130,6 +132,14 @@ def test_lips_that_are_drawn_together_cover_the_upper_teeth() -> None:
     heights = [teeth_height(3.0, width) for width in (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)]
     assert heights[0] > 5 and (np.diff(heights[:-1]) < 0).all()
     assert heights[-1] == pytest.approx(mouth_interior.COVERED_BARED, abs=0.5)
+
+
+def test_lips_that_are_drawn_apart_bare_teeth_that_they_hid() -> None:
+    heights = [teeth_height(2.0, width, hidden=6.0) for width in (1.0, 1.1, 1.2, 1.3, 1.4)]
+    assert heights[0] < 1.5 and (np.diff(heights[:-1]) > 0).all()
+    assert heights[-1] == pytest.approx(heights[-2], abs=0.5)
+    assert heights[-1] == pytest.approx(mouth_interior.WIDE_BARED, abs=0.7)
+    assert teeth_height(2.0, 1.4) == pytest.approx(teeth_height(2.0), abs=0.5)  # bares them anyway
 
 
 @pytest.mark.parametrize("smile", [0.4, 0.8, 1.2])

@@ -64,6 +64,8 @@ SEEN_TOOTH_HEIGHT = 13.0  # mm of teeth whose edge is where it is on average
 # Width of a mouth over its width at rest at which its lips, drawn together, cover the upper teeth,
 # and leave them; mm of covered teeth that show below the lip; least width at rest in mm
 ROUNDED, COVERED_BARED, LEAST_REST = (0.75, 1.02), 1.0, 40.0
+# The same at which lips that are drawn apart bare them, and mm that three of four such mouths bare
+WIDENED, WIDE_BARED = (1.05, 1.3), 5.0
 FREE_ASIDE = 5.0  # mm that a mouth opens beside its teeth; they go with it beyond
 
 _HALF = np.array([0.5], np.float32)
@@ -250,7 +252,7 @@ def render(
     # lips that part more than the jaw opens, both against the source, bare the upper teeth
     jaw = max(to_millimetres(lower - upper, axes)[1] + interior.bite, -interior.gap)
     parted = _gap_mm(lips, axes) - interior.gap - jaw
-    bared = BARED_SHARE * float(np.clip(parted - PARTED, 0.0, MOST_PARTED)) * axes[1]
+    bared = BARED_SHARE * float(np.clip(parted - PARTED, 0.0, MOST_PARTED))
     uncovered = to_millimetres(target[LOWER_LIP, :2] - BEHIND_LIPS * axes[2] - lower, axes)[1]
     lower = lower + max(uncovered - MAX_LOWER, 0.0) * axes[1]
     middle = opening.between_rims(lips, _HALF, _HALF)[0, 0]
@@ -261,14 +263,17 @@ def render(
     own *= interior.shows
     teeth = interior.own if own > 0 and seen is None else None
     lip = target[UPPER_LIP, :2] - BEHIND_LIPS * axes[2]
-    rounded = 1 - float(smoothstep(*ROUNDED, _width_mm(target, axes) / interior.rest_width))
+    width = _width_mm(target, axes) / interior.rest_width
+    rounded, widened = 1 - float(smoothstep(*ROUNDED, width)), float(smoothstep(*WIDENED, width))
     below = float(to_millimetres(upper - lip, axes)[1])
-    upper = upper - rounded * max(below - COVERED_BARED, 0.0) * axes[1]
-    bared *= 1 - rounded
+    covered, bared = rounded * max(below - COVERED_BARED, 0.0), (1 - rounded) * bared
+    added = widened * max(WIDE_BARED - below - bared, 0.0)
+    upper = upper + (added - covered) * axes[1]
     own_edge = _raise_with_lip(upper, lip, axes, interior.free_bared)
     if teeth is not None:
         bared *= 1 - own * teeth.share(to_millimetres(lip - own_edge, axes)[1])
-    drawn = Anchors(_raise_with_lip(upper + bared, lip, axes, interior.free_bared), lower, axes)
+    edge = upper + bared * axes[1]
+    drawn = Anchors(_raise_with_lip(edge, lip, axes, interior.free_bared), lower, axes)
     uv = opening.local_coordinates(lips, region)
     rims = lips.rims(uv[0])
     mask = drawn_inside.inside_mask(lips, uv, rims)
