@@ -48,7 +48,7 @@ def shown_inside(pixels: Pixels, mesh: AnyArray) -> float:
     if width < 1 or gap < LEAST_GAP * width:
         return CLOSED
     skin = max(float(np.median(_brightness(pixels, points[None, MOUTH_SKIN]))), 1.0)
-    light = _brightness(pixels, _between(rims, 4 * len(rims[0]), ACROSS)) / skin
+    light = _brightness(pixels, between_rims(rims, 4 * len(rims[0]), ACROSS)) / skin
     varied = float(smoothstep(*VARIED_RANGE, light.std()))
     darkest, median, lightest = np.quantile(light, (DARKEST, 0.5, LIGHTEST))
     dark = 1 - float(smoothstep(*LIGHT_RANGE, median))
@@ -58,7 +58,7 @@ def shown_inside(pixels: Pixels, mesh: AnyArray) -> float:
         return 0.0
     rows = max(round(COLUMNS * gap / (MIDDLE_SHARE * width)), len(rims[0]))
     across = np.linspace(ACROSS[0], ACROSS[-1], rows)
-    levels = _brightness(pixels, _between(rims, COLUMNS, across))
+    levels = _brightness(pixels, between_rims(rims, COLUMNS, across))
     shown *= 1 - float(smoothstep(*OVEREXPOSED_RANGE, (levels >= OVEREXPOSED).mean()))
     light = levels / skin
     fine = light - cv2.GaussianBlur(light, (0, 0), FINE)
@@ -66,7 +66,7 @@ def shown_inside(pixels: Pixels, mesh: AnyArray) -> float:
     return shown * float(smoothstep(*DETAIL_RANGE, detail))
 
 
-def _between(rims: tuple[Array, Array], columns: int, across: Array) -> Array:
+def between_rims(rims: tuple[Array, Array], columns: int, across: Array) -> Array:
     """Return places (len(across), columns, 2) between two rims (n, 2), evenly along both."""
     along = np.linspace(0, len(rims[0]) - 1, columns)
     left = np.minimum(along.astype(int), len(rims[0]) - 2)
@@ -77,10 +77,15 @@ def _between(rims: tuple[Array, Array], columns: int, across: Array) -> Array:
 
 def _brightness(pixels: Pixels, places: Array) -> Array:
     """Sample the mean of the channels, 0..255, at places (h, w, 2) of a frame."""
+    return np.asarray(sample_colours(pixels, places).mean(-1))
+
+
+def sample_colours(pixels: Pixels, places: Array) -> Array:
+    """Sample colours (h, w, 3), 0..255, at places (h, w, 2) of a frame; its edges go on."""
     size = np.array([pixels.shape[1], pixels.shape[0]])
     x0, y0 = np.clip(np.floor(places.min((0, 1))).astype(int) - 1, 0, size - 1)
     x1, y1 = np.clip(np.ceil(places.max((0, 1))).astype(int) + 2, 1, size)
     part = to_uint8(pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
     maps = (places - (x0, y0)).astype(np.float32)
     seen = cv2.remap(part, maps[..., 0], maps[..., 1], cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
-    return np.asarray(seen.mean(-1, dtype=np.float64))
+    return np.asarray(seen, np.float64)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from thcli.core.types import AnyArray, Face
+from thcli.faces.landmarks.lip_hole import fit_lip_hole
 from thcli.faces.landmarks.mouth_inside import CLOSED, shown_inside
 from thcli.faces.tracking.camera_motion import CameraMotionEstimator
 from thcli.faces.tracking.head_motion import HeadMotionEstimator
@@ -19,7 +20,8 @@ class FrameMeasurer:
 
     head_motion: also measure the motion of each head on its pixels, to stabilise crops.
     camera: also measures the motion of camera and torso, and what open mouths show.
-    on_skin: also follow the skin of each face, for landmarks that stay on it.
+    on_skin: also follow the skin of each face, for landmarks that stay on it, and fit the inner
+        lips to the hole between lips that are drawn together.
     """
 
     head_motion: bool = False
@@ -43,6 +45,7 @@ class FrameMeasurer:
         """
         motions = self._estimator.estimate(pixels, faces, cut=cut) if self.head_motion else []
         followed = self._follower.correct(pixels, faces, cut=cut) if self.on_skin else []
+        followed = [fit_lip_hole(pixels, face) for face in followed]
         measured, camera = FrameReadings(motions, on_skin=followed), self.camera
         if camera is None:
             return measured
