@@ -98,6 +98,14 @@ def test_a_face_outside_of_the_image_leaves_it_unchanged() -> None:
     assert np.array_equal(out[:, :8], source.image[:, :8])
 
 
+def test_a_face_of_any_size_is_rendered() -> None:
+    """The blur of its outline was a kernel of a size that ends the process."""
+    source = faces.make_source()
+    for grow in (30.0, 1e3, 1e4):
+        out = render_frame(source, faces.make_target(source, grow=grow), None)
+        assert out.shape == source.image.shape
+
+
 def test_threads_and_repetition_change_nothing() -> None:
     source = faces.astronaut()
     targets = [

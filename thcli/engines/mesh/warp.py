@@ -159,7 +159,8 @@ def build_map(
     holes = anatomy.TRIANGLES[: anatomy.HOLE_TRIANGLE_COUNT]
     maps[: len(holes)] = raster.linear_maps(target, texture.holes - target[:, :2], holes)
     merge_samples = round(MERGE_WIDTH * anatomy.face_height(target) / step)
-    merge_samples = max(LEAST_MERGE, merge_samples)
+    # more samples than the grid has say the same, and OpenCV crashes from some thousands on
+    merge_samples = min(max(LEAST_MERGE, merge_samples), max(face.rows, face.columns, LEAST_MERGE))
     mesh_displacement, mesh_weight = _fill_and_feather(
         raster.sample_maps(ids, maps, face), ids, merge_samples, TEAR * step
     )

@@ -18,6 +18,7 @@ from thcli.motion.file.format import MAX_VALUE, FormatError
 
 MAX_SIDE = 1 << 16  # pixels of an image
 MAX_POSE = 10.0  # radians, logarithm of the scale, image heights
+MAX_SHAPE = 20.0  # canonical units, widths of an eye: a face is 2 high
 _TYPES = {"f": "floats", "i": "integers", "b": "booleans"}
 
 
@@ -65,8 +66,8 @@ KINDS: dict[str, KindSpec] = {
     "mesh": KindSpec(
         {
             "pose": _bounded(MAX_POSE, 7),
-            "expression": ArraySpec((POINTS, 3)),
-            "gaze": ArraySpec((2, 2)),
+            "expression": _bounded(MAX_SHAPE, POINTS, 3),
+            "gaze": _bounded(MAX_SHAPE, 2, 2),
             "logit": ArraySpec(optional=True),
             "track": ArraySpec(type="i", optional=True),
             "cut": ArraySpec(type="b", optional=True),
@@ -81,7 +82,7 @@ KINDS: dict[str, KindSpec] = {
             },
         },
         {
-            "neutral": ArraySpec((POINTS, 3)),
+            "neutral": _bounded(MAX_SHAPE, POINTS, 3),
             "size": _SIZE,
             "rest": _bounded(MAX_POSE, 7, optional=True),
         },
