@@ -35,8 +35,9 @@ REST_SHAPE = 0.05  # of each further shape
 # chance, and a laugh
 SMILE_RANGE, MOUTH_RANGE = (0.5, 0.95), (0.08, 0.16)
 # Width of a mouth at rest, and height of its corners below the middle of the upper lip's rim,
-# canonical units: medians of strangers. What is left of a laugh goes as far as these
-REST_WIDTH, REST_CORNERS = 0.55, 0.004
+# canonical units: a quarter of strangers are wider, or have higher ones. What is left of a laugh
+# goes as far as these
+REST_WIDTH, REST_CORNERS = 0.55, 0.0
 ORDINARY_EYES = (0.15, 0.25)  # openings of eyes that are neither narrowed nor wide
 LAUGHING_EYES = 0.2  # usual opening of eyes that laugh in a reference: of a video at most
 SEEN_IRIS = (0.09, 0.13)  # opening of the eyes from which on their gaze is seen
