@@ -26,9 +26,10 @@ LEAST_LEFT = 0.2  # of the middle's gap: less, and what is red is a tongue
 # Light from the dark's to the lips', and redness over the lips', between which a place is of a lip
 LIGHT_RANGE, RED_RANGE = (0.35, 0.65), (0.5, 0.8)
 EVEN = np.array([0.25, 0.5, 0.25])  # weights of a place along the lips and of its neighbours
-CORNERS = 2  # of the facing points on each side; share of their gap that touching lips leave
-DRAWN_TOGETHER = (0.0, 0.3)
-FREE = 0.05  # of the ring's height by which it is off anyway
+# Facing points on each side, where drawn lips touch; share of their gap that is left, from lips
+# that do to others
+CORNERS, DRAWN_TOGETHER = 2, (0.0, 0.3)
+FREE = 0.05  # of a gap by which lips are off anyway
 TOP, BOTTOM = 15, 5  # of the outer ring
 _OFFSET = 8.0  # levels: noise of the dark has no hue
 

@@ -153,10 +153,8 @@ def _rest_mouth(shape: Array, source: Array, laugh: float) -> Array:
         source: (468, 3).
         laugh: 0..1, how far the shape had laughed more than the source.
     """
-    corners, middle = (
-        list(topology.MOUTH_CORNERS),
-        topology.LIPS.upper[len(topology.LIPS.upper) // 2],
-    )
+    corners, rim = list(topology.MOUTH_CORNERS), topology.LIPS.upper
+    middle = rim[len(rim) // 2]
     width, own_width = closure.mouth_widths(np.stack([shape, source]))
     height, own_height = (one[corners, 1].mean() - one[middle, 1] for one in (shape, source))
     narrowed = laugh * max(1 - max(own_width, REST_WIDTH) / width, 0.0)
