@@ -38,8 +38,9 @@ def observe(
         surroundings: frame_from_scene of camera and torso in each frame, in pixels; None when they
             were not observed. A torso of None is not seen: its row is zero.
         insides: what the open mouth shows, see `mouth_inside`; None when it was not measured.
-        skin: (468, 2) pixels by which each mesh was moved onto the skin of earlier frames, None
-            where no face was detected; None when they were not moved.
+        skin: (468, 2) pixels by which each mesh was moved onto the skin of earlier frames, and its
+            inner lips to the hole of rounded ones, None where no face was detected; None when they
+            were not moved.
 
     Returns:
         Motion (docs/motion-file.md) with the arrays pose (T, 7) float64, expression (T, 468, 3)

@@ -160,7 +160,7 @@ def build_map(
     maps[: len(holes)] = raster.linear_maps(target, texture.holes - target[:, :2], holes)
     merge_samples = round(MERGE_WIDTH * anatomy.face_height(target) / step)
     # more samples than the grid has say the same, and OpenCV crashes from some thousands on
-    merge_samples = min(max(LEAST_MERGE, merge_samples), max(face.rows, face.columns, LEAST_MERGE))
+    merge_samples = max(LEAST_MERGE, min(merge_samples, max(face.rows, face.columns)))
     mesh_displacement, mesh_weight = _fill_and_feather(
         raster.sample_maps(ids, maps, face), ids, merge_samples, TEAR * step
     )

@@ -78,8 +78,8 @@ def _lip_shares(pixels: Pixels, mesh: AnyArray) -> Array | None:
     None where lips and inside can't be told apart.
     """
     points = np.asarray(mesh, np.float64)[:, :2]
-    inner, outer = (points[list(ring)] for ring in (LIPS_INNER, LIPS_OUTER))
-    width = float(np.linalg.norm(points[LIPS_INNER[0]] - points[LIPS_INNER[10]]))
+    inner, outer = points[LIPS_INNER], points[LIPS_OUTER]
+    width = float(np.linalg.norm(inner[0] - inner[10]))
     rims = points[LIPS.upper], points[LIPS.lower]
     middle = len(LIPS.upper) // 2
     gap = float(np.linalg.norm(rims[1][middle] - rims[0][middle]))
@@ -94,7 +94,7 @@ def _lip_shares(pixels: Pixels, mesh: AnyArray) -> Array | None:
     dark = min(float(np.quantile(levels, DARKEST)), MOST_DARK * light)
     lit = (levels - dark) / (light - dark)
     is_lip = smoothstep(*LIGHT_RANGE, lit) * smoothstep(*RED_RANGE, _redness(inside) / redness)
-    runs = np.stack([np.cumprod(rows, 0).mean(0) for rows in (is_lip, is_lip[::-1])])
+    runs = np.cumprod([is_lip, is_lip[::-1]], 1).mean(1)
     runs = np.stack([np.convolve(np.pad(one, 1, mode="edge"), EVEN, "valid") for one in runs])
     shade = np.maximum(1 - 2 * lit, 0)
     centre = float((shade * ACROSS[:, None]).sum() / max(float(shade.sum()), 1e-6))

@@ -51,7 +51,7 @@ class FrameReadings:
         head_motions: of each face, the motion since the previous frame measured on the pixels of
             the head.
         insides: of each face, what its open mouth shows, see `mouth_inside`.
-        on_skin: the faces, moved onto their skin.
+        on_skin: the faces, moved onto their skin, and inner lips to the hole of rounded ones.
         camera: frame_from_scene in pixels.
         torso: the same of a torso, and the number of its face.
     """
