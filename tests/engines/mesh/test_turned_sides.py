@@ -11,7 +11,6 @@ from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh import anatomy, warp
 from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.cheeks import grown_cheek
 from thcli.engines.mesh.head.outline import (
     LEFT_EAR,
@@ -25,6 +24,7 @@ from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.surrounding_field import surrounding_displacement
 from thcli.engines.mesh.surroundings import Surroundings
+from thcli.faces.landmarks.surface import inward_normals
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
@@ -239,7 +239,7 @@ def test_a_cut_grows_with_the_distance_that_makes_it() -> None:
 def test_black_and_white_grain_stays_as_bright_as_it_is() -> None:
     image, mesh, _ = with_hair()
     image[:] = np.random.default_rng(0).choice([0, 255], image.shape[:2])[..., None]
-    cheek = grown_cheek.prepare(image, mesh, steep_texture.normals(mesh))
+    cheek = grown_cheek.prepare(image, mesh, inward_normals(mesh))
     assert cheek is not None
     x, y = np.floor(mesh[:, :2].min(0)).astype(int)
     height, width = cheek.grain.shape[:2]
@@ -252,7 +252,7 @@ def test_a_cheek_has_no_tone_of_pixels_beyond_the_edge(shift: float, shown: bool
     image, mesh, _ = with_hair(0.0)
     image = np.ascontiguousarray(image[:, int(shift) :] if shown else image)
     image[:, 0] = (0, 255, 0)
-    cheek = grown_cheek.prepare(image, mesh - (shift, 0, 0), steep_texture.normals(mesh))
+    cheek = grown_cheek.prepare(image, mesh - (shift, 0, 0), inward_normals(mesh))
     assert (cheek is not None) == shown
     if cheek is not None:
         assert (cheek.tone[:, 1] < cheek.tone[:, 0]).all()
@@ -296,7 +296,7 @@ def test_skin_that_is_seen_well_stays_in_view() -> None:
     dark = plain.copy()
     middle, half = mesh[:, 0].mean(), np.ptp(mesh[:, 0]) / 2
     dark[:, np.abs(np.arange(SIDE) - middle) > 0.8 * half] = 40
-    normal = steep_texture.normals(mesh)
+    normal = inward_normals(mesh)
     kept, replaced = (grown_cheek.prepare(image, mesh, normal) for image in (plain, dark))
     assert kept is not None and replaced is not None
     assert kept.steep.sum() < 0.75 * replaced.steep.sum()

@@ -26,7 +26,7 @@ from thcli.core.types import Array, Frame, Image, Motion
 from thcli.engines.mesh import video
 from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.head import folds
+from thcli.engines.mesh.head.shades import folds
 from thcli.engines.mesh.mouth import (
     closed_lips,
     colours,

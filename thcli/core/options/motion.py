@@ -78,7 +78,9 @@ class MeshOptions:
         "Paint the eyes, or also the inside of a drawn mouth, by small networks (engine mesh); "
         "auto: both, if --licence allows it.",
     )
-    folds: Folds = option("on", "Fold the skin of smiles and brows (engine mesh).")
+    folds: Folds = option(
+        "on", "Fold the skin of smiles and brows, and light it as the head turns (engine mesh)."
+    )
     long_side: int = option(
         0, "Reduce the source to this long side in pixels, 64 or more; 0: full resolution."
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from thcli.core.types import Array, Array32, Image
 from thcli.editors.drawn.hair_guard import hair_of_head, hanging_hair
-from thcli.editors.drawn.light import fit_light
+from thcli.editors.drawn.light import measure_light
 from thcli.editors.drawn.sharpness import estimate_blur
 from thcli.faces.parsing.classes import BROWS, HAIR, LIPS, SKIN, group_probability
 from thcli.motion.canonical import decompose
@@ -36,7 +36,7 @@ class Appearance:
     hair_spread: standard deviation of the hair's log brightness.
     hanging: (2,) 0..1, how surely hair hangs on the left and on the right of the image.
     light: (4,) log brightness of skin: a constant and a slope along the surface normal in image
-    axes (see `light.fit_light`).
+    axes (see `light.measure_light`).
     blur: standard deviation in pixels of the image's own blur.
     jaw: (3,), width of the jaw over the cheeks', height of the chin and of the upper lip,
     canonical.
@@ -107,7 +107,7 @@ def measure(crop: Image, mesh: Array, regions: Array32) -> Appearance:
         np.array([hair_share.mean()]),
         np.array([_spread(small, hair_share)]),
         hanging,
-        fit_light(crop, mesh, regions),
+        measure_light(crop, mesh, regions),
         np.array([estimate_blur(crop, mesh)]),
         _jaw(posed.shape),
         posed.shape[ANCHORS],

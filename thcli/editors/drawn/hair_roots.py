@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
-from thcli.editors.drawn.light import vertex_normals
+from thcli.faces.landmarks.surface import inward_normals
 from thcli.faces.landmarks.topology import OVAL, POINTS, TRIANGLES
 from thcli.motion.canonical import neutral
 
@@ -111,7 +111,7 @@ def plant_hairs(density: Density, flow: Flow, count: int, seed: int) -> HairRoot
     """
     plain = extend_below_jaw(neutral(), np.eye(3), 1.0)
     ring_normals = np.tile(_RING_NORMAL, (len(plain) - POINTS, 1))
-    outward = np.concatenate([vertex_normals(neutral()), ring_normals])
+    outward = np.concatenate([-inward_normals(neutral()), ring_normals])
     a, b, c = (plain[SURFACE[:, i]] for i in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
     rng = np.random.default_rng([seed, 0x4A12])

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from thcli.core.types import Array, Array32, Image
-from thcli.faces.landmarks.topology import FRONT_SIGNS, TRIANGLES
+from thcli.faces.landmarks import surface
 from thcli.faces.parsing.classes import SKIN, group_probability
 
 _DARK = 8.0  # levels of 255 added before the logarithm
@@ -15,22 +15,8 @@ _LINE = 256  # points per row of a map, because OpenCV limits the length of rows
 _SOFT = 0.02  # blur before brightness is sampled, of the crop's side; wider than pores
 
 
-def vertex_normals(mesh: Array) -> Array:
-    """Return (468, 3) outward unit normals in image axes, about (0, 0, -1) in front.
-
-    Axes are x right, y down, z away from the camera.
-    """
-    a, b, c = (mesh[TRIANGLES[:, i]] for i in range(3))
-    out = np.cross(b - a, c - a) * -FRONT_SIGNS[:, None].astype(np.float64)
-    total = np.zeros_like(mesh)
-    for corner in range(3):
-        np.add.at(total, TRIANGLES[:, corner], out)
-    total *= -np.sign(total[:, 2].sum()) if total[:, 2].sum() != 0 else 1.0
-    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9))
-
-
-def fit_light(crop: Image, mesh: Array, regions: Array32) -> Array:
-    """Fit log brightness of skin = a + b . normal: (4,), by least squares over visible skin points.
+def measure_light(crop: Image, mesh: Array, regions: Array32) -> Array:
+    """Fit log brightness of skin = a + b . outward normal over visible points of skin: (4,).
 
     Args:
         crop: (S, S, 3).
@@ -40,15 +26,11 @@ def fit_light(crop: Image, mesh: Array, regions: Array32) -> Array:
     side = crop.shape[0]
     small = cv2.resize(crop, (side // 4, side // 4), interpolation=cv2.INTER_AREA)
     grey = cv2.GaussianBlur(small.astype(np.float32).mean(-1), (0, 0), max(_SOFT * side / 4, 0.5))
-    n = vertex_normals(mesh)
+    outward = -surface.inward_normals(mesh)
     skin = sample_plane(group_probability(regions, SKIN), mesh, side)
-    weight = np.clip(-n[:, 2] - 0.1, 0, 1) * skin**2
+    weight = np.clip(-outward[:, 2] - 0.1, 0, 1) * skin**2
     value = np.log(sample_plane(grey, mesh, side) + _DARK)
-    rows = np.concatenate([np.ones((len(n), 1)), n], 1)
-    ridge = _RIDGE * max(weight.sum(), 1.0) * np.diag([0.0, 1, 1, 1])
-    left = (rows * weight[:, None]).T @ rows + ridge
-    left[0, 0] += 1e-6
-    return np.asarray(np.linalg.solve(left, (rows * weight[:, None]).T @ value))
+    return surface.fit_light(value, outward, weight, _RIDGE)
 
 
 def sample_plane(plane: Array32, points: Array, side: int) -> Array:
@@ -75,7 +57,7 @@ def sample_plane(plane: Array32, points: Array, side: int) -> Array:
 
 
 def light_direction(light: Array) -> Array:
-    """Return the unit vector (3,) towards the light of `fit_light`.
+    """Return the unit vector (3,) towards the light of `measure_light`.
 
     Without a visible slope it is above and in front of the face.
     """

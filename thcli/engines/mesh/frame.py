@@ -14,16 +14,19 @@ from thcli.engines.mesh.background import still_ground
 from thcli.engines.mesh.background.moved_map import move_map
 from thcli.engines.mesh.eyes import layer as eye_layer
 from thcli.engines.mesh.eyes import lid_skin, stand_ins
-from thcli.engines.mesh.head import corner_shades, drawn_out, folds, hidden_eyes
+from thcli.engines.mesh.head import drawn_out, hidden_eyes
 from thcli.engines.mesh.head.cheeks import sides
 from thcli.engines.mesh.head.cheeks.sides import Sides
-from thcli.engines.mesh.head.corner_shades import ShownCorners
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
+from thcli.engines.mesh.head.shades import corner_shades, folds, turned_light
+from thcli.engines.mesh.head.shades.corner_shades import ShownCorners
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior
 from thcli.engines.mesh.picture import MovingPerson
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.engines.mesh.warp import WarpMap
+from thcli.motion import canonical
+from thcli.motion.canonical import PosedShape
 from thcli.motion.render_target import RenderTarget
 
 
@@ -57,7 +60,7 @@ class _Placed:
     """Placement of the face of a frame.
 
     asked, points: (468, 3) target mesh, which eyes and mouth are painted for, and its skin.
-    free: (468, 3) the same skin as if nothing held it, of a person who does not move.
+    posed: the same skin as if nothing held it, of a person who does not move.
     lids: how much of each eyeball shows, 0..1.
     shown: sides of the head.
     warp_map: of the frame.
@@ -66,7 +69,7 @@ class _Placed:
 
     asked: Array
     points: Array
-    free: Array
+    posed: PosedShape
     lids: list[float]
     shown: Sides
     warp_map: WarpMap
@@ -87,6 +90,10 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
     out = _warp(source, placed)
     _shade_skin(out, source, placed)
     _lay_eyes(out, source, placed, target, driving)
+    _close_lips(out, source, placed.points)
+    if source.light is not None:
+        rotation = placed.posed.rotation
+        turned_light.render(out, source.light, rotation, placed.points, placed.warp_map)
     _lay_mouth(out, source, placed, target, driving)
     alpha = placed.alpha
     if source.glasses is not None:
@@ -123,7 +130,9 @@ def _place(source: MeshSource, target: RenderTarget) -> _Placed | None:
             by = np.array([*whole, 0])
             asked, points = asked + by, points + by
     person = picture.person_to_move(source.layers, shift, warp_map)
-    return _Placed(asked, points, skin.free, lids, shown, warp_map, person, shift)
+    return _Placed(
+        asked, points, canonical.decompose(skin.free), lids, shown, warp_map, person, shift
+    )
 
 
 def _leave_still(source: MeshSource) -> Image:
@@ -151,7 +160,7 @@ def _warp(source: MeshSource, placed: _Placed) -> Image:
 def _shade_skin(out: Image, source: MeshSource, placed: _Placed) -> None:
     """Show what turns into view, and fold the skin as the target does, in place."""
     points, warp_map = placed.points, placed.warp_map
-    folded = None if source.folds is None else folds.find(source.folds, placed.free)
+    folded = None if source.folds is None else folds.find(source.folds, placed.posed.shape)
     corners = _show_corners(source, points, 0.0 if folded is None else folded.relaxed)
     corner_shades.render(out, corners, warp_map)
     sides.render(out, placed.alpha, source, placed.shown, points, warp_map, corners)
@@ -180,15 +189,19 @@ def _lay_eyes(
         skin.cover(out)
 
 
-def _lay_mouth(
-    out: Image, source: MeshSource, placed: _Placed, target: RenderTarget, driving: Image | None
-) -> None:
-    """Close or part the lips, and show the driver's mouth or one that is made, in place."""
-    points, interior = placed.points, source.interior
+def _close_lips(out: Image, source: MeshSource, points: Array) -> None:
+    """Close or part the lips as those of a target mesh (468, 3), in place."""
     if source.parted_lips is not None:
         closed_lips.render(out, source.image, source.parted_lips, points)
     if source.shut_lips is not None:
         closed_lips.render_parting(out, source.image, source.shut_lips, points)
+
+
+def _lay_mouth(
+    out: Image, source: MeshSource, placed: _Placed, target: RenderTarget, driving: Image | None
+) -> None:
+    """Show the driver's mouth, which has its own light, or one that is made, in place."""
+    points, interior = placed.points, source.interior
     if source.mouth_hidden:
         return
     inside = None if target.drawn_mouth or driving is None else target.driver

@@ -21,25 +21,23 @@ from thcli.engines.mesh.eyes.lid_skin import LidSkin
 from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.eyes.texture import EyeTexture
 from thcli.engines.mesh.head import (
-    brow_lines,
-    corner_shades,
     covering,
     crown,
-    folds,
-    steep_texture,
 )
 from thcli.engines.mesh.head.cheeks import far_side, grown_cheek, mirrored_cheek
 from thcli.engines.mesh.head.cheeks.far_side import FarSide
 from thcli.engines.mesh.head.cheeks.grown_cheek import GrownCheek
 from thcli.engines.mesh.head.cheeks.mirrored_cheek import MirroredCheek
 from thcli.engines.mesh.head.cheeks.near_side import NearSide
-from thcli.engines.mesh.head.corner_shades import CornerShades
 from thcli.engines.mesh.head.covered_points import NO_COVERS, find_covers
-from thcli.engines.mesh.head.folds import SourceFolds
 from thcli.engines.mesh.head.glasses import held as held_glasses
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.glasses.layer import Glasses
 from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.head.shades import brow_lines, corner_shades, folds, turned_light
+from thcli.engines.mesh.head.shades.corner_shades import CornerShades
+from thcli.engines.mesh.head.shades.folds import SourceFolds
+from thcli.engines.mesh.head.shades.turned_light import TurnedLight
 from thcli.engines.mesh.head.steep_texture import NO_HAIR, BorderHair
 from thcli.engines.mesh.mouth import (
     closed_lips,
@@ -58,6 +56,7 @@ from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings
 from thcli.engines.mesh.unfold import follow_corners, unfold_skin
 from thcli.engines.mesh.warp import map_step
+from thcli.faces.landmarks.surface import inward_normals
 from thcli.faces.landmarks.topology import OVAL
 
 if TYPE_CHECKING:
@@ -97,7 +96,8 @@ class MeshSource:
     painter: paints eyes into rendered frames; None leaves them as they are.
     corner_shades: of its mouth; None leaves the corners as they are.
     mouth_painter: paints a drawn inside of the mouth; None leaves it as it is drawn.
-    folds: of a smile; None leaves the skin's brightness as it is.
+    folds: of a smile, and light in which the head turns; None leaves the skin's brightness as it
+    is.
     border: of the picture, which `image` does without; None if it has none.
     grown_cheek: skin for the sides of the cheeks; None leaves them as they are stretched.
     rigid: (468,) how far a point is part of glasses, or of an object before the mouth; None without
@@ -129,6 +129,7 @@ class MeshSource:
     painter: SourcePainter | None = None
     mouth_painter: InsidePainter | None = None
     folds: SourceFolds | None = None
+    light: TurnedLight | None = None
     border: Border | None = None
     grown_cheek: GrownCheek | None = None
     rigid: Array | None = None
@@ -249,7 +250,7 @@ def prepare(
             crown.find(wide.person, mesh, wide.left),
             wide.serves,
         )
-    normals = steep_texture.normals(mesh)
+    normals = inward_normals(mesh)
     no_skin = None if covered is None else covered.no_skin
     held = None if covered is None else covered.rigid
     rigid = [weight for weight in (worn, held) if weight is not None]
@@ -272,6 +273,10 @@ def prepare(
         covers=covers,
     )
     corners = corner_shades.prepare(image, mesh) if covered is None else None
+    folded: SourceFolds | None = None
+    if with_folds:
+        lines = brow_lines.prepare(image, mesh, blur, worn)
+        folded = folds.prepare(image, mesh, lines, natural, no_skin, corners)
     return MeshSource(
         image if layers is None or not layers.cut else np.ascontiguousarray(layers.person[..., :3]),
         face,
@@ -296,11 +301,8 @@ def prepare(
         if painter is None or is_blurred
         else painter.bind(image, mesh, face, interior, [cover != "none" for cover in covers]),
         mouth_painter=None if painter is None or is_blurred or has_drawn_eyes else painter.mouth,
-        folds=folds.prepare(
-            image, mesh, brow_lines.prepare(image, mesh, blur, worn), natural, no_skin, corners
-        )
-        if with_folds
-        else None,
+        folds=folded,
+        light=None if folded is None else turned_light.prepare(image, mesh, folded, body),
         border=border,
         grown_cheek=grown_cheek.prepare(
             image,

@@ -32,12 +32,13 @@ from thcli.engines.mesh.background.border import (
 from thcli.engines.mesh.background.still_ground import FindPerson, StillGround
 from thcli.engines.mesh.eyes import lid_skin
 from thcli.engines.mesh.eyes.extract import extract_eyes
-from thcli.engines.mesh.head import folds, steep_texture
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.head.cheeks.near_side import NearSide
 from thcli.engines.mesh.head.covered_points import NO_COVERS, Cover, find_covers
 from thcli.engines.mesh.head.glasses import held
 from thcli.engines.mesh.head.outline import find_outline
+from thcli.engines.mesh.head.shades import folds, turned_light
+from thcli.engines.mesh.head.shades.folds import SourceFolds
 from thcli.engines.mesh.head.steep_texture import BorderHair
 from thcli.engines.mesh.mouth import (
     closed_lips,
@@ -64,6 +65,7 @@ from thcli.faces.compositing.occlusion import SAMPLES, AppearanceModel, TextureS
 from thcli.faces.compositing.uv_map import UvMap
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop
+from thcli.faces.landmarks.surface import inward_normals
 from thcli.faces.parsing.crops import Regions
 from thcli.motion.canonical import neutral
 from thcli.motion.file.windows import windows
@@ -236,11 +238,14 @@ def prepare_frame(
         share = 1 - float(smoothstep(*CLOSING_RANGE, closing))
         mesh = mesh if share <= 0 else lip_rims.exclude_teeth(image, mesh, share)
     eyes = extract_eyes(image, mesh, None, tone, covers=video.covers) if moves_eyes else ()
-    face, normals, cheek = _face_of(mesh), steep_texture.normals(mesh), None
+    face, normals, cheek = _face_of(mesh), inward_normals(mesh), None
     if mirrored_cheek.may_show(normals, mesh, target):
         regions = video.parse_face(image, face)
         hair = BorderHair.find(normals, mesh, regions)
         cheek = mirrored_cheek.prepare(image, mesh, regions, hair)
+    folded: SourceFolds | None = None
+    if moves_eyes:
+        folded = folds.prepare(image, mesh, None, interior.natural, evens=False)
     ground = _find_ground(image, mesh, target, video)
     ends_above = 0.0 if ground is None else ground.ends_above
     return MeshSource(
@@ -261,9 +266,8 @@ def prepare_frame(
         look.mouths,
         shut_lips=closed_lips.prepare_shut(image, mesh) if parted is None else None,
         mouth_painter=None if is_blurred else video.mouth_painter,
-        folds=folds.prepare(image, mesh, None, interior.natural, evens=False)
-        if moves_eyes
-        else None,
+        folds=folded,
+        light=None if folded is None else turned_light.prepare(image, mesh, folded, None),
         border=border,
         rigid=video.worn,
         ground=ground,

@@ -154,7 +154,7 @@ def build_map(
         return WarpMap(
             fine, displacement, fine, no_triangles, no_face, None, shoulders, beyond, drawn_out
         )
-    ids = raster.rasterize(target, anatomy.TRIANGLES, _drawing_order(target), face)
+    ids = raster.rasterize(target, anatomy.TRIANGLES, drawing_order(target), face)
     maps = raster.linear_maps(target, texture.face - target[:, :2], anatomy.TRIANGLES)
     holes = anatomy.TRIANGLES[: anatomy.HOLE_TRIANGLE_COUNT]
     maps[: len(holes)] = raster.linear_maps(target, texture.holes - target[:, :2], holes)
@@ -257,7 +257,7 @@ def _intersection(grid: SampleGrid, whole: SampleGrid) -> SampleGrid | None:
     return SampleGrid(x0, y0, step, (x1 - x0) // step, (y1 - y0) // step)
 
 
-def _drawing_order(target: Array) -> npt.NDArray[np.intp]:
+def drawing_order(target: Array) -> npt.NDArray[np.intp]:
     """Sort the triangles of a target mesh for drawing.
 
     What is turned away comes first (it fills folds), then the holes, through which it would be seen

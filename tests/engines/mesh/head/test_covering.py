@@ -16,7 +16,8 @@ from thcli.core.types import Crop, Image
 from thcli.engines.mesh.anatomy import CHIN
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.head import covering, folds
+from thcli.engines.mesh.head import covering
+from thcli.engines.mesh.head.shades import folds
 from thcli.engines.mesh.patches.inputs import EYE_CHANNELS
 from thcli.engines.mesh.patches.painter import PatchPainter
 from thcli.engines.mesh.pictures.several import prepare_pictures

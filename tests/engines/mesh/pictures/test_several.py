@@ -20,7 +20,7 @@ from thcli.core.options import RunOptions
 from thcli.core.types import Array
 from thcli.engines.mesh.engine import MeshEngine
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.head import folds
+from thcli.engines.mesh.head.shades import folds
 from thcli.engines.mesh.pictures.several import (
     SeveralPictures,
     blend_face,

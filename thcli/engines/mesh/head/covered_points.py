@@ -10,8 +10,8 @@ import numpy.typing as npt
 from thcli.core.geometry import transform_points
 from thcli.core.types import Array
 from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.head.steep_texture import normals
 from thcli.engines.mesh.sampling import remap
+from thcli.faces.landmarks.surface import inward_normals
 from thcli.faces.parsing.classes import EYES, GLASSES, HAIR
 from thcli.faces.parsing.crops import Regions
 
@@ -32,7 +32,7 @@ NO_COVERS: tuple[Cover, Cover] = ("none", "none")
 
 def are_eyes_hidden(mesh: Array) -> list[bool]:
     """Return which of the `EYES` of a mesh (468, 3) its turn hides."""
-    cosine = normals(mesh)[:, 2]
+    cosine = inward_normals(mesh)[:, 2]
     return [
         bool(cosine[ring].mean() < TURNED_AWAY and covered(mesh, ring).mean() > LEAST_COVERED)
         for ring in anatomy.EYES

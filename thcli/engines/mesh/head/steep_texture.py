@@ -19,7 +19,7 @@ from thcli.core.types import Array
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head.outline import fit_rigid_head
 from thcli.engines.mesh.sampling import box_mean, odd_size, remap
-from thcli.faces.landmarks.topology import FRONT_SIGNS, OVAL, POINTS, TRIANGLES
+from thcli.faces.landmarks.topology import OVAL, POINTS
 from thcli.faces.parsing.classes import HAIR
 from thcli.faces.parsing.crops import Regions
 from thcli.motion.canonical import neutral
@@ -36,25 +36,6 @@ REGION_RADIUS = 0.03  # face heights around a point in which shares of regions a
 # Share of hair on a side's border, none and before it, and BESIDE it by that many face heights: an
 # ear, and hair that hangs there; least weight of the border's points that tell it
 BEFORE_RANGE, BESIDE_RANGE, BESIDE, OUTER = (0.42, 0.55), (0.55, 0.72), 0.06, 0.5
-
-_CORNERS = TRIANGLES.T.ravel()
-COUNT = np.maximum(np.bincount(_CORNERS, minlength=POINTS), 1)
-
-
-def sum_at_points(values: Array) -> Array:
-    """Sum values (852,) of triangles at their corners: (468,)."""
-    return np.asarray(np.bincount(_CORNERS, np.tile(values, 3), POINTS), np.float64)
-
-
-def normals(mesh: Array) -> Array:
-    """Compute the (468, 3) unit normals of a mesh.
-
-    z is the cosine to the view: 1 towards the camera, negative away from it.
-    """
-    a, b, c = (mesh[TRIANGLES[:, k]] for k in range(3))
-    normal = np.cross(b - a, c - a) * FRONT_SIGNS[:, None]
-    total = np.stack([sum_at_points(normal[:, k]) for k in range(3)], 1)
-    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9))
 
 
 def turned_cosines(normal: Array, mesh: Array, target: Array) -> Array:
@@ -89,7 +70,7 @@ class BorderHair:
         """Find the hair of a source.
 
         Args:
-            normal: (468, 3) `normals` of the mesh.
+            normal: (468, 3) `inward_normals` of the mesh.
             mesh: (468, 3) pixels.
             regions: of the face; None finds none.
         """
@@ -122,7 +103,7 @@ def texture_positions(
     """Return the source pixels (468, 2) that the points of a target mesh show.
 
     Args:
-        normal: (468, 3) `normals` of the source.
+        normal: (468, 3) `inward_normals` of the source.
         mesh, target: (468, 3) source and target meshes.
         hair: of the source.
     """

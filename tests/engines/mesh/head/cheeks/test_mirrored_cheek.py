@@ -14,8 +14,8 @@ from thcli.engines.mesh.eyes.layer import visibilities
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head.cheeks import mirrored_cheek
 from thcli.engines.mesh.head.covered_points import covered
-from thcli.engines.mesh.head.steep_texture import normals
 from thcli.engines.mesh.prepared_source import prepare
+from thcli.faces.landmarks.surface import inward_normals
 from thcli.faces.landmarks.topology import PAIRS
 
 SIDE = 320
@@ -136,7 +136,7 @@ def test_a_profile_that_turns_back_shows_its_other_half_whole(angle: float, whol
     cheek = mirrored_cheek.prepare(image, mesh)
     assert cheek is not None
     target = turned_mesh(angle - np.sign(angle) * 9)
-    assert mirrored_cheek.may_show(normals(mesh), mesh, target)
+    assert mirrored_cheek.may_show(inward_normals(mesh), mesh, target)
     weight = mirrored_cheek.shown_weights(cheek, mesh, target)
     assert weight is not None
     assert (np.median(weight[cheek.hidden > 0.9]) > 0.9) == whole
@@ -147,5 +147,5 @@ def test_a_frontal_face_hides_nothing_however_far_it_turns(angle: float) -> None
     front, turned = turned_mesh(0.0), turned_mesh(angle)
     image = faces.render_face(front, SIDE, SIDE, plain=True)
     assert mirrored_cheek.prepare(image, front) is None
-    assert not mirrored_cheek.may_show(normals(front), front, turned)
-    assert mirrored_cheek.may_show(normals(turned), turned, front)
+    assert not mirrored_cheek.may_show(inward_normals(front), front, turned)
+    assert mirrored_cheek.may_show(inward_normals(turned), turned, front)

@@ -21,7 +21,7 @@ from thcli.core.types import Array, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head import overlay, steep_texture
 from thcli.engines.mesh.head.continuation import continue_smoothly
-from thcli.engines.mesh.head.steep_texture import COUNT, sum_at_points, turned_cosines
+from thcli.engines.mesh.head.steep_texture import turned_cosines
 from thcli.engines.mesh.sampling import (
     box_mean,
     merge_positions,
@@ -32,6 +32,7 @@ from thcli.engines.mesh.sampling import (
     to_levels,
 )
 from thcli.engines.mesh.warp import WarpMap
+from thcli.faces.landmarks.surface import CORNER_COUNTS, sum_at_points
 from thcli.faces.landmarks.topology import (
     EYES,
     LIPS_INNER,
@@ -161,7 +162,7 @@ def _find_stretchable(regions: Regions, positions: Array) -> Array:
 
 def _spread(values: Array) -> Array:
     """Average values (468,) over the triangles around each point."""
-    return sum_at_points(values[TRIANGLES].mean(1)) / COUNT
+    return sum_at_points(values[TRIANGLES].mean(1)) / CORNER_COUNTS
 
 
 def _grain(face: Image, size: float) -> Image:

@@ -18,17 +18,14 @@ from thcli.core.types import Array, Crop, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head import overlay
 from thcli.engines.mesh.head.continuation import continue_smoothly
-from thcli.engines.mesh.head.corner_shades import ShownCorners
 from thcli.engines.mesh.head.outline import sine_of_yaw
+from thcli.engines.mesh.head.shades.corner_shades import ShownCorners
 from thcli.engines.mesh.head.steep_texture import (
     BORDER,
-    COUNT,
     NO_HAIR,
     BorderHair,
-    normals,
     outwards,
     region_share,
-    sum_at_points,
     turned_cosines,
 )
 from thcli.engines.mesh.sampling import (
@@ -41,6 +38,7 @@ from thcli.engines.mesh.sampling import (
     to_levels,
 )
 from thcli.engines.mesh.warp import WarpMap
+from thcli.faces.landmarks.surface import CORNER_COUNTS, inward_normals, sum_at_points
 from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
 from thcli.faces.parsing.classes import FACE, HAIR, SKIN, class_number
 from thcli.faces.parsing.crops import Regions
@@ -127,7 +125,7 @@ def prepare(
         regions: of the face, whose skin alone has the light of both sides; None takes all of it.
         hair: at the border, which mirrors nothing in a frontal source whose hair hangs beside it.
     """
-    normal = normals(mesh)
+    normal = inward_normals(mesh)
     cosine = normal[:, 2]
     hidden = 1 - smoothstep(*STEEP, cosine)
     if regions is not None:
@@ -242,7 +240,7 @@ def may_show(normal: Array, mesh: Array, target: Array) -> bool:
     No cosine grows by more than the view moves.
 
     Args:
-        normal: (468, 3) `normals` of the source.
+        normal: (468, 3) `inward_normals` of the source.
         mesh, target: (468, 3) source and target meshes.
     """
     if _less_seen(normal[:, 2]).max() < MIN_WEIGHT:
@@ -319,7 +317,7 @@ def _spread(weight: npt.NDArray[np.floating]) -> Array:
     """Spread weights (468,) over neighbouring triangles, so that no triangle has a hard border."""
     out = np.asarray(weight, np.float64)
     for _ in range(SPREAD_STEPS):
-        out = np.maximum(out, sum_at_points(out[TRIANGLES].mean(1)) / COUNT)
+        out = np.maximum(out, sum_at_points(out[TRIANGLES].mean(1)) / CORNER_COUNTS)
     return out
 
 

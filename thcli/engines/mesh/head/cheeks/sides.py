@@ -11,7 +11,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.cheeks import far_side, grown_cheek, mirrored_cheek
-from thcli.engines.mesh.head.corner_shades import ShownCorners
+from thcli.engines.mesh.head.shades.corner_shades import ShownCorners
 from thcli.engines.mesh.warp import WarpMap
 
 if TYPE_CHECKING:

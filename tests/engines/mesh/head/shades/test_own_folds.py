@@ -12,8 +12,8 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.geometry import matrix_from_angles
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.head import folds, own_folds
-from thcli.engines.mesh.head.own_folds import OwnFolds
+from thcli.engines.mesh.head.shades import folds, own_folds
+from thcli.engines.mesh.head.shades.own_folds import OwnFolds
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.faces.landmarks.topology import LIPS_OUTER
 from thcli.motion import canonical

@@ -14,7 +14,7 @@ from thcli.core.types import Array, Array32
 from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.engine import load
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.head import folds
+from thcli.engines.mesh.head.shades import folds
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid

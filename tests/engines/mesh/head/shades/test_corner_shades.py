@@ -14,8 +14,8 @@ from thcli.core.types import Array, Image
 from thcli.engines.mesh import prepared_source
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.head import corner_shades
-from thcli.engines.mesh.head.corner_shades import ShownCorners
+from thcli.engines.mesh.head.shades import corner_shades
+from thcli.engines.mesh.head.shades.corner_shades import ShownCorners
 from thcli.engines.mesh.opening import fit_opening
 from thcli.engines.mesh.prepared_source import MeshSource
 from thcli.faces.landmarks.topology import LIPS_OUTER

@@ -9,8 +9,8 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array32
-from thcli.engines.mesh.head import lines_of_skin
-from thcli.engines.mesh.head.lines_of_skin import UNIT, places, size
+from thcli.engines.mesh.head.shades import lines_of_skin
+from thcli.engines.mesh.head.shades.lines_of_skin import UNIT, places, size
 
 OUTER_CORNERS = (33, 263)
 LOWER_LIDS = ((112, 26, 22, 23, 24, 110, 25), (341, 256, 252, 253, 254, 339, 255))

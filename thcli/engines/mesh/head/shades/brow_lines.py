@@ -15,9 +15,9 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
-from thcli.engines.mesh.head import eye_lines, lines_of_skin
 from thcli.engines.mesh.head.flat_face import FlatFace
-from thcli.engines.mesh.head.lines_of_skin import UNIT, places, size
+from thcli.engines.mesh.head.shades import eye_lines, lines_of_skin
+from thcli.engines.mesh.head.shades.lines_of_skin import UNIT, places, size
 from thcli.engines.mesh.sampling import largest, remap
 from thcli.faces.landmarks import topology
 from thcli.motion import brows, canonical

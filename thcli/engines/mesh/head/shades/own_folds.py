@@ -19,12 +19,12 @@ from thcli.engines.mesh import raster
 from thcli.engines.mesh.anatomy import TRIANGLES
 from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.head.flat_face import FlatFace
-from thcli.engines.mesh.head.steep_texture import normals
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import largest, pair, remap, resize
 from thcli.engines.mesh.shown_positions import positions_on
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks import topology
+from thcli.faces.landmarks.surface import inward_normals
 from thcli.motion.canonical import neutral
 
 SIDE, UNIT = 336, 270  # pixels of the field; of them to a canonical unit
@@ -136,7 +136,7 @@ def prepare(image: Image, mesh: Array, smile: float, skin: Array, shade: Shade) 
     strength = float(smoothstep(*SMILES, smile))
     if strength == 0:
         return None
-    told = skin * smoothstep(*FACING_RANGE, normals(mesh)[:, 2])
+    told = skin * smoothstep(*FACING_RANGE, inward_normals(mesh)[:, 2])
     samples = _flat().unwrap(np.c_[mesh[:, :2], shade.places, shade.shown, told])
     logs = np.log(remap(image, samples[..., :2].copy()).astype(np.float32) + np.float32(BLACK))
     strength *= _bare(logs.mean(-1))

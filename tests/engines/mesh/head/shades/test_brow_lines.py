@@ -10,7 +10,7 @@ import numpy as np
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Array, Image
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.head import brow_lines, eye_lines, lines_of_skin
+from thcli.engines.mesh.head.shades import brow_lines, eye_lines, lines_of_skin
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.motion import brows, canonical, closure
 from thcli.motion.render_target import RenderTarget

@@ -22,10 +22,10 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import raster
 from thcli.engines.mesh.anatomy import TRIANGLES
 from thcli.engines.mesh.background.windows import iterate_windows
-from thcli.engines.mesh.head import lines_of_skin, own_folds
-from thcli.engines.mesh.head.brow_lines import BrowLines
-from thcli.engines.mesh.head.corner_shades import CornerShades
-from thcli.engines.mesh.head.own_folds import OwnFolds, Shade
+from thcli.engines.mesh.head.shades import lines_of_skin, own_folds
+from thcli.engines.mesh.head.shades.brow_lines import BrowLines
+from thcli.engines.mesh.head.shades.corner_shades import CornerShades
+from thcli.engines.mesh.head.shades.own_folds import OwnFolds, Shade
 from thcli.engines.mesh.sampling import box_mean, remap
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.crops import align
@@ -76,7 +76,8 @@ class SmileFolds:
 class SourceFolds:
     """Folds of a source.
 
-    own: its smile.  shown: (468,) how far folds show at the mesh points.  lines: of its brows.
+    own: its smile.  shown: (468,) how far folds show at the mesh points, and skin: how far they are
+    shaded skin at all, dark or light.  lines: of its brows.
     change: (3,) of the log brightness of its channels, over that of their mean.
     smiling: folds that its own smile draws; None without any.
     """
@@ -84,6 +85,7 @@ class SourceFolds:
     learned: SmileFolds
     own: float
     shown: Array
+    skin: Array
     lines: BrowLines | None
     change: Array
     smiling: OwnFolds | None = None
@@ -140,7 +142,8 @@ def prepare(
         shade = Shade(learned.field[..., None] * relaxed, learned.places, shown)
         evened = image if corners is None else corners.even(image)
         smiling = own_folds.prepare(evened, mesh, float(smiles.levels(shape)), skin, shade)
-    return SourceFolds(learned, own, shown, lines if relief else None, by_channel, smiling)
+    drawn = lines if relief else None
+    return SourceFolds(learned, own, shown, skin, drawn, by_channel, smiling)
 
 
 def _relief(brightness: Array) -> float:
@@ -193,9 +196,8 @@ class ShownFolds:
         return float(np.interp(-self.change, (FADE_RANGE[0], gone), (0, 1)))
 
 
-def find(source: SourceFolds, skin: Array) -> ShownFolds:
-    """Find the folds of a frame; skin: (468, 3) target mesh, as if nothing held its skin."""
-    shape = canonical.decompose(skin).shape
+def find(source: SourceFolds, shape: Array) -> ShownFolds:
+    """Find the folds of a frame; shape: (468, 3) of the target, as in `ShownFolds`."""
     return ShownFolds(source, shape, source.learned.amount(shape) - source.own)
 
 
