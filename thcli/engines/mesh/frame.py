@@ -20,6 +20,7 @@ from thcli.engines.mesh.head.cheeks.sides import Sides
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
 from thcli.engines.mesh.head.shades import corner_shades, folds, turned_light
 from thcli.engines.mesh.head.shades.corner_shades import ShownCorners
+from thcli.engines.mesh.head.shades.folds import ShownFolds
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.mouth import closed_lips, driver_mouth, mouth_interior
 from thcli.engines.mesh.picture import MovingPerson
@@ -60,7 +61,8 @@ class _Placed:
     """Placement of the face of a frame.
 
     asked, points: (468, 3) target mesh, which eyes and mouth are painted for, and its skin.
-    posed: the same skin as if nothing held it, of a person who does not move.
+    posed: the same skin as if nothing held it, of a person who does not move; None of a source
+    whose skin is not shaded.
     lids: how much of each eyeball shows, 0..1.
     shown: sides of the head.
     warp_map: of the frame.
@@ -69,7 +71,7 @@ class _Placed:
 
     asked: Array
     points: Array
-    posed: PosedShape
+    posed: PosedShape | None
     lids: list[float]
     shown: Sides
     warp_map: WarpMap
@@ -91,9 +93,7 @@ def render_without_border(source: MeshSource, target: RenderTarget, driving: Ima
     _shade_skin(out, source, placed)
     _lay_eyes(out, source, placed, target, driving)
     _close_lips(out, source, placed.points)
-    if source.light is not None:
-        rotation = placed.posed.rotation
-        turned_light.render(out, source.light, rotation, placed.points, placed.warp_map)
+    _light_head(out, source, placed)
     _lay_mouth(out, source, placed, target, driving)
     alpha = placed.alpha
     if source.glasses is not None:
@@ -130,9 +130,8 @@ def _place(source: MeshSource, target: RenderTarget) -> _Placed | None:
             by = np.array([*whole, 0])
             asked, points = asked + by, points + by
     person = picture.person_to_move(source.layers, shift, warp_map)
-    return _Placed(
-        asked, points, canonical.decompose(skin.free), lids, shown, warp_map, person, shift
-    )
+    posed = None if source.folds is None else canonical.decompose(skin.free)
+    return _Placed(asked, points, posed, lids, shown, warp_map, person, shift)
 
 
 def _leave_still(source: MeshSource) -> Image:
@@ -160,7 +159,9 @@ def _warp(source: MeshSource, placed: _Placed) -> Image:
 def _shade_skin(out: Image, source: MeshSource, placed: _Placed) -> None:
     """Show what turns into view, and fold the skin as the target does, in place."""
     points, warp_map = placed.points, placed.warp_map
-    folded = None if source.folds is None else folds.find(source.folds, placed.posed.shape)
+    folded: ShownFolds | None = None
+    if source.folds is not None and placed.posed is not None:
+        folded = folds.find(source.folds, placed.posed.shape)
     corners = _show_corners(source, points, 0.0 if folded is None else folded.relaxed)
     corner_shades.render(out, corners, warp_map)
     sides.render(out, placed.alpha, source, placed.shown, points, warp_map, corners)
@@ -195,6 +196,13 @@ def _close_lips(out: Image, source: MeshSource, points: Array) -> None:
         closed_lips.render(out, source.image, source.parted_lips, points)
     if source.shut_lips is not None:
         closed_lips.render_parting(out, source.image, source.shut_lips, points)
+
+
+def _light_head(out: Image, source: MeshSource, placed: _Placed) -> None:
+    """Light the head as the target turns it, in place."""
+    if source.light is not None and placed.posed is not None:
+        rotation, points = placed.posed.rotation, placed.points
+        turned_light.render(out, source.light, rotation, points, placed.warp_map)
 
 
 def _lay_mouth(

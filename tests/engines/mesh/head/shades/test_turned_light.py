@@ -153,3 +153,17 @@ def test_the_hardest_light_changes_no_pixel_beyond_a_bound() -> None:
     factors = turned_light._factors(hard, (rotation - hard.rotation).T @ hard.slope)
     most = np.exp(turned_light.MOST_CHANGE * hard.change.max())
     assert 1 / most <= factors.min() < 0.75 and 1.3 < factors.max() <= most
+
+
+def test_the_mouth_of_a_driver_keeps_its_own_light() -> None:
+    mesh = faces.centred_mesh(SIDE, SIDE, 0.7)
+    own = source(lit(mesh, LIGHTS[0]), mesh)
+    opened = faces.make_target(own, turn=(0, 20, 0), mouth=0.4)
+    driven = replace(opened, driver=opened.points)
+    driving = faces.render_face(opened.points, SIDE, SIDE)
+    frame, unlit = (
+        render_frame(replace(own, light=shown), driven, driving) for shown in (own.light, None)
+    )
+    x, y = np.rint(opened.points[[13, 14], :2].mean(0)).astype(int)
+    assert np.array_equal(frame[y, x - 4 : x + 5], unlit[y, x - 4 : x + 5])
+    assert abs(level_at(frame, opened.points, 280) - level_at(unlit, opened.points, 280)) > 0.02

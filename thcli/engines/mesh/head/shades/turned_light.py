@@ -44,8 +44,8 @@ BORDER_WIDTH = 0.1  # face heights from the mesh's border to normals that are as
 SOFT_NORMALS = 0.08  # face heights over which they are evened at that border and beyond
 SOFT_HEAD = 0.04  # face heights over which the head's outline is softened
 HAIR_SHARE = 0.4  # of the change in hair, whose strands face everywhere
-MOST_CHANGE = 0.5  # log brightness that no change reaches: light of one side, far behind the face
-LEAST_CHANGE = 0.0025  # log brightness, of no level
+MOST_CHANGE = 0.5  # log brightness that no change reaches, however hard the light is
+LEAST_CHANGE = 0.0025  # log brightness, less than one level
 
 _HEAD = HEAD | GLASSES | {class_number("hat")}
 
