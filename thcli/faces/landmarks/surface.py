@@ -32,14 +32,14 @@ def inward_normals(mesh: Array) -> Array:
 def fit_light(levels: Array, normals: Array, weight: Array, ridge: float) -> Array:
     """Fit log brightness = a + b . normal by least squares: (4,), a and b.
 
-    Its gradient on a Lambertian surface under distant light, which to first order is linear in the
-    normal (Basri and Jacobs 2003, "Lambertian Reflectance and Linear Subspaces", section 3).
+    To first order that is a Lambertian surface under distant light: the four harmonics of least
+    order of Basri and Jacobs 2003, "Lambertian Reflectance and Linear Subspaces", section 3.
 
     Args:
         levels: (N,) log brightness.
         normals: (N, 3) unit vectors.
         weight: (N,), at least 0.
-        ridge: weight, over the sum of weights, that holds b to 0 where normals are alike.
+        ridge: share of the sum of weights that holds b to 0, where normals are alike.
     """
     rows = np.concatenate([np.ones((len(normals), 1)), normals], 1)
     left = (rows * weight[:, None]).T @ rows
