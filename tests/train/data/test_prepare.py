@@ -22,12 +22,13 @@ from thcli.core.geometry import transform_points
 from thcli.core.options import OutputOptions, PrepareOptions, TrainOptions
 from thcli.core.types import Face, Frame
 from thcli.evaluate.datasets.sample_clip import astronaut_clip
+from thcli.faces.crops.crop import transform_face
 from thcli.faces.landmarks.topology import POINTS
 from thcli.motion.canonical import unpack_pose
 from thcli.motion.file.reader import MotionFile
 from thcli.train.data.dataset import MOTION, list_clips
 from thcli.train.data.prepare import prepare
-from thcli.train.data.segments import Segment, Segmenter, transform_to_crop
+from thcli.train.data.segments import Segment, Segmenter
 from thcli.train.keypoint_models.pairs import FramePairs, head_angles
 from thcli.weights import locate
 
@@ -123,7 +124,7 @@ def test_a_face_is_transformed_to_crop_pixels() -> None:
         for index in range(3):
             list(running.feed(frame(index), [one], cut=False))
         where = next(running.finish()).crop(SMALL)
-    moved = transform_to_crop(one, where)
+    moved = transform_face(one, where.crop_from_frame)
     assert moved.mesh is not None and one.mesh is not None
     scale = where.crop_from_frame[0, 0]
     assert np.allclose(moved.mesh[:, :2], (one.mesh[:, :2] - [100, 90]) * scale + 31.5, atol=0.05)

@@ -20,10 +20,7 @@ from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.eyes.lid_skin import LidSkin
 from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.eyes.texture import EyeTexture
-from thcli.engines.mesh.head import (
-    covering,
-    crown,
-)
+from thcli.engines.mesh.head import covering, crown
 from thcli.engines.mesh.head.cheeks import far_side, grown_cheek, mirrored_cheek
 from thcli.engines.mesh.head.cheeks.far_side import FarSide
 from thcli.engines.mesh.head.cheeks.grown_cheek import GrownCheek

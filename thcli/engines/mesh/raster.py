@@ -56,6 +56,11 @@ class SampleGrid:
         x0, y0 = self.x0 + left * self.step, self.y0 + top * self.step
         return SampleGrid(x0, y0, self.step, width, height)
 
+    def within(self, whole: SampleGrid) -> tuple[slice, slice]:
+        """Return the rows and columns of another grid of its step on which this one lies."""
+        row, column = (self.y0 - whole.y0) // self.step, (self.x0 - whole.x0) // self.step
+        return slice(row, row + self.rows), slice(column, column + self.columns)
+
     def move(self, by: tuple[int, int]) -> SampleGrid:
         """Return the grid, (x, y) pixels further to the right and down."""
         return SampleGrid(self.x0 + by[0], self.y0 + by[1], self.step, self.columns, self.rows)

@@ -267,7 +267,7 @@ def prepare_frame(
         shut_lips=closed_lips.prepare_shut(image, mesh) if parted is None else None,
         mouth_painter=None if is_blurred else video.mouth_painter,
         folds=folded,
-        light=None if folded is None else turned_light.prepare(image, mesh, folded, None),
+        light=None if folded is None else turned_light.prepare(image, mesh, folded, None, target),
         border=border,
         rigid=video.worn,
         ground=ground,

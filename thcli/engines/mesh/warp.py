@@ -137,8 +137,7 @@ def build_map(
     drawn_out = keep_below_chin(coarse, grid, surroundings.lower_edge, source)
     grid, coarse = _trim_still(grid, coarse, np.concatenate([target, source]))
     fine = SampleGrid(grid.x0, grid.y0, step, grid.columns * COARSE, grid.rows * COARSE)
-    row, column = (grid.y0 - whole.y0) // grid.step, (grid.x0 - whole.x0) // grid.step
-    kept = slice(row, row + grid.rows), slice(column, column + grid.columns)
+    kept = grid.within(whole)
     beyond = None
     if crown is not None and above is not None:
         beyond = crown.share_beyond(resize(above[kept], (fine.columns, fine.rows)))
@@ -164,8 +163,8 @@ def build_map(
     mesh_displacement, mesh_weight = _fill_and_feather(
         raster.sample_maps(ids, maps, face), ids, merge_samples, TEAR * step
     )
-    row, column = (face.y0 - fine.y0) // step, (face.x0 - fine.x0) // step
-    view = displacement[row : row + face.rows, column : column + face.columns]
+    on_face = face.within(fine)
+    view = displacement[on_face]
     apart, cut = None, None
     if surroundings.matte:
         jump = largest(mesh_displacement - view) * (ids >= 0)
@@ -180,7 +179,7 @@ def build_map(
         merged = mesh_weight * np.minimum(2 - 2 * apart, 1)
         view += merged[..., None] * (mesh_displacement - view)
     if drawn_out is not None:
-        drawn_out[row : row + face.rows, column : column + face.columns] *= 1 - mesh_weight
+        drawn_out[on_face] *= 1 - mesh_weight
     return WarpMap(fine, displacement, face, ids, mesh_weight, cut, shoulders, beyond, drawn_out)
 
 

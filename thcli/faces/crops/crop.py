@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -27,6 +27,7 @@ _FILTER_VARIANCE = 0.15
 _MARGIN = 3  # pixels that the cubic kernel reads beyond the crop's outline, and one for rounding
 
 Pixels = npt.NDArray[Any]
+Floats = TypeVar("Floats", bound=npt.NDArray[np.floating[Any]])
 
 
 def crop(
@@ -124,13 +125,9 @@ def transform_face(face: Face, dst_from_src: Array) -> Face:
 
     dst_from_src: `crop_from_frame`, for a crop.
     """
-    scale = np.float32(np.sqrt(abs(np.linalg.det(dst_from_src[:2, :2]))))
 
     def transform(points: Array32 | None) -> Array32 | None:
-        if points is None:
-            return None
-        plane = geometry.transform_points(dst_from_src, points[..., :2]).astype(np.float32)
-        return np.concatenate([plane, points[..., 2:] * scale], -1)
+        return None if points is None else transform_landmarks(points, dst_from_src)
 
     mesh = transform(face.mesh)
     box = geometry.bounding_box(
@@ -139,6 +136,14 @@ def transform_face(face: Face, dst_from_src: Array) -> Face:
     box = box if mesh is None else geometry.bounding_box(mesh)
     iris, keypoints, points = (transform(p) for p in (face.iris, face.keypoints, face.points))
     return replace(face, box=box, mesh=mesh, iris=iris, keypoints=keypoints, points=points)
+
+
+def transform_landmarks(points: Floats, dst_from_src: Array) -> Floats:
+    """Map landmarks (..., 2 or 3), of the same type, to other pixels by a similarity (3, 3)."""
+    scale = np.sqrt(abs(np.linalg.det(dst_from_src[:2, :2]))).astype(points.dtype)
+    plane = geometry.transform_points(dst_from_src, points[..., :2]).astype(points.dtype)
+    # The stub loses the array's type.
+    return np.concatenate([plane, points[..., 2:] * scale], -1)  # type: ignore[return-value]
 
 
 def _source_rectangle(

@@ -17,6 +17,7 @@ from thcli.core.imaging import to_uint8
 from thcli.core.options import OutputOptions, PrepareOptions, ReadOptions
 from thcli.core.types import Crop, Frame
 from thcli.faces.crops.crop import crop as crop_image
+from thcli.faces.crops.crop import transform_face
 from thcli.media.info import MediaInfo
 from thcli.motion.file.writer import MotionWriter
 from thcli.motion.observe import observe
@@ -25,7 +26,7 @@ from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.pipeline.observe.tracking import track_video
 from thcli.train.data.dataset import COLUMNS, MOTION, SUFFIXES
 from thcli.train.data.prepare_journal import CLIPS, IndexRow, PrepareJournal
-from thcli.train.data.segments import Segment, Segmenter, transform_to_crop
+from thcli.train.data.segments import Segment, Segmenter
 
 KEY_INTERVAL = 8  # frames between key frames, so that any frame needs a short decode only
 WINDOW = 256  # frames of motion written at a time
@@ -221,7 +222,10 @@ def _write_motion(
             shifted = [
                 Frame(blank, frame.pts - first, frame.time_base, frame.index) for frame in frames
             ]
-            cropped = [None if face is None else transform_to_crop(face, crop) for face in faces]
+            cropped = [
+                None if face is None else transform_face(face, crop.crop_from_frame)
+                for face in faces
+            ]
             writer.append(observe(shifted, cropped))
 
 

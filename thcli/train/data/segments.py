@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Self
 
 import numpy as np
 
-from thcli.core.geometry import bounding_box, box_iou, square_crop_matrix, transform_points
+from thcli.core.geometry import box_iou, square_crop_matrix
 from thcli.core.options import PrepareOptions
 from thcli.core.types import Array32, Crop, Face, Frame
 from thcli.pipeline.observe.track_log import TrackLog
@@ -131,15 +131,3 @@ class Segmenter:
                     yield segment
                 else:
                     self.dropped += 1
-
-
-def transform_to_crop(face: Face, crop: Crop) -> Face:
-    """Transform a face's mesh and irises to the pixels of an upright crop."""
-    scale = np.float32(crop.crop_from_frame[0, 0])
-    mesh = iris = None
-    if face.mesh is not None:
-        flat = transform_points(crop.crop_from_frame, face.mesh[:, :2])
-        mesh = np.concatenate([flat, face.mesh[:, 2:] * scale], 1).astype(np.float32)
-    if face.iris is not None:
-        iris = transform_points(crop.crop_from_frame, face.iris).astype(np.float32)
-    return replace(face, mesh=mesh, iris=iris, box=face.box if mesh is None else bounding_box(mesh))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
-from thcli.core.geometry import matrix_from_rotvec, transform_points
+from thcli.core.geometry import transform_points
 from thcli.core.types import Array, Image
 from thcli.engines.mesh import raster, sampling
 from thcli.engines.mesh.anatomy import TRIANGLES
@@ -25,21 +25,12 @@ from thcli.motion.render_target import RenderTarget
 
 SIDE = 256
 CHEEKS = (50, 280)  # mesh points, image's left and right
-LIGHTS = [
-    (0.6, 0.0, 0.2),
-    (-0.5, 0.2, 0.4),
-    (0.0, -0.4, 0.5),
-]  # log brightness along inward normals
+# Log brightness along inward normals
+LIGHTS = [(0.6, 0.0, 0.2), (-0.5, 0.2, 0.4), (0.0, -0.4, 0.5)]
 
 
-def turn(mesh: Array, degrees: float) -> Array:
-    posed = canonical.decompose(mesh)
-    rotation = posed.rotation @ matrix_from_rotvec(np.array([0, np.radians(degrees), 0]))
-    return np.asarray(replace(posed, rotation=rotation).mesh())
-
-
-def target(mesh: Array) -> RenderTarget:
-    return RenderTarget(mesh, np.zeros((2, 2)), np.ones(2))
+def turned_by(own: MeshSource, degrees: float) -> RenderTarget:
+    return faces.make_target(own, turn=(0, degrees, 0))
 
 
 def lit(mesh: Array, light: tuple[float, float, float]) -> Image:
@@ -69,10 +60,11 @@ def test_a_turned_head_is_lit_as_the_picture_is(
 ) -> None:
     mesh = faces.centred_mesh(SIDE, SIDE, 0.7)
     own = source(lit(mesh, light), mesh)
-    turned = turn(mesh, degrees)
+    target = turned_by(own, degrees)
+    turned = target.points
     truth = lit(turned, light)
     frame, unlit = (
-        render_frame(replace(own, light=shown), target(turned), None) for shown in (own.light, None)
+        render_frame(replace(own, light=shown), target, None) for shown in (own.light, None)
     )
     errors = np.array(
         [
@@ -89,7 +81,7 @@ def test_a_head_at_rest_and_what_is_no_head_keep_their_light() -> None:
     image = lit(mesh, LIGHTS[0])
     own = source(image, mesh)
     plain = replace(own, light=None)
-    rest, turned = target(own.mesh), target(turn(own.mesh, 20))
+    rest, turned = faces.rest_target(own), turned_by(own, 20)
     assert np.array_equal(render_frame(own, rest, None), render_frame(plain, rest, None))
     lit_frame = render_frame(own, turned, None).astype(int)
     changed = np.abs(lit_frame - render_frame(plain, turned, None))
@@ -99,7 +91,7 @@ def test_a_head_at_rest_and_what_is_no_head_keep_their_light() -> None:
 
 
 def regions(name: str) -> Regions:
-    """Return regions of a picture: a face, and beyond it one other kind."""
+    """Return regions of a picture that are all of one class."""
     probabilities = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
     probabilities[class_number(name)] = 1
     return Regions(full_frame_crop((SIDE, SIDE)), probabilities)
@@ -148,8 +140,7 @@ def test_the_hardest_light_changes_no_pixel_beyond_a_bound() -> None:
     own = source(lit(mesh, LIGHTS[0]), mesh)
     assert own.light is not None
     hard = replace(own.light, slope=np.array([40.0, 0, 0]))
-    turned = turn(own.mesh, 40)
-    rotation = canonical.decompose(turned).rotation
+    rotation = canonical.decompose(turned_by(own, 40).points).rotation
     factors = turned_light._factors(hard, (rotation - hard.rotation).T @ hard.slope)
     most = np.exp(turned_light.MOST_CHANGE * hard.change.max())
     assert 1 / most <= factors.min() < 0.75 and 1.3 < factors.max() <= most
@@ -167,3 +158,15 @@ def test_the_mouth_of_a_driver_keeps_its_own_light() -> None:
     x, y = np.rint(opened.points[[13, 14], :2].mean(0)).astype(int)
     assert np.array_equal(frame[y, x - 4 : x + 5], unlit[y, x - 4 : x + 5])
     assert abs(level_at(frame, opened.points, 280) - level_at(unlit, opened.points, 280)) > 0.02
+
+
+def test_a_frame_of_a_video_whose_head_does_not_turn_needs_no_light() -> None:
+    mesh = faces.centred_mesh(SIDE, SIDE, 0.7)
+    image = lit(mesh, LIGHTS[0])
+    own = source(image, mesh)
+    assert own.folds is not None
+    rest, turned = faces.rest_target(own).points, turned_by(own, 20).points
+    assert turned_light.prepare(image, own.mesh, own.folds, None, rest) is None
+    light = turned_light.prepare(image, own.mesh, own.folds, None, turned)
+    assert light is not None and own.light is not None
+    assert np.array_equal(light.field, own.light.field)

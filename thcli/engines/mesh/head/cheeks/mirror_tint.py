@@ -109,8 +109,7 @@ def lay_mesh_over(
     covered = box_mean((warp_map.ids >= 0).astype(np.float32), 3)
     sums = box_mean(raster.sample_maps(warp_map.ids, maps, face), 3)
     inside = sums.reshape(*covered.shape, -1) / np.maximum(covered, np.float32(0.1))[..., None]
-    row, column = (face.y0 - grid.y0) // grid.step, (face.x0 - grid.x0) // grid.step
-    part = slice(row, row + face.rows), slice(column, column + face.columns)
+    part = face.within(grid)
     solid = np.zeros(beside.shape[:2], np.float32)
     solid[part] = smoothstep(0, overlay.SOLID, warp_map.mesh_weight)
     beside[part] += solid[part][..., None] * (inside - beside[part])

@@ -16,17 +16,18 @@ from functools import cache
 import cv2
 import numpy as np
 
-from thcli.core.geometry import bounding_box, transform_points
+from thcli.core.geometry import bounding_box
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh import anatomy, raster
 from thcli.engines.mesh.background.windows import iterate_windows
 from thcli.engines.mesh.compose import source_positions
 from thcli.engines.mesh.head.shades.folds import LEAST_LEVEL, SourceFolds
+from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import box_mean, distance_to, nearest_to, odd_size, remap, shift
 from thcli.engines.mesh.warp import WarpMap, drawing_order
 from thcli.faces.crops import align
-from thcli.faces.crops.crop import crop
+from thcli.faces.crops.crop import crop, transform_landmarks
 from thcli.faces.landmarks import surface, topology
 from thcli.faces.parsing.classes import GLASSES, HAIR, HEAD, class_number
 from thcli.faces.parsing.crops import Regions
@@ -81,7 +82,11 @@ def _plain_skin() -> Array:
 
 
 def prepare(
-    image: Image, mesh: Array, folds: SourceFolds, body: Regions | None
+    image: Image,
+    mesh: Array,
+    folds: SourceFolds,
+    body: Regions | None,
+    target: Array | None = None,
 ) -> TurnedLight | None:
     """Measure the light of a source.
 
@@ -90,22 +95,24 @@ def prepare(
         mesh: (468, 3) pixels.
         folds: its skin.
         body: regions of its head; None lights the middle of the face alone.
+        target: (468, 3), the only one for a frame of a video; None for any.
 
     Returns:
-        None for plain colours, in which nothing is lit.
+        None for plain colours, in which nothing is lit, and for a target that is hardly turned.
     """
     if folds.skin.max() <= 0:
         return None
     placement = align.square(bounding_box(mesh[:, :2]), SIDE, SCALE)
-    ratio = float(placement.crop_from_frame[0, 0])
-    placed = np.column_stack(
-        [transform_points(placement.crop_from_frame, mesh[:, :2]), ratio * mesh[:, 2]]
-    )
+    placed = transform_landmarks(mesh, placement.crop_from_frame)
     grey = box_mean(np.asarray(crop(image, placement).mean(-1), np.float32), 3)
     brightness = remap(grey, placed[None, :, :2].astype(np.float32))[0]
     levels = np.log(brightness.astype(np.float64) + LEAST_LEVEL)
     rotation = canonical.decompose(mesh).rotation
     slope = _fit(levels, _neutral_normals() @ rotation.T, folds.shown * _plain_skin())
+    if target is not None:
+        turned = _turned(rotation, slope, canonical.decompose(target).rotation)
+        if np.linalg.norm(turned) < LEAST_CHANGE:
+            return None
     field = _field(placed, folds.skin, None if body is None else _head_of(body, placement, placed))
     return TurnedLight(rotation, slope, placement, field, folds.change)
 
@@ -134,7 +141,7 @@ def _field(placed: Array, skin: Array, head: Array32 | None) -> Array32:
         skin: (468,) how far a point shows skin.
         head: from `_head_of`.
     """
-    grid = raster.SampleGrid(0, 0, 1, SIDE, SIDE)
+    grid = SampleGrid(0, 0, 1, SIDE, SIDE)
     height = anatomy.face_height(placed)
     ids = raster.rasterize(placed, anatomy.TRIANGLES, drawing_order(placed), grid)
     maps = raster.linear_maps(
@@ -168,20 +175,23 @@ def render(
         target: (468, 3) target mesh.
         warp_map: the frame's map.
     """
-    turned = (rotation - light.rotation).T @ light.slope
+    turned = _turned(light.rotation, light.slope, rotation)
     if np.linalg.norm(turned) < LEAST_CHANGE:
         return
-    grid = warp_map.grid
-    rows, columns = _around_face(warp_map, REACH * anatomy.face_height(target) / grid.step)
-    part = grid.part(rows, columns)
-    shown = replace(warp_map, grid=part, displacement=warp_map.displacement[rows, columns])
+    reach = round(REACH * anatomy.face_height(target) / warp_map.grid.step)
+    near = _around_face(warp_map, reach)
     matrix = light.placement.crop_from_frame
-    at = shift(source_positions(shown) * np.float32(matrix[0, 0]), matrix[:2, 2])
+    at = shift(source_positions(near) * np.float32(matrix[0, 0]), matrix[:2, 2])
     factors = remap(_factors(light, turned), at)  # at the field's rim they are 1
     changed = np.abs(cv2.extractChannel(factors, 1) - 1) > LEAST_CHANGE
     size = out.shape[1], out.shape[0]
-    for region, factor in iterate_windows(factors, changed.astype(np.float32), part, size):
+    for region, factor in iterate_windows(factors, changed.astype(np.float32), near.grid, size):
         out[region] = cv2.multiply(out[region], factor, dtype=cv2.CV_8U)
+
+
+def _turned(own: Array, slope: Array, rotation: Array) -> Array:
+    """Return the change of a slope (3,) in a head, canonical axes; own, rotation: (3, 3)."""
+    return np.asarray((rotation - own).T @ slope)
 
 
 def _factors(light: TurnedLight, turned: Array) -> Array32:
@@ -195,9 +205,11 @@ def _factors(light: TurnedLight, turned: Array) -> Array32:
     return np.asarray(cv2.merge([cv2.exp(change * by) for by in light.change]), np.float32)
 
 
-def _around_face(warp_map: WarpMap, reach: float) -> tuple[slice, slice]:
-    """Return rows and columns of a map's grid around its face; reach: samples beyond it."""
-    grid, face, by = warp_map.grid, warp_map.face, round(reach)
-    row, column = (face.y0 - grid.y0) // grid.step, (face.x0 - grid.x0) // grid.step
-    rows = slice(max(row - by, 0), min(row + face.rows + by, grid.rows))
-    return rows, slice(max(column - by, 0), min(column + face.columns + by, grid.columns))
+def _around_face(warp_map: WarpMap, reach: int) -> WarpMap:
+    """Return the part of a map around its face; reach: samples beyond it."""
+    grid = warp_map.grid
+    rows, columns = warp_map.face.within(grid)
+    rows = slice(max(rows.start - reach, 0), min(rows.stop + reach, grid.rows))
+    columns = slice(max(columns.start - reach, 0), min(columns.stop + reach, grid.columns))
+    displacement = warp_map.displacement[rows, columns]
+    return replace(warp_map, grid=grid.part(rows, columns), displacement=displacement)
