@@ -10,6 +10,7 @@ from tests.motion import synthetic_motion as synthetic
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Face, Motion
 from thcli.motion import canonical
+from thcli.motion.canonical import PosedShape
 from thcli.motion.retarget import RetargetedMotion
 
 RAW = MotionOptions(smooth=0)
@@ -30,3 +31,9 @@ def rows(motion: Motion, name: str) -> Array:
 
 def canonical_shapes(motion: Motion) -> Array:
     return canonical.decompose(rows(motion, "points")).shape
+
+
+def facing(shape: Array, rotation: Array | None = None) -> PosedShape:
+    """Return a canonical shape (468, 3) that faces the camera, or is turned by a rotation."""
+    turned = np.eye(3) if rotation is None else rotation
+    return PosedShape(turned, np.zeros(()), np.zeros(3), shape)

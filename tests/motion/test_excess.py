@@ -13,7 +13,7 @@ from tests.motion.retargeting import canonical_shapes, retargeted, rows
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Face, Motion
 from thcli.faces.landmarks import topology
-from thcli.motion import canonical, closure, sliders
+from thcli.motion import brows, canonical, closure, sliders
 from thcli.motion.model3d import EXPRESSION_NAMES
 from thcli.motion.reference import excess
 from thcli.motion.retarget import RetargetedMotion
@@ -49,8 +49,7 @@ def test_the_expression_of_one_picture_is_taken_and_its_pose_is_not(causal: bool
     assert canonical.mouth_opening(shape) == pytest.approx(
         canonical.mouth_opening(canonical.neutral() + driver.arrays["expression"][0]), abs=0.03
     )
-    brows = [105, 334]
-    assert (shape_of(source) - shape)[brows, 1].min() > 0.03
+    assert (shape_of(source) - shape)[[105, 334], 1].min() > 0.03
     scale, rotation, _ = canonical.fit_rigid_points(np.asarray(source.mesh), rows(out, "points")[0])
     assert abs(scale - 1) < 0.005 and np.trace(rotation) > 3 - 1e-4
 
@@ -159,13 +158,34 @@ def test_the_frame_that_the_source_shows_is_its_own_rest() -> None:
 
 def test_a_reference_near_rest_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    add = excess.add_laugh
+    add = excess.add_video
 
     def keep(reference: Any, *rest: Any) -> Any:
         found.append((reference, add(reference, *rest)))
         return found[-1][1]
 
-    monkeypatch.setattr(excess, "add_laugh", keep)
+    monkeypatch.setattr(excess, "add_video", keep)
     driver = picture(count=20, smile=0.2, jaw=0.05)
     RetargetedMotion(synthetic.source(), synthetic.buffer(driver), MotionOptions())
-    assert len(found) == 1 and found[0][0] is found[0][1]
+    assert len(found) == 1
+    np.testing.assert_allclose(found[0][0].shape, found[0][1].shape, atol=1e-9)
+
+
+@pytest.mark.parametrize("brow", [1.6, -1.6])
+def test_brows_that_a_clip_holds_up_or_down_are_taken_over(brow: float) -> None:
+    """A driver that was surprised, or angry, in all of its frames was at rest."""
+    driver = picture(count=20, brow=brow, jaw=0.2 + 0.1 * np.sin(np.arange(20)))
+    source = synthetic.source()
+    rises = brows.measure(
+        canonical_shapes(retargeted(driver, MotionOptions(), source)) - shape_of(source)
+    )[0]
+    assert (np.sign(brow) * rises > 0.015).all()
+
+
+def test_brows_that_a_source_has_already_are_not_raised_twice() -> None:
+    driver = picture(count=20, brow=1.6, jaw=0.2 + 0.1 * np.sin(np.arange(20)))
+    source = synthetic.face(synthetic.meshes(picture(seed=5, brow=2.0))[0])
+    rises = brows.measure(
+        canonical_shapes(retargeted(driver, MotionOptions(), source)) - shape_of(source)
+    )[0]
+    assert (np.abs(rises) < 0.01).all()

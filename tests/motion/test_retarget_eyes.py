@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.motion import synthetic_motion as synthetic
-from tests.motion.retargeting import canonical_shapes, retargeted, rows
+from tests.motion.retargeting import canonical_shapes, facing, retargeted, rows
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
 from thcli.motion import anatomy, canonical, closure, openings, sliders
@@ -263,7 +263,7 @@ def test_wide_eyes_of_a_sleepy_clip_open_a_source_no_further_than_wide_eyes() ->
     reference = DriverReference(
         neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.13), 0.13
     )
-    rules = openings.OpeningRules(neutral(), reference, 1.0, shut_eyes=0.05, absolute=False)
+    rules = openings.OpeningRules(facing(neutral()), reference, 1.0, shut_eyes=0.05, absolute=False)
     own = canonical.eye_openings(neutral())
     for driver, highest in ((0.2, 0.3), (0.34, 0.37)):
         opening, _ = rules.eye_openings(np.full((1, 2), driver), np.ones(1))
@@ -278,7 +278,7 @@ def test_beside_a_clearly_open_eye_one_that_is_read_as_half_shut_winks(
     reference = DriverReference(
         neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.19), 0.19
     )
-    rules = openings.OpeningRules(neutral(), reference, 1.0, shut_eyes=0.05, absolute=False)
+    rules = openings.OpeningRules(facing(neutral()), reference, 1.0, shut_eyes=0.05, absolute=False)
     opening, _ = rules.eye_openings(np.array([[wider, wider - 0.09]]), np.ones(1))
     unlike = float(opening[0, 0] - opening[0, 1])
     assert unlike > 0.25 if shuts else abs(unlike) < 0.05
@@ -295,35 +295,9 @@ def test_wide_eyes_of_a_source_open_further_when_a_drivers_do() -> None:
     reference = DriverReference(
         neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.2), 0.2
     )
-    rules = openings.OpeningRules(shape, reference, 1.0, shut_eyes=0.05, absolute=False)
+    rules = openings.OpeningRules(facing(shape), reference, 1.0, shut_eyes=0.05, absolute=False)
     opening, _ = rules.eye_openings(np.full((1, 2), 0.3), np.ones(1))
     assert (opening > 1.2).all() and (opening < 1.35).all()
-
-
-def test_shut_eyes_that_are_read_differently_open_alike() -> None:
-    """One eye alone opened, and the face winked; an eye that does wink is judged by itself."""
-    shut = openings.judge_alike(np.array([0.059, 0.081]))
-    assert shut == pytest.approx([0.07, 0.07])
-    wink = np.array([0.03, 0.2])
-    assert np.array_equal(openings.judge_alike(wink), wink)
-
-
-def test_a_shut_eye_beside_an_open_one_opens_as_far_as_that() -> None:
-    """The shut eye of a carved face, which is narrow, opened to the gap of an ordinary one."""
-    shape = neutral().copy()
-    for rims, own in zip(anatomy.LIDS, (0.03, 0.15), strict=True):
-        middle = (shape[rims.upper] + shape[rims.lower]) / 2
-        for rim in (rims.upper, rims.lower):
-            scale = own / canonical.eye_openings(neutral()).mean()
-            shape[rim] = middle + scale * (shape[rim] - middle)
-    reference = DriverReference(
-        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.2), 0.2
-    )
-    rules = openings.OpeningRules(shape, reference, 1.0, shut_eyes=0.05, absolute=False)
-    opening, added = rules.eye_openings(np.full((1, 2), 0.2), np.ones(1))
-    usual = canonical.eye_openings(neutral()).mean()
-    opened = opening * canonical.eye_openings(shape) + added * usual
-    assert opened[0] == pytest.approx([0.15, 0.15], abs=0.02)
 
 
 def test_of_a_turned_head_the_nearer_eye_counts() -> None:

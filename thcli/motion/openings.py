@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
+from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
-from thcli.motion import anatomy, canonical, closure
-from thcli.motion.canonical import neutral
-from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE, DriverReference
+from thcli.motion import anatomy, canonical, closure, smiles
+from thcli.motion.canonical import PosedShape, neutral
+from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE, SHUT_OPENING, DriverReference
 from thcli.motion.reference.lids import count_near_eye
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Bools
@@ -26,7 +29,10 @@ WIDE_OPENING, WIDER_SHARE = 0.28, 0.2
 LEAST_WIDER = 1.15  # ratio to which eyes open that are wide in the source
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
 SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio where they end
-SHUT_EYE_RANGE = (0.085, 0.105)  # source eye opening; below it the neutral eye's gap is used
+# Source eye opening below which the neutral eye's gap is used: lids are shut, or lowered so far
+# that others take the place of the eyes
+SHUT_EYE_RANGE = (0.1, 0.105)
+LAUGHING_SHARE = 0.35  # by which eyes open less that a laugh shuts
 WINK_SHARE = (0.4, 0.6)  # of the other eye's opening: an eye of a picture is shut, and open
 ALIKE_RANGE = (0.03, 0.07)  # difference of a source's eyes between which each is judged by itself
 
@@ -36,7 +42,7 @@ class OpeningRules:
 
     def __init__(
         self,
-        source_shape: Array,
+        source: PosedShape,
         reference: DriverReference,
         shape_ratio: float,
         *,
@@ -46,7 +52,7 @@ class OpeningRules:
         """Measure the source and the reference.
 
         Args:
-            source_shape: canonical shape of the source, (468, 3).
+            source: pose and canonical shape of the source.
             reference: the driver's reference.
             shape_ratio: scale of the source's shape over that of the reference.
             shut_eyes: eye opening of the driver's shut eyes; None for lids that are exact, in which
@@ -54,8 +60,10 @@ class OpeningRules:
             absolute: the lips open as far as the driver's, instead of by as much.
         """
         self._shape_ratio, self._absolute = shape_ratio, absolute
-        self._source_eyes = canonical.eye_openings(source_shape)
-        self._source_gaps = canonical.lip_gaps(source_shape)
+        self._source_eyes = canonical.eye_openings(source.shape)
+        self._judged_eyes = judge_eyes(source)
+        self._awake_share = 1 - LAUGHING_SHARE * smiles.smiling(source.shape)
+        self._source_gaps = canonical.lip_gaps(source.shape)
         self._reference_gaps = canonical.lip_gaps(reference.shape)
         self._reference_mouth = float(canonical.mouth_opening(reference.shape))
         # an open eye has the reference's opening, but not a blink's unless the source blinks too
@@ -90,18 +98,20 @@ class OpeningRules:
 
         (T, 2) each, the eye on the image's left first. eyes: (T, 2) openings of the driver's.
         """
-        own = judge_alike(self._source_eyes)
+        own = self._judged_eyes
         target = self._over_open(eyes, self._awake_opening)
         source_open = smoothstep(*SOURCE_EYE_RANGE, own)
         opening = 1 + gain[:, None] * source_open * (target - 1)
         opening = np.clip(opening, 0, closure.MAX_OPENING_RATIO)
-        source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, own)
-        source_shut = source_shut * self._beside_open(own)
         # the reference of a source whose eyes are both shut may be a blink
         usual = np.maximum(self._usual_eyes, self._shut_threshold + MIN_BLINK_AMPLITUDE * 0.5)
         unseen = self._over_open(eyes, usual)
-        unseen = unseen + smoothstep(*SOURCE_EYE_RANGE, own.max()) * (target - unseen)
-        return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * unseen)
+        unseen = unseen + smoothstep(*SHUT_EYE_RANGE, own.max()) * (target - unseen)
+        # lowered lids open from where they are, and one that is misread from where it is taken for
+        read = self._source_eyes - own + np.maximum(own - SHUT_OPENING, 0)
+        added = self._beside_open(own) * unseen - read / _neutral_opening()
+        source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, own)
+        return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * added)
 
     def _over_open(self, eyes: Array, awake: Array) -> Array:
         """Return openings (T, 2) of the driver's eyes over those of open ones, to be rendered.
@@ -126,12 +136,12 @@ class OpeningRules:
         """Return shares (2,) of a neutral eye's gap that make shut eyes as open as the other one.
 
         Where both are shut, between a neutral face's and the driver's, whose eyes they show, if
-        those are narrower.
+        those are narrower; less in a laugh, which shuts eyes.
         """
-        usual = float(canonical.eye_openings(neutral()).mean())
-        lacking = np.clip((own.max() - own) / usual, 0, 1)
-        unseen = float(np.sqrt(np.clip(self._usual_eyes / usual, 0, 1)))
-        return np.asarray(unseen + smoothstep(*SOURCE_EYE_RANGE, own.max()) * (lacking - unseen))
+        lacking = np.clip((own.max() - np.minimum(own, SHUT_OPENING)) / _neutral_opening(), 0, 1)
+        unseen = float(np.sqrt(np.clip(self._usual_eyes / _neutral_opening(), 0, 1)))
+        unseen *= self._awake_share
+        return np.asarray(unseen + smoothstep(*SHUT_EYE_RANGE, own.max()) * (lacking - unseen))
 
     def _limit_wide(self, target: Array, eyes: Array) -> Array:
         """Limit ratios (T, 2) of wide eyes to those with which the source's are wide.
@@ -158,13 +168,23 @@ def read_picture(eyes: Array, yaw: Array) -> Array:
     return np.asarray(read * (1 - winks))
 
 
-def judge_alike(eyes: Array) -> Array:
+def judge_eyes(source: PosedShape) -> Array:
     """Return the openings (2,) of a source's eyes by which they count as open or shut.
 
-    Of two shut eyes that are read a little differently, one alone would open.
+    Of two shut eyes that are read a little differently, one alone would open. The far eye of a
+    turned head is read as half open beside a near one that is shut.
     """
+    eyes, yaw = canonical.eye_openings(source.shape), rotvec_from_matrix(source.rotation)[1:2]
+    near = count_near_eye(eyes[None], yaw, anatomy.UNSURE_EYE_YAW)[0]
+    eyes = eyes + (1 - smoothstep(*CLEARLY_OPEN, eyes)) * np.minimum(near - eyes, 0)
     alike = 1 - smoothstep(*ALIKE_RANGE, np.ptp(eyes))
     return np.asarray(eyes + alike * (eyes.mean() - eyes))
+
+
+@cache
+def _neutral_opening() -> float:
+    """Return the opening of the eyes of the neutral mesh."""
+    return float(canonical.eye_openings(neutral()).mean())
 
 
 def keep_closed_lips(gaps: Array, tracked: Array, scale: Array, usable: Bools) -> Array:

@@ -207,7 +207,7 @@ class RetargetedMotion:
         )
         unoccluded = self._timeline.unoccluded
         self._openings = openings.OpeningRules(
-            source.shape,
+            source,
             reference,
             ratio,
             shut_eyes=None if exact_lids else self._measurements.shut_threshold(unoccluded),

@@ -101,7 +101,7 @@ class ReferenceSearch:
         reference = self._directed_as_source(reference)
         open_eyes = self.measurements.eyes[self.timeline.unoccluded].mean(-1)
         wide = float(np.quantile(open_eyes, WIDE_QUANTILE))
-        return excess.add_laugh(reference, self.source, wide)
+        return excess.add_video(reference, self.source, wide)
 
     def _directed_as_source(self, reference: DriverReference) -> DriverReference:
         """Return a reference with the direction of the frame that looks as the source does.

@@ -19,7 +19,7 @@ from thcli.engines.mesh.head.covered_points import NO_COVERS, Cover, are_eyes_hi
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.sampling import remap
 from thcli.motion import canonical
-from thcli.motion.openings import SHUT_EYE_RANGE, judge_alike
+from thcli.motion.openings import SHUT_EYE_RANGE, judge_eyes
 
 CLOSED_GAP = 0.12  # gap / width of a source eye below which its eyeball cannot be used
 FACES_US = 0.65  # foreshortening of an eye that a turn back brings into view from behind hair
@@ -83,10 +83,11 @@ def extract_eyes(
             )
         )
     eyes = _level_whites(image, eyes)
-    alike = judge_alike(canonical.eye_openings(canonical.decompose(mesh).shape))
+    posed = canonical.decompose(mesh)
+    judged, read = judge_eyes(posed), canonical.eye_openings(posed.shape)
     are_open = [
         eye.opening.gap >= CLOSED_GAP and opens > SHUT_EYE_RANGE[1]
-        for eye, opens in zip(eyes, alike, strict=True)
+        for eye, opens in zip(eyes, judged, strict=True)
     ]
     are_hidden = [
         hides or cover != "none" for hides, cover in zip(are_eyes_hidden(mesh), covers, strict=True)
@@ -100,8 +101,9 @@ def extract_eyes(
         pixel = PAINTED_BLUR / max(min(eye.opening.width for eye in eyes), 1.0)
         substitute = paint_eye(tone, max(blur, pixel))
     out = []
-    for eye, own, hides, cover in zip(eyes, usable, are_hidden, covers, strict=True):
-        shut, hidden = (0.0, eye.seen) if hides else (eye.opening.gap, 0.0)
+    shares = np.clip(judged / np.maximum(read, 1e-3), 0, 1)  # of the gaps that are read
+    for eye, own, hides, cover, share in zip(eyes, usable, are_hidden, covers, shares, strict=True):
+        shut, hidden = (0.0, eye.seen) if hides else (float(share * eye.opening.gap), 0.0)
         if cover == "glasses" or (cover == "hair" and eye.seen > FACES_US):
             hidden = NEVER_SHOWS
         out.append(eye if own else replace(substitute, shut=shut, hidden=hidden))

@@ -1,0 +1,83 @@
+"""Eyes of a source that are shut, lowered, winking or misread, and how far they open."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.motion.retargeting import facing
+from thcli.core.geometry import matrix_from_rotvec
+from thcli.core.types import Array
+from thcli.motion import anatomy, canonical, openings
+from thcli.motion.canonical import PosedShape, neutral
+from thcli.motion.reference.frames import DriverReference
+from thcli.motion.sliders import load_slider_shapes
+
+
+def with_eyes(*gaps: float) -> Array:
+    """Return the neutral shape with eyes of these openings, the one on the image's left first."""
+    shape = neutral().copy()
+    for rims, own in zip(anatomy.LIDS, gaps, strict=True):
+        middle = (shape[rims.upper] + shape[rims.lower]) / 2
+        scale = own / canonical.eye_openings(neutral()).mean()
+        for rim in (rims.upper, rims.lower):
+            shape[rim] = middle + scale * (shape[rim] - middle)
+    return shape
+
+
+def test_shut_eyes_that_are_read_differently_open_alike() -> None:
+    """One eye alone opened, and the face winked; an eye that does wink is judged by itself."""
+    shut = openings.judge_eyes(facing(with_eyes(0.059, 0.081)))
+    assert shut == pytest.approx([0.07, 0.07], abs=0.003)
+    wink = with_eyes(0.03, 0.2)
+    assert np.array_equal(openings.judge_eyes(facing(wink)), canonical.eye_openings(wink))
+
+
+@pytest.mark.parametrize(("far", "shuts"), [(0.13, True), (0.2, False)])
+def test_the_far_eye_of_a_turned_source_is_as_shut_as_the_near_one(far: float, shuts: bool) -> None:
+    """Of a laughing face that was turned, lashes opened to a dark slit; one that winks winks."""
+    shape, turn = with_eyes(far, 0.04), matrix_from_rotvec(np.radians([0.0, 30.0, 0.0]))
+    judged = openings.judge_eyes(facing(shape, turn))
+    assert judged[1] == pytest.approx(canonical.eye_openings(shape)[1], abs=0.005)
+    assert (judged[0] < 0.06) == shuts
+    opened = opened_eyes(facing(shape, turn), 0.22)
+    if shuts:
+        assert opened[0] == pytest.approx(opened[1], abs=0.01) and opened[0] > 0.18
+
+
+def opened_eyes(source: PosedShape, driver: float) -> Array:
+    """Return the openings (2,) of a source's eyes under those of an awake driver."""
+    reference = DriverReference(
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.22), 0.22
+    )
+    rules = openings.OpeningRules(source, reference, 1.0, shut_eyes=0.05, absolute=False)
+    opening, added = rules.eye_openings(np.full((1, 2), driver), np.ones(1))
+    usual = canonical.eye_openings(neutral()).mean()
+    return np.asarray((opening * canonical.eye_openings(source.shape) + added * usual)[0])
+
+
+def test_lowered_lids_open_and_shut_with_the_drivers() -> None:
+    """A source that looks down stayed so; its own eyes are hardly seen."""
+    source = facing(with_eyes(0.09, 0.09))
+    assert (opened_eyes(source, 0.22) > 0.2).all()
+    assert (opened_eyes(source, 0.05) < 0.02).all()
+
+
+def test_eyes_that_a_laugh_shuts_open_less_than_sleeping_ones() -> None:
+    shut = with_eyes(0.04, 0.04)
+    laughing = shut + 1.5 * load_slider_shapes().smile
+    calm, merry = opened_eyes(facing(shut), 0.22), opened_eyes(facing(laughing), 0.22)
+    assert (merry < 0.8 * calm).all() and (merry > 0.1).all()
+
+
+def test_a_shut_eye_beside_an_open_one_opens_as_far_as_that() -> None:
+    """The shut eye of a carved face, which is narrow, opened to the gap of an ordinary one."""
+    shape = with_eyes(0.03, 0.15)
+    reference = DriverReference(
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.2), 0.2
+    )
+    rules = openings.OpeningRules(facing(shape), reference, 1.0, shut_eyes=0.05, absolute=False)
+    opening, added = rules.eye_openings(np.full((1, 2), 0.2), np.ones(1))
+    usual = canonical.eye_openings(neutral()).mean()
+    opened = opening * canonical.eye_openings(shape) + added * usual
+    assert opened[0] == pytest.approx([0.15, 0.15], abs=0.02)
