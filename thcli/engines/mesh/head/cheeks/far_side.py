@@ -42,7 +42,7 @@ from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.landmarks.topology import OVAL, PAIRS
 from thcli.faces.parsing.crops import Regions
 
-LEAST_SIDE = 0.15  # sine of a source's yaw from which it has a far side
+LEAST_SIDE = 0.112  # sine of a source's yaw from which it has a far side
 # Face heights between the near cheek and the picture's side, below which that cuts the head off and
 # its mirror image would end in the middle of the other cheek
 LEAST_HEAD = 0.09

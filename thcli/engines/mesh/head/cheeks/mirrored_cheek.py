@@ -66,8 +66,7 @@ PERSON = 0.5  # share from which the pixels are the person's alone
 FRONTAL, SKIN_SHARE = (0.12, 0.25), (0.4, 0.8)
 # Log brightness of one side over the other, or of the skin in view over the mirrored one beside it,
 # up to which a source mirrors its cheek, and from which it does not: the shade has another colour,
-# and its own shadows. Sine of a yaw up to which that counts; beyond it more is hidden, and the
-# whole head is mirrored (`far_side`)
+# and its own shadows. Sine of a yaw up to which that counts; beyond it more is hidden
 UNEVEN, HARDLY_TURNED = (0.3, 0.5), (0.145, 0.16)
 # Share of hair over the side that is mirrored, above which no source mirrors it: strands before one
 # cheek would lie in the middle of the other one
