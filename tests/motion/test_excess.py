@@ -171,6 +171,15 @@ def test_a_reference_near_rest_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -
     np.testing.assert_allclose(found[0][0].shape, found[0][1].shape, atol=1e-9)
 
 
+def test_the_expression_of_one_picture_takes_the_place_of_the_sources() -> None:
+    """A source that screamed shut its mouth to a smile of huge lips under a picture at rest."""
+    source = synthetic.source(smile=1.0, jaw=0.4)
+    shape = canonical_shapes(retargeted(picture(), MotionOptions(), source))[0]
+    assert smile_of(shape) < 0.4 * smile_of(shape_of(source))
+    video = canonical_shapes(retargeted(picture(count=20), MotionOptions(), source))
+    assert smile_of(video[5]) > 0.8 * smile_of(shape_of(source))
+
+
 @pytest.mark.parametrize("brow", [1.6, -1.6])
 def test_brows_that_a_clip_holds_up_or_down_are_taken_over(brow: float) -> None:
     """A driver that was surprised, or angry, in all of its frames was at rest."""

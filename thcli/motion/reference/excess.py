@@ -50,18 +50,19 @@ GAZE_TURN = (np.radians(12.0), np.radians(25.0))  # of a head whose eyes look el
 
 
 def add_picture(reference: DriverReference, source: PosedShape, gaze: Array) -> DriverReference:
-    """Return the reference of a driver that is one picture: what it would be at rest.
+    """Return the reference of a driver that is one picture: what it would be as the source is.
 
-    The lips open as far as the driver's, the eyes by its ratio to ordinary ones, and its gaze is
-    taken as far as its head is not turned.
+    The source shows the picture's expression in place of its own. The lips open as far as the
+    driver's, the eyes by its ratio to ordinary ones, and its gaze is taken as far as its head is
+    not turned.
 
     Args:
         reference: the driver's only frame.
         source: pose and canonical shape of the source.
         gaze: (2, 2) gaze of the source.
     """
-    shape = _without(reference.shape, _excess(reference.shape, source.shape))
-    shape = _without(shape, _raised_brows(shape, source.shape))
+    shape = _without(reference.shape, _excess(reference.shape, source.shape, whole=True))
+    shape = _without(shape, _raised_brows(shape, source.shape, whole=True))
     scale, _, _ = fit_rigid_points(shape, source.shape)
     shape = _with_lips(shape, canonical.lip_gaps(source.shape) / scale)
     opening = float(reference.eyes.mean())
@@ -97,12 +98,11 @@ def add_video(reference: DriverReference, source: PosedShape, wide_eyes: float) 
     """
     smile = _smiles_more(reference.shape, source.shape)
     laugh = max(smile, _opens_more(reference.shape, source.shape))
-    held = _raised_brows(reference.shape, source.shape)
+    held = _raised_brows(reference.shape, source.shape, whole=False)
     if laugh == 0:
         return replace(reference, shape=_without(reference.shape, held))
-    shape = _without(
-        reference.shape, laugh * _excess(reference.shape, source.shape, brows=False) + held
-    )
+    held += laugh * _excess(reference.shape, source.shape, whole=False)
+    shape = _without(reference.shape, held)
     scale, _, _ = fit_rigid_points(shape, source.shape)
     gaps = canonical.lip_gaps(reference.shape)
     closed = np.minimum(canonical.lip_gaps(source.shape) / scale, gaps)
@@ -131,29 +131,37 @@ def expression_coefficients(shapes: Array) -> Array:
     return project(shapes)[..., IDENTITY_COUNT:]
 
 
-def _excess(shape: Array, source: Array, *, brows: bool = True) -> Array:
-    """Return the displacement (468, 3) of a shape's expression that a source's does not have."""
+def _excess(shape: Array, source: Array, *, whole: bool) -> Array:
+    """Return the displacement (468, 3) of a shape's expression that a source's does not have.
+
+    whole: also less what the source alone has; with the brows.
+    """
     found, own = expression_coefficients(np.stack([shape, source]))
-    beyond = found - np.clip(own, np.minimum(found, 0), np.maximum(found, 0))
-    rest = np.array([REST.get(name, REST_SHAPE) for name in EXPRESSION_NAMES])
-    kept = _kept(beyond, rest)
+    beyond = _beyond(found, own, whole)
+    kept = _kept(beyond, np.array([REST.get(name, REST_SHAPE) for name in EXPRESSION_NAMES]))
     for i, name in enumerate(SLIDER_NAMES):
-        if name.startswith("blink") or (name.startswith("brow") and not brows):
+        if name.startswith("blink") or (name.startswith("brow") and not whole):
             kept[i] = 0
     return np.asarray(np.tensordot(kept * beyond, load_basis().expression, 1))
 
 
-def _raised_brows(shape: Array, source: Array) -> Array:
+def _raised_brows(shape: Array, source: Array, *, whole: bool) -> Array:
     """Return the displacement (468, 3) of brows that a shape has up or down, and a source not.
 
-    A driver that is surprised or angry in all of its frames has such a reference.
+    A driver that is surprised or angry in all of its frames has such a reference. whole: see
+    `_excess`.
     """
-    beyond = eye_distances(np.stack([shape, source])).mean(-1) - BROWS_AT_REST
-    found, own = HELD_SHARE * _kept(beyond, np.array(BROWS_VARY)) * beyond
-    rise = found - np.clip(own, min(found, 0.0), max(found, 0.0))
+    raised = eye_distances(np.stack([shape, source])).mean(-1) - BROWS_AT_REST
+    found, own = HELD_SHARE * _kept(raised, np.array(BROWS_VARY)) * raised
     out = np.zeros_like(shape)
-    out[:, 1] = -rise * weights()
+    out[:, 1] = -_beyond(found, own, whole) * weights()
     return out
+
+
+def _beyond(found: Array, own: Array, whole: bool) -> Array:
+    """Return values less those of a source, or less what the source has of them alone."""
+    shared = own if whole else np.clip(own, np.minimum(found, 0), np.maximum(found, 0))
+    return np.asarray(found - shared)
 
 
 def _kept(found: Array, rest: Array) -> Array:
