@@ -10,7 +10,9 @@ from tests.motion import synthetic_motion as synthetic
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Face, Motion
 from thcli.motion import canonical
-from thcli.motion.canonical import PosedShape
+from thcli.motion.canonical import PosedShape, neutral
+from thcli.motion.openings import OpeningRules
+from thcli.motion.reference.frames import DriverReference
 from thcli.motion.retarget import RetargetedMotion
 
 RAW = MotionOptions(smooth=0)
@@ -37,3 +39,11 @@ def facing(shape: Array, rotation: Array | None = None) -> PosedShape:
     """Return a canonical shape (468, 3) that faces the camera, or is turned by a rotation."""
     turned = np.eye(3) if rotation is None else rotation
     return PosedShape(turned, np.zeros(()), np.zeros(3), shape)
+
+
+def opening_rules(source: PosedShape, usual: float) -> OpeningRules:
+    """Return the rules of a source's openings under a driver whose eyes are open by `usual`."""
+    reference = DriverReference(
+        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, usual), usual
+    )
+    return OpeningRules(source, reference, 1.0, shut_eyes=0.05, absolute=False)

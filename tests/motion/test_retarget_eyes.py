@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from tests.motion import synthetic_motion as synthetic
-from tests.motion.retargeting import canonical_shapes, facing, retargeted, rows
+from tests.motion.retargeting import canonical_shapes, facing, opening_rules, retargeted, rows
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
 from thcli.motion import anatomy, canonical, closure, openings, sliders
 from thcli.motion import limits as motion_limits
 from thcli.motion.canonical import neutral
 from thcli.motion.reference import lids
-from thcli.motion.reference.frames import DriverReference
 
 
 def test_a_blink_shuts_the_sources_eyes_and_opens_them_again() -> None:
@@ -260,10 +259,7 @@ def test_squints_deepen_in_order_and_shut_and_open_eyes_stay() -> None:
 
 
 def test_wide_eyes_of_a_sleepy_clip_open_a_source_no_further_than_wide_eyes() -> None:
-    reference = DriverReference(
-        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.13), 0.13
-    )
-    rules = openings.OpeningRules(facing(neutral()), reference, 1.0, shut_eyes=0.05, absolute=False)
+    rules = opening_rules(facing(neutral()), 0.13)
     own = canonical.eye_openings(neutral())
     for driver, highest in ((0.2, 0.3), (0.34, 0.37)):
         opening, _ = rules.eye_openings(np.full((1, 2), driver), np.ones(1))
@@ -275,10 +271,7 @@ def test_beside_a_clearly_open_eye_one_that_is_read_as_half_shut_winks(
     wider: float, shuts: bool
 ) -> None:
     """Pressed shut, an eye has folds, on which its landmarks lie (LivePortrait's d3)."""
-    reference = DriverReference(
-        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.19), 0.19
-    )
-    rules = openings.OpeningRules(facing(neutral()), reference, 1.0, shut_eyes=0.05, absolute=False)
+    rules = opening_rules(facing(neutral()), 0.19)
     opening, _ = rules.eye_openings(np.array([[wider, wider - 0.09]]), np.ones(1))
     unlike = float(opening[0, 0] - opening[0, 1])
     assert unlike > 0.25 if shuts else abs(unlike) < 0.05
@@ -292,10 +285,7 @@ def test_wide_eyes_of_a_source_open_further_when_a_drivers_do() -> None:
         for rim in (rims.upper, rims.lower):
             shape[rim] = middle + scale * (shape[rim] - middle)
     assert canonical.eye_openings(shape).mean() > 0.3
-    reference = DriverReference(
-        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.2), 0.2
-    )
-    rules = openings.OpeningRules(facing(shape), reference, 1.0, shut_eyes=0.05, absolute=False)
+    rules = opening_rules(facing(shape), 0.2)
     opening, _ = rules.eye_openings(np.full((1, 2), 0.3), np.ones(1))
     assert (opening > 1.2).all() and (opening < 1.35).all()
 

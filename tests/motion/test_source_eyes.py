@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.motion.retargeting import facing
+from tests.motion.retargeting import facing, opening_rules
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array
 from thcli.motion import anatomy, canonical, openings
 from thcli.motion.canonical import PosedShape, neutral
-from thcli.motion.reference.frames import DriverReference
 from thcli.motion.sliders import load_slider_shapes
 
 
@@ -45,15 +44,11 @@ def test_the_far_eye_of_a_turned_source_is_as_shut_as_the_near_one(far: float, s
         assert opened[0] == pytest.approx(opened[1], abs=0.01) and opened[0] > 0.18
 
 
-def opened_eyes(source: PosedShape, driver: float) -> Array:
-    """Return the openings (2,) of a source's eyes under those of an awake driver."""
-    reference = DriverReference(
-        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.22), 0.22
-    )
-    rules = openings.OpeningRules(source, reference, 1.0, shut_eyes=0.05, absolute=False)
-    opening, added = rules.eye_openings(np.full((1, 2), driver), np.ones(1))
-    usual = canonical.eye_openings(neutral()).mean()
-    return np.asarray((opening * canonical.eye_openings(source.shape) + added * usual)[0])
+def opened_eyes(source: PosedShape, driver: float, usual: float = 0.22) -> Array:
+    """Return the openings (2,) of a source's eyes under those of a driver, open by `usual`."""
+    opening, added = opening_rules(source, usual).eye_openings(np.full((1, 2), driver), np.ones(1))
+    of_neutral = canonical.eye_openings(neutral()).mean()
+    return np.asarray((opening * canonical.eye_openings(source.shape) + added * of_neutral)[0])
 
 
 def test_lowered_lids_open_and_shut_with_the_drivers() -> None:
@@ -72,12 +67,5 @@ def test_eyes_that_a_laugh_shuts_open_less_than_sleeping_ones() -> None:
 
 def test_a_shut_eye_beside_an_open_one_opens_as_far_as_that() -> None:
     """The shut eye of a carved face, which is narrow, opened to the gap of an ordinary one."""
-    shape = with_eyes(0.03, 0.15)
-    reference = DriverReference(
-        neutral(), np.eye(3), 0.0, np.zeros(3), np.zeros((2, 2)), 0, np.full(2, 0.2), 0.2
-    )
-    rules = openings.OpeningRules(facing(shape), reference, 1.0, shut_eyes=0.05, absolute=False)
-    opening, added = rules.eye_openings(np.full((1, 2), 0.2), np.ones(1))
-    usual = canonical.eye_openings(neutral()).mean()
-    opened = opening * canonical.eye_openings(shape) + added * usual
-    assert opened[0] == pytest.approx([0.15, 0.15], abs=0.02)
+    opened = opened_eyes(facing(with_eyes(0.03, 0.15)), 0.2, usual=0.2)
+    assert opened == pytest.approx([0.15, 0.15], abs=0.02)

@@ -3,7 +3,8 @@
 The reference stands for the source as it is. A driver that laughs in all frames has a laugh for a
 reference, and a driver of one picture has itself: what they show would be taken for rest. What the
 linear face model (`model3d`) finds in the reference, and not in the source, is taken out of the
-reference, as far as it is beyond what rest looks like in ordinary faces.
+reference, as far as it is beyond what rest looks like in ordinary faces; of one picture, what the
+source alone shows is put in as well. Brows are also told by their height.
 """
 
 from __future__ import annotations
@@ -98,11 +99,12 @@ def add_video(reference: DriverReference, source: PosedShape, wide_eyes: float) 
     """
     smile = _smiles_more(reference.shape, source.shape)
     laugh = max(smile, _opens_more(reference.shape, source.shape))
-    held = _raised_brows(reference.shape, source.shape, whole=False)
+    excess = _raised_brows(reference.shape, source.shape, whole=False)
     if laugh == 0:
-        return replace(reference, shape=_without(reference.shape, held))
-    held += laugh * _excess(reference.shape, source.shape, whole=False)
-    shape = _without(reference.shape, held)
+        calm = not excess.any()
+        return reference if calm else replace(reference, shape=_without(reference.shape, excess))
+    excess += laugh * _excess(reference.shape, source.shape, whole=False)
+    shape = _without(reference.shape, excess)
     scale, _, _ = fit_rigid_points(shape, source.shape)
     gaps = canonical.lip_gaps(reference.shape)
     closed = np.minimum(canonical.lip_gaps(source.shape) / scale, gaps)
