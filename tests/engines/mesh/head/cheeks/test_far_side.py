@@ -132,6 +132,16 @@ def test_hair_of_the_far_side_is_not_transparent_beside_the_head() -> None:
     assert 5 * ((mixed > 0.2) & (mixed < 0.8)).sum() < (mixed > 0.9).sum()
 
 
+def test_hair_of_the_far_side_is_whole_behind_the_soft_edge_of_the_first_pictures() -> None:
+    """The wall behind both shone through as a grey line along the first picture's hair."""
+    first, share = np.array([0, 0.6, 0.8, 0.98], np.float32), np.full(4, 0.3, np.float32)
+    shown = far_side._with_whole_hair(share, np.ones(4, np.float32), first)
+    assert shown[:2] == pytest.approx([1, 1]) and 0.6 < shown[2] < 0.8
+    assert shown[3] == pytest.approx(0.3)
+    bald = far_side._with_whole_hair(share, np.zeros(4, np.float32), first)
+    assert np.array_equal(bald, share)
+
+
 def test_the_mirror_image_shows_as_the_head_turns_back_alone() -> None:
     turned = source(30.0)
     for turn in (0.0, 10.0):

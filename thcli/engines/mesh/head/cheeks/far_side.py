@@ -54,7 +54,9 @@ TURNED_BACK, LATER, LOST = (0.22, 0.32), 0.12, (0.03, 0.1)
 UNCOVERED = 0.5  # face heights beside the face that show last as the mirror image comes up
 SOFT = 0.4  # of that way, over which it comes up
 LEAST = 0.02  # share of the mirror image, and of the frame below it, that counts as none
-HAIR_SHOWS = (0.05, 0.3)  # share by which mirrored hair shows beside the first picture's head
+# Share by which mirrored hair shows beside the first picture's head; shares of that head and hair
+# at their edge, through which what lies behind would shine
+HAIR_SHOWS, WHOLE = (0.05, 0.3), (0.6, 0.98)
 # Squares of the face's height of hair that would vanish, from which it is blown or laid there: the
 # mirror image is not used
 FLOWING = 0.27
@@ -244,9 +246,9 @@ def render(
     body = np.maximum(cloth * (1 - first_head), (1 - head * on_head) * first_cloth)
     share = shares[kept] * (1 - (1 - solid[kept]) * body)
     share *= far.room.at(positions) * on_head
-    # half transparent over what lies behind the first picture's head, hair would be grey
-    bare = hair * (1 - np.maximum(first_head, first_hair))
-    share += bare * (np.asarray(smoothstep(*HAIR_SHOWS, share), np.float32) - share).clip(0)
+    share = _with_whole_hair(
+        share, np.asarray(hair, np.float32), np.maximum(first_head, first_hair)
+    )
     if far.held is not None:
         share *= 1 - remap(far.held, to_samples(first, far.parts.step))
     share = ((share - LEAST) / np.float32(1 - 2 * LEAST)).clip(0, 1)
@@ -254,6 +256,22 @@ def render(
     moved_cut = None if cut is None else cut.move(move)
     samples = MirrorSamples(grid, positions, share, moved_cut)
     mirror_blend.blend(out, alpha, layers, samples)
+
+
+def _with_whole_hair(share: Array32, hair: Array32, first: Array32) -> Array32:
+    """Return shares (rows, columns) of a mirror image whose hair is whole where it is seen.
+
+    Half transparent over what lies behind the first picture's head, and behind its soft edge, it
+    would be grey.
+
+    Args:
+        share: of the mirror image.
+        hair: in it.
+        first: head and hair of the first picture.
+    """
+    bare = hair * (1 - smoothstep(*WHOLE, first))
+    whole = smoothstep(*HAIR_SHOWS, share)
+    return np.asarray(share + bare * (whole - share).clip(0), np.float32)
 
 
 def _spread(
