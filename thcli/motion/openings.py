@@ -107,9 +107,9 @@ class OpeningRules:
         usual = np.maximum(self._usual_eyes, self._shut_threshold + MIN_BLINK_AMPLITUDE * 0.5)
         unseen = self._over_open(eyes, usual)
         unseen = unseen + smoothstep(*SHUT_EYE_RANGE, own.max()) * (target - unseen)
-        # lowered lids open from where they are, and one that is misread from where it is taken for
-        read = self._source_eyes - own + np.maximum(own - SHUT_OPENING, 0)
-        added = self._beside_open(own) * unseen - read / _neutral_opening()
+        # lids that are lowered, or are read as such in a far eye that is shut, open from shut ones
+        lowered = self._source_eyes * opening - np.minimum(own * opening, SHUT_OPENING)
+        added = self._beside_open(own) * unseen - lowered / _neutral_opening()
         source_shut = 1 - smoothstep(*SHUT_EYE_RANGE, own)
         return np.asarray(opening), np.asarray(source_shut * np.clip(gain[:, None], 0, 1) * added)
 
