@@ -9,7 +9,7 @@ import numpy as np
 from tests.motion import synthetic_motion as synthetic
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Face, Motion
-from thcli.motion import canonical
+from thcli.motion import anatomy, canonical
 from thcli.motion.canonical import PosedShape, neutral
 from thcli.motion.openings import OpeningRules
 from thcli.motion.reference.frames import DriverReference
@@ -39,6 +39,17 @@ def facing(shape: Array, rotation: Array | None = None) -> PosedShape:
     """Return a canonical shape (468, 3) that faces the camera, or is turned by a rotation."""
     turned = np.eye(3) if rotation is None else rotation
     return PosedShape(turned, np.zeros(()), np.zeros(3), shape)
+
+
+def with_eyes(*gaps: float) -> Array:
+    """Return the neutral shape with eyes of these openings, the one on the image's left first."""
+    shape = neutral().copy()
+    for rims, own in zip(anatomy.LIDS, gaps, strict=True):
+        middle = (shape[rims.upper] + shape[rims.lower]) / 2
+        scale = own / canonical.eye_openings(neutral()).mean()
+        for rim in (rims.upper, rims.lower):
+            shape[rim] = middle + scale * (shape[rim] - middle)
+    return shape
 
 
 def opening_rules(source: PosedShape, usual: float) -> OpeningRules:

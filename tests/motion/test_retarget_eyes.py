@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from tests.motion import synthetic_motion as synthetic
-from tests.motion.retargeting import canonical_shapes, facing, opening_rules, retargeted, rows
+from tests.motion.retargeting import (
+    canonical_shapes,
+    facing,
+    opening_rules,
+    retargeted,
+    rows,
+    with_eyes,
+)
 from thcli.core.options import MotionOptions
 from thcli.core.types import Array, Motion
 from thcli.motion import anatomy, canonical, closure, openings, sliders
@@ -278,12 +285,7 @@ def test_beside_a_clearly_open_eye_one_that_is_read_as_half_shut_winks(
 
 
 def test_wide_eyes_of_a_source_open_further_when_a_drivers_do() -> None:
-    shape = neutral().copy()
-    for rims in anatomy.LIDS:
-        middle = (shape[rims.upper] + shape[rims.lower]) / 2
-        scale = 0.35 / canonical.eye_openings(neutral()).mean()
-        for rim in (rims.upper, rims.lower):
-            shape[rim] = middle + scale * (shape[rim] - middle)
+    shape = with_eyes(0.35, 0.35)
     assert canonical.eye_openings(shape).mean() > 0.3
     rules = opening_rules(facing(shape), 0.2)
     opening, _ = rules.eye_openings(np.full((1, 2), 0.3), np.ones(1))

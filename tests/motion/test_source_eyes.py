@@ -5,23 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.motion.retargeting import facing, opening_rules
+from tests.motion.retargeting import facing, opening_rules, with_eyes
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array
-from thcli.motion import anatomy, canonical, openings
+from thcli.motion import canonical, openings
 from thcli.motion.canonical import PosedShape, neutral
 from thcli.motion.sliders import load_slider_shapes
-
-
-def with_eyes(*gaps: float) -> Array:
-    """Return the neutral shape with eyes of these openings, the one on the image's left first."""
-    shape = neutral().copy()
-    for rims, own in zip(anatomy.LIDS, gaps, strict=True):
-        middle = (shape[rims.upper] + shape[rims.lower]) / 2
-        scale = own / canonical.eye_openings(neutral()).mean()
-        for rim in (rims.upper, rims.lower):
-            shape[rim] = middle + scale * (shape[rim] - middle)
-    return shape
 
 
 def test_shut_eyes_that_are_read_differently_open_alike() -> None:

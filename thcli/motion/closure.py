@@ -77,7 +77,7 @@ def set_lids(
         source_shape: (468, 3) canonical shape of the source.
         opening: (T, 2) gap over the source's own gap, per eye.
         added_opening: (T, 2) gap added over that of the neutral mesh, for eyes that are shut in the
-            source.
+            source; less than 0 where lids that are lowered in the source shut.
     """
     for side, rims in enumerate(anatomy.LIDS):
         target_gap = (source_shape[rims.upper] - source_shape[rims.lower]) * opening[

@@ -34,7 +34,7 @@ from thcli.motion.reference.frames import DriverReference
 REST = {"jaw": 0.08, "smile": 0.25, "wide": 0.4, "brow_left": 0.22, "brow_right": 0.22}
 REST_SHAPE = 0.05  # of each further shape
 # Canonical units of brows above the eyes, of which the face model takes most for the person's own:
-# median of 627 pictures and clips, and its deviation; share of what is beyond that is expression
+# median of 821 pictures and clips, and its deviation; share of what is beyond that is expression
 BROWS_AT_REST, BROWS_VARY, HELD_SHARE = 0.261, 0.039, 0.6
 # By how much the reference of a video smiles more than the source, and opens its mouth further:
 # chance, and a laugh
@@ -63,6 +63,7 @@ def add_picture(reference: DriverReference, source: PosedShape, gaze: Array) -> 
         gaze: (2, 2) gaze of the source.
     """
     shape = _without(reference.shape, _excess(reference.shape, source.shape, whole=True))
+    # of what the face model leaves of the brows, which it moves as well
     shape = _without(shape, _raised_brows(shape, source.shape, whole=True))
     scale, _, _ = fit_rigid_points(shape, source.shape)
     shape = _with_lips(shape, canonical.lip_gaps(source.shape) / scale)
@@ -100,9 +101,10 @@ def add_video(reference: DriverReference, source: PosedShape, wide_eyes: float) 
     smile = _smiles_more(reference.shape, source.shape)
     laugh = max(smile, _opens_more(reference.shape, source.shape))
     excess = _raised_brows(reference.shape, source.shape, whole=False)
+    if laugh == 0 and not excess.any():
+        return reference
     if laugh == 0:
-        calm = not excess.any()
-        return reference if calm else replace(reference, shape=_without(reference.shape, excess))
+        return replace(reference, shape=_without(reference.shape, excess))
     excess += laugh * _excess(reference.shape, source.shape, whole=False)
     shape = _without(reference.shape, excess)
     scale, _, _ = fit_rigid_points(shape, source.shape)
