@@ -9,6 +9,7 @@ import numpy as np
 
 from thcli.core.errors import NoFaceError
 from thcli.core.types import Array, Face, Image
+from thcli.engines.mesh.anatomy import face_height
 from thcli.engines.mesh.background import beyond_sides, cut_out, matte
 from thcli.engines.mesh.background.border import Border, find_border
 from thcli.engines.mesh.background.hair import parsed_cloth, parsed_neck
@@ -50,7 +51,7 @@ from thcli.engines.mesh.mouth.drawn_inside import MouthInterior
 from thcli.engines.mesh.mouth.seen_mouths import SeenMouths
 from thcli.engines.mesh.sampling import to_samples
 from thcli.engines.mesh.source_networks import ParsedSource
-from thcli.engines.mesh.surroundings import Surroundings
+from thcli.engines.mesh.surroundings import Surroundings, bare_beside
 from thcli.engines.mesh.unfold import follow_corners, unfold_skin
 from thcli.engines.mesh.warp import map_step
 from thcli.faces.landmarks.surface import inward_normals
@@ -246,6 +247,7 @@ def prepare(
             neck,
             crown.find(wide.person, mesh, wide.left),
             wide.serves,
+            bare=bare_beside(layers.person, outline, face_height(mesh)),
         )
     normals = inward_normals(mesh)
     no_skin = None if covered is None else covered.no_skin
@@ -280,7 +282,7 @@ def prepare(
         mesh,
         normals,
         map_step(mesh),
-        NearSide.of(mesh),
+        NearSide.of(mesh, border_hair),
         surroundings,
         layers,
         eyes,

@@ -16,6 +16,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh.anatomy import RIGID, RIGID_WEIGHTS, face_height
 from thcli.engines.mesh.field_folds import unfold_field, widen_weight
+from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.neck import NeckMotion, find_motion, hidden_by_jaw
 from thcli.engines.mesh.head.outline import (
     BESIDE,
@@ -203,6 +204,7 @@ def surrounding_displacement(
     # at the outline the field meets the mesh; what that lacks fades away from it
     middle, hidden = middle_of_face(target), found.push - surroundings.outline.push
     moved = texture[OVAL] - source[OVAL, :2]
+    moved = steep_texture.moved_beside(moved, source, matrix, surroundings.bare)
     moved += MERGED * face_height(source) * _outwards(moved, source_oval)
     own = (source_oval + moved - outline).T.astype(np.float32)
     raised: Array32 | None = None

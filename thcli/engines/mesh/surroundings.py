@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array, Array32
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, face_height
 from thcli.engines.mesh.head.crown import Crown
-from thcli.engines.mesh.head.outline import Outline
+from thcli.engines.mesh.head.outline import Outline, outward_normals
 from thcli.engines.mesh.sampling import remap, to_samples
 
 # Face heights from the middle of the face beyond which nothing moves: of small motions, and for
@@ -44,6 +44,7 @@ BODY = Falloff((0.32, 1.09), 0.7)
 HAIR = Falloff((1.0, 1.5), 0.2)
 RADIUS_WITH_MATTE = (1.4, 2.1)  # face heights between which the motion ends above and beside
 RADIUS_WITHOUT_MATTE = (0.95, 2.0)  # the same when the background moves along with the person
+BESIDE = (0.03, 0.05, 0.07)  # face heights beyond the outline at which background lies beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Surroundings:
     what hangs from the head, what stays and the whole neck, hair_step source pixels per sample;
     None when not known.  crown: of a head that the picture's upper edge cuts off.  continued:
     pixels over the left and the right side up to which the person may be shown as continued there.
-    ends_above: see `picture_limits.keep_inside`.
+    ends_above: see `picture_limits.keep_inside`.  bare: (36,) in 0..1, how far background lies
+    beside points of the outline; None when not known.
     """
 
     outline: Outline
@@ -68,6 +70,22 @@ class Surroundings:
     crown: Crown | None = None
     continued: tuple[float, float] = (0.0, 0.0)
     ends_above: float = 0.0
+    bare: Array | None = None
+
+
+def bare_beside(person: Image, outline: Outline, face_size: float) -> Array:
+    """Return how far background lies beside an outline's points, (36,) in 0..1.
+
+    Args:
+        person: (H, W, 4) uint8 with its alpha.
+        outline: of the face.
+        face_size: height of the face in pixels.
+    """
+    away = face_size * outward_normals(outline.points)
+    places = np.stack([outline.points + reach * away for reach in BESIDE]).astype(np.float32)
+    alpha = remap(np.ascontiguousarray(person[..., 3]), places).astype(np.float64)
+    bare = 1 - alpha.mean(0) / 255
+    return np.asarray((np.roll(bare, 1) + 2 * bare + np.roll(bare, -1)) / 4)
 
 
 def motion_reach(source: Array, target: Array) -> float:

@@ -145,7 +145,7 @@ def depth_behind_outline(
     """
     source, target = meshes
     source_outline, outline = outlines
-    out_target, out_source = _outward(outline.points), _outward(source_outline.points)
+    out_target, out_source = outward_normals(outline.points), outward_normals(source_outline.points)
     across = np.einsum("ki,ij,kj->k", out_source, matrix[:2, :2], out_target)
     sideways = out_source @ matrix[:2, 2]  # source pixels outwards per pixel of target depth
     tilt = out_target @ matrix[2, :2]
@@ -222,7 +222,7 @@ def turned_sides(source_outline: Outline, target: Array, matrix: Array32) -> Arr
     Returns:
         (36,) 0..1: 0 for what is seen, 1 for what has turned away from the camera.
     """
-    turned = _turned_away(_into(matrix), _outward(source_outline.points) @ matrix[:2, 2])
+    turned = _turned_away(_into(matrix), outward_normals(source_outline.points) @ matrix[:2, 2])
     # the ear that a turned source shows is seen until its head has turned past the front
     sine = sine_of_yaw(target)
     cosine = float(np.sqrt(max(1 - sine**2, 0.0)))
@@ -245,7 +245,7 @@ def _into(matrix: Array32) -> float:
     return max(float(matrix[2, 2]), MIN_DEPTH_COSINE)
 
 
-def _outward(outline: Array) -> Array:
+def outward_normals(outline: Array) -> Array:
     """Return the outward unit normals of an outline's points (36, 2)."""
     along = np.roll(outline, -1, 0) - np.roll(outline, 1, 0)
     normal = np.stack([along[:, 1], -along[:, 0]], 1)

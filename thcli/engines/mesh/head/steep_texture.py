@@ -15,7 +15,7 @@ import numpy as np
 
 from thcli.core.geometry import transform_points
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array
+from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head.outline import fit_rigid_head
 from thcli.engines.mesh.sampling import box_mean, odd_size, remap
@@ -32,6 +32,10 @@ BORDER_WIDTH = 0.15  # face heights from the oval to skin that stays
 STEEP_COSINE = (0.25, 0.6)  # of surface and view in the source: steep, flat
 TURN = (0.16, 0.38)  # growth of that cosine: none, full
 COVERED = (0.26, 0.37)  # the same of the hair that hangs beside it: not yet, all of it
+# Share of an inward move that what lies beside the outline goes along with, and what background
+# adds: the neck that a jaw uncovers is not known. Sines of a raised chin: so far, and not at all
+FOLLOWED, BARE = 0.35, 0.45
+RAISED = float(np.sin(np.radians(4.0))), float(np.sin(np.radians(14.0)))
 REGION_RADIUS = 0.03  # face heights around a point in which shares of regions are measured
 # Share of hair on a side's border, none and before it, and BESIDE it by that many face heights: an
 # ear, and hair that hangs there; least weight of the border's points that tell it
@@ -121,6 +125,27 @@ def shifted_positions(normal: Array, mesh: Array, inwards: Array | float) -> Arr
     shift = inwards * anatomy.face_height(mesh) * BORDER * _AT_JAW
     shift = shift * (1 - smoothstep(*STEEP_COSINE, normal[:, 2]))
     return np.asarray(mesh[:, :2] - shift[:, None] * outwards(normal))
+
+
+def moved_beside(moved: Array, mesh: Array, matrix: Array32, bare: Array | None) -> Array:
+    """Return the source pixels (36, 2) by which the texture beside the outline moves.
+
+    If all of it went along with skin that comes from further inside, faces would be broad on the
+    side that they turn to the camera, and their jaws, where the chin is raised.
+
+    Args:
+        moved: (36, 2) source pixels by which that of the outline's points does.
+        mesh: (468, 3) of the source.
+        matrix: (3, 3) source from target, of the rigid head.
+        bare: (36,) in 0..1, how far background lies beside these points; None when not known.
+    """
+    view, up = matrix[:, 2], (mesh[anatomy.FOREHEAD] - mesh[anatomy.CHIN])[:2]
+    size = float(np.linalg.norm(view) * np.linalg.norm(up))
+    raised = smoothstep(*RAISED, float(view[:2] @ up) / max(size, 1e-9))
+    followed = (1 - raised) * (FOLLOWED + (0.0 if bare is None else BARE * bare[:, None]))
+    oval = mesh[OVAL, :2]
+    inwards = ((oval - oval.mean(0)) * moved).sum(1, keepdims=True) < 0
+    return np.where(inwards, followed * moved, moved)
 
 
 def outwards(normal: Array) -> Array:
