@@ -98,7 +98,11 @@ def test_pursed_lips_and_a_grin_are_no_reference(wide: float) -> None:
     assert RetargetedMotion(synthetic.source(), synthetic.buffer(motion), RAW).reference >= 5
 
 
-@pytest.mark.parametrize(("before", "after", "own"), [(15, 15, True), (0, 60, False)])
+@pytest.mark.parametrize(
+    ("before", "after", "own"),
+    [(15, 15, True), (0, 60, False), (8, 60, True), (2, 60, False)],
+    ids=["less", "more", "less far", "less far in too few frames"],
+)
 def test_a_grin_that_looks_as_the_source_tells_its_direction_if_heads_turn_less_for_it(
     before: int, after: int, own: bool
 ) -> None:

@@ -62,6 +62,9 @@ SAME_PERSON = 0.035
 # Radians between a source's and a frame's direction that are the same, and by how much more a
 # reference looks elsewhere
 NEAR_TURN, FAR_TURN = np.radians(10.0), np.radians(10.0)
+# Quantile of the turns from a reference that is the furthest one; radians from which that is far,
+# since much of what the source shows is hidden there, and by how much less far another one is
+FURTHEST, MOST_TURN, LESS_FAR = 0.95, np.radians(35.0), np.radians(5.0)
 NEUTRAL_FRAME_COUNT = 24  # frames averaged to the driver's neutral face
 NEUTRAL_ANGLE = np.radians(20.0)
 
@@ -141,7 +144,7 @@ class FrameMeasurements:
         """Return the frame whose direction stands for the source's, beside a reference.
 
         That is the reference, unless it looks elsewhere, another frame looks as the source, and
-        from that one the head turns less.
+        from that one the head turns less, or less far where it would turn far.
 
         Args:
             frame: the reference.
@@ -153,8 +156,13 @@ class FrameMeasurements:
             return frame
         rotations = matrix_from_rotvec(rotvecs)
         seen = rotations[np.isfinite(self.turn)]
-        turns = [rotvec_from_matrix(seen @ rotations[one].T) for one in (nearest, frame)]
-        return nearest if np.sum(turns[0] ** 2) < np.sum(turns[1] ** 2) else frame
+        turns = [
+            np.linalg.norm(rotvec_from_matrix(seen @ rotations[one].T), axis=-1)
+            for one in (nearest, frame)
+        ]
+        far, reference_far = (float(np.quantile(turn, FURTHEST)) for turn in turns)
+        is_less_far = reference_far > MOST_TURN and far < reference_far - LESS_FAR
+        return nearest if is_less_far or np.sum(turns[0] ** 2) < np.sum(turns[1] ** 2) else frame
 
     def median_eye_opening(self, unoccluded: Bools) -> float:
         """Return the median opening of both eyes."""
