@@ -282,7 +282,7 @@ def prepare(
         mesh,
         normals,
         map_step(mesh),
-        NearSide.of(mesh, border_hair),
+        NearSide.of(mesh),
         surroundings,
         layers,
         eyes,

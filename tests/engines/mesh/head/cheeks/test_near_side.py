@@ -9,8 +9,7 @@ from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.geometry import matrix_from_rotvec
 from thcli.core.types import Array
 from thcli.engines.mesh.head.cheeks.near_side import GROWN, NearSide
-from thcli.engines.mesh.head.steep_texture import BorderHair
-from thcli.faces.landmarks.topology import OVAL, POINTS
+from thcli.faces.landmarks.topology import OVAL
 
 FRONTAL = faces.centred_mesh(512, 512)
 EYE_CORNERS = {1: 263, -1: 33}
@@ -35,9 +34,6 @@ def test_the_side_that_a_turn_shows_grows_less_than_the_turn_asks_for(degrees: f
     own = width(FRONTAL, side)
     assert width(target, side) > 1.5 * own
     assert GROWN * own < width(found, side) < 0.93 * width(target, side)
-    beneath = BorderHair(np.zeros(POINTS), np.ones(POINTS))
-    covered = NearSide.of(FRONTAL, beneath).narrow(target)
-    assert GROWN * own < width(covered, side) < 0.93 * width(found, side)
     inner = side * (target[:, 0] - target[EYE_CORNERS[side], 0]) <= 0
     assert np.array_equal(found[inner], target[inner])
     order = np.argsort(side * target[OVAL[6:13] if side > 0 else OVAL[24:31], 0])

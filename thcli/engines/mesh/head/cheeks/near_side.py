@@ -19,12 +19,10 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.engines.mesh.anatomy import face_height
 from thcli.engines.mesh.head.outline import sine_of_yaw
-from thcli.engines.mesh.head.steep_texture import NO_HAIR, BorderHair
 from thcli.faces.landmarks.topology import OVAL
 from thcli.motion import canonical
 
-# Growth of a side's width that is whole; share of what lies beyond, and of a side that hair covers
-GROWN, SHARE, COVERED_SHARE = 1.3, 0.74, 0.35
+GROWN, SHARE = 1.3, 0.74  # growth of a side's width that is whole; share of what lies beyond
 # Growth of a side's width in shapes that landmarks make, for each radian by which it faces the
 # camera. Radians of a source from which it is taken back: not, and whole. Little turned ones are
 # often driven by a head that was turned as well, whose own shape brings it along
@@ -41,36 +39,32 @@ class NearSide:
     """Widths of a source's sides in face heights, on the image's right and left.
 
     widths: of each, the one that it shows or that it would show from the front, whichever is
-    larger.  facing: radians by which each faces the camera.  hair: 0..1, how far it hangs beside
-    each.
+    larger.  facing: radians by which each faces the camera.
     """
 
     widths: tuple[float, float]
     facing: tuple[float, float]
-    hair: tuple[float, float]
 
     @staticmethod
-    def of(mesh: Array, hair: BorderHair = NO_HAIR) -> NearSide:
-        """Measure a source's mesh (468, 3); hair: at its border."""
+    def of(mesh: Array) -> NearSide:
+        """Measure a source's mesh (468, 3)."""
         frontal = _measure(canonical.decompose(mesh).shape)
         right, left = (
             max(shown, own) for (shown, _), (own, _) in zip(_measure(mesh), frontal, strict=True)
         )
-        beside = float(hair.beside[_ENDS[0]]), float(hair.beside[_ENDS[1]])
-        return NearSide((right, left), _facing(mesh), beside)
+        return NearSide((right, left), _facing(mesh))
 
     def narrow(self, target: Array) -> Array:
         """Return a target mesh (468, 3) whose sides are no wider than the source can fill."""
         out = target
         facing = zip(self.facing, _facing(target), strict=True)
-        for (sign, _, _), width, hair, (shown, corner), (own, turned) in zip(
-            _SIDES, self.widths, self.hair, _measure(target), facing, strict=True
+        for (sign, _, _), width, (shown, corner), (own, turned) in zip(
+            _SIDES, self.widths, _measure(target), facing, strict=True
         ):
             share = 1 - float(smoothstep(*TAKEN_BACK, own)) * _grown_between(turned, own)
             growth = share * shown / max(width, LEAST_WIDTH)
             if growth > GROWN:
-                beyond_whole = SHARE + hair * (COVERED_SHARE - SHARE)
-                share *= (GROWN + (growth - GROWN) * beyond_whole) / growth
+                share *= (GROWN + (growth - GROWN) * SHARE) / growth
             if share == 1:
                 continue
             across = sign * _across(target)
