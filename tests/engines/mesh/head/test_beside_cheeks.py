@@ -22,8 +22,8 @@ MESH = faces.centred_mesh(SIDE, SIDE)
 AWAY = MESH[OVAL, :2] - MESH[OVAL, :2].mean(0)
 
 
-def source_from_target(pitch: float = 0.0, yaw: float = 0.0, roll: float = 0.0) -> Array32:
-    angles = np.radians(np.array([pitch, yaw, roll]))
+def source_from_target(pitch: float = 0.0, yaw: float = 0.0) -> Array32:
+    angles = np.radians(np.array([pitch, yaw, 0]))
     return np.asarray(matrix_from_rotvec(angles).T, np.float32)
 
 
@@ -33,7 +33,7 @@ def test_what_lies_beside_follows_an_inward_move_in_part(roll: float) -> None:
     tilt = matrix_from_rotvec(np.array([0, 0, np.radians(roll)]))
     mesh = (MESH - MESH.mean(0)) @ tilt.T + MESH.mean(0)
     turned = inwards @ tilt[:2, :2].T
-    level = source_from_target(yaw=25, roll=0)
+    level = source_from_target(yaw=25)
     assert np.allclose(moved_beside(inwards, MESH, level, None), FOLLOWED * inwards)
     assert np.allclose(moved_beside(inwards, MESH, level, np.ones(36)), (FOLLOWED + BARE) * inwards)
     # of a head that leans, too, a raised chin is told along its own axis
