@@ -280,7 +280,7 @@ def _outwards(moved: Array, oval: Array) -> Array:
         moved: (36, 2) source pixels by which it has.
         oval: (36, 2) source pixels of the points.
     """
-    outwards = ((oval - oval.mean(0)) * moved).sum(1, keepdims=True) > 0
+    outwards = steep_texture.along_radius(moved, oval) > 0
     length = np.linalg.norm(moved, axis=1, keepdims=True)
     return np.where(outwards, moved / np.maximum(length, 1.0), 0.0)
 

@@ -29,18 +29,19 @@ def source_from_target(pitch: float = 0.0, yaw: float = 0.0) -> Array32:
 
 @pytest.mark.parametrize("roll", [0.0, 70.0])
 def test_what_lies_beside_follows_an_inward_move_in_part(roll: float) -> None:
-    inwards = -0.1 * AWAY
+    # of a head that leans, too, a raised chin is told along its own axis
     tilt = matrix_from_rotvec(np.array([0, 0, np.radians(roll)]))
     mesh = (MESH - MESH.mean(0)) @ tilt.T + MESH.mean(0)
-    turned = inwards @ tilt[:2, :2].T
-    level = source_from_target(yaw=25)
-    assert np.allclose(moved_beside(inwards, MESH, level, None), FOLLOWED * inwards)
-    assert np.allclose(moved_beside(inwards, MESH, level, np.ones(36)), (FOLLOWED + BARE) * inwards)
-    # of a head that leans, too, a raised chin is told along its own axis
-    raised = np.asarray(tilt @ source_from_target(pitch=-16) @ tilt.T, np.float32)
-    lowered = np.asarray(tilt @ source_from_target(pitch=16) @ tilt.T, np.float32)
-    assert np.allclose(moved_beside(turned, mesh, raised, np.ones(36)), 0)
-    assert np.allclose(moved_beside(turned, mesh, lowered, None), FOLLOWED * turned)
+    inwards = -0.1 * AWAY @ tilt[:2, :2].T
+
+    def moved(matrix: Array32, bare: Array | None) -> Array:
+        return moved_beside(inwards, mesh, np.asarray(tilt @ matrix @ tilt.T, np.float32), bare)
+
+    level, background = source_from_target(yaw=25), np.ones(36)
+    assert np.allclose(moved(level, None), FOLLOWED * inwards)
+    assert np.allclose(moved(level, background), (FOLLOWED + BARE) * inwards)
+    assert np.allclose(moved(source_from_target(pitch=-16), background), 0)
+    assert np.allclose(moved(source_from_target(pitch=16), None), FOLLOWED * inwards)
 
 
 def test_outward_moves_are_followed_as_they_are() -> None:

@@ -140,12 +140,20 @@ def moved_beside(moved: Array, mesh: Array, matrix: Array32, bare: Array | None)
         bare: (36,) in 0..1, how far background lies beside these points; None when not known.
     """
     view, up = matrix[:, 2], (mesh[anatomy.FOREHEAD] - mesh[anatomy.CHIN])[:2]
-    size = float(np.linalg.norm(view) * np.linalg.norm(up))
-    raised = smoothstep(*RAISED, float(view[:2] @ up) / max(size, 1e-9))
+    size = max(float(np.linalg.norm(view)), 1e-9) * anatomy.face_height(mesh)
+    raised = smoothstep(*RAISED, float(view[:2] @ up) / size)
     followed = (1 - raised) * (FOLLOWED + (0.0 if bare is None else BARE * bare[:, None]))
-    oval = mesh[OVAL, :2]
-    inwards = ((oval - oval.mean(0)) * moved).sum(1, keepdims=True) < 0
-    return np.where(inwards, followed * moved, moved)
+    return np.where(along_radius(moved, mesh[OVAL, :2]) < 0, followed * moved, moved)
+
+
+def along_radius(moved: Array, oval: Array) -> Array:
+    """Return a measure (36, 1) of how far texture moves away from the middle of a face.
+
+    Args:
+        moved: (36, 2) source pixels by which that of the outline's points does.
+        oval: (36, 2) source pixels of the points.
+    """
+    return np.asarray(((oval - oval.mean(0)) * moved).sum(1, keepdims=True))
 
 
 def outwards(normal: Array) -> Array:
