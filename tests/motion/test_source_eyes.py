@@ -56,6 +56,17 @@ def test_eyes_that_a_laugh_shuts_open_less_than_sleeping_ones() -> None:
     assert (merry < 0.8 * calm).all() and (merry > 0.1).all()
 
 
+@pytest.mark.parametrize(("pitch", "share"), [(-25.0, 0.8), (5.0, 0.8), (25.0, 1.0)])
+def test_eyes_of_a_lowered_head_look_down_and_open_whole(pitch: float, share: float) -> None:
+    """Of a woman who smiled at her hands, half of the lids stayed shut under wide eyes."""
+    head = matrix_from_rotvec(np.radians([pitch, 0.0, 0.0]))
+    smile = 1.5 * load_slider_shapes().smile
+    calm, merry = (
+        opened_eyes(facing(with_eyes(0.07, 0.07) + change, head), 0.22) for change in (0, smile)
+    )
+    assert ((merry / calm > 0.9) == (share == 1)).all() and (merry / calm < share + 0.05).all()
+
+
 def test_a_shut_eye_beside_an_open_one_opens_as_far_as_that() -> None:
     """The shut eye of a carved face, which is narrow, opened to the gap of an ordinary one."""
     opened = opened_eyes(facing(with_eyes(0.03, 0.15)), 0.2, usual=0.2)

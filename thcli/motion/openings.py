@@ -32,7 +32,9 @@ SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio 
 # Source eye opening below which the neutral eye's gap is used: lids are shut, or lowered so far
 # that others take the place of the eyes
 SHUT_EYE_RANGE = (0.1, 0.105)
-LAUGHING_SHARE = 0.35  # by which eyes open less that a laugh shuts
+# Share by which eyes open less that a laugh shuts; radians by which a head is lowered whose shut
+# eyes look down, whatever its mouth
+LAUGHING_SHARE, LOWERED = 0.35, (np.radians(10.0), np.radians(18.0))
 WINK_SHARE = (0.4, 0.6)  # of the other eye's opening: an eye of a picture is shut, and open
 ALIKE_RANGE = (0.03, 0.07)  # difference of a source's eyes between which each is judged by itself
 
@@ -62,7 +64,9 @@ class OpeningRules:
         self._shape_ratio, self._absolute = shape_ratio, absolute
         self._source_eyes = canonical.eye_openings(source.shape)
         self._judged_eyes = judge_eyes(source)
-        self._awake_share = 1 - LAUGHING_SHARE * smiles.smiling(source.shape)
+        pitch = float(rotvec_from_matrix(source.rotation)[0])
+        laughs = smiles.smiling(source.shape) * (1 - float(smoothstep(*LOWERED, pitch)))
+        self._awake_share = 1 - LAUGHING_SHARE * laughs
         self._source_gaps = canonical.lip_gaps(source.shape)
         self._reference_gaps = canonical.lip_gaps(reference.shape)
         self._reference_mouth = float(canonical.mouth_opening(reference.shape))

@@ -155,7 +155,7 @@ def with_eyes(white: int) -> tuple[Image, Array]:
 def test_teeth_are_as_bright_as_the_eyes_tell() -> None:
     tone = np.full(3, 150.0)
     light = []
-    for white in (90, 120, 165, 200):
+    for white in (90, 120, 180, 210):
         reading = read_eyes(*with_eyes(white), tone)
         assert reading is not None and reading.white == pytest.approx(white / 150, abs=0.05)
         mesh = with_eyes(white)[1]

@@ -45,10 +45,10 @@ MAX_LOWER = 3.4  # mm of the lower teeth that the lip uncovers at most
 PARTED, MOST_PARTED, BARED_SHARE = 2.0, 6.0, 0.5  # mm that lips part beyond the jaw; share bared
 SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
 # Brightness of enamel over the skin's and over the eyes' white
-ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE, ENAMEL_OFFSET = 1.07, 0.9, 0.3
-ENAMEL_RANGE = (1.18, 1.8)  # over the skin's brightness
+ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE, ENAMEL_OFFSET = 1.3, 0.9, 0.33
+ENAMEL_RANGE = (1.3, 1.85)  # over the skin's brightness
 ENAMEL_TINT = 0.4  # share of the skin's tint, as an exponent
-MOST_ENAMEL = 232.0
+MOST_ENAMEL = 240.0
 EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
 # |log(target gap / source gap)| between which the stretched source inside is replaced
 # in general, and of one that shows its dark alone, which stretches well
@@ -63,7 +63,7 @@ MOST_SEEN = 10.5  # mm of the upper teeth below the lip, seen in a source: more 
 SEEN_TOOTH_HEIGHT = 13.0  # mm of teeth whose edge is where it is on average
 # Width of a mouth over its width at rest at which its lips, drawn together, cover the upper teeth,
 # and leave them; mm of covered teeth that show below the lip; least width at rest in mm
-ROUNDED, COVERED_BARED, LEAST_REST = (0.75, 1.02), 1.0, 40.0
+ROUNDED, COVERED_BARED, LEAST_REST = (0.78, 1.1), 1.0, 40.0
 # The same at which lips that are drawn apart bare them, and mm that three of four such mouths bare
 WIDENED, WIDE_BARED = (1.05, 1.3), 5.0
 FREE_ASIDE = 5.0  # mm that a mouth opens beside its teeth; they go with it beyond

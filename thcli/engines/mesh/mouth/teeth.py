@@ -24,7 +24,7 @@ ARCH = 0.03
 MOST_LEANING = 1.0  # mm aside of what lies 1 mm behind, in a head that is seen from the side
 # Light on teeth between lips that hardly part, and mm of opening over which it rises to 1; its
 # exponents in red, green and blue, since lips reflect red: twelve talking faces, in the median
-SLIT_LIGHT, SLIT_RANGE = 0.25, (0.5, 7.5)
+SLIT_LIGHT, SLIT_RANGE = 0.25, (0.5, 8.5)
 SLIT_TINT = np.array([0.6, 1.0, 1.15])
 
 
