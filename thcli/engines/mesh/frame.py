@@ -177,8 +177,12 @@ def _lay_eyes(
     if not textures:
         return
     drawn = has_shut_eyes(source)
-    if driving is not None and target.driver is not None and drawn:
-        textures = stand_ins.substitute_from_driver(textures, driving, target.driver, source.tone)
+    if drawn:
+        if driving is not None and target.driver is not None:
+            textures = stand_ins.substitute_from_driver(
+                textures, driving, target.driver, source.tone
+            )
+        textures = stand_ins.tint_eyes(textures, source.tone, source.interior.natural)
     before_eyes = hidden_eyes.find(out, points, placed.warp_map)
     if source.lid_skins:
         lid_skin.render(out, source.image, source.lid_skins, points)

@@ -181,6 +181,23 @@ def test_eyes_that_the_driver_lends_are_as_blurred_as_the_source() -> None:
     assert 0 < steepest[1] < 0.5 * steepest[0]
 
 
+@pytest.mark.parametrize("tone", [(150.0, 150.0, 150.0), (140.0, 114.0, 70.0)])
+def test_eyes_in_a_picture_without_colours_have_its_tint(tone: tuple[float, ...]) -> None:
+    """Brown and blue eyes opened in black-and-white photographs."""
+    skin, mesh = np.array(tone), faces.centred_mesh(512, 512)
+    made = stand_ins.paint_eye(skin)
+    lent = stand_ins.substitute_from_driver(
+        (made, made), faces.render_face(mesh, 512, 512), mesh, skin
+    )
+    assert stand_ins.tint_eyes(lent, skin, 1.0) == lent
+    for eyes in (lent, (made, made)):
+        for eye, before in zip(stand_ins.tint_eyes(eyes, skin, 0.0), eyes, strict=True):
+            seen, light = eye.image.reshape(-1, 3).astype(float), before.image.mean(-1)
+            assert eye.image.mean(-1) == pytest.approx(light, abs=1.5)
+            wanted = seen.mean(-1, keepdims=True) * skin / skin.mean()
+            assert np.abs(seen - wanted).max() < 1.5
+
+
 def test_eyes_that_the_driver_lends_are_free_of_the_violet_of_coated_glasses() -> None:
     mesh, tone = faces.centred_mesh(512, 512), np.array(faces.SKIN, float)
     made = stand_ins.paint_eye(tone)

@@ -124,6 +124,23 @@ def substitute_from_driver(
     return tuple(out)
 
 
+def tint_eyes(eyes: tuple[EyeTexture, ...], tone: Array, natural: float) -> tuple[EyeTexture, ...]:
+    """Give painted or lent eyes the tint of a picture without colours: sepia shows no blue iris.
+
+    Args:
+        eyes: none of which is the source's own.
+        tone: (3,) skin colour, 0..255.
+        natural: 0..1, see `colours.natural_colour`.
+    """
+    if natural >= 1:
+        return eyes
+    out = []
+    for eye in eyes:
+        tinted = colours.keep_colour(eye.image.astype(np.float32), tone, natural)
+        out.append(replace(eye, image=np.clip(tinted + 0.5, 0, 255).astype(np.uint8)))
+    return tuple(out)
+
+
 def _dim_white(frame: Image, driver: Opening, gain: Array, tone: Array) -> float:
     """Return the gain (up to 1) by which a driver's white is no lighter than beside its own skin.
 
