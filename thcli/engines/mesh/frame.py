@@ -12,8 +12,8 @@ from thcli.engines.mesh import compose, picture, warp
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.background import still_ground
 from thcli.engines.mesh.background.moved_map import move_map
+from thcli.engines.mesh.eyes import hanging_lashes, lid_skin, stand_ins
 from thcli.engines.mesh.eyes import layer as eye_layer
-from thcli.engines.mesh.eyes import lid_skin, stand_ins
 from thcli.engines.mesh.head import drawn_out, hidden_eyes
 from thcli.engines.mesh.head.cheeks import sides
 from thcli.engines.mesh.head.cheeks.sides import Sides
@@ -113,7 +113,13 @@ def _place(source: MeshSource, target: RenderTarget) -> _Placed | None:
     if lids:
         strips = eye_layer.strip_sources(source.mesh, source.eyes, lids)
     strips[LIPS] = shown.texture[LIPS]
-    texture = warp.TexturePositions(shown.texture, strips)
+    skin_texture = shown.texture
+    if source.eyes:
+        lashes = [eye.hanging for eye in source.eyes]
+        skin_texture, strips = (
+            hanging_lashes.carry(each, lashes, points) for each in (skin_texture, strips)
+        )
+    texture = warp.TexturePositions(skin_texture, strips)
     if source.parted_lips is not None:
         texture = closed_lips.hide_inside(texture, source.parted_lips, source.mesh, points)
     shoulders = None if source.layers is None else Shoulders.of(target.torso, points)

@@ -12,7 +12,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES
-from thcli.engines.mesh.eyes import eyeball
+from thcli.engines.mesh.eyes import eyeball, hanging_lashes
 from thcli.engines.mesh.eyes.stand_ins import mirror_eye, paint_eye
 from thcli.engines.mesh.eyes.texture import NEVER_SHOWS, EyeTexture, is_round
 from thcli.engines.mesh.head.covered_points import NO_COVERS, Cover, are_eyes_hidden
@@ -102,11 +102,16 @@ def extract_eyes(
         substitute = paint_eye(tone, max(blur, pixel))
     out = []
     shares = np.clip(judged / np.maximum(read, 1e-3), 0, 1)  # of the gaps that are read
-    for eye, own, hides, cover, share in zip(eyes, usable, are_hidden, covers, shares, strict=True):
+    states = zip(EYES, eyes, usable, are_hidden, covers, shares, strict=True)
+    for ring, eye, own, hides, cover, share in states:
         shut, hidden = (0.0, eye.seen) if hides else (float(share * eye.opening.gap), 0.0)
         if cover == "glasses" or (cover == "hair" and eye.seen > FACES_US):
             hidden = NEVER_SHOWS
-        out.append(eye if own else replace(substitute, shut=shut, hidden=hidden))
+        if own:
+            out.append(eye)
+            continue
+        hanging = None if hidden else hanging_lashes.measure(image, mesh, ring)
+        out.append(replace(substitute, shut=shut, hidden=hidden, hanging=hanging))
     return tuple(out)
 
 

@@ -9,7 +9,7 @@ that of the cheeks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy, opening
 from thcli.engines.mesh.anatomy import EYES
+from thcli.engines.mesh.eyes.hanging_lashes import HangingLashes
 from thcli.engines.mesh.eyes.texture import EyeTexture
 from thcli.engines.mesh.mouth.colours import face_box, tone_at
 from thcli.engines.mesh.opening import BETWEEN_CORNERS, COLUMNS, Opening, Region
@@ -75,7 +76,8 @@ class LidSkin:
     lightest skin, which is neither hair nor lashes, share of the way from brow to lid.  tone:
     (97, 3) colours along the eye of the skin as it begins to be drawn out, None for its own.
     cheek: light of the one below the eye, 0..255, the most it gets.  grain: (h, w) of the skin
-    below the eye, over its light.  height: of the face in pixels.
+    below the eye, over its light.  height: of the face in pixels.  lashes: of an eye that is shut
+    in the source, else None.
     """
 
     above: Opening
@@ -84,11 +86,19 @@ class LidSkin:
     cheek: float
     grain: Array32
     height: float
+    lashes: HangingLashes | None = None
 
     @property
     def drawn(self) -> Array:
         """(97,) pixels from brow to lid."""
         return (self.above.lower - self.above.upper) * self.above.width
+
+    def above_eye(self, target: Array, ring: npt.NDArray[np.int32]) -> LidSkin:
+        """Return the skin above the eye of a target mesh (468, 3), with the lashes it carries."""
+        if self.lashes is None:
+            return self
+        lower = self.above.lower + self.lashes.carried(target, ring) * self.lashes.reach
+        return replace(self, above=replace(self.above, lower=lower))
 
 
 def extract(
@@ -130,7 +140,8 @@ def extract(
             tone += shaded * (tones.tone(tones.luma(tone), around.slopes) - tone)
         skin = below if bare is None else bare
         grain = _grain(image, mesh[skin, :2].mean(0), above.width)
-        found.append(LidSkin(above, band, tone, lit, grain, anatomy.face_height(mesh)))
+        height = anatomy.face_height(mesh)
+        found.append(LidSkin(above, band, tone, lit, grain, height, eye.hanging))
     return tuple(found)
 
 
@@ -146,6 +157,7 @@ def render(out: Image, image: Image, skins: tuple[LidSkin | None, ...], target: 
     for ring, brow, skin in zip(EYES, BROWS, skins, strict=True):
         if skin is None:
             continue
+        skin = skin.above_eye(target, ring)
         above = _fit_above(target, ring, brow)
         scale = above.width * skin.height / anatomy.face_height(target)
         ratio = (above.lower - above.upper) * scale / skin.drawn

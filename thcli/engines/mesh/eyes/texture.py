@@ -10,6 +10,7 @@ import numpy.typing as npt
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
+from thcli.engines.mesh.eyes.hanging_lashes import HangingLashes
 from thcli.engines.mesh.opening import Opening
 
 ROUND_IRIS = (0.25, 0.75)  # place of an iris along an eye that shows the ball on both of its sides
@@ -29,6 +30,7 @@ class EyeTexture:
     seen: its foreshortening, see `opening.foreshortening`.  shut: gap of the source's shut eye in
     whose place it stands, 0 for its own.  hidden: foreshortening of the eye that the source hides,
     in whose place it stands, `NEVER_SHOWS` behind what covers it; 0 for others.
+    hanging: lashes of that shut eye; None behind what hides it, and for others.
     white: (3,) colour of its white, 0..255, None where none is seen.  lashes: (97, 3) colours along
     its upper rim, None for those that are not its own.
     """
@@ -43,6 +45,7 @@ class EyeTexture:
     seen: float = 1.0
     shut: float = 0.0
     hidden: float = 0.0
+    hanging: HangingLashes | None = None
     white: Array32 | None = None
     lashes: Array32 | None = None
 
