@@ -86,7 +86,7 @@ class LidSkin:
     cheek: float
     grain: Array32
     height: float
-    lashes: HangingLashes | None = None
+    lashes: HangingLashes | None
 
     @property
     def drawn(self) -> Array:
