@@ -32,6 +32,8 @@ SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio 
 # Source eye opening below which the neutral eye's gap is used: lids are shut, or lowered so far
 # that others take the place of the eyes
 SHUT_EYE_RANGE = (0.1, 0.105)
+# Share by which eyes open that are both shut: the mesh's rims lie on the skin, beyond the lashes
+OPENED_SHARE = 0.92
 # Share by which eyes open less that a laugh shuts; radians by which a head is lowered whose shut
 # eyes look down, whatever its mouth
 LAUGHING_SHARE, LOWERED = 0.35, (np.radians(10.0), np.radians(18.0))
@@ -144,7 +146,7 @@ class OpeningRules:
         """
         lacking = np.clip((own.max() - np.minimum(own, SHUT_OPENING)) / _neutral_opening(), 0, 1)
         unseen = float(np.sqrt(np.clip(self._usual_eyes / _neutral_opening(), 0, 1)))
-        unseen *= self._awake_share
+        unseen *= OPENED_SHARE * self._awake_share
         return np.asarray(unseen + smoothstep(*SHUT_EYE_RANGE, own.max()) * (lacking - unseen))
 
     def _limit_wide(self, target: Array, eyes: Array) -> Array:

@@ -23,6 +23,7 @@ BESIDE = np.array([-0.03, 0.0, 0.03])  # widths aside over which light is averag
 BARE = 0.14  # from that way on, skin is seen
 DARK, BEGIN = 0.8, 0.05  # light of lashes over that of the skin; way up to which they begin
 MARGIN = 0.015  # widths below them
+MOST = 0.12  # widths of them at most: between lids that are not quite shut the eye itself is dark
 OPENS = (0.03, 0.12)  # gap over width, beyond the source's, over which the lid takes them along
 
 
@@ -30,11 +31,13 @@ OPENS = (0.03, 0.12)  # gap over width, beyond the source's, over which the lid 
 class HangingLashes:
     """Lashes below the lids of a shut eye.
 
-    below: (7, 2) pixels from the points of the lower lid to their ends.  reach: (97,) widths from
-    the upper lid to there, at COLUMNS.  gap: between the lids, over their width.
+    below: (7, 2) pixels from the points of the lower lid to their ends.  hanging: (7, 2) the same
+    from the upper lid, where it is opposite, as far as it takes them along.  reach: (97,) that in
+    widths, at COLUMNS.  gap: between the lids, over their width.
     """
 
     below: Array
+    hanging: Array
     reach: Array
     gap: float
 
@@ -69,13 +72,17 @@ def measure(image: Image, mesh: Array, ring: npt.NDArray[np.int32]) -> HangingLa
     below = ((padded[:-2] + 2 * depth + padded[2:]) / 4)[:, None] * down
     along, low = shut.to_local(lids + below).T
     edge = np.interp(COLUMNS, [0.0, *np.maximum.accumulate(along), 1.0], [0.0, *low, 0.0])
-    return HangingLashes(below, np.maximum(edge - shut.upper, 0), shut.gap)
+    hanging = lids + below - mesh[ring[:8:-1], :2]
+    length = np.linalg.norm(hanging, axis=-1, keepdims=True) / shut.width
+    hanging *= np.minimum(MOST / np.maximum(length, 1e-6), 1)
+    return HangingLashes(below, hanging, np.clip(edge - shut.upper, 0, MOST), shut.gap)
 
 
 def carry(texture: Array, eyes: Sequence[HangingLashes | None], target: Array) -> Array:
     """Return the texture positions of a mesh whose upper lids carry their lashes.
 
-    Both lids begin below them, so that they lie above an open eye and no longer below it.
+    The lower lid begins below them, and the upper one as far down as it takes them along, so that
+    they lie above an open eye and no longer below it.
 
     Args:
         texture: (468, 2) pixels of the source.
@@ -87,8 +94,7 @@ def carry(texture: Array, eyes: Sequence[HangingLashes | None], target: Array) -
         if lashes is None:
             continue
         out = out.copy() if out is texture else out
-        share, lower, upper = lashes.carried(target, ring), ring[1:8], ring[:8:-1]
-        line = out[lower] + lashes.below
-        out[lower] += share * lashes.below
-        out[upper] += share * (line - out[upper])
+        share = lashes.carried(target, ring)
+        out[ring[1:8]] += share * lashes.below
+        out[ring[:8:-1]] += share * lashes.hanging
     return out
