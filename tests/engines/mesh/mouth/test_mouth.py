@@ -16,6 +16,7 @@ from thcli.engines.mesh.anatomy import EYES, LIPS
 from thcli.engines.mesh.eyes.reading import EyeReading, read_eyes
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import colours, driver_mouth, lip_rims, mouth_interior
+from thcli.engines.mesh.mouth.shot_looks import LookSamples
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER
@@ -238,7 +239,7 @@ def test_an_open_source_bares_no_more_teeth_than_a_closed_one() -> None:
     target = jaw_dropped(closed, 0.1)
     tone, frames = np.array([200.0, 150.0, 130.0]), []
     for own in (closed, target):
-        interior = mouth_interior.prepare(own, tone, EyeReading(1.2, 0.0))
+        interior = mouth_interior.prepare(own, tone, EyeReading(1.2, 0.0, 0.0, 200.0))
         frame = np.full((512, 512, 3), tone, np.uint8)
         # without the source's own inside: both draw the same mouth
         drawn_alone = replace(interior, lips=opening.fit_opening(closed, LIPS))
@@ -246,6 +247,37 @@ def test_an_open_source_bares_no_more_teeth_than_a_closed_one() -> None:
         frames.append(frame)
     assert np.ptp(inside(frames[0], target).astype(int), axis=0).max() > 50
     np.testing.assert_allclose(frames[0].astype(int), frames[1].astype(int), atol=2)
+
+
+def test_teeth_beside_dark_skin_are_bright_where_light_falls_on_the_eyes() -> None:
+    """Those of photographs differ less than skins do; a skin in the shade has dim ones."""
+    mesh, dark = centred_mesh(256, 256), np.array([98.0, 70.0, 54.0])
+
+    def enamel(tone: Array, brightest: float) -> float:
+        eyes = EyeReading(0.9, 0.0, 0.0, brightest)
+        return float(mouth_interior.prepare(mesh, tone, eyes).enamel.mean())
+
+    lit, shaded = enamel(dark, 150.0), enamel(dark, 60.0)
+    assert 1.9 < lit / dark.mean() < 2.3
+    assert 1.2 < shaded / dark.mean() < 1.6
+    fair = 2.2 * dark
+    assert enamel(fair, 200.0) == pytest.approx(enamel(fair, 120.0))
+    assert 1.0 < enamel(fair, 200.0) / lit < 2.2**0.5
+
+
+def test_a_look_has_all_that_its_frames_show_of_the_eyes() -> None:
+    """It lacked the share of the blur, so that blurred videos were painted as sharp ones."""
+    mesh, every = centred_mesh(256, 256), np.ones(3, bool)
+    samples = LookSamples(every, np.zeros(3), np.zeros((3, 3)), every, 3)
+    readings = []
+    for index, deviation in enumerate((3.0, 4.0, 5.0)):
+        sharp = faces.render_face(mesh, 256, 256)
+        image = np.asarray(cv2.GaussianBlur(sharp, (0, 0), deviation), np.uint8)
+        samples.add(index, image, mesh)
+        readings.append(read_eyes(image, mesh, colours.skin_tone(image, mesh)))
+    assert samples.look(0).seen_eyes == readings[1]
+    assert readings[1] is not None
+    assert readings[1].share > 0
 
 
 def test_an_edge_that_would_close_an_open_mouth_is_none() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.tones import fit_tones
-from thcli.core.types import Array, Image
+from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh.anatomy import LIPS
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import colours, mouth_interior, tone_match, toned_driver
@@ -128,7 +128,9 @@ def test_teeth_are_off_white_whatever_the_light_of_the_driver(
     assert colours.warmth(out) > 0.03  # and yet in the light of the scene
     assert np.allclose(tone_match.match_tone(tooth, present, present, 1.0), tooth, atol=0.5)
     gum = np.array([170, 80, 70], np.float32).reshape(1, 1, 3)
-    assert np.allclose(tone_match.clean_teeth(gum, tone, 180.0, 1.0, np.ones((1, 1), bool)), gum)
+    assert np.allclose(
+        tone_match.clean_teeth(gum, tone, (180.0, 1.0), 1.0, np.ones((1, 1), bool)), gum
+    )
 
 
 @pytest.mark.parametrize("beard", [True, False])
@@ -163,10 +165,10 @@ def test_a_pale_tongue_beside_white_teeth_is_no_tooth() -> None:
     mouth = np.tile(np.array([226, 208, 200], np.float32), (8, 8, 1))  # teeth
     mouth[4:] = (212, 172, 168)  # and a tongue
     inside = np.ones((8, 8), bool)
-    out = tone_match.clean_teeth(mouth, tone, 203.0, 1.0, inside)
+    out = tone_match.clean_teeth(mouth, tone, (203.0, 1.0), 1.0, inside)
     assert np.allclose(out[5:], mouth[5:], atol=2)
     inside[:4] = False  # white beside the mouth is none of its teeth
-    stained = tone_match.clean_teeth(mouth, tone, 203.0, 1.0, inside)
+    stained = tone_match.clean_teeth(mouth, tone, (203.0, 1.0), 1.0, inside)
     assert float(colours.warmth(stained[7, 0])) < 0.9 * colours.warmth(mouth[7, 0])
 
 
@@ -185,13 +187,31 @@ def test_teeth_that_are_pinker_than_pale_skin_are_told_from_the_tongue() -> None
 def test_dull_teeth_are_lifted_towards_the_enamel_of_the_source() -> None:
     tone, teeth = np.array([176.0, 118, 87]), np.full((1, 9, 3), 130, np.float32)
     inside = np.ones((1, 9), bool)
-    assert tone_match.clean_teeth(teeth, tone, 140.0, 1.0, inside).mean() == pytest.approx(
-        140, abs=1
-    )
-    assert tone_match.clean_teeth(teeth, tone, 250.0, 1.0, inside).mean() == pytest.approx(
-        156, abs=1
-    )
-    assert tone_match.clean_teeth(teeth, tone, 250.0, 0.0, inside) is teeth
+
+    def cleaned(enamel: float, share: float = 1.0) -> Array32:
+        return tone_match.clean_teeth(teeth, tone, (enamel, 1.0), share, inside)
+
+    assert cleaned(140.0).mean() == pytest.approx(140, abs=1)
+    assert cleaned(250.0).mean() == pytest.approx(156, abs=1)
+    assert cleaned(250.0, 0.0) is teeth
+
+
+def test_teeth_beside_a_darker_skin_are_not_darkened_as_the_skin_is() -> None:
+    """They were as dark as the skin."""
+    present, white = np.array([190.0, 150, 130]), np.full((4, 4, 3), 170, np.float32)
+    levels = []
+    for share in (1.0, 0.7, 0.4):
+        skin = share * present
+        toned = tone_match.match_tone(white, skin, present, 1.0, 170 * share**0.33)
+        levels.append(float(toned.mean()))
+    assert levels[0] == pytest.approx(170, rel=0.05)
+    assert np.allclose(levels, levels[0] * np.array([1.0, 0.7, 0.4]) ** 0.33, rtol=0.08)
+    shaded = tone_match.match_tone(white, 0.4 * present, present, 1.0, 90.0)
+    assert shaded.mean() < 110  # of a source in the shade, whose own would not gleam
+    dark = np.full((4, 4, 3), 40, np.float32)
+    dark[:2] = white[:2]
+    cavity = tone_match.match_tone(dark, 0.4 * present, present, 1.0, 125.0)[3]
+    assert cavity.mean() < 0.6 * 40
 
 
 def test_the_dark_of_a_mouth_is_as_warm_as_the_skin() -> None:

@@ -19,12 +19,14 @@ class EyeReading:
     """Light and sharpness that the eyes show.
 
     white: brightness of their white over the skin's.  blur: deviation of the picture's blur beyond
-    that of a sharp one, pixels.  share: the same over the width of an eye.
+    that of a sharp one, pixels.  share: the same over the width of an eye.  brightest: mean of the
+    channels of what is brightest between the lids, 0..255.
     """
 
     white: float
     blur: float
-    share: float = 0.0
+    share: float
+    brightest: float
 
 
 def read_eyes(image: Image, mesh: Array, tone: Array) -> EyeReading | None:
@@ -35,7 +37,7 @@ def read_eyes(image: Image, mesh: Array, tone: Array) -> EyeReading | None:
         mesh: (468, 3) pixels.
         tone: (3,) skin colour.
     """
-    whites, widths, sizes = [], [], []
+    whites, widths, sizes, brightest = [], [], [], []
     for ring in EYES:
         eye = opening.fit_opening(mesh, ring)
         region = opening.bounding_region(eye, (image.shape[1], image.shape[0]), 0.15)
@@ -48,6 +50,7 @@ def read_eyes(image: Image, mesh: Array, tone: Array) -> EyeReading | None:
         if not within.size:
             continue
         whites.append(float(np.quantile(within, 0.85)))
+        brightest.append(float(np.quantile(within, 0.98)))
         low, high = np.quantile(grey, [0.02, 0.98])
         steepest = max(float(np.quantile(np.hypot(*np.gradient(grey)), 0.995)), 1e-3)
         widths.append(float(high - low) / steepest)
@@ -56,4 +59,5 @@ def read_eyes(image: Image, mesh: Array, tone: Array) -> EyeReading | None:
         return None
     white = float(np.mean(whites)) / max(float(tone.mean()), 1.0)
     blur = max(min(widths) - SHARP_EDGE, 0.0) / EDGE_WIDTH
-    return EyeReading(white, blur, blur / max(float(np.mean(sizes)), 1.0))
+    share = blur / max(float(np.mean(sizes)), 1.0)
+    return EyeReading(white, blur, share, float(np.mean(brightest)))

@@ -47,6 +47,11 @@ SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
 # Brightness of enamel over the skin's and over the eyes' white
 ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE, ENAMEL_OFFSET = 1.3, 0.9, 0.33
 ENAMEL_RANGE = (1.3, 1.85)  # over the skin's brightness
+# Teeth differ less than skins, and are brighter beside dark ones: their level in photographs whose
+# skin has the middle one, the exponent of the skin's over that; and what a skin in the shade may
+# have of it: a share of the skin's level and one of the brightest between the lids
+MIDDLE_LEVEL, MIDDLE_ENAMEL, ENAMEL_BY_SKIN = 128.0, 185.0, 0.33
+SKIN_SHARE, BRIGHTEST_SHARE = 0.8, 0.8
 ENAMEL_TINT = 0.4  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 240.0
 EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
@@ -104,18 +109,26 @@ def prepare(
     shows = SHOWS_UPPER + SHOWS_PARTED * float(smoothstep(*OWN_RANGE, lips.gap))
     upper[1] = np.clip(upper[1] + shows, *UPPER_EDGE)
     skin = max(float(tone.mean()), 1.0)
-    light, blur = ENAMEL_OVER_SKIN, 0.0
-    if seen_eyes is not None:
-        light, blur = ENAMEL_OFFSET + ENAMEL_OVER_WHITE * seen_eyes.white, seen_eyes.blur
-    light = float(np.clip(light, *ENAMEL_RANGE)) * vividness(tone) ** (1 - ENAMEL_TINT)
-    light = min(light * skin, MOST_ENAMEL)
-    enamel = light * (tone / skin) ** ENAMEL_TINT
+    enamel = _enamel_level(tone, seen_eyes) * (tone / skin) ** ENAMEL_TINT
     lower = lower - (0, SHOWS_LOWER)
     bite = to_millimetres(flat[NOSE_BASE] - flat[CHIN], axes)[1] + upper[1] - lower[1]
     gap = _gap_mm(lips, axes)
     rest = _width_mm(mesh, axes) * smiles.width_at_rest(canonical.decompose(mesh).shape)
+    blur = 0.0 if seen_eyes is None else seen_eyes.blur
     interior = MouthInterior(upper, lower, lips, tone, enamel, blur, float(bite), gap, natural)
     return replace(interior, rest_width=max(rest, LEAST_REST))
+
+
+def _enamel_level(tone: Array, seen_eyes: EyeReading | None) -> float:
+    """Return the mean of the channels of teeth beside a skin tone (3,), 0..255."""
+    skin = max(float(tone.mean()), 1.0)
+    over_skin, beside_dark = ENAMEL_OVER_SKIN, 0.0
+    if seen_eyes is not None:
+        over_skin = ENAMEL_OFFSET + ENAMEL_OVER_WHITE * seen_eyes.white
+        lit = SKIN_SHARE * skin + BRIGHTEST_SHARE * seen_eyes.brightest
+        beside_dark = min(MIDDLE_ENAMEL * (skin / MIDDLE_LEVEL) ** ENAMEL_BY_SKIN, lit)
+    over_skin = float(np.clip(over_skin, *ENAMEL_RANGE)) * vividness(tone) ** (1 - ENAMEL_TINT)
+    return float(min(max(over_skin * skin, beside_dark), MOST_ENAMEL))
 
 
 def measure(

@@ -38,6 +38,9 @@ SPECKS, ROOTS = 0.01, 0.03  # half widths of what is no tooth, and of what still
 # Log of the largest over the least gain between two skins, from alike to unlike: a driver's teeth
 # are as they are beside skin like its own
 UNLIKE_RANGE = (0.04, 0.12)
+# Exponent by which teeth are darker beside a darker skin: less than the skin is; and the log of the
+# driver's skin over the source's from which they are lifted so far
+TEETH_BY_SKIN, DARKER_RANGE = 0.33, (0.1, 0.3)
 
 
 def match_tone(
@@ -64,11 +67,14 @@ def match_tone(
     gain = tone_gain(wanted, present)
     enamel = max(enamel, 1.0)  # 0 beside black skin
     unlike = float(smoothstep(*UNLIKE_RANGE, np.log(gain.max() / gain.min())))
+    darker = max(float(present.mean()), 1.0) / max(float(wanted.mean()), 1.0)
+    unlike = max(unlike, float(smoothstep(*DARKER_RANGE, np.log(darker))))
     out = warm_up(colour * gain.astype(np.float32), wanted)
     inside = np.ones(out.shape[:2], np.bool_) if inside is None else inside
     out = darken_flesh(out, colour, present, 1 - natural, inside)
     vivid = float(np.clip(wanted[0] / max(present[0] * gain[0], 1.0), 1.0, MOST_KEPT))
-    clean = clean_teeth(out, wanted, enamel, unlike * natural, inside, vivid)
+    beside_dark = darker**-TEETH_BY_SKIN / float(gain.mean())
+    clean = clean_teeth(out, wanted, (enamel, beside_dark), unlike * natural, inside, vivid)
     out = keep_colour(clean, wanted, natural)
     out = out * _dimming(out.mean(-1, keepdims=True), enamel)
     return np.asarray(out * _compression(out.max(-1, keepdims=True), SHOULDER, 255.0), np.float32)
@@ -94,17 +100,23 @@ def warm_up(colour: Array32, tone: Array) -> Array32:
 
 
 def clean_teeth(
-    colour: Array32, tone: Array, enamel: float, share: float, inside: Bools, vivid: float = 1.0
+    colour: Array32,
+    tone: Array,
+    lift: tuple[float, float],
+    share: float,
+    inside: Bools,
+    vivid: float = 1.0,
 ) -> Array32:
     """Return colours (h, w, 3) whose teeth are off-white beside a skin tone (3,).
 
     Light of a driver that is yellower than its skin, or skin that is clay, would stain them. Dull
-    ones are lifted a little towards the source's enamel.
+    ones are lifted towards the source's enamel.
 
     Args:
         colour: 0..255.
         tone: (3,) skin colour.
-        enamel: mean of the channels of the source's teeth.
+        lift: mean of the channels of the source's teeth, and the factor on the driver's by which
+            they are darkened too far beside a darker skin; 1 for none.
         share: 0..1 of the change.
         vivid: factor on them that keeps their red over the skin's as in the driver's picture.
         inside: (h, w) what is between the lips.
@@ -114,9 +126,13 @@ def clean_teeth(
     lit = lightness(colour, tone)
     white = _soften(_whiteness(colour, tone, inside), TEETH_BLUR)
     teeth = np.asarray(share * lit * white, np.float32)
-    brightest = float(np.percentile(colour.mean(-1) * (teeth > 0), TEETH_PERCENTILE))
-    lift = np.float32(np.clip(enamel / max(brightest, 1.0), 1.0, MOST_LIFT))
-    clean = lift * np.float32(vivid) * _cool_down(colour, tone)
+    clean = np.float32(vivid) * _cool_down(colour, tone)
+    enamel, beside_dark = lift
+    dull, still_dull = (
+        enamel / max(float(np.percentile(seen.mean(-1) * (teeth > 0), TEETH_PERCENTILE)), 1.0)
+        for seen in (colour, clean)
+    )
+    clean *= np.float32(max(min(dull, MOST_LIFT), min(still_dull, MOST_LIFT * beside_dark), 1.0))
     return np.asarray(colour + teeth[..., None] * (clean - colour), np.float32)
 
 
