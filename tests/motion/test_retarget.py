@@ -98,6 +98,24 @@ def test_pursed_lips_and_a_grin_are_no_reference(wide: float) -> None:
     assert RetargetedMotion(synthetic.source(), synthetic.buffer(motion), RAW).reference >= 5
 
 
+@pytest.mark.parametrize("lower", [-0.08, 0.08])
+def test_a_smirk_is_no_reference(lower: float) -> None:
+    """All other frames would smirk with the other corner, unless the source smirks alike."""
+    yaw = np.where(np.arange(30) < 5, 0.0, 4.0)
+    curves = sliders.SliderCurves(yaw=yaw)
+    motion = sliders.motion_from_sliders(curves, np.arange(30), Fraction(1, 25), synthetic.SIZE)
+    expression = np.array(motion.arrays["expression"], np.float64)
+    shift = np.zeros(468)
+    shift[[61, 76, 62, 78, 185, 146]] = lower
+    expression[:5, :, 1] += shift
+    smirking = synthetic.buffer(replace(motion, arrays={**motion.arrays, "expression": expression}))
+    assert RetargetedMotion(synthetic.source(), smirking, RAW).reference >= 5
+    alike = synthetic.face(synthetic.meshes(motion)[0])
+    own = np.array(alike.mesh, np.float32)
+    own[:, 1] += (shift * np.linalg.norm(own[33] - own[263])).astype(np.float32)
+    assert RetargetedMotion(replace(alike, mesh=own), smirking, RAW).reference < 5
+
+
 @pytest.mark.parametrize(
     ("before", "after", "own"),
     [(15, 15, True), (0, 60, False), (8, 60, True), (2, 60, False)],

@@ -255,6 +255,12 @@ def mouth_widths(shapes: Array) -> Array:
     return np.asarray(np.linalg.norm(left - right, axis=-1))
 
 
+def mouth_slants(shapes: Array) -> Array:
+    """Return how much lower the right corner (61) of each mouth is than its left one, (...)."""
+    right, left = (shapes[..., k, 1] for k in topology.MOUTH_CORNERS)
+    return np.asarray(right - left)
+
+
 def _bend(values: Array, free: Array | float, most: Array | float) -> Array:
     """Return values that are unchanged up to `free` and bend towards `most` above it."""
     beyond = np.maximum(values - free, 0)

@@ -47,6 +47,8 @@ TURNING, TURNING_COST = (np.radians(25.0), np.radians(100.0)), 0.35
 USUAL_BROWS, BROW_COST = (0.1, 0.5), 6.0
 # The same of the width of its mouth; cost of a reference for each share of the median beyond
 USUAL_WIDTHS, WIDTH_COST = (0.3, 0.75), 4.0
+# The same of how much lower its right corner is than its left; cost for each canonical unit beyond
+USUAL_SLANTS, SLANT_COST = (0.25, 0.75), 6.0
 REST_WIDTHS = (0.45, 0.6)  # of mouths that neither purse nor smile, canonical units
 LEAST_STEP = 0.02  # seconds between frames; noise of nearer ones would be fast turns
 # Share of a face's radius by which the source's points are off a frame's, in their picture, below
@@ -206,7 +208,7 @@ def measure_frames(
         poses = timeline.pose[start : start + len(window)]
         parts.append(_measure_window(window, poses, source))
         start += len(window)
-    eyes, mouth, width, rise, turn, rms, *offsets = (
+    eyes, mouth, width, slant, rise, turn, rms, *offsets = (
         np.concatenate(part) for part in zip(*parts, strict=True)
     )
     pose_distance = turn / np.radians(30) + 4 * rms
@@ -232,6 +234,11 @@ def measure_frames(
     distance = distance + turning + BROW_COST * raised
     unusual = _unusual_widths(width, seen, float(closure.mouth_widths(source.shape)))
     distance = distance + WIDTH_COST * unusual
+    # beside a smirk all other frames would smirk with the other corner
+    own_slant = float(closure.mouth_slants(source.shape))
+    low, high = np.quantile(slant[seen], USUAL_SLANTS)
+    aslant = _beyond(slant, min(low, own_slant), max(high, own_slant))
+    distance = distance + SLANT_COST * aslant
     return FrameMeasurements(
         eyes, mouth, *(np.where(seen, each, np.inf) for each in (distance, turn, *offsets))
     )
@@ -271,7 +278,7 @@ def turning_speeds(timeline: Timeline) -> Array:
 
 
 def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[Array, ...]:
-    """Return openings, mouths' widths, brows, differences of pose and shape, offsets of a window.
+    """Return openings, widths and slants of mouths, brows, differences, offsets of a window.
 
     Args:
         window: frames of the driving motion.
@@ -295,8 +302,8 @@ def _measure_window(window: Motion, poses: Array, source: PosedShape) -> tuple[A
     crop_offset = _offset(centred, source_points - source_points.mean(0))
     rise = brows.measure(shape - neutral())[0].mean(-1)
     eyes = count_near_eye(eye_openings(shape), poses[:, 1], FAR_EYE_YAW)
-    width = closure.mouth_widths(shape)
-    return eyes, mouth_opening(shape), width, rise, angle, rms, offset, crop_offset
+    width, slant = closure.mouth_widths(shape), closure.mouth_slants(shape)
+    return eyes, mouth_opening(shape), width, slant, rise, angle, rms, offset, crop_offset
 
 
 def _offset(points: Array, source: Array) -> Array:
