@@ -214,6 +214,20 @@ def test_teeth_beside_a_darker_skin_are_not_darkened_as_the_skin_is() -> None:
     assert cavity.mean() < 0.6 * 40
 
 
+def test_teeth_beside_a_dark_grey_skin_are_lifted_and_lips_are_not() -> None:
+    """In pictures without colours they were as dark as the skin."""
+    present, grey = np.array([190.0, 150, 130]), np.full(3, 70.0)
+    mouth = np.full((8, 8, 3), 170, np.float32)
+    mouth[4:] = (180, 100, 100)  # a tongue
+    out = tone_match.match_tone(mouth, grey, present, 0.0, 150.0)
+    gain = float(colours.tone_gain(grey, present).mean())
+    assert np.ptp(out, axis=-1).max() < 1e-3
+    assert out[1].mean() > 1.4 * gain * 170
+    assert out[6].mean() < gain * mouth[6].mean()
+    alike = tone_match.match_tone(mouth, np.full(3, 160.0), present, 0.0, 220.0)
+    assert alike[1].mean() < 1.05 * 170
+
+
 def test_the_dark_of_a_mouth_is_as_warm_as_the_skin() -> None:
     """That of a driver in a film toned teal was green in a face of natural colours."""
     skin = np.array([200.0, 140, 110])

@@ -73,8 +73,9 @@ def match_tone(
     inside = np.ones(out.shape[:2], np.bool_) if inside is None else inside
     out = darken_flesh(out, colour, present, 1 - natural, inside)
     vivid = float(np.clip(wanted[0] / max(present[0] * gain[0], 1.0), 1.0, MOST_KEPT))
-    beside_dark = darker**-TEETH_BY_SKIN / float(gain.mean())
-    clean = clean_teeth(out, wanted, (enamel, beside_dark), unlike * natural, inside, vivid)
+    lift = enamel, darker**-TEETH_BY_SKIN / float(gain.mean())
+    out = lift_grey_teeth(out, colour, present, lift, unlike * (1 - natural), inside)
+    clean = clean_teeth(out, wanted, lift, unlike * natural, inside, vivid)
     out = keep_colour(clean, wanted, natural)
     out = out * _dimming(out.mean(-1, keepdims=True), enamel)
     return np.asarray(out * _compression(out.max(-1, keepdims=True), SHOULDER, 255.0), np.float32)
@@ -128,12 +129,44 @@ def clean_teeth(
     teeth = np.asarray(share * lit * white, np.float32)
     clean = np.float32(vivid) * _cool_down(colour, tone)
     enamel, beside_dark = lift
-    dull, still_dull = (
-        enamel / max(float(np.percentile(seen.mean(-1) * (teeth > 0), TEETH_PERCENTILE)), 1.0)
-        for seen in (colour, clean)
-    )
-    clean *= np.float32(max(min(dull, MOST_LIFT), min(still_dull, MOST_LIFT * beside_dark), 1.0))
+    dull = _lift(colour, teeth, enamel, MOST_LIFT)
+    still_dull = _lift(clean, teeth, enamel, MOST_LIFT * beside_dark)
+    clean *= np.float32(max(dull, still_dull, 1.0))
     return np.asarray(colour + teeth[..., None] * (clean - colour), np.float32)
+
+
+def lift_grey_teeth(
+    out: Array32,
+    colour: Array32,
+    skin: Array,
+    lift: tuple[float, float],
+    share: float,
+    inside: Bools,
+) -> Array32:
+    """Return colours (h, w, 3) whose teeth are no darker than beside the source's skin.
+
+    As `clean_teeth`, for a source without colours: the driver's tell which are its teeth.
+
+    Args:
+        out: to change, 0..255.
+        colour: (h, w, 3) the driver's own.
+        skin: (3,) of the driver.
+        lift, share, inside: as of `clean_teeth`.
+    """
+    if share <= 0:
+        return out
+    white = _soften(_whiteness(colour, skin, inside), TEETH_BLUR)
+    teeth = np.asarray(share * lightness(colour, skin) * white, np.float32)
+    enamel, beside_dark = lift
+    most = beside_dark * min(beside_dark, MOST_LIFT)
+    lifted = np.float32(max(_lift(out, teeth, enamel, most), 1.0))
+    return np.asarray(out * (1 + (lifted - 1) * teeth)[..., None], np.float32)
+
+
+def _lift(colour: Array32, teeth: Array32, enamel: float, most: float) -> float:
+    """Return the factor from the brightest teeth (h, w) of colours to an enamel, at most one."""
+    brightest = float(np.percentile(colour.mean(-1) * (teeth > 0), TEETH_PERCENTILE))
+    return min(enamel / max(brightest, 1.0), most)
 
 
 def darken_flesh(
