@@ -46,7 +46,7 @@ def render(
     coverage = None if layers is None else layers.coverage
     is_moved, change = any(warp_map.move), warp_map.displacement
     if is_moved:
-        change = np.asarray(change + np.asarray(warp_map.move, np.float32), np.float32)
+        change = shift(change, warp_map.move)
     moving = list(blocks.iterate_blocks(change, positions, grid, coverage, moved=is_moved))
     out = image.copy() if layers is None or not is_moved else layers.plate.copy()
     if layers is None:
