@@ -41,10 +41,8 @@ def doubled_areas(points: Array, triangles: Indices = TRIANGLES) -> Array:
     Returns:
         (K,) square pixels.
     """
-    a, b, c = points[triangles[:, 0]], points[triangles[:, 1]], points[triangles[:, 2]]
-    return np.asarray(
-        (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    )
+    (xa, xb, xc), (ya, yb, yc) = points[:, :2].T.take(triangles.T, 1)
+    return np.asarray((xb - xa) * (yc - ya) - (yb - ya) * (xc - xa))
 
 
 def _hole_signs() -> npt.NDArray[np.float64]:

@@ -286,9 +286,6 @@ def sample_part(image: Image, positions: Array32) -> Image:
 
 def source_positions(warp_map: WarpMap) -> Array32:
     """Compute the source position of each sample, (rows, columns, 2) float32 pixels."""
-    x, y = warp_map.grid.pixel_axes()
-    positions = np.empty_like(warp_map.displacement)
-    positions[..., 0] = x
-    positions[..., 1] = y[:, None]
+    positions = warp_map.grid.pixel_positions()
     positions += warp_map.displacement
     return positions

@@ -116,7 +116,7 @@ def foreshortening(mesh: Array, ring: npt.NDArray[np.int32]) -> float:
         ring: as in `fit_opening`.
     """
     along = mesh[ring[len(ring) // 2]] - mesh[ring[0]]
-    return float(np.hypot(*along[:2]) / max(float(np.linalg.norm(along)), 1e-6))
+    return float(np.hypot(*along[:2]) / max(float(np.sqrt(along.dot(along))), 1e-6))
 
 
 def frontal_gap(opening: Opening, mesh: Array, ring: npt.NDArray[np.int32]) -> float:

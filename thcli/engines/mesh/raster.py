@@ -75,6 +75,13 @@ class SampleGrid:
         y = self.y0 + (np.arange(self.rows, dtype=np.float32) + 0.5) * self.step - 0.5
         return x.astype(np.float32), y.astype(np.float32)
 
+    def pixel_positions(self) -> Array32:
+        """Return the pixel (x, y) of every sample, (rows, columns, 2) float32."""
+        positions = np.empty((self.rows, self.columns, 2), np.float32)
+        x, y = self.pixel_axes()
+        positions[..., 0], positions[..., 1] = x, y[:, None]
+        return positions
+
 
 def linear_maps(points: Array, values: Array, triangles: Indices) -> Array32:
     """Fit, for each triangle, the linear function of (x, y, 1) through its corners' values.
