@@ -46,12 +46,12 @@ def fit_similarity(
     x_mean, y_mean = w @ x, w @ y
     xc, yc = x - x_mean[..., None, :], y - y_mean[..., None, :]
     variance = (xc**2).sum(-1) @ w
-    if np.any(variance < 1e-18):
+    if (variance < 1e-18).any():
         raise ValueError("a similarity needs two distinct points")
     covariance = np.swapaxes(yc * w[:, None], -1, -2) @ xc
     u, d, vt = np.linalg.svd(covariance)
     sign = np.ones(d.shape)
-    sign[..., -1] = np.where(np.linalg.det(u) * np.linalg.det(vt) < 0, -1.0, 1.0)
+    sign[..., -1] = np.where(np.linalg.det(u @ vt) < 0, -1.0, 1.0)
     rotation = (u * sign[..., None, :]) @ vt
     scale = (d * sign).sum(-1) / variance
     translation = y_mean - scale[..., None] * (rotation @ x_mean[..., None])[..., 0]

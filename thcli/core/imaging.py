@@ -41,8 +41,13 @@ def smoothstep(low: float | Pixels, high: float | Pixels, x: npt.ArrayLike) -> n
     value = np.asarray(x)
     if value.dtype.kind != "f":
         value = value.astype(np.float64)
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
+    t = np.asarray((value - low) / (high - low))
+    t.clip(0, 1, t)
+    square = np.asarray(t * t)
+    t *= -2
+    t += 3
+    square *= t
+    return square
 
 
 def to_lab(image: Image) -> Array32:

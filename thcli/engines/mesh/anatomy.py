@@ -41,10 +41,8 @@ def doubled_areas(points: Array, triangles: Indices = TRIANGLES) -> Array:
     Returns:
         (K,) square pixels.
     """
-    a, b, c = points[triangles[:, 0]], points[triangles[:, 1]], points[triangles[:, 2]]
-    return np.asarray(
-        (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    )
+    (xa, xb, xc), (ya, yb, yc) = points[:, :2].T.take(triangles.T, 1)
+    return np.asarray((xb - xa) * (yc - ya) - (yb - ya) * (xc - xa))
 
 
 def _hole_signs() -> npt.NDArray[np.float64]:
@@ -73,7 +71,8 @@ def mouth_width(mesh: Array) -> float:
 
 def face_height(mesh: Array) -> float:
     """Measure the distance from the top of the forehead to the chin, in pixels, at least 1."""
-    return max(float(np.linalg.norm(mesh[FOREHEAD, :2] - mesh[CHIN, :2])), 1.0)
+    along = mesh[FOREHEAD, :2] - mesh[CHIN, :2]
+    return max(float(np.sqrt(along.dot(along))), 1.0)
 
 
 def neutral_height() -> float:

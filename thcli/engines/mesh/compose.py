@@ -46,7 +46,7 @@ def render(
     coverage = None if layers is None else layers.coverage
     is_moved, change = any(warp_map.move), warp_map.displacement
     if is_moved:
-        change = np.asarray(change + np.asarray(warp_map.move, np.float32), np.float32)
+        change = shift(change, warp_map.move)
     moving = list(blocks.iterate_blocks(change, positions, grid, coverage, moved=is_moved))
     out = image.copy() if layers is None or not is_moved else layers.plate.copy()
     if layers is None:
@@ -286,9 +286,6 @@ def sample_part(image: Image, positions: Array32) -> Image:
 
 def source_positions(warp_map: WarpMap) -> Array32:
     """Compute the source position of each sample, (rows, columns, 2) float32 pixels."""
-    x, y = warp_map.grid.pixel_axes()
-    positions = np.empty_like(warp_map.displacement)
-    positions[..., 0] = x
-    positions[..., 1] = y[:, None]
+    positions = warp_map.grid.pixel_positions()
     positions += warp_map.displacement
     return positions

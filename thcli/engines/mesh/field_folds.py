@@ -50,11 +50,8 @@ def unfold_field(
     """
     for _ in range(UNFOLDING_PASSES):
         (xx, xy), (yx, yy) = (
-            (
-                np.diff(field[..., k], axis=1)[:-1] / step,
-                np.diff(field[..., k], axis=0)[:, :-1] / step,
-            )
-            for k in range(2)
+            ((part[:-1, 1:] - part[:-1, :-1]) / step, (part[1:, :-1] - part[:-1, :-1]) / step)
+            for part in cv2.split(field)
         )
         area = (1 + xx) * (1 + yy) - xy * yx
         area[inside[:-1, :-1]] = 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,13 +18,16 @@ import numpy.typing as npt
 
 from thcli.core.imaging import three_channels
 from thcli.core.types import Array, Array32, Image
+from thcli.engines.mesh.sampling import merge_positions
 
 COLUMNS = np.linspace(-0.25, 1.25, 97)
 """(97,) u at which the rims are stored."""
 BETWEEN_CORNERS = slice(16, 81)
 """COLUMNS from corner to corner."""
-BESIDE_CORNERS = slice(23, 74)  # COLUMNS a tenth of the width inside of them
-STEEP = 1.0  # slope of a rim there from which its edge is measured across it
+SPACING = COLUMNS[1] - COLUMNS[0]
+# COLUMNS before and after those a tenth of the width inside of the corners; slope of a rim there
+# from which its edge is measured across it
+BEFORE, AFTER, STEEP = slice(22, 73), slice(24, 75), 1.0
 
 STRIP_PIXELS = 1 << 14  # that are drawn at a time: fits the cache
 Region = tuple[slice, slice]
@@ -67,11 +72,11 @@ class Opening:
 
 def interpolate(u: npt.NDArray[np.floating], *rows: Array) -> list[Array32]:
     """Interpolate rows of values at COLUMNS, (97,) each, at u, float32 of its shape."""
-    at = np.minimum(np.maximum((u + 0.25) * 64, 0), 95.999)
+    at = ((u + 0.25) * 64).clip(0, 95.999)
     low = at.astype(np.intp)
     part = (at - np.floor(at)).astype(np.float32)
     values = np.array(rows, np.float32)
-    return list(values.take(low, 1) * (1 - part) + values.take(low + 1, 1) * part)
+    return list(values.take(low, 1) * (1 - part) + values[:, 1:].take(low, 1) * part)
 
 
 def fit_opening(mesh: Array, ring: npt.NDArray[np.int32]) -> Opening:
@@ -82,11 +87,18 @@ def fit_opening(mesh: Array, ring: npt.NDArray[np.int32]) -> Opening:
         ring: point indices from the left corner along the lower rim, then back along the upper.
     """
     points = mesh[ring, :2]
-    half = len(ring) // 2
+    return _fit_ring(points.tobytes(), points.dtype)
+
+
+@lru_cache(maxsize=32)
+def _fit_ring(content: bytes, kind: np.dtype[Any]) -> Opening:
+    """Measure the opening inside a ring; the layers of a frame ask for the same ones."""
+    points = np.frombuffer(content, kind).reshape(-1, 2)
+    half = len(points) // 2
     along = points[half] - points[0]
     if along @ along < 1e-6:
         along = np.array([1e-3, 0.0])
-    axes = np.stack([along, [-along[1], along[0]]])
+    axes = np.array([along, [-along[1], along[0]]])
     local = (points - points[0]) @ axes.T / (along @ along)
     lower, upper = local[: half + 1], np.concatenate([local[:1], local[: half - 1 : -1]])
     heights = [
@@ -104,7 +116,7 @@ def foreshortening(mesh: Array, ring: npt.NDArray[np.int32]) -> float:
         ring: as in `fit_opening`.
     """
     along = mesh[ring[len(ring) // 2]] - mesh[ring[0]]
-    return float(np.hypot(*along[:2]) / max(float(np.linalg.norm(along)), 1e-6))
+    return float(np.hypot(*along[:2]) / max(float(np.sqrt(along.dot(along))), 1e-6))
 
 
 def frontal_gap(opening: Opening, mesh: Array, ring: npt.NDArray[np.int32]) -> float:
@@ -164,10 +176,9 @@ def local_coordinates(opening: Opening, region: Region, step: int = 1) -> tuple[
 def to_pixels(opening: Opening, u: Array32, v: Array32) -> Array32:
     """Convert u, v (h, w) to (h, w, 2) float32 pixels, a map for cv2.remap."""
     axes, corner = opening.axes.astype(np.float32), opening.corner.astype(np.float32)
-    out = np.empty((*u.shape, 2), np.float32)
-    out[..., 0] = corner[0] + u * axes[0, 0] + v * axes[1, 0]
-    out[..., 1] = corner[1] + u * axes[0, 1] + v * axes[1, 1]
-    return out
+    return merge_positions(
+        corner[0] + u * axes[0, 0] + v * axes[1, 0], corner[1] + u * axes[0, 1] + v * axes[1, 1]
+    )
 
 
 def between_rims(opening: Opening, along: Array32, across: Array32) -> Array32:
@@ -190,8 +201,9 @@ def coverage(opening: Opening, u: Array32, v: Array32, rims: Rims, soft: float) 
     """
     width = np.float32(opening.width / soft)
     above, below = v - rims[0], rims[1] - v
-    slopes = np.gradient(np.stack([opening.upper, opening.lower]), COLUMNS[1] - COLUMNS[0], axis=1)
-    if np.abs(slopes[:, BESIDE_CORNERS]).max() > STEEP:
+    heights = np.array([opening.upper, opening.lower])
+    if np.abs(heights[:, AFTER] - heights[:, BEFORE]).max() > STEEP * 2 * SPACING:
+        slopes = np.gradient(heights, SPACING, axis=1)
         along = interpolate(u, *(1 / np.hypot(1, slopes)))
         above, below = above * along[0], below * along[1]
     inside = np.minimum(above, below) * width + np.float32(0.5)

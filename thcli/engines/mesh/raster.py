@@ -75,6 +75,13 @@ class SampleGrid:
         y = self.y0 + (np.arange(self.rows, dtype=np.float32) + 0.5) * self.step - 0.5
         return x.astype(np.float32), y.astype(np.float32)
 
+    def pixel_positions(self) -> Array32:
+        """Return the pixel (x, y) of every sample, (rows, columns, 2) float32."""
+        positions = np.empty((self.rows, self.columns, 2), np.float32)
+        x, y = self.pixel_axes()
+        positions[..., 0], positions[..., 1] = x, y[:, None]
+        return positions
+
 
 def linear_maps(points: Array, values: Array, triangles: Indices) -> Array32:
     """Fit, for each triangle, the linear function of (x, y, 1) through its corners' values.
@@ -88,19 +95,20 @@ def linear_maps(points: Array, values: Array, triangles: Indices) -> Array32:
         (K, 3, C) float32 coefficients of x, y and 1. A sliver (see MAX_GRADIENT) is the constant
         mean of its corners.
     """
-    a, b, c = points[triangles[:, 0], :2], points[triangles[:, 1], :2], points[triangles[:, 2], :2]
-    va, vb, vc = values[triangles[:, 0]], values[triangles[:, 1]], values[triangles[:, 2]]
-    e, f = b - a, c - a
-    det = e[:, 0] * f[:, 1] - e[:, 1] * f[:, 0]
+    # coordinate by coordinate: NumPy takes several times as long for short rows
+    (xa, xb, xc), (ya, yb, yc) = points[:, :2].T.take(triangles.T, 1)
+    va, vb, vc = values.T.take(triangles.T, 1).swapaxes(0, 1)
+    ex, ey, fx, fy = xb - xa, yb - ya, xc - xa, yc - ya
+    det = ex * fy - ey * fx
     flat = np.abs(det) < 1e-6
-    inverse = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, det))[:, None]
-    dx = (f[:, 1:] * (vb - va) - e[:, 1:] * (vc - va)) * inverse
-    dy = (e[:, :1] * (vc - va) - f[:, :1] * (vb - va)) * inverse
-    steep = np.maximum(np.abs(dx), np.abs(dy)).max(1) > MAX_GRADIENT
+    inverse = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, det))
+    dx = (fy * (vb - va) - ey * (vc - va)) * inverse
+    dy = (ex * (vc - va) - fx * (vb - va)) * inverse
+    steep = np.maximum(np.abs(dx), np.abs(dy)).max(0) > MAX_GRADIENT
     flat |= steep
-    dx[steep] = dy[steep] = 0
-    base = np.where(flat[:, None], (va + vb + vc) / 3, va - dx * a[:, :1] - dy * a[:, 1:])
-    return np.stack([dx, dy, base], 1).astype(np.float32)
+    dx[:, steep] = dy[:, steep] = 0
+    base = np.where(flat, (va + vb + vc) / 3, va - dx * xa - dy * ya)
+    return np.stack([dx, dy, base], 1).astype(np.float32).T
 
 
 def rasterize(
@@ -137,12 +145,15 @@ def sample_maps(ids: Indices, maps: Array32, grid: SampleGrid) -> Array32:
     Returns:
         (rows, columns, C) float32, 0 where no triangle lies.
     """
-    covered = np.flatnonzero(ids.ravel() >= 0)
     x, y = grid.pixel_axes()
-    rows, columns = np.divmod(covered, grid.columns)
-    x, y, chosen = x[columns], y[rows], ids.ravel()[covered]
-    planes = np.zeros((maps.shape[2], *ids.shape), np.float32)
-    # channel by channel: NumPy takes several times as long for short rows
-    for plane, (dx, dy, base) in zip(planes, np.ascontiguousarray(maps.T), strict=True):
-        plane.reshape(-1)[covered] = dx[chosen] * x + dy[chosen] * y + base[chosen]
-    return np.asarray(cv2.merge(list(planes)), np.float32).reshape(*ids.shape, len(planes))
+    chosen = ids.astype(np.intp)
+    # the index -1 takes the zeros behind the last triangle
+    channels = np.zeros((maps.shape[2], 3, len(maps) + 1), np.float32)
+    channels[..., :-1] = maps.T
+    planes = []
+    for dx, dy, base in channels:  # NumPy takes several times as long for short rows
+        plane = dx.take(chosen) * x
+        plane += dy.take(chosen) * y[:, None]
+        plane += base.take(chosen)
+        planes.append(plane)
+    return np.asarray(cv2.merge(planes), np.float32).reshape(*ids.shape, len(planes))

@@ -14,7 +14,7 @@ def positions_on(grid: SampleGrid, warp_map: WarpMap) -> Array32:
 
     grid: of the map's step.
     """
-    positions = np.dstack(np.meshgrid(*grid.pixel_axes()))
+    positions = grid.pixel_positions()
     whole, step = warp_map.grid, grid.step
     column, row = (grid.x0 - whole.x0) // step, (grid.y0 - whole.y0) // step
     left, right = max(column, 0), min(column + grid.columns, whole.columns)
@@ -39,8 +39,9 @@ def cut_on(grid: SampleGrid, cut: Cut | None) -> Cut | None:
     row, column = (grid.y0 - cut.grid.y0) // grid.step, (grid.x0 - cut.grid.x0) // grid.step
     rows, columns = row + np.arange(grid.rows), column + np.arange(grid.columns)
     nearest = rows.clip(0, cut.grid.rows - 1), columns.clip(0, cut.grid.columns - 1)
-    at = np.ix_(*nearest)
-    opacity = cut.opacity[at]
+    opacity, positions = (
+        values.take(nearest[0], 0).take(nearest[1], 1) for values in (cut.opacity, cut.positions)
+    )
     opacity[nearest[0] != rows] = 0
     opacity[:, nearest[1] != columns] = 0
-    return Cut(grid, cut.positions[at], opacity)
+    return Cut(grid, positions, opacity)

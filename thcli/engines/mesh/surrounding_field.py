@@ -83,7 +83,8 @@ class _Around:
         distance += (points[1] - outline[1, :, None]) ** 2
         np.sqrt(distance, out=distance)
         nearest = distance.min(0)
-        weights = np.exp((nearest - distance) * np.float32(1 / blend))
+        weights = (nearest - distance) * np.float32(1 / blend)
+        np.exp(weights, out=weights)
         nearest[inside] = 0
         return _Around(nearest, weights, weights.sum(0))
 

@@ -209,8 +209,7 @@ def _cut_face(displacement: Array32, opacity: Array32, face: SampleGrid) -> Cut 
         return None
     kept = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     part = face.part(*kept)
-    x, y = part.pixel_axes()
-    positions = displacement[kept] + np.dstack(np.meshgrid(x, y))
+    positions = displacement[kept] + part.pixel_positions()
     shown = smoothstep(*CUT_EDGE, opacity[kept])
     return Cut(part, np.asarray(positions, np.float32), np.asarray(shown, np.float32))
 
@@ -263,10 +262,10 @@ def drawing_order(target: Array) -> npt.NDArray[np.intp]:
     otherwise, then the face from far to near, so that the nose covers the cheek.
     """
     away = anatomy.doubled_areas(target) * anatomy.FRONTAL_SIGNS <= 0
-    depth = target[anatomy.TRIANGLES, 2].mean(1)
-    depth += np.where(away, 2e4, 0) * anatomy.face_height(target)
+    depth, size = target[:, 2].take(anatomy.TRIANGLES).mean(1), anatomy.face_height(target)
+    depth += np.where(away, 2e4, 0) * size
     holes = slice(anatomy.HOLE_TRIANGLE_COUNT)
-    depth[holes] = np.where(away[holes], np.inf, 1e4 * anatomy.face_height(target))
+    depth[holes] = np.where(away[holes], np.inf, 1e4 * size)
     return np.argsort(-depth, kind="stable")
 
 

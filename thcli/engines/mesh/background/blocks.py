@@ -158,9 +158,9 @@ def _reduce(values: Array32, rows: Indices, columns: Indices, extreme: np.ufunc)
         extreme.reduce(lines[first - 1 : stop + 1], 0)
         for first, stop in zip(rows, (*rows[1:], count - 1), strict=True)
     ]
-    strips = np.stack(parts).reshape(len(rows), width, channels)
+    strips = np.stack(parts).reshape(len(rows), width, channels).swapaxes(1, 2).copy()
     parts = [
-        extreme.reduce(strips[:, first - 1 : stop + 1], 1)
+        extreme.reduce(strips[..., first - 1 : stop + 1], -1)
         for first, stop in zip(columns, (*columns[1:], width - 1), strict=True)
     ]
     return np.stack(parts, 1)

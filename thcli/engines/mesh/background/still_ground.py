@@ -122,7 +122,7 @@ def hold(out: Image, image: Image, ground: StillGround, warp_map: WarpMap) -> No
     columns, rows = max(1, fine.columns // COARSER), max(1, fine.rows // COARSER)
     grid = SampleGrid(fine.x0, fine.y0, COARSER * fine.step, columns, rows)
     moved = resize(warp_map.displacement, (columns, rows), shrink=True)
-    own = np.dstack(np.meshgrid(*grid.pixel_axes())).astype(np.float32)
+    own = grid.pixel_positions()
     step = _step(ground.person, size)
     at_own, at_shown = (to_samples(places, step) for places in (own, own + moved))
     shown, was = remap(ground.person, at_shown), remap(ground.person, at_own)

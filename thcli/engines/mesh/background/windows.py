@@ -60,7 +60,7 @@ def iterate_blocks_in(
         left, right = within.columns.start, within.columns.stop
     low = max(top - 1, 0), max(left - 1, 0)  # with the samples around it
     part = share[low[0] : bottom + 1, low[1] : right + 1]
-    near = cv2.dilate((part != 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    near = cv2.dilate((part != 0).view(np.uint8), np.ones((3, 3), np.uint8))
     shown = near[top - low[0] : bottom - low[0], left - low[1] : right - low[1]]
     for row in range(top, bottom, count):
         for column in range(left, right, width):

@@ -77,9 +77,10 @@ def sample_beside(
     seen = 1 / (1 + ((wanted - u) / BEYOND) ** 2) ** 2
     right = smoothstep(-SEAM, SEAM, x).astype(np.float32)
     share = np.stack([1 - right, right])
-    positions = to_pixels(eye, u, v).reshape(-1, ROW, 2)
+    positions = to_pixels(eye, u.reshape(-1, ROW), v.reshape(-1, ROW))
     sides = remap(image, positions).astype(np.float32).reshape(2, *rows, 3)
-    light = sides.mean(-1) / np.maximum(sides.mean(-1).max(0), 1)
+    light = sides.mean(-1)
+    light /= np.maximum(light.max(0), 1)
     white = smoothstep(*WHITE, np.sqrt(squared) / max(radius, 1e-3))
     other = OTHER_SIDE + white * np.resize(left, rows) * np.float32(OTHER_WHITE - OTHER_SIDE)
     weights = (share + other) * seen * light ** (LIGHTER * white)
@@ -143,4 +144,5 @@ def light_below(image: Image, eye: Opening) -> Array:
     v = eye.lower + np.array(BELOW)[:, None]
     u = np.broadcast_to(np.clip(COLUMNS, 0, 1), v.shape)
     skin = remap(image, to_pixels(eye, u.astype(np.float32), v.astype(np.float32)))
-    return np.asarray(np.maximum(np.median(skin.mean(-1), 0), 1.0))
+    middle = np.sort(skin.mean(-1), 0)[len(BELOW) // 2]  # a median; NumPy's takes ten times as long
+    return np.asarray(np.maximum(middle, 1.0))

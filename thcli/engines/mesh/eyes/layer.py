@@ -92,10 +92,11 @@ def render_eyes(
         if region is None:
             continue
         u, v = opening.local_coordinates(eye_opening, region)
-        mask = opening.coverage(eye_opening, u, v, eye_opening.rims(u), soft)
+        own_rims = eye_opening.rims(u)
+        mask = opening.coverage(eye_opening, u, v, own_rims, soft)
         ratio = np.float32(turn_ratio(eye, ring, target))
         v = v * ratio
-        upper, lower = (rim * ratio for rim in eye_opening.rims(u))
+        upper, lower = (rim * ratio for rim in own_rims)
         rims = upper, lower
         if eye.sees_iris:
             ball = uncover(eye, (u, v), rims, mask, shift, eye_opening.width)

@@ -24,7 +24,7 @@ from thcli.engines.mesh.eyes.hanging_lashes import HangingLashes
 from thcli.engines.mesh.eyes.texture import EyeTexture
 from thcli.engines.mesh.mouth.colours import face_box, tone_at
 from thcli.engines.mesh.opening import BETWEEN_CORNERS, COLUMNS, Opening, Region
-from thcli.engines.mesh.sampling import REFLECT, remap, resize
+from thcli.engines.mesh.sampling import REFLECT, merge_positions, remap, resize
 from thcli.faces.landmarks import topology
 
 BROWS = topology.BROWS[0][:4:-1], topology.BROWS[1][5:]  # lower edges, from the image's left
@@ -184,9 +184,10 @@ def _draw_out(
         scale: pixels of the source in a width of the target's eye.
     """
     u, v = opening.local_coordinates(above, region)
-    drawn = (above.lower - above.upper) * scale
-    top, height, own, brow_v = opening.interpolate(
-        u, above.upper, drawn, skin.drawn, skin.above.upper
+    drawn, own_drawn = (above.lower - above.upper) * scale, skin.drawn
+    shown, evened = (_spread(smoothstep(*way, drawn / own_drawn)) for way in (DRAWN_OUT, EVEN))
+    top, height, own, brow_v, share, even = opening.interpolate(
+        u, above.upper, drawn, own_drawn, skin.above.upper, shown, evened
     )
     below = (v - top) * np.float32(scale)
     extra, band = np.maximum(height - own, 0), np.float32(BAND) * own
@@ -197,8 +198,6 @@ def _draw_out(
     soft = _blur(colour, max(STREAKS * above.width, 0.3))
     made = np.minimum(8 * passed * (1 - passed), 1)
     colour = colour + made[..., None] * cv2.subtract(soft, colour, dtype=cv2.CV_32F)
-    shown, evened = (_spread(smoothstep(*way, drawn / skin.drawn)) for way in (DRAWN_OUT, EVEN))
-    share, even = opening.interpolate(u, shown, evened)
     part, beside = below / np.maximum(height, 1), np.minimum(u, 1 - u)
     if skin.tone is not None:
         even *= smoothstep(*EVEN_EDGES[0], part) * (1 - smoothstep(*EVEN_EDGES[1], part))
@@ -207,7 +206,7 @@ def _draw_out(
         lighter = np.minimum((height / own) ** GROWTH, np.float32(skin.cheek) / tone.mean(-1))
         colour += even[..., None] * (lighter[..., None] * tone - colour)
         made = np.maximum(made, even)
-    places = np.stack([u * np.float32(skin.above.width), below], -1)
+    places = merge_positions(u * np.float32(skin.above.width), below)
     colour *= (1 + made * remap(skin.grain, places, REFLECT))[..., None]
     share *= smoothstep(*ENDS, beside)
     share *= smoothstep(-EDGES[0], 0, part) * (1 - smoothstep(1, 1 + EDGES[1], part))

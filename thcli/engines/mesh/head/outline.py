@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ MIN_DEPTH_COSINE = 0.2  # least cosine between the views of source and target th
 HULL_TOLERANCE = 0.04  # face heights that an outline point may lie inside of the mesh's hull
 LEFT_SIDE, RIGHT_SIDE = OVAL[27], OVAL[9]  # widest points of the oval, on the image's sides
 LEFT_EAR, RIGHT_EAR = 28, 8  # of the outline: the points above them
+_NEXT, _PREVIOUS = (np.roll(np.arange(len(OVAL)), by) for by in (-1, 1))
 _angles = 2 * np.pi * np.arange(len(OVAL)) / len(OVAL)  # the oval starts at the forehead
 _FRONTAL_NORMALS = np.stack([np.sin(_angles), -np.cos(_angles)], 1)
 _sides = np.sin(_angles) ** 2
@@ -84,7 +86,7 @@ def find_outline(mesh: Array) -> Outline:
     flat = mesh[:, :2]
     oval = flat[OVAL]
     start = cv2.convexHull(flat.astype(np.float32))[:, 0].astype(np.float64)
-    along = np.roll(start, -1, 0) - start
+    along = np.concatenate([start[1:], start[:1]]) - start
     normal = np.stack([along[:, 1], -along[:, 0]], 1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     centre = flat.mean(0)  # not the mean of the hull's corners, whose number jumps
@@ -108,7 +110,15 @@ def fit_rigid_head(source: Array, target: Array) -> tuple[Array32, Array32]:
 
     Returns matrix (3, 3) and shift (3,), float32: source = matrix @ target + shift.
     """
-    scale, rotation, shift = fit_similarity(target[RIGID], source[RIGID], RIGID_WEIGHTS)
+    points = (np.asarray(mesh[RIGID], np.float64).tobytes() for mesh in (target, source))
+    return _fit_rigid_points(*points)
+
+
+@lru_cache(maxsize=16)
+def _fit_rigid_points(target: bytes, source: bytes) -> tuple[Array32, Array32]:
+    """Fit the rigid points (K, 3) of `fit_rigid_head`; the parts of a frame ask for the same."""
+    x, y = (np.frombuffer(points).reshape(-1, 3) for points in (target, source))
+    scale, rotation, shift = fit_similarity(x, y, RIGID_WEIGHTS)
     return (scale * rotation).astype(np.float32), shift.astype(np.float32)
 
 
@@ -247,7 +257,7 @@ def _into(matrix: Array32) -> float:
 
 def outward_normals(outline: Array) -> Array:
     """Return the outward unit normals of an outline's points (36, 2)."""
-    along = np.roll(outline, -1, 0) - np.roll(outline, 1, 0)
+    along = outline.take(_NEXT, 0) - outline.take(_PREVIOUS, 0)
     normal = np.stack([along[:, 1], -along[:, 0]], 1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     return normal if ((outline - outline.mean(0)) * normal).sum() > 0 else -normal

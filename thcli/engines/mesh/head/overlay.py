@@ -69,7 +69,7 @@ def _grid_around(
     corners = anatomy.TRIANGLES[(weight[anatomy.TRIANGLES] > 0).any(1)]
     if not len(corners):
         return None
-    points = face.to_samples(target[np.unique(corners), :2])
+    points = face.to_samples(target[corners.ravel(), :2])
     low = np.floor(points.min(0)).clip(MARGIN, 1e6).astype(int) - MARGIN
     high = np.ceil(points.max(0)).clip(-1e6, 1e6).astype(int) + MARGIN + 1
     right, bottom = min(int(high[0]), face.columns), min(int(high[1]), face.rows)

@@ -17,7 +17,7 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import EYES
 from thcli.engines.mesh.opening import Region
-from thcli.engines.mesh.sampling import largest
+from thcli.engines.mesh.sampling import largest, merge_positions
 
 EYE_SIZE = (64, 48)
 """(width, height) of an eye's patch in pixels."""
@@ -44,8 +44,12 @@ class PatchFrame:
 
     def positions(self) -> Array32:
         """Compute the image position of every pixel, (height, width, 2) float32."""
-        x, y = np.arange(self.size[0])[None, :, None], np.arange(self.size[1])[:, None, None]
-        return np.asarray(self.origin + x * self.axes[0] + y * self.axes[1], np.float32)
+        x, y = np.arange(self.size[0]), np.arange(self.size[1])[:, None]
+        (x0, y0), (along, across) = self.origin, self.axes
+        return merge_positions(
+            np.asarray(x0 + x * along[0] + y * across[0], np.float32),
+            np.asarray(y0 + x * along[1] + y * across[1], np.float32),
+        )
 
     @property
     def image_from_patch(self) -> Array:
@@ -120,7 +124,7 @@ def composite(out: Image, frame: PatchFrame, coarse: Image | None, change: Array
             cv2.GaussianBlur(amount, (0, 0), 1.0) / np.float32(REPLACED_CHANGE), 0, 1
         )
         change = change + coarse.astype(np.float32) * replaced[..., None]
-    layers = np.dstack([change, replaced])
+    layers = cv2.merge([change, replaced])
     size = out.shape[1], out.shape[0]
     region = _region_of(frame, (amount > 0) | (replaced > 0), size)
     if region is None:
@@ -152,8 +156,7 @@ def _region_of(
     if not width:
         return None
     # up to the neighbours of the pixels that show
-    ends = np.array([[x - 1, y - 1], [x + width, y + height]])
-    places = np.stack(np.meshgrid(*ends.T), -1).reshape(-1, 2)
+    places = np.array([[i, j] for j in (y - 1, y + height) for i in (x - 1, x + width)])
     corners = frame.origin + places @ frame.axes
     x0, y0 = np.maximum(np.floor(corners.min(0)).astype(int), 0)
     x1, y1 = np.minimum(np.ceil(corners.max(0)).astype(int) + 1, size)

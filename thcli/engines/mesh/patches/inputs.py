@@ -46,7 +46,8 @@ class EyeShape:
 
 def gain(tone: Array) -> float:
     """Compute the factor from colours to those of the networks. tone: (3,) skin, 0..255."""
-    return float(np.clip(BRIGHTNESS / max(float(tone.mean()), 1.0), *GAIN_RANGE)) / 255
+    low, high = GAIN_RANGE
+    return min(max(BRIGHTNESS / max(float(tone.mean()), 1.0), low), high) / 255
 
 
 def eye_rasters(shape: EyeShape) -> tuple[Array32, Array32]:

@@ -152,7 +152,7 @@ def prepare(
     own_map = second.turn(mirrored, (width, height))
     if own_map is not None:
         grid = mirror_tint.picture_grid(own_map, (width, height))
-        pixels = np.dstack(np.meshgrid(*grid.pixel_axes()))
+        pixels = grid.pixel_positions()
         hair = other.hair_at(pixels)
         kept = 1 - hair * (1 - room.hair_at(pixels))
         light = hair_light.measure(layers.person[..., :3], mesh, own.hair_at, side)

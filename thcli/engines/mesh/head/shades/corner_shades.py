@@ -208,8 +208,8 @@ def render(out: Image, shown: ShownCorners, warp_map: WarpMap) -> None:
     weight = np.float32(shown.share) * warp_map.mesh_weight
     opacity = remap(np.asarray(cv2.extractChannel(evened, 3), np.float32), at)
     changes = (opacity * weight > LEAST).astype(np.float32)
-    size = out.shape[1], out.shape[0]
-    for region, pixels in iterate_windows(np.dstack([at, weight]), changes, face, size):
+    size, layers = (out.shape[1], out.shape[0]), np.asarray(cv2.merge([at, weight]), np.float32)
+    for region, pixels in iterate_windows(layers, changes, face, size):
         _lay(out[region], remap(evened, pair(pixels)) * pixels[..., 2:])
 
 

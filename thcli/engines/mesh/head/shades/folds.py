@@ -26,7 +26,7 @@ from thcli.engines.mesh.head.shades import lines_of_skin, own_folds
 from thcli.engines.mesh.head.shades.brow_lines import BrowLines
 from thcli.engines.mesh.head.shades.corner_shades import CornerShades
 from thcli.engines.mesh.head.shades.own_folds import OwnFolds, Shade
-from thcli.engines.mesh.sampling import box_mean, remap
+from thcli.engines.mesh.sampling import box_mean, pair, remap
 from thcli.engines.mesh.warp import WarpMap
 from thcli.faces.crops import align
 from thcli.faces.crops.crop import crop
@@ -222,10 +222,10 @@ def render(out: Image, shown: ShownFolds, target: Array, warp_map: WarpMap) -> N
     samples = raster.sample_maps(warp_map.ids, maps, warp_map.face)
     gain = np.zeros(samples.shape[:2], np.float32)
     if amount != 0:
-        smile = remap(source.learned.field, np.ascontiguousarray(samples[..., :2]))
+        smile = remap(source.learned.field, pair(samples))
         gain += box_mean(smile * (np.float32(amount) * samples[..., 2] * warp_map.mesh_weight), 3)
     if brows is not None:
-        lines = remap(brows, np.ascontiguousarray(samples[..., 3:]))
+        lines = remap(brows, pair(samples, 3))
         gain += lines * warp_map.mesh_weight
     size = out.shape[1], out.shape[0]
     factors = np.exp(gain)
