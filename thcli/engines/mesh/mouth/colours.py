@@ -23,6 +23,8 @@ WARM_RANGE, REDDER_RANGE = (0.07, 0.12), (1.16, 1.3)
 FACE_DEPARTS = (0.016, 0.02)
 DARK_TO_TEETH = (0.35, 0.8)  # brightness over the skin's, from the dark of a mouth to teeth
 USUAL_VIVIDNESS = 1.2  # of skin: its red over the mean of its channels
+# Exponent by which teeth are darker beside a darker skin: less than the skin is
+TEETH_BY_SKIN = 0.33
 DARKEST_PERCENTILE = 0.2  # of the levels of a face: its darkest tone
 CLEAR_DARKEST = 0.3  # of that over the skin's, from which on light lies over all of a picture
 DARK_RANGE = (0.4, 0.6)  # of that over the skin's, from which it is no dark

@@ -19,7 +19,7 @@ from thcli.engines.mesh import opening
 from thcli.engines.mesh.anatomy import CHIN, LIPS
 from thcli.engines.mesh.eyes.reading import EyeReading
 from thcli.engines.mesh.mouth import drawn_inside, mouth_corners, seen_teeth, side_light
-from thcli.engines.mesh.mouth.colours import darkest_level, redness, vividness
+from thcli.engines.mesh.mouth.colours import TEETH_BY_SKIN, darkest_level, redness, vividness
 from thcli.engines.mesh.mouth.drawn_inside import (
     MORE_BARED,
     Anchors,
@@ -47,11 +47,10 @@ SHOWS_PARTED = 2.0  # mm more under lips that are parted in the source
 # Brightness of enamel over the skin's and over the eyes' white
 ENAMEL_OVER_SKIN, ENAMEL_OVER_WHITE, ENAMEL_OFFSET = 1.3, 0.9, 0.33
 ENAMEL_RANGE = (1.3, 1.85)  # over the skin's brightness
-# Teeth differ less than skins, and are brighter beside dark ones: their level in photographs whose
-# skin has the middle one, the exponent of the skin's over that; and what a skin in the shade may
-# have of it: a share of the skin's level and one of the brightest between the lids
-MIDDLE_LEVEL, MIDDLE_ENAMEL, ENAMEL_BY_SKIN = 128.0, 185.0, 0.33
-SKIN_SHARE, BRIGHTEST_SHARE = 0.8, 0.8
+# Level of teeth in photographs whose skin has the middle one (others by `colours.TEETH_BY_SKIN`);
+# and what a skin in the shade may have of it: a share of the skin's level and one of the brightest
+# between the lids
+MIDDLE_LEVEL, MIDDLE_ENAMEL, SKIN_SHARE, BRIGHTEST_SHARE = 128.0, 185.0, 0.8, 0.8
 ENAMEL_TINT = 0.4  # share of the skin's tint, as an exponent
 MOST_ENAMEL = 240.0
 EDGE_BLUR = 0.012  # deviation of the mouth's outline in widths
@@ -126,7 +125,7 @@ def _enamel_level(tone: Array, seen_eyes: EyeReading | None) -> float:
     if seen_eyes is not None:
         over_skin = ENAMEL_OFFSET + ENAMEL_OVER_WHITE * seen_eyes.white
         lit = SKIN_SHARE * skin + BRIGHTEST_SHARE * seen_eyes.brightest
-        beside_dark = min(MIDDLE_ENAMEL * (skin / MIDDLE_LEVEL) ** ENAMEL_BY_SKIN, lit)
+        beside_dark = min(MIDDLE_ENAMEL * (skin / MIDDLE_LEVEL) ** TEETH_BY_SKIN, lit)
     over_skin = float(np.clip(over_skin, *ENAMEL_RANGE)) * vividness(tone) ** (1 - ENAMEL_TINT)
     return float(min(max(over_skin * skin, beside_dark), MOST_ENAMEL))
 

@@ -7,7 +7,13 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
-from thcli.engines.mesh.mouth.colours import keep_colour, lightness, redness, tone_gain
+from thcli.engines.mesh.mouth.colours import (
+    TEETH_BY_SKIN,
+    keep_colour,
+    lightness,
+    redness,
+    tone_gain,
+)
 from thcli.motion.timeline import Bools
 
 SHOULDER = 230.0  # brightness above which highlights are compressed
@@ -38,9 +44,8 @@ SPECKS, ROOTS = 0.01, 0.03  # half widths of what is no tooth, and of what still
 # Log of the largest over the least gain between two skins, from alike to unlike: a driver's teeth
 # are as they are beside skin like its own
 UNLIKE_RANGE = (0.04, 0.12)
-# Exponent by which teeth are darker beside a darker skin: less than the skin is; and the log of the
-# driver's skin over the source's from which they are lifted so far
-TEETH_BY_SKIN, DARKER_RANGE = 0.33, (0.1, 0.3)
+# Log of a driver's skin over a darker one's, from which its teeth are lifted
+DARKER_RANGE = (0.1, 0.3)
 
 
 def match_tone(
@@ -164,7 +169,7 @@ def lift_grey_teeth(
 
 
 def _lift(colour: Array32, teeth: Array32, enamel: float, most: float) -> float:
-    """Return the factor from the brightest teeth (h, w) of colours to an enamel, at most one."""
+    """Return the factor, at most `most`, from the brightest teeth (h, w) of colours to enamel."""
     brightest = float(np.percentile(colour.mean(-1) * (teeth > 0), TEETH_PERCENTILE))
     return min(enamel / max(brightest, 1.0), most)
 
