@@ -234,10 +234,7 @@ def measure_frames(
     distance = distance + turning + BROW_COST * raised
     unusual = _unusual_widths(width, seen, float(closure.mouth_widths(source.shape)))
     distance = distance + WIDTH_COST * unusual
-    # beside a smirk all other frames would smirk with the other corner
-    own_slant = float(closure.mouth_slants(source.shape))
-    low, high = np.quantile(slant[seen], USUAL_SLANTS)
-    aslant = _beyond(slant, min(low, own_slant), max(high, own_slant))
+    aslant = _unusual_slants(slant, seen, float(closure.mouth_slants(source.shape)))
     distance = distance + SLANT_COST * aslant
     return FrameMeasurements(
         eyes, mouth, *(np.where(seen, each, np.inf) for each in (distance, turn, *offsets))
@@ -260,6 +257,20 @@ def _unusual_widths(widths: Array, seen: Bools, own: float) -> Array:
     low = min(low, rest) - max(REST_WIDTHS[0] - own, 0)
     high = max(high, rest) + max(own - REST_WIDTHS[1], 0)
     return np.asarray(_beyond(widths, low, high) / np.median(usual))
+
+
+def _unusual_slants(slants: Array, seen: Bools, own: float) -> Array:
+    """Return by how much mouths slant beyond a clip's usual ones, (T,) canonical units.
+
+    Beside a smirk all other frames would smirk with the other corner.
+
+    Args:
+        slants: (T,) canonical units.
+        seen: (T,) frames that count.
+        own: slant of the source's mouth, which may smirk itself.
+    """
+    low, high = np.quantile(slants[seen], USUAL_SLANTS)
+    return _beyond(slants, min(low, own), max(high, own))
 
 
 def _beyond(values: Array, low: float, high: float) -> Array:

@@ -16,7 +16,6 @@ from thcli.engines.mesh.anatomy import EYES, LIPS
 from thcli.engines.mesh.eyes.reading import EyeReading, read_eyes
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.mouth import colours, driver_mouth, lip_rims, mouth_interior
-from thcli.engines.mesh.mouth.shot_looks import LookSamples
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.engines.mesh.sampling import remap
 from thcli.faces.landmarks.topology import LIPS_OUTER
@@ -263,21 +262,6 @@ def test_teeth_beside_dark_skin_are_bright_where_light_falls_on_the_eyes() -> No
     fair = 2.2 * dark
     assert enamel(fair, 200.0) == pytest.approx(enamel(fair, 120.0))
     assert 1.0 < enamel(fair, 200.0) / lit < 2.2**0.5
-
-
-def test_a_look_has_all_that_its_frames_show_of_the_eyes() -> None:
-    """It lacked the share of the blur, so that blurred videos were painted as sharp ones."""
-    mesh, every = centred_mesh(256, 256), np.ones(3, bool)
-    samples = LookSamples(every, np.zeros(3), np.zeros((3, 3)), every, 3)
-    readings = []
-    for index, deviation in enumerate((3.0, 4.0, 5.0)):
-        sharp = faces.render_face(mesh, 256, 256)
-        image = np.asarray(cv2.GaussianBlur(sharp, (0, 0), deviation), np.uint8)
-        samples.add(index, image, mesh)
-        readings.append(read_eyes(image, mesh, colours.skin_tone(image, mesh)))
-    assert samples.look(0).seen_eyes == readings[1]
-    assert readings[1] is not None
-    assert readings[1].share > 0
 
 
 def test_an_edge_that_would_close_an_open_mouth_is_none() -> None:

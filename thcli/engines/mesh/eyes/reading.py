@@ -49,8 +49,9 @@ def read_eyes(image: Image, mesh: Array, tone: Array) -> EyeReading | None:
         within = grey[(v > upper) & (v < lower) & (u > 0.08) & (u < 0.92)]
         if not within.size:
             continue
-        whites.append(float(np.quantile(within, 0.85)))
-        brightest.append(float(np.quantile(within, 0.98)))
+        white, most = np.quantile(within, (0.85, 0.98)).tolist()
+        whites.append(white)
+        brightest.append(most)
         low, high = np.quantile(grey, [0.02, 0.98])
         steepest = max(float(np.quantile(np.hypot(*np.gradient(grey)), 0.995)), 1e-3)
         widths.append(float(high - low) / steepest)

@@ -34,7 +34,6 @@ MIN_DEPTH_COSINE = 0.2  # least cosine between the views of source and target th
 HULL_TOLERANCE = 0.04  # face heights that an outline point may lie inside of the mesh's hull
 LEFT_SIDE, RIGHT_SIDE = OVAL[27], OVAL[9]  # widest points of the oval, on the image's sides
 LEFT_EAR, RIGHT_EAR = 28, 8  # of the outline: the points above them
-_NEXT, _PREVIOUS = (np.roll(np.arange(len(OVAL)), by) for by in (-1, 1))
 _angles = 2 * np.pi * np.arange(len(OVAL)) / len(OVAL)  # the oval starts at the forehead
 _FRONTAL_NORMALS = np.stack([np.sin(_angles), -np.cos(_angles)], 1)
 _sides = np.sin(_angles) ** 2
@@ -86,7 +85,7 @@ def find_outline(mesh: Array) -> Outline:
     flat = mesh[:, :2]
     oval = flat[OVAL]
     start = cv2.convexHull(flat.astype(np.float32))[:, 0].astype(np.float64)
-    along = np.concatenate([start[1:], start[:1]]) - start
+    along = np.roll(start, -1, 0) - start
     normal = np.stack([along[:, 1], -along[:, 0]], 1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     centre = flat.mean(0)  # not the mean of the hull's corners, whose number jumps
@@ -257,7 +256,7 @@ def _into(matrix: Array32) -> float:
 
 def outward_normals(outline: Array) -> Array:
     """Return the outward unit normals of an outline's points (36, 2)."""
-    along = outline.take(_NEXT, 0) - outline.take(_PREVIOUS, 0)
+    along = np.roll(outline, -1, 0) - np.roll(outline, 1, 0)
     normal = np.stack([along[:, 1], -along[:, 0]], 1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     return normal if ((outline - outline.mean(0)) * normal).sum() > 0 else -normal

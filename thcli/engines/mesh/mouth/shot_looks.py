@@ -7,7 +7,7 @@ shot of the same person.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -160,5 +160,5 @@ def lifted(seen: SeenMouths, haze: float) -> SeenMouths:
 
 def _median_reading(readings: Sequence[EyeReading | None]) -> EyeReading | None:
     """Return the medians over frames, which a blink does not change; None without any."""
-    found = [(one.white, one.blur, one.share, one.brightest) for one in readings if one is not None]
+    found = [astuple(one) for one in readings if one is not None]
     return EyeReading(*np.median(found, 0).tolist()) if found else None

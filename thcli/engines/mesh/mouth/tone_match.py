@@ -129,9 +129,7 @@ def clean_teeth(
     """
     if share <= 0:
         return colour
-    lit = lightness(colour, tone)
-    white = _soften(_whiteness(colour, tone, inside), TEETH_BLUR)
-    teeth = np.asarray(share * lit * white, np.float32)
+    teeth = _teeth(colour, tone, share, inside)
     clean = np.float32(vivid) * _cool_down(colour, tone)
     enamel, beside_dark = lift
     dull = _lift(colour, teeth, enamel, MOST_LIFT)
@@ -160,12 +158,17 @@ def lift_grey_teeth(
     """
     if share <= 0:
         return out
-    white = _soften(_whiteness(colour, skin, inside), TEETH_BLUR)
-    teeth = np.asarray(share * lightness(colour, skin) * white, np.float32)
+    teeth = _teeth(colour, skin, share, inside)
     enamel, beside_dark = lift
     most = beside_dark * min(beside_dark, MOST_LIFT)
     lifted = np.float32(max(_lift(out, teeth, enamel, most), 1.0))
     return np.asarray(out * (1 + (lifted - 1) * teeth)[..., None], np.float32)
+
+
+def _teeth(colour: Array32, tone: Array, share: float, inside: Bools) -> Array32:
+    """Return 0..share how far colours (h, w, 3) beside a skin tone (3,) are teeth."""
+    white = _soften(_whiteness(colour, tone, inside), TEETH_BLUR)
+    return np.asarray(share * lightness(colour, tone) * white, np.float32)
 
 
 def _lift(colour: Array32, teeth: Array32, enamel: float, most: float) -> float:
