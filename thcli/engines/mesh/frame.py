@@ -14,7 +14,7 @@ from thcli.engines.mesh.background import still_ground
 from thcli.engines.mesh.background.moved_map import move_map
 from thcli.engines.mesh.eyes import hanging_lashes, lid_skin, stand_ins
 from thcli.engines.mesh.eyes import layer as eye_layer
-from thcli.engines.mesh.head import drawn_out, hidden_eyes
+from thcli.engines.mesh.head import back_layer, drawn_out, hidden_eyes
 from thcli.engines.mesh.head.cheeks import sides
 from thcli.engines.mesh.head.cheeks.sides import Sides
 from thcli.engines.mesh.head.glasses import layer as glasses_layer
@@ -155,6 +155,9 @@ def _warp(source: MeshSource, placed: _Placed) -> Image:
     """Warp the picture, (H, W, 3), and keep its background where it is."""
     layers, warp_map = source.layers, placed.warp_map
     out = compose.render(source.image, layers, warp_map, placed.alpha)
+    if source.back is not None and layers is not None:
+        meshes = source.mesh, placed.points
+        back_layer.render((out, placed.alpha), source.back, layers, meshes, warp_map)
     if source.ground is not None:
         still_ground.hold(out, source.image, source.ground, warp_map)
     is_cut = layers is not None and layers.cut

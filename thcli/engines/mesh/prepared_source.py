@@ -21,7 +21,8 @@ from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.eyes.lid_skin import LidSkin
 from thcli.engines.mesh.eyes.reading import read_eyes
 from thcli.engines.mesh.eyes.texture import EyeTexture
-from thcli.engines.mesh.head import covering, crown
+from thcli.engines.mesh.head import back_of_head, covering, crown
+from thcli.engines.mesh.head.back_of_head import BackOfHead
 from thcli.engines.mesh.head.cheeks import far_side, grown_cheek, mirrored_cheek
 from thcli.engines.mesh.head.cheeks.far_side import FarSide
 from thcli.engines.mesh.head.cheeks.grown_cheek import GrownCheek
@@ -106,6 +107,8 @@ class MeshSource:
     ground: background of a frame of a video; None where it moves with the person, or is a plate.
     far_side: mirror image of a turned source; None when both sides are seen, or without layers or
     regions.
+    back: of the head, which a turn shows behind its ears; None where none is seen, or without
+    layers or regions.
     """
 
     image: Image
@@ -138,6 +141,7 @@ class MeshSource:
     corner_shades: CornerShades | None = None
     has_drawn_eyes: bool = False
     ground: StillGround | None = None
+    back: BackOfHead | None = None
 
     @property
     def first(self) -> MeshSource:
@@ -262,6 +266,9 @@ def prepare(
     is_masked = covered is not None and covered.over_nose  # a mirrored mask does not meet its half
     if cheek is not None and layers is not None and parsed is not None and not is_masked:
         far = far_side.prepare(cheek, mesh, layers, surroundings, parsed.body, parsed.hands)
+    back: BackOfHead | None = None
+    if layers is not None and parsed is not None:
+        back = back_of_head.prepare(image, mesh, parsed.body)
     eyes = extract_eyes(
         image,
         mesh,
@@ -319,4 +326,5 @@ def prepare(
         border_hair=border_hair,
         corner_shades=corners,
         has_drawn_eyes=has_drawn_eyes,
+        back=back,
     )
