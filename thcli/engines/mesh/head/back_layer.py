@@ -26,7 +26,15 @@ from thcli.engines.mesh.head.back_of_head import (
     Texture,
 )
 from thcli.engines.mesh.head.outline import fit_rigid_head, sine_of_yaw
-from thcli.engines.mesh.sampling import REFLECT, box_mean, odd_size, remap
+from thcli.engines.mesh.sampling import (
+    REFLECT,
+    box_mean,
+    merge_positions,
+    mix,
+    odd_size,
+    remap,
+    to_levels,
+)
 from thcli.engines.mesh.warp import WarpMap
 
 TURN = (0.06, 0.2)  # sine of the turn by which a side comes nearer: not shown, shown
@@ -36,12 +44,11 @@ LEAST = 1 / 255  # share that shows
 BESIDE = 0.15  # face heights from the axis from which the near side is shown
 EDGE, LEAST_EDGE = 0.012, 1.5  # face heights over which the outline is soft, pixels at least
 # Mean alpha around a pixel of a person's edge, in which the wall's light is: none of it shows, all;
-# face heights around it
-PERSON, AROUND = (0.6, 0.98), 0.012
+# face heights around it, of an ear, and of the head above it, whose edge is darker than what is
+# beside it; face heights above the ear over which one becomes the other
+PERSON, AROUND, ABOVE_EAR = (0.6, 0.98), (0.012, 0.04), (0.02, 0.12)
 NO_PERSON = (0.7, 0.95)  # probability of a background from which it is none of the person's
 HAIRLINE = (0.14, 0.0)  # face heights above the ear's end over which hair ends in the neck
-# Light of hair and neck over that beside the ear, what is lost at the outline, and how far inside
-HAIR_LIGHT, NECK_LIGHT = (0.95, 0.15, 0.1), (0.95, 0.2, 0.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,45 +111,68 @@ def _render_side(
     """Render one side of a back by a share; placed: pose and map of the frame."""
     out, alpha = frame
     pose, warp_map = placed
-    size = out.shape[1], out.shape[0]
-    block = _find_block(side, pose, warp_map)
-    if block is None:
+    found = _find_shown(back, side, layers, pose, warp_map)
+    if found is None:
         return
-    grid = warp_map.grid
-    here = grid.part(block.rows, block.columns).pixel_positions()
-    inside, below = _measure(here, back, side, pose)
-    kept = cv2.boundingRect((inside > -EDGE).astype(np.uint8))
-    left, top, width, height = kept
-    if not width:
-        return
-    rows = slice(block.rows.start + top, block.rows.start + top + height)
-    columns = slice(block.columns.start + left, block.columns.start + left + width)
-    block = Block(rows, columns, blocks.MIXED)
-    region = pixels_of(grid.part(rows, columns), size)
+    block, samples = found
+    grid = warp_map.grid.part(block.rows, block.columns)
+    region = pixels_of(grid, (out.shape[1], out.shape[0]))
     if region is None:
         return
-    y, x = np.mgrid[region]
-    inside, below = _measure(np.stack([x, y], -1).astype(np.float32), back, side, pose)
+    whole = Block(slice(0, grid.rows), slice(0, grid.columns), blocks.MIXED)
+    planes = cv2.split(upsample_block(samples, whole, grid, region))
+    inside, below, wide, away = (np.asarray(plane, np.float32) for plane in planes)
     soft = max(EDGE, LEAST_EDGE / pose.height)
     shown = share * np.clip(inside / soft + 0.5, 0, 1)
-    positions = np.ascontiguousarray(
-        upsample_block(source_positions(warp_map), block, grid, region)
-    )
-    person = sample_block(layers.person, positions, blocks.MIXED)
+    positions = upsample_block(source_positions(warp_map), block, warp_map.grid, region)
+    person = sample_block(layers.person, np.ascontiguousarray(positions), blocks.MIXED)
     opaque = person[..., 3].astype(np.float32) / 255
-    around = box_mean(opaque, odd_size(2 * AROUND * pose.height))
-    seen = smoothstep(*PERSON, around) * (1 - smoothstep(*NO_PERSON, _background(back, positions)))
+    around = box_mean(opaque, odd_size(2 * AROUND[0] * pose.height))
+    around += smoothstep(*ABOVE_EAR, side.ear[0] - below) * (wide - around)
+    seen = smoothstep(*PERSON, around) * (1 - smoothstep(*NO_PERSON, away))
     made = _texture(side, inside, below)
-    below_it = layers.plate[region].astype(np.float32)
     pixels = out[region].astype(np.float32)
-    own = (pixels - (1 - opaque)[..., None] * below_it).clip(0)
+    own = (pixels - (1 - opaque)[..., None] * layers.plate[region]).clip(0)
     own *= (seen / np.maximum(opaque, LEAST))[..., None]
-    changed = own + (1 - seen)[..., None] * made
-    pixels += shown[..., None] * (changed - pixels)
+    own += (1 - seen)[..., None] * made
+    pixels += shown[..., None] * (own - pixels)
     out[region] = cv2.convertScaleAbs(pixels)
     if alpha is not None:
         solid = alpha[region].astype(np.float32)
         alpha[region] = cv2.convertScaleAbs(solid + shown * (255 - solid))
+
+
+def _find_shown(
+    back: BackOfHead, side: HeadSide, layers: MatteLayers, pose: _Pose, warp_map: WarpMap
+) -> tuple[Block, Array32] | None:
+    """Find where a side of a back shows beside and through a person; None where it does not.
+
+    Returns:
+        The block of the frame's map, and its samples (rows, columns, 4) float32: face heights
+        inside the outline and below the axis, mean alpha of the person around, and probability that
+        the person's pixel is background.
+    """
+    block = _find_block(side, pose, warp_map)
+    if block is None:
+        return None
+    grid = warp_map.grid
+    here = grid.part(block.rows, block.columns).pixel_positions()
+    inside, below = _measure(here, back, side, pose)
+    positions = here + warp_map.displacement[block.rows, block.columns]
+    person = sample_block(layers.person, np.ascontiguousarray(positions), blocks.MIXED)
+    opaque = person[..., 3].astype(np.float32) / 255
+    wide = box_mean(opaque, odd_size(2 * AROUND[1] * pose.height / grid.step))
+    away = _background(back, positions)
+    shows = (inside > -EDGE) & ((wide < PERSON[1]) | (away > NO_PERSON[0]))
+    left, top, width, height = cv2.boundingRect(shows.astype(np.uint8))
+    if not width:
+        return None
+    kept = slice(top, top + height), slice(left, left + width)
+    samples = cv2.merge([values[kept] for values in (inside, below, wide, away)])
+    first_row, first_column = block.rows.start + top, block.columns.start + left
+    rows = slice(first_row, first_row + height)
+    columns = slice(first_column, first_column + width)
+    return Block(rows, columns, blocks.MIXED), np.asarray(samples, np.float32)
 
 
 def _find_block(side: HeadSide, pose: _Pose, warp_map: WarpMap) -> Block | None:
@@ -182,25 +212,16 @@ def _background(back: BackOfHead, positions: Array32) -> Array32:
     return remap(back.background, np.ascontiguousarray(own * SAMPLES + np.float32(HALF - 0.5)))
 
 
-def _texture(side: HeadSide, inside: Array32, below: Array32) -> Array32:
-    """Return the colours (h, w, 3) float32 of a back so far inside its outline, and below."""
-    hair = _lit(_sample(side.hair, inside, below), inside, HAIR_LIGHT)
-    neck = _lit(_sample(side.neck, inside, below), inside, NECK_LIGHT)
-    first, last = (side.lobe - reach for reach in HAIRLINE)
-    return np.asarray(hair + smoothstep(first, last, below)[..., None] * (neck - hair))
+def _texture(side: HeadSide, inside: Array32, below: Array32) -> Image:
+    """Return the colours (h, w, 3) uint8 of a back so far inside its outline, and below."""
+    first, last = (side.ear[1] - reach for reach in HAIRLINE)
+    hair, neck = (_sample(texture, inside, below) for texture in (side.hair, side.neck))
+    return mix(hair, neck, to_levels(np.asarray(smoothstep(first, last, below), np.float32)))
 
 
-def _sample(texture: Texture, inside: Array32, below: Array32) -> Array32:
+def _sample(texture: Texture, inside: Array32, below: Array32) -> Image:
     """Sample a texture, mirrored beyond its sides."""
     density = np.float32(SAMPLES * FINE)
-    places = cv2.merge(
-        [(inside - np.float32(FRINGE)) * density, (below - np.float32(texture.top)) * density]
-    )
-    return remap(texture.pixels, np.asarray(places, np.float32), REFLECT)
-
-
-def _lit(colours: Array32, inside: Array32, light: tuple[float, float, float]) -> Array32:
-    """Shade colours (h, w, 3) towards the outline."""
-    level, lost, reach = light
-    shade = level - lost * (1 - smoothstep(0, reach, inside))
-    return np.asarray(colours * shade[..., None], np.float32)
+    columns = (inside - np.float32(FRINGE)) * density
+    rows = (below - np.float32(texture.top)) * density
+    return remap(texture.pixels, merge_positions(columns, rows), REFLECT)

@@ -9,8 +9,10 @@ source's own outline there, without the ear.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -39,8 +41,12 @@ CROWN, FALL = 0.2, 0.35
 # above the ear, of the neck below it; density over that of the regions
 FRINGE, DEEP, HAIR_ROWS, NECK_ROWS, FINE = 0.025, 0.15, (0.5, 0.04), (0.04, 0.4), 2
 OWN = (0.5, 0.9)  # probability of hair or skin from which it is texture
+# Light of hair and neck over that of the strip, what is lost at the outline, and how far inside
+HAIR_LIGHT, NECK_LIGHT = (0.95, 0.15, 0.1), (0.95, 0.2, 0.2)
 FEW = 0.02  # share of such pixels around one, below which it takes the mean of all
-LEAST_HAIR = 0.01  # squares of the face's height of hair above the ear; below the head is bald
+# Squares of the face's height of hair above the ear, below which the head is bald, unless that side
+# of it has more of it
+LEAST_HAIR, MOST_BALD = 0.01, 0.03
 LEAST_TEXTURE = 0.002  # the same of pixels that make up a texture
 
 Bools = npt.NDArray[np.bool_]
@@ -49,12 +55,12 @@ Pixels = TypeVar("Pixels", bound=npt.NDArray[Any])
 
 @dataclass(frozen=True, slots=True)
 class Texture:
-    """Texture of a strip inside an outline, (rows, columns, 3) float32; columns run inwards.
+    """Texture of a strip inside an outline, (rows, columns, 3) uint8; columns run inwards.
 
     top: face heights of its first row below the axis' middle.  A sample is 1 / (SAMPLES * FINE).
     """
 
-    pixels: Array32
+    pixels: Image
     top: float
 
 
@@ -63,13 +69,13 @@ class HeadSide:
     """Side of a head whose ear is seen.
 
     side: -1 on the image's left, 1 on its right.  edge: (2 HALF,) face heights from the axis to the
-    outline, from HALF samples above its middle on.  lobe: face heights of the ear's end below that.
-    hair, neck: what is above that, and below.
+    outline, from HALF samples above its middle on.  ear: face heights of its top and its lobe below
+    that.  hair, neck: texture above the lobe, and below.
     """
 
     side: int
     edge: Array32
-    lobe: float
+    ear: tuple[float, float]
     hair: Texture
     neck: Texture
 
@@ -140,7 +146,10 @@ class _Seen:
 
 
 def _find_side(seen: _Seen, side: int) -> HeadSide | None:
-    """Measure a side of a head (-1 or 1); None where its ear is hidden, or hair hangs below it."""
+    """Measure a side of a head (-1 or 1); None where its ear is hidden, or hair hangs below it.
+
+    Also where hair is seen on the head, but not above the ear.
+    """
     labels, masks = _beside(seen.labels, side), _beside(seen.masks, side)
     square = SAMPLES**2
     ear, hair = _is_of(labels, EARS), _is_of(labels, HAIR)
@@ -160,14 +169,17 @@ def _find_side(seen: _Seen, side: int) -> HeadSide | None:
     strip = (depth > FRINGE * SAMPLES) & (depth < (FRINGE + DEEP) * SAMPLES)
     above = _rows(top - HAIR_ROWS[0] * SAMPLES, top - HAIR_ROWS[1] * SAMPLES)
     is_bald = (hair & strip)[above].sum() < LEAST_HAIR * square
+    if is_bald and hair.sum() > MOST_BALD * square:
+        return None
     scalp = masks[..., int(is_bald)] * strip
     beneath = _rows(lobe + NECK_ROWS[0] * SAMPLES, lobe + NECK_ROWS[1] * SAMPLES)
-    hair_texture = _read(seen, side, outline, scalp, above)
-    neck_texture = _read(seen, side, outline, masks[..., 1] * strip, beneath)
+    read = partial(_read, seen, side, outline)
+    hair_texture = read(scalp, above, HAIR_LIGHT)
+    neck_texture = read(masks[..., 1] * strip, beneath, NECK_LIGHT)
     if hair_texture is None or neck_texture is None:
         return None
     edge = _shown_edge(outline, top, int(np.flatnonzero(ear.any(0))[-1]))
-    return HeadSide(side, edge, _height_of(lobe), hair_texture, neck_texture)
+    return HeadSide(side, edge, (_height_of(top), _height_of(lobe)), hair_texture, neck_texture)
 
 
 def _without_ear(width: npt.NDArray[np.intp], top: int, lobe: int) -> Array:
@@ -201,7 +213,14 @@ def _shown_edge(outline: Array, top: int, ear: int) -> Array32:
     return np.asarray(smooth / SAMPLES, np.float32)
 
 
-def _read(seen: _Seen, side: int, outline: Array, mask: Array32, rows: slice) -> Texture | None:
+def _read(
+    seen: _Seen,
+    side: int,
+    outline: Array,
+    mask: Array32,
+    rows: slice,
+    light: tuple[float, float, float],
+) -> Texture | None:
     """Read the texture inside an outline; what a mask leaves out is made of what it holds.
 
     Args:
@@ -210,6 +229,7 @@ def _read(seen: _Seen, side: int, outline: Array, mask: Array32, rows: slice) ->
         outline: (2 HALF,) samples from the axis.
         mask: (2 HALF, HALF) of samples from the axis outwards, 0..1.
         rows: of the outline.
+        light: HAIR_LIGHT or NECK_LIGHT.
     """
     inwards = np.arange(0, DEEP * SAMPLES, 1 / FINE) + FRINGE * SAMPLES
     row = np.arange(rows.start, rows.stop, 1 / FINE)
@@ -227,7 +247,10 @@ def _read(seen: _Seen, side: int, outline: Array, mask: Array32, rows: slice) ->
     plain, known = masked_mean(pixels, share, size), box_mean(share, size)
     mean = (pixels * share[..., None]).sum((0, 1)) / share.sum()
     plain += np.exp(-known / FEW)[..., None] * (mean - plain)
-    return Texture(plain + share[..., None] * (pixels - plain), _height_of(rows.start))
+    plain += share[..., None] * (pixels - plain)
+    level, lost, reach = light
+    plain *= (level - lost * (1 - smoothstep(0, reach * SAMPLES, inwards)))[:, None]
+    return Texture(np.asarray(cv2.convertScaleAbs(plain), np.uint8), _height_of(rows.start))
 
 
 def _beside(values: Pixels, side: int) -> Pixels:
