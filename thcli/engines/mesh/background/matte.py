@@ -118,10 +118,9 @@ def separate_person(
     size = (max(1, width // step), max(1, height // step))
     small = resize(image, size, shrink=True).astype(np.float32) / np.float32(255)
     likely = resize(probability, size)
-    worn, own = np.zeros_like(likely), np.ones_like(likely)
+    worn = np.zeros_like(likely)
     if regions is not None:
-        own = beside_cheeks.person_share(likely, mesh, regions, step)
-        likely *= own
+        likely *= beside_cheeks.person_share(likely, mesh, regions, step)
         worn = regions.mask_in(sample_crop(size, step), HEADWEAR)
         likely += (1 - likely) * worn * smoothstep(*DOUBTFUL, likely)
     coarse = np.clip((likely - CERTAIN[0]) / (CERTAIN[1] - CERTAIN[0]), 0, 1)
@@ -155,8 +154,8 @@ def separate_person(
     toned = filled_small + masked_mean(other, background, radius)
     glows = _may_glow(levels, filled_small, alpha, face_size / step)
     maps = [_to_uint8(filled_small), _to_uint8(toned)]
-    maps += [_to_uint8(share * 255) for share in (replaced, alpha, grown, lit, glows, own)]
-    filled, tone, replaced_full, opaque, grown_full, lit_full, glows_full, own_full = (
+    maps += [_to_uint8(share * 255) for share in (replaced, alpha, grown, lit, glows)]
+    filled, tone, replaced_full, opaque, grown_full, lit_full, glows_full = (
         resize(m, (width, height)) for m in maps
     )
     plate, person = np.empty_like(image), np.empty((height, width, 4), np.uint8)
@@ -177,7 +176,6 @@ def separate_person(
         # and so does what is lighter than a dark one: lit hair, pale cloth
         light = largest_channel((pixels - plate[rows] - DIM) / (255 + half - plate[rows]))
         least = np.maximum(least, np.ceil(light.clip(0, 1) * glows_full[rows]))
-        least *= own_full[rows] * np.float32(1 / 255)  # but not the shadow of an ear
         person[rows, :, 3] = np.maximum(opaque[rows], least)
         transparency = cv2.cvtColor(255 - person[rows, :, 3], cv2.COLOR_GRAY2RGB)
         behind = cv2.multiply(plate[rows], transparency, scale=1 / 255)

@@ -41,7 +41,9 @@ TURN = (0.06, 0.2)  # sine of the turn by which a side comes nearer: not shown, 
 REACH = (-1.1, 1.3)  # face heights of what is shown below the middle of the axis
 STILL = (0.35, 0.9)  # the same: it follows the head, it stays with the body
 LEAST = 1 / 255  # share that shows
-BESIDE = 0.15  # face heights from the axis from which the near side is shown
+# Face heights from the axis from which the near side is shown; less for each below its middle: a
+# neck stays beside the axis of a head that moves
+BESIDE, BELOW = 0.15, 2.0
 EDGE, LEAST_EDGE = 0.012, 1.5  # face heights over which the outline is soft, pixels at least
 # Mean alpha around a pixel of a person's edge, in which the wall's light is: none of it shows, all;
 # face heights around it, of an ear, and of the head above it, whose edge is darker than what is
@@ -194,7 +196,7 @@ def _measure(
 ) -> tuple[Array32, Array32]:
     """Return face heights of pixels (h, w, 2) of a frame inside the outline, and below the axis.
 
-    At the axis and beyond it nothing is inside.
+    Above its middle nothing is inside at the axis and beyond it.
     """
     moved = pose.measure(pixels)
     own = _Pose(back.axis[:2], back.along, back.height).measure(pixels)
@@ -202,7 +204,8 @@ def _measure(
     across, below = side.side * moved[..., 0], moved[..., 1]
     row = (below + np.float32(HALF - 0.5) / SAMPLES) * SAMPLES
     edge = np.interp(row, np.arange(len(side.edge)), side.edge).astype(np.float32)
-    inside = np.minimum(edge - across, across - np.float32(BESIDE))
+    beside = across - np.float32(BESIDE) + np.float32(BELOW) * np.maximum(below, 0)
+    inside = np.minimum(edge - across, beside)
     return np.asarray(inside, np.float32), np.asarray(below, np.float32)
 
 

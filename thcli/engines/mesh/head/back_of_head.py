@@ -26,8 +26,9 @@ from thcli.faces.parsing.crops import Regions
 
 SAMPLES = 64  # samples per face height of outlines and regions
 HALF = 96  # samples from the axis to the sides of the regions, above and below
-# Face heights from the middle of forehead and chin back to the axis: in 285 photographs of short
-# hair the near outline lies that far, times the sine of the yaw, further out than from the front
+# Face heights from the middle of forehead and chin back to the axis. In 285 photographs of short
+# hair the near outline lies .58 of them times the sine of the yaw further out than from the front;
+# behind the ears of the engine's heads, which are `outline.HEAD_DEPTH` deep, that is too far
 DEPTH = 0.5
 LEAST_EAR = 0.008  # squares of the face's height of an ear that is seen
 MOST_HAT, MOST_HAIR = 0.01, 0.1  # the same of a hat; share of hair in the outline below the ear
@@ -36,7 +37,7 @@ BELOW = 0.35  # face heights below the ear in which that is measured
 MADE, SMOOTH = (0.05, 0.08), 0.07
 BEYOND_EAR = 0.02  # face heights that it lies beyond the ear at most: hair that stands off is seen
 # Face heights above the ear from which the outline falls back to where the head is seen, and slope
-CROWN, FALL = 0.2, 0.35
+CROWN, FALL = 0.2, 0.5
 # Face heights inside the outline from which texture is read, how far, and over which rows: of hair
 # above the ear, of the neck below it; density over that of the regions
 FRINGE, DEEP, HAIR_ROWS, NECK_ROWS, FINE = 0.025, 0.15, (0.5, 0.04), (0.04, 0.4), 2
