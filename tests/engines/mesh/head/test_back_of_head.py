@@ -198,3 +198,12 @@ def test_a_prepared_source_can_be_sent_to_another_process() -> None:
     sent = pickle.loads(pickle.dumps(source))
     target = turned_about_axis(source, 30.0)
     assert np.array_equal(render_frame(sent, target, None), render_frame(source, target, None))
+
+
+def test_it_goes_with_a_person_who_moves_as_a_whole() -> None:
+    source = make_source()
+    target = turned_about_axis(source, 30.0)
+    shown = changed(source, target)
+    shift = np.array([-24.0, 0.0])
+    moved = changed(source, replace(target, body=shift))
+    assert (np.roll(shown, -24, 1) != moved)[:, :-24].mean() < 0.1 * shown.mean()

@@ -159,12 +159,13 @@ def _find_shown(
         return None
     grid = warp_map.grid
     here = grid.part(block.rows, block.columns).pixel_positions()
-    inside, below = _measure(here, back, side, pose)
     positions = here + warp_map.displacement[block.rows, block.columns]
+    own = _Pose(back.axis[:2], back.along, back.height).measure(positions)
+    inside, below = _measure(pose.measure(here), own, side)
     person = sample_block(layers.person, np.ascontiguousarray(positions), blocks.MIXED)
     opaque = person[..., 3].astype(np.float32) / 255
     wide = box_mean(opaque, odd_size(2 * AROUND[1] * pose.height / grid.step))
-    away = _background(back, positions)
+    away = remap(back.background, own * np.float32(SAMPLES) + np.float32(HALF - 0.5))
     shows = (inside > -EDGE) & ((wide < PERSON[1]) | (away > NO_PERSON[0]))
     left, top, width, height = cv2.boundingRect(shows.astype(np.uint8))
     if not width:
@@ -191,15 +192,16 @@ def _find_block(side: HeadSide, pose: _Pose, warp_map: WarpMap) -> Block | None:
     return Block(rows, columns, blocks.MIXED)
 
 
-def _measure(
-    pixels: Array32, back: BackOfHead, side: HeadSide, pose: _Pose
-) -> tuple[Array32, Array32]:
-    """Return face heights of pixels (h, w, 2) of a frame inside the outline, and below the axis.
+def _measure(moved: Array32, own: Array32, side: HeadSide) -> tuple[Array32, Array32]:
+    """Return face heights of samples (h, w) inside the outline, and below the axis.
 
     Above its middle nothing is inside at the axis and beyond it.
+
+    Args:
+        moved: (h, w, 2) face heights from the axis of the frame's head.
+        own: the same from the source's, of what the frame shows there: the body leads a neck.
+        side: of the head.
     """
-    moved = pose.measure(pixels)
-    own = _Pose(back.axis[:2], back.along, back.height).measure(pixels)
     moved += smoothstep(*STILL, moved[..., 1:]) * (own - moved)
     across, below = side.side * moved[..., 0], moved[..., 1]
     row = (below + np.float32(HALF - 0.5) / SAMPLES) * SAMPLES
@@ -207,12 +209,6 @@ def _measure(
     beside = across - np.float32(BESIDE) + np.float32(BELOW) * np.maximum(below, 0)
     inside = np.minimum(edge - across, beside)
     return np.asarray(inside, np.float32), np.asarray(below, np.float32)
-
-
-def _background(back: BackOfHead, positions: Array32) -> Array32:
-    """Return the probability (h, w) that source pixels (h, w, 2) show the background."""
-    own = _Pose(back.axis[:2], back.along, back.height).measure(positions)
-    return remap(back.background, np.ascontiguousarray(own * SAMPLES + np.float32(HALF - 0.5)))
 
 
 def _texture(side: HeadSide, inside: Array32, below: Array32) -> Image:
