@@ -1,1 +1,1 @@
-"""Fuzzing of everything that thcli reads: `make fuzz`, and 300 inputs in the suite."""
+"""Fuzzing of everything that thcli reads: `make fuzz`, and 200 inputs in the suite."""

@@ -1,4 +1,4 @@
-"""Three hundred mutated inputs, and every kept one: a result or one sentence, nothing else."""
+"""Two hundred mutated inputs, and every kept one: a result or one sentence, nothing else."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.fuzz.runner import execute
 from tests.fuzz.seeds import Kit, Seed
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+INPUTS = 200
 Workshop = tuple[Kit, list[Seed]]
 
 
@@ -27,10 +28,10 @@ def workshop() -> Iterator[Workshop]:
 def test_mutated_inputs_end_as_the_contract_says() -> None:
     """Fork the children from a small process: copies of a worker of the whole suite take longer."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        tallies = pool.apply(run_part, (Part(14, range(300)),))
+        tallies = pool.apply(run_part, (Part(14, range(INPUTS)),))
     findings = [(name, wrong) for t in tallies.values() for name, _, wrong, _ in t.findings]
     assert findings == []
-    assert sum(tally.inputs for tally in tallies.values()) == 300
+    assert sum(tally.inputs for tally in tallies.values()) == INPUTS
     assert all(tally.inputs for tally in tallies.values())
 
 
