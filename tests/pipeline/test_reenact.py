@@ -197,7 +197,7 @@ def test_the_default_output_is_beside_the_driver(
     portrait: Path, clip: Clip, tmp_path: Path
 ) -> None:
     drive = tmp_path / "drive.mp4"
-    drive.write_bytes(clip("plain.mp4", 24).read_bytes())
+    drive.write_bytes(clip("six.mp4", 6).read_bytes())
     assert run(["reenact", str(portrait), str(drive), "-q"]) == 0
     assert (tmp_path / "portrait_drive.mp4").is_file()
     assert run(["reenact", str(portrait), str(drive), "-q"]) == 7
@@ -237,7 +237,7 @@ def test_background_and_crop(portrait: Path, clip: Clip, tmp_path: Path) -> None
     argv = to_argv(
         "reenact",
         portrait,
-        clip("plain.mp4", 24),
+        clip("six.mp4", 6),
         "-o",
         out,
         "--background #00ff00 --framing crop --codec ffv1 -q",
@@ -252,7 +252,7 @@ def test_a_comparison_is_written(portrait: Path, clip: Clip, tmp_path: Path) -> 
     argv = to_argv(
         "reenact",
         portrait,
-        clip("plain.mp4", 24),
+        clip("six.mp4", 6),
         "-o",
         tmp_path / "o.mp4",
         "--compare",
@@ -260,5 +260,5 @@ def test_a_comparison_is_written(portrait: Path, clip: Clip, tmp_path: Path) -> 
         "-q",
     )
     assert run(argv) == 0
-    assert len(read_images(tmp_path / "c.mp4")) == 24
+    assert len(read_images(tmp_path / "c.mp4")) == 6
     assert media.probe(tmp_path / "c.mp4").size == (3 * 192, 192)  # source, driver, result
