@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.pipeline.command_line import to_argv
@@ -28,6 +29,8 @@ from thcli.cli.app import run
 from thcli.core.options import ReadOptions
 from thcli.editors.backends import PAINTERS
 from thcli.engines.backends import ENGINES
+from thcli.evaluate.datasets.sample_clip import photograph
+from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.motion.file.reader import MotionFile
 from thcli.pipeline.backends import STAGES
 from thcli.pipeline.observe.inputs import probe
@@ -52,6 +55,14 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(stage.rows, name, Backend(maker, "a stand-in"))
     jaw = replace(VOICES.rows["a2m"], factory="tests.pipeline.fake_voices:jaw", weights=())
     monkeypatch.setitem(VOICES.rows, "jaw", jaw)
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an image of the head, 128 x 128: times do not depend on pixels."""
+    path = tmp_path_factory.mktemp("portrait") / "portrait.png"
+    save_image(path, np.ascontiguousarray(photograph()[10:266:2, 95:351:2]))
+    return path
 
 
 @pytest.fixture(scope="session")

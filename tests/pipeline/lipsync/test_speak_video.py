@@ -154,8 +154,8 @@ def test_loop_continues_the_video(
 def test_a_resumed_job_gives_the_same_frames(
     clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, words: str
 ) -> None:
-    monkeypatch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 8)
-    source, sound = clip("plain.mp4", 24), wave(tmp_path / "a.wav", 0.8)
+    monkeypatch.setattr("thcli.media.writing.segments.SEGMENT_FRAMES", 4)
+    source, sound = clip("twelve.mp4", 12), wave(tmp_path / "a.wav", 0.4)
     whole, out = tmp_path / "whole.mkv", tmp_path / "out.mkv"
     speak(source, sound, "-o", whole, words, "--resume", capsys=capsys)
     add = Journal.add
@@ -194,8 +194,8 @@ def test_still_takes_one_frame(clip: Clip, tmp_path: Path, capsys: Any) -> None:
 
 
 def test_a_dry_run_counts_the_frames(clip: Clip, tmp_path: Path, capsys: Any) -> None:
-    source, sound, out = clip("plain.mp4", 24), wave(tmp_path / "a.wav", 2.0), tmp_path / "o.mkv"
-    for words, frames in (("", 24), ("--loop pingpong", 50), ("--pad", 24)):
+    source, sound, out = clip("six.mp4", 6), wave(tmp_path / "a.wav", 0.6), tmp_path / "o.mkv"
+    for words, frames in (("", 6), ("--loop pingpong", 15), ("--pad", 6)):
         report = speak(source, sound, "-o", out, words, "--dry-run", capsys=capsys)
         assert report["would_make"] == frames and report["source"] == "video"
     assert not out.exists()
