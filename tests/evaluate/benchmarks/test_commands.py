@@ -66,7 +66,7 @@ def test_compare_names_its_output_and_never_overwrites(
 def test_eval_of_finished_videos(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], tracked: None
 ) -> None:
-    truth = write_test_clip(tmp_path / "truth.mp4", 6, 192)
+    truth = write_test_clip(tmp_path / "truth.mp4", 4, 192)
     still = write_image(tmp_path / "still.png", portrait(192))
     report, sheet = tmp_path / "report.json", tmp_path / "sheet.png"
     made = ("-o", report, "--sheet", sheet, "--columns", "3")
@@ -81,7 +81,7 @@ def test_eval_of_finished_videos(
             still,
             *made,
             "--frames",
-            "5",
+            "3",
             "--json",
         )
         == 0
@@ -110,11 +110,11 @@ def test_eval_of_finished_videos(
 def test_eval_of_the_engine_and_of_its_own_mouth(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], tracked: None
 ) -> None:
-    clip = write_test_clip(tmp_path / "clip.mp4", 8, 192)
+    clip = write_test_clip(tmp_path / "clip.mp4", 5, 192)
     assert thcli("eval", "reenact", clip, "--own-mouth", "--smooth", "0", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert list(rows) == ["mesh", "mesh, own mouth", "copy", "align", "truth"]
-    assert rows["mesh"]["frames"] == 7
+    assert rows["mesh"]["frames"] == 4
     assert rows["mesh"]["face"]["l1"] < rows["copy"]["face"]["l1"]
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 

@@ -251,7 +251,7 @@ def test_messages_name_the_clip_of_the_user(
         return observe_subjects(footage, *given)
 
     monkeypatch.setattr(refine, "observe_subjects", observe)
-    clip = write_test_clip(tmp_path / "clip.mp4", 5, 192)
+    clip = write_test_clip(tmp_path / "clip.mp4", 3, 192)
     argv = ["eval", "refine", str(clip), "--no-untouched", "-q"]
     assert run([*argv, "--coarse-engine", "degraded"]) == 0
     assert run([*argv, "--coarse", str(clip)]) == 0
