@@ -75,6 +75,15 @@ def face_height(mesh: Array) -> float:
     return max(float(np.sqrt(along.dot(along))), 1.0)
 
 
+def face_axes(mesh: Array) -> Array:
+    """Return unit vectors to the right across a face and down along it, (2, 2) pixels.
+
+    mesh: (468, 2+) pixels.
+    """
+    down = (mesh[CHIN, :2] - mesh[FOREHEAD, :2]) / face_height(mesh)
+    return np.array([[down[1], -down[0]], down])
+
+
 def neutral_height() -> float:
     """Return the face height of a mean face in canonical units."""
     flat = canonical.neutral()[:, :2]

@@ -11,6 +11,7 @@ from thcli.core.types import Array, Array32, Crop
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.beside_cheeks import person_share
 from thcli.engines.mesh.background.matte import separate_person
+from thcli.engines.mesh.sampling import to_samples
 from thcli.faces.landmarks.topology import OVAL
 from thcli.faces.parsing.classes import CLASSES, class_number
 from thcli.faces.parsing.crops import Regions
@@ -43,17 +44,18 @@ def test_doubtful_persons_beside_a_cheek_are_background_where_the_parser_is_sure
     rotation = matrix_from_rotvec(np.radians(np.array([0, 0, roll])))
     mesh = (MESH - MESH.mean(0)) @ rotation.T + MESH.mean(0)
     face, regions = regions_of(mesh)
+    oval = mesh[OVAL, :2]
     doubtful = np.full((SIDE, SIDE), 0.6, np.float32)
-    share = person_share(doubtful, mesh, regions, 1)
+    share = person_share(doubtful, oval, regions, 1)
     assert share[face > 0].min() > 0.99  # the parser sees skin
     for side in (-1, 1):
         assert share[place(mesh, side * 0.6, 0.1)] < 0.01
         assert share[place(mesh, side * 0.6, -0.5)] > 0.99  # hair above
         assert share[place(mesh, side * 0.6, 0.7)] > 0.99  # clothes below
         assert share[place(mesh, side * 1.0, 0.1)] > 0.99
-    certain = person_share(np.full((SIDE, SIDE), 0.98, np.float32), mesh, regions, 1)
+    certain = person_share(np.full((SIDE, SIDE), 0.98, np.float32), oval, regions, 1)
     assert certain.min() > 0.99  # a hand
-    coarse = person_share(doubtful[::2, ::2], mesh, regions, 2)
+    coarse = person_share(doubtful[::2, ::2], to_samples(oval, 2), regions, 2)
     assert np.abs(coarse - share[::2, ::2])[20:-20, 20:-20].mean() < 0.02
 
 

@@ -30,26 +30,26 @@ HAIR, EAR, WALL = (40, 30, 25), (230, 120, 110), (150, 190, 240)
 MESH = faces.centred_mesh(SIDE, SIDE)
 HEIGHT = anatomy.face_height(MESH)
 MIDDLE = (MESH[anatomy.FOREHEAD, :2] + MESH[anatomy.CHIN, :2]) / 2
+BELOW, ACROSS = (np.mgrid[:SIDE, :SIDE] - MIDDLE[::-1, None, None]) / HEIGHT
 FACE = faces.polygon_mask(MESH[OVAL, :2], SIDE, SIDE)
 Mask = npt.NDArray[np.bool_]
 
 
 def draw(**extra: Mask) -> tuple[Image, Mask, Regions]:
     """Draw a head with hair, ears and neck before a wall; extra: regions by name, over all."""
-    y, x = np.mgrid[:SIDE, :SIDE]
     parts: dict[str, Mask] = {}
-    away = (x - MIDDLE[0]) / HEIGHT, (y - MIDDLE[1]) / HEIGHT
-    parts["neck"] = (np.abs(away[0]) < 0.3) & (away[1] > 0.2)
-    parts["hair"] = ((away[0] / 0.5) ** 2 + ((away[1] + 0.25) / 0.45) ** 2 < 1) & (away[1] < 0)
+    parts["neck"] = (np.abs(ACROSS) < 0.3) & (BELOW > 0.2)
+    parts["hair"] = ((ACROSS / 0.5) ** 2 + ((BELOW + 0.25) / 0.45) ** 2 < 1) & (BELOW < 0)
     for name, point, side in (("r_ear", LEFT_SIDE, -1), ("l_ear", RIGHT_SIDE, 1)):
-        across = (x - MESH[point, 0]) * side / HEIGHT
-        inside = ((across - 0.04) / 0.09) ** 2 + ((away[1] + 0.05) / 0.14) ** 2 < 1
+        across = (ACROSS - (MESH[point, 0] - MIDDLE[0]) / HEIGHT) * side
+        inside = ((across - 0.04) / 0.09) ** 2 + ((BELOW + 0.05) / 0.14) ** 2 < 1
         parts[name] = inside & ~FACE
     parts["skin"] = FACE
     parts |= extra
     image = np.full((SIDE, SIDE, 3), WALL, np.uint8)
     colours = {"neck": faces.SKIN, "hair": HAIR, "l_ear": EAR, "r_ear": EAR, "skin": faces.SKIN}
     planes = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
+    planes[class_number("background")] = 1
     person = np.zeros((SIDE, SIDE), bool)
     for name, mask in parts.items():
         image[mask] = colours.get(name, (90, 90, 90))
@@ -103,9 +103,7 @@ def test_its_texture_is_of_hair_above_and_of_skin_below() -> None:
 
 
 def circle(x: float, y: float, radius: float) -> Mask:
-    rows, columns = np.mgrid[:SIDE, :SIDE]
-    away = (columns - MIDDLE[0]) / HEIGHT - x, (rows - MIDDLE[1]) / HEIGHT - y
-    return np.asarray(np.hypot(*away) < radius)
+    return np.asarray(np.hypot(ACROSS - x, BELOW - y) < radius)
 
 
 TUFT, SCALP = circle(0, -0.55, 0.22), circle(0, -0.4, 0.42) | FACE

@@ -11,8 +11,8 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
-from thcli.engines.mesh import anatomy
-from thcli.engines.mesh.sampling import sample_crop, to_samples
+from thcli.engines.mesh.background.hair import measure_from_middle
+from thcli.engines.mesh.sampling import sample_crop
 from thcli.faces.parsing.classes import class_number
 from thcli.faces.parsing.crops import Regions
 
@@ -24,23 +24,18 @@ SURE, CERTAIN = (0.7, 0.92), (0.8, 0.97)
 BESIDE, ABOVE, BELOW = (0.75, 0.9), (0.15, 0.3), (0.45, 0.6)
 
 
-def person_share(likely: Array32, mesh: Array, regions: Regions, step: int) -> Array32:
+def person_share(likely: Array32, oval: Array, regions: Regions, step: int) -> Array32:
     """Return how far what a network takes for a person is one, (h, w) float32 in 0..1.
 
     Args:
         likely: (h, w) probability of a person, `step` source pixels per sample.
-        mesh: (468, 3) pixels.
+        oval: (36, 2) the face's oval in samples.
         regions: of the face.
         step: see `likely`.
     """
     height, width = likely.shape
     background = regions.mask_in(sample_crop((width, height), step), {class_number("background")})
-    points = to_samples(mesh[[anatomy.FOREHEAD, anatomy.CHIN], :2], step)
-    size, middle = anatomy.face_height(mesh) / step, points.mean(0)
-    down = (points[1] - points[0]) / size**2
-    x = (np.arange(width) - middle[0]).astype(np.float32)
-    y = (np.arange(height)[:, None] - middle[1]).astype(np.float32)
-    across, below = np.abs(x * down[1] - y * down[0]), x * down[0] + y * down[1]
-    beside = (1 - smoothstep(*BESIDE, across)) * (1 - smoothstep(*ABOVE, -below))
-    beside *= (1 - smoothstep(*BELOW, below)) * smoothstep(*SURE, background)
+    above, across = measure_from_middle(likely.shape, oval)
+    beside = (1 - smoothstep(*BESIDE, across)) * (1 - smoothstep(*ABOVE, above))
+    beside *= (1 - smoothstep(*BELOW, -above)) * smoothstep(*SURE, background)
     return np.asarray(1 - beside * (1 - smoothstep(*CERTAIN, likely)), np.float32)

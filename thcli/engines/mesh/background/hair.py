@@ -34,7 +34,7 @@ def parsed_hair(regions: Regions, alpha: Array32, oval: Array, step: int) -> Arr
         (h, w) float32 mask in 0..1 with soft edges.
     """
     placement = sample_crop((alpha.shape[1], alpha.shape[0]), step)
-    above, across = _face_axes(alpha.shape, oval)
+    above, across = measure_from_middle(alpha.shape, oval)
     neck = regions.mask_in(placement, NECK) * _upper_neck(above, across)
     hangs = np.minimum(regions.mask_in(placement, HEADWEAR) + neck, alpha)
     return _soften(np.asarray(hangs, np.float32), SOFTNESS * _face_size(oval))
@@ -53,7 +53,7 @@ def parsed_cloth(regions: Regions, shape: tuple[int, int], oval: Array, step: in
         (h, w) float32 mask in 0..1 with soft edges.
     """
     cloth = regions.mask_in(sample_crop((shape[1], shape[0]), step), CLOTH)
-    above, _ = _face_axes(shape, oval)
+    above, _ = measure_from_middle(shape, oval)
     soft = _soften(cloth, CLOTH_SOFTNESS * _face_size(oval))
     return np.asarray(soft * smoothstep(*CLOTH_BELOW, -above), np.float32)
 
@@ -79,7 +79,7 @@ def find_hair(small: Array32, alpha: Array32, oval: Array) -> Array32:
         (h, w) float32 mask in 0..1 with soft edges.
     """
     empty = np.zeros(alpha.shape, np.float32)
-    above, across = _face_axes(alpha.shape, oval)
+    above, across = measure_from_middle(alpha.shape, oval)
     face = polygon_mask(oval, (alpha.shape[1], alpha.shape[0]))
     seed = (above > 0.56) & (above < 0.85) & (across < 0.4) & (alpha > 0.9) & ~face
     skin = face & (above < 0.2) & (above > -0.3)
@@ -117,7 +117,7 @@ def _face_size(oval: Array) -> float:
     return max(float(np.linalg.norm(oval[0] - oval[18])), 1.0)
 
 
-def _face_axes(shape: tuple[int, ...], oval: Array) -> tuple[Array32, Array32]:
+def measure_from_middle(shape: tuple[int, ...], oval: Array) -> tuple[Array32, Array32]:
     """Return how far samples lie above and beside the middle of a face, (h, w) face heights."""
     top, chin = oval[0], oval[18]
     face_size = _face_size(oval)

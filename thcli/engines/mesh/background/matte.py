@@ -117,17 +117,17 @@ def separate_person(
     step = max(1, round(face_size / MATTE_SAMPLES))
     size = (max(1, width // step), max(1, height // step))
     small = resize(image, size, shrink=True).astype(np.float32) / np.float32(255)
+    oval_points = to_samples(mesh[OVAL, :2], step)
     likely = resize(probability, size)
     worn = np.zeros_like(likely)
     if regions is not None:
-        likely *= beside_cheeks.person_share(likely, mesh, regions, step)
+        likely *= beside_cheeks.person_share(likely, oval_points, regions, step)
         worn = regions.mask_in(sample_crop(size, step), HEADWEAR)
         likely += (1 - likely) * worn * smoothstep(*DOUBTFUL, likely)
     coarse = np.clip((likely - CERTAIN[0]) / (CERTAIN[1] - CERTAIN[0]), 0, 1)
     refined = guided_filter(small, coarse, max(2, round(0.05 * face_size / step)), 1e-4)
     alpha = np.clip((refined - 0.1) / 0.8, 0, 1)
     alpha = np.maximum(alpha, _enclosed_gaps(alpha))
-    oval_points = to_samples(mesh[OVAL, :2], step)
     oval = polygon_mask(oval_points, size)
     if not oval.any() or alpha[oval].mean() < MIN_FACE_COVERAGE:
         return None

@@ -26,6 +26,7 @@ from thcli.engines.mesh.head.back_of_head import (
     Texture,
 )
 from thcli.engines.mesh.head.outline import fit_rigid_head, sine_of_yaw
+from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import (
     REFLECT,
     box_mean,
@@ -71,6 +72,18 @@ class _Pose:
         return np.asarray((pixels - self.axis.astype(np.float32)) @ matrix.T, np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A head in a frame: the pose of its axis, and the samples of the frame's map.
+
+    positions: (rows, columns, 2) float32 source pixels of the samples.
+    """
+
+    pose: _Pose
+    grid: SampleGrid
+    positions: Array32
+
+
 def render(
     frame: tuple[Image, Image | None],
     back: BackOfHead,
@@ -94,12 +107,12 @@ def render(
         return
     matrix, shift = (np.asarray(v, np.float64) for v in fit_rigid_head(source, target))
     scale = max(float(abs(np.linalg.det(matrix))) ** (1 / 3), 1e-3)
-    down = (target[anatomy.CHIN] - target[anatomy.FOREHEAD])[:2] / anatomy.face_height(target)
     axis = np.asarray(np.linalg.solve(matrix, back.axis - shift)[:2], np.float64)
-    pose = _Pose(axis, np.array([[down[1], -down[0]], down]), back.height / scale)
+    pose = _Pose(axis, anatomy.face_axes(target), back.height / scale)
+    positions = source_positions(warp_map)
     for side, share in zip(back.sides, shares, strict=True):
         if share > 0:
-            _render_side(frame, back, side, share, layers, (pose, warp_map))
+            _render_side(frame, back, side, share, layers, _Placed(pose, warp_map.grid, positions))
 
 
 def _render_side(
@@ -108,16 +121,16 @@ def _render_side(
     side: HeadSide,
     share: float,
     layers: MatteLayers,
-    placed: tuple[_Pose, WarpMap],
+    placed: _Placed,
 ) -> None:
-    """Render one side of a back by a share; placed: pose and map of the frame."""
+    """Render one side of a back by a share."""
     out, alpha = frame
-    pose, warp_map = placed
-    found = _find_shown(back, side, layers, pose, warp_map)
+    pose, whole_grid = placed.pose, placed.grid
+    found = _find_shown(back, side, layers, placed)
     if found is None:
         return
     block, samples = found
-    grid = warp_map.grid.part(block.rows, block.columns)
+    grid = whole_grid.part(block.rows, block.columns)
     region = pixels_of(grid, (out.shape[1], out.shape[0]))
     if region is None:
         return
@@ -126,7 +139,7 @@ def _render_side(
     inside, below, wide, away = (np.asarray(plane, np.float32) for plane in planes)
     soft = max(EDGE, LEAST_EDGE / pose.height)
     shown = share * np.clip(inside / soft + 0.5, 0, 1)
-    positions = upsample_block(source_positions(warp_map), block, warp_map.grid, region)
+    positions = upsample_block(placed.positions, block, whole_grid, region)
     person = sample_block(layers.person, np.ascontiguousarray(positions), blocks.MIXED)
     opaque = person[..., 3].astype(np.float32) / 255
     around = box_mean(opaque, odd_size(2 * AROUND[0] * pose.height))
@@ -145,7 +158,7 @@ def _render_side(
 
 
 def _find_shown(
-    back: BackOfHead, side: HeadSide, layers: MatteLayers, pose: _Pose, warp_map: WarpMap
+    back: BackOfHead, side: HeadSide, layers: MatteLayers, placed: _Placed
 ) -> tuple[Block, Array32] | None:
     """Find where a side of a back shows beside and through a person; None where it does not.
 
@@ -154,12 +167,12 @@ def _find_shown(
         inside the outline and below the axis, mean alpha of the person around, and probability that
         the person's pixel is background.
     """
-    block = _find_block(side, pose, warp_map)
+    pose, grid = placed.pose, placed.grid
+    block = _find_block(side, pose, grid)
     if block is None:
         return None
-    grid = warp_map.grid
     here = grid.part(block.rows, block.columns).pixel_positions()
-    positions = here + warp_map.displacement[block.rows, block.columns]
+    positions = placed.positions[block.rows, block.columns]
     own = _Pose(back.axis[:2], back.along, back.height).measure(positions)
     inside, below = _measure(pose.measure(here), own, side)
     person = sample_block(layers.person, np.ascontiguousarray(positions), blocks.MIXED)
@@ -178,9 +191,8 @@ def _find_shown(
     return Block(rows, columns, blocks.MIXED), np.asarray(samples, np.float32)
 
 
-def _find_block(side: HeadSide, pose: _Pose, warp_map: WarpMap) -> Block | None:
+def _find_block(side: HeadSide, pose: _Pose, grid: SampleGrid) -> Block | None:
     """Return the block of a frame's map on which a side of a head may show; None off the map."""
-    grid = warp_map.grid
     across = (0.0, float(side.edge.max()) + EDGE)
     ends = np.array([[side.side * u, v] for u in across for v in REACH])
     samples = grid.to_samples(pose.axis + pose.height * ends @ pose.along)

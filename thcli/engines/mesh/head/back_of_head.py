@@ -111,15 +111,15 @@ def prepare(image: Image, mesh: Array, regions: Regions) -> BackOfHead | None:
     back = np.cross(mesh[RIGHT_SIDE] - mesh[LEFT_SIDE], downwards)
     back /= max(float(np.linalg.norm(back)), 1e-6)
     axis = (mesh[anatomy.FOREHEAD] + mesh[anatomy.CHIN]) / 2 + DEPTH * height * back
-    down = downwards[:2] / height
-    along = np.array([[down[1], -down[0]], down])
+    along = anatomy.face_axes(mesh)
     linear = along * SAMPLES / height
     placement = np.eye(3)
     placement[:2] = np.c_[linear, HALF - 0.5 - linear @ axis[:2]]
     around = Crop(placement, (2 * HALF, 2 * HALF))
+    labels, foreground = regions.labels_and_foreground_in(around)
     seen = _Seen(
         image,
-        regions.labels_in(around),
+        labels,
         np.dstack([regions.mask_in(around, group) for group in (HAIR, SKIN | NECK)]),
         np.asarray(np.linalg.inv(placement), np.float64),
     )
@@ -127,8 +127,7 @@ def prepare(image: Image, mesh: Array, regions: Regions) -> BackOfHead | None:
     sides = tuple(side for side in found if side is not None)
     if not sides:
         return None
-    background = regions.mask_in(around, {class_number("background")})
-    return BackOfHead(axis, along, height, sine_of_yaw(mesh), sides, background)
+    return BackOfHead(axis, along, height, sine_of_yaw(mesh), sides, 1 - foreground)
 
 
 @dataclass(frozen=True, slots=True)

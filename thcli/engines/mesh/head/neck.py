@@ -12,7 +12,7 @@ import numpy as np
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
-from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_height
+from thcli.engines.mesh.anatomy import CHIN, FOREHEAD, RIGID, RIGID_WEIGHTS, face_axes, face_height
 from thcli.engines.mesh.sampling import remap, to_samples
 
 DEPTH = 0.3  # face heights from the middle of the face back to the neck
@@ -64,7 +64,7 @@ def find_motion(
     shown, depth = head
     size = face_height(target)
     plane = np.float32(RIGID_WEIGHTS @ target[RIGID, 2] + DEPTH * size)
-    across, down = _axes(source)
+    across, down = face_axes(source).astype(np.float32)
     sideways, lift = float(matrix[:2, 2] @ across), float(matrix[:2, 2] @ down)
     further = sideways * np.maximum(plane - depth, 0)
     share = _sample(neck, shown, step)
@@ -100,7 +100,7 @@ def hidden_by_jaw(
         (2, N) float32 pixels.
     """
     size = np.float32(face_height(source))
-    across, down = _axes(source)
+    across, down = face_axes(source).astype(np.float32)
     middle = ((source[FOREHEAD, :2] + source[CHIN, :2]) / 2).astype(np.float32)
     jaw = oval[:, JAW] - middle[:, None]
     beside, below = across @ (positions - middle[:, None]), down @ (positions - middle[:, None])
@@ -142,13 +142,6 @@ def _outer_line(beside: Array32, below: Array32) -> tuple[Array32, Array32]:
     )
     kept = np.concatenate([out_right[:0:-1], out_left])[::-1]
     return beside[::-1][kept], below[::-1][kept]
-
-
-def _axes(source: Array) -> tuple[Array32, Array32]:
-    """Return unit vectors to the right across a face and down along it, (2,) source pixels."""
-    down = source[CHIN, :2] - source[FOREHEAD, :2]
-    down = (down / max(float(np.linalg.norm(down)), 1e-9)).astype(np.float32)
-    return np.array([down[1], -down[0]], np.float32), np.asarray(down, np.float32)
 
 
 def _sample(mask: Array32, positions: Array32, step: int) -> Array32:

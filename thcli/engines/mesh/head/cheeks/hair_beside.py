@@ -38,12 +38,11 @@ def measure(
     face_size = anatomy.face_height(mesh)
     chin = mesh[anatomy.CHIN, :2]
     middle = (mesh[anatomy.FOREHEAD, :2] + chin) / 2
-    down = (chin - middle) / max(float(np.linalg.norm(chin - middle)), 1e-6)
-    axes = np.stack([(down[1], -down[0]), down])
+    axes = anatomy.face_axes(mesh)
     local = (outline - middle) @ axes.T
     room = min(outline[:, 0].min(), picture_width - 1 - outline[:, 0].max())
     reach = float(np.clip(room, 0, REACH * face_size))
-    heights = np.linspace(0, (chin - middle) @ down, SAMPLES[0])
+    heights = np.linspace(0, (chin - middle) @ axes[1], SAMPLES[0])
     edge = side_edges(local, heights)[int(side > 0)]
     across = edge[:, None] + np.sign(side) * np.linspace(0, reach, SAMPLES[1])
     places = np.dstack(np.broadcast_arrays(across, heights[:, None])) @ axes + middle
