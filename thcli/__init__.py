@@ -16,10 +16,16 @@ thcli.core.errors.UsageError: --strength must be within 0..3, not 9.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# Libraries that report what they run to their makers read these before their first use: onnxruntime
+# from 1.29 on, which leaves files in the cache and the temporary folder, too, and Ray.
+for _variable, _off in (("ORT_DISABLE_TELEMETRY", "1"), ("RAY_USAGE_STATS_ENABLED", "0")):
+    os.environ.setdefault(_variable, _off)
 
 _HOMES = {
     "thcli.core.errors": (

@@ -128,7 +128,6 @@ def test_ray_gives_the_packets_of_one_process_though_a_worker_is_killed(
     from thcli.cli.batch.ray_cluster import RayCluster, RayWorker
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 by default: a busy machine starves it
     output = tmp_path / "out.mp4"
     jobs = job_to(room, output)
