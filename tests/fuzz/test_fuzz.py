@@ -1,4 +1,4 @@
-"""Two hundred mutated inputs, and every kept one: a result or one sentence, nothing else."""
+"""A hundred and fifty mutated inputs, and every kept one: a result or one sentence, nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.fuzz.runner import execute
 from tests.fuzz.seeds import Kit, Seed
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
-INPUTS = 200
+INPUTS = 150
 Workshop = tuple[Kit, list[Seed]]
 
 

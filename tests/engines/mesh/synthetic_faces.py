@@ -128,6 +128,25 @@ def make_source(
     person: Array32 | None = None,
     share: float = 0.45,
 ) -> prepared_source.MeshSource:
+    """Draw and prepare a source; one without a person is prepared once, and must not be changed."""
+    if person is None:
+        return _source_alone(width, height, plain=plain, share=share)
+    return _prepare_drawn(width, height, plain=plain, person=person, share=share)
+
+
+@cache
+def _source_alone(
+    width: int, height: int, *, plain: bool, share: float
+) -> prepared_source.MeshSource:
+    source = _prepare_drawn(width, height, plain=plain, person=None, share=share)
+    for array in (source.image, source.mesh):
+        array.flags.writeable = False
+    return source
+
+
+def _prepare_drawn(
+    width: int, height: int, *, plain: bool, person: Array32 | None, share: float
+) -> prepared_source.MeshSource:
     mesh = centred_mesh(width, height, share)
     seen = None if person is None else SeenPersons(person)
     return prepared_source.prepare(
