@@ -1,4 +1,4 @@
-"""A hundred and fifty mutated inputs, and every kept one: a result or one sentence, nothing else."""
+"""Mutated inputs, and every kept one: each gives a result or one sentence, nothing else."""
 
 from __future__ import annotations
 
