@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import struct
+from html import escape
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from PIL import Image as Pillow
 
@@ -33,7 +33,7 @@ def write_comment(file: Path, comment: str) -> None:
             _extend_webp(file)
         with file.open("rb") as whole:
             flags = whole.read(21)[20]
-        _into_webp(file, flags, _XMP.format(escape(comment)).encode())
+        _into_webp(file, flags, _XMP.format(escape(comment, quote=False)).encode())
 
 
 def _into_gif(file: Path, text: bytes) -> None:
