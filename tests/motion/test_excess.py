@@ -149,6 +149,41 @@ def test_corners_that_rise_more_than_the_face_models_rise_in_the_result(count: i
     assert corner_height(plain) - corner_height(out) > 0.07
 
 
+def drawn_down(by: float, **values: float) -> Motion:
+    """Return a picture whose corners hang lower by so many canonical units."""
+    driver = picture(**values)
+    shapes = canonical.neutral() + rows(driver, "expression")
+    lips = np.unique(np.r_[topology.LIPS_OUTER, topology.LIPS_INNER])
+    beside = shapes[:, lips, 0] / shapes[:, topology.MOUTH_CORNERS[1], None, 0]
+    shapes[:, lips, 1] += by * np.minimum(beside**2, 1)
+    return replace(driver, arrays={**driver.arrays, "expression": shapes - canonical.neutral()})
+
+
+@pytest.mark.parametrize(("own_smile", "least"), [(0.0, 0.05), (0.3, 0.07)])
+def test_corners_that_a_picture_draws_down_hang_and_the_mouth_stays_wide(
+    own_smile: float, least: float
+) -> None:
+    """A sulk was taken for the person's own mouth; of the rest half went into a narrower one."""
+    source = synthetic.source(smile=own_smile)
+    plain, out = (
+        canonical_shapes(retargeted(drawn_down(by), MotionOptions(), source))[0]
+        for by in (0.0, 0.08)
+    )
+    assert corner_height(out) - corner_height(shape_of(source)) > least
+    assert closure.mouth_widths(out) > 0.97 * closure.mouth_widths(plain)
+
+
+def test_corners_of_open_mouths_and_those_that_many_have_are_the_persons_own() -> None:
+    for by, values in ((0.02, {}), (0.08, {"jaw": 0.5})):
+        heights = [
+            corner_height(
+                canonical_shapes(retargeted(drawn_down(one, **values), MotionOptions()))[0]
+            )
+            for one in (0.0, by)
+        ]
+        assert heights[1] - heights[0] < 0.6 * by
+
+
 def test_the_frame_that_the_source_shows_is_its_own_rest() -> None:
     driver = picture(count=20, smile=0.9, jaw=0.5 + 0.1 * np.sin(np.arange(20)))
     source = synthetic.face(synthetic.meshes(driver)[4])

@@ -43,6 +43,9 @@ SMILE_RANGE, MOUTH_RANGE = (0.5, 0.95), (0.08, 0.16)
 # canonical units: a quarter of strangers are wider, or have higher ones. What is left of a laugh
 # goes as far as these
 REST_WIDTH, REST_CORNERS = 0.55, 0.0
+# Canonical units by which strangers' corners at rest vary; openings of mouths over which corners go
+# down with the jaw
+CORNERS_VARY, SHUT_MOUTH = 0.03, (0.03, 0.1)
 ORDINARY_EYES = (0.15, 0.25)  # openings of eyes that are neither narrowed nor wide
 LAUGHING_EYES = 0.2  # usual opening of eyes that laugh in a reference: of a video at most
 SEEN_IRIS = (0.09, 0.13)  # opening of the eyes from which on their gaze is seen
@@ -72,6 +75,7 @@ def add_picture(reference: DriverReference, source: PosedShape, gaze: Array) -> 
     smile = _smiles_more(reference.shape, source.shape)
     laugh = max(smile, _opens_more(reference.shape, source.shape))
     shape = _rest_mouth(shape, source.shape, laugh)
+    shape = _rest_corners(shape, reference.shape, source.shape)
     usual += smile * max(LAUGHING_EYES - usual, 0.0)
     # narrow or wide eyes of the source are not narrowed or widened twice
     own = float(np.clip(canonical.eye_openings(source.shape).mean(), 0.05, 1.0))
@@ -190,14 +194,44 @@ def _rest_mouth(shape: Array, source: Array, laugh: float) -> Array:
         source: (468, 3).
         laugh: 0..1, how far the shape had laughed more than the source.
     """
-    corners, rim = list(topology.MOUTH_CORNERS), topology.LIPS.upper
-    middle = rim[len(rim) // 2]
     width, own_width = closure.mouth_widths(np.stack([shape, source]))
-    height, own_height = (one[corners, 1].mean() - one[middle, 1] for one in (shape, source))
     narrowed = laugh * max(1 - max(own_width, REST_WIDTH) / width, 0.0)
-    lowered = laugh * max(min(own_height, REST_CORNERS) - height, 0.0)
+    height, own_height = _corner_height(shape), _corner_height(source)
+    return _move_corners(shape, narrowed, laugh * max(min(own_height, REST_CORNERS) - height, 0.0))
+
+
+def _rest_corners(shape: Array, seen: Array, source: Array) -> Array:
+    """Return a shape (468, 3) whose corners are not drawn down, as those that were seen are.
+
+    The face model takes most of drawn-down corners for the person's own, and of the rest half for a
+    mouth that narrows.
+
+    Args:
+        shape: without the expression that the face model finds.
+        seen: (468, 3) with it.
+        source: (468, 3).
+    """
+    height, own_height = _corner_height(seen), _corner_height(source)
+    drawn = np.array(max(height - max(own_height, REST_CORNERS), 0.0))
+    share = float(_kept(drawn, np.array(CORNERS_VARY)))
+    share *= float(1 - smoothstep(*SHUT_MOUTH, canonical.mouth_opening(seen)))
+    rest = height - share * (height - own_height)
+    raised = max(_corner_height(shape) - rest, 0.0)
+    width, own_width = closure.mouth_widths(np.stack([shape, seen]))
+    return _move_corners(shape, share * (1 - own_width / width), -share * raised)
+
+
+def _corner_height(shape: Array) -> float:
+    """Return how much lower the corners of a mouth are than the middle of the upper lip's rim."""
+    corners, rim = list(topology.MOUTH_CORNERS), topology.LIPS.upper
+    return float(shape[corners, 1].mean() - shape[rim[len(rim) // 2], 1])
+
+
+def _move_corners(shape: Array, narrowed: float, lowered: float) -> Array:
+    """Return a shape (468, 3) whose mouth is narrower by a share, with corners that are lower."""
     changed, lips = shape.copy(), closure.region_mask("lips")[:, 0]
-    beside = shape[:, 0] - shape[corners, 0].mean()
+    beside = shape[:, 0] - shape[list(topology.MOUTH_CORNERS), 0].mean()
+    width = float(closure.mouth_widths(shape))
     changed[:, 0] -= narrowed * lips * beside
     changed[:, 1] += lowered * lips * np.minimum((2 * beside / width) ** 2, 1)
     return np.asarray(changed)
