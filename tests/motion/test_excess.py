@@ -149,7 +149,7 @@ def test_corners_that_rise_more_than_the_face_models_rise_in_the_result(count: i
     assert corner_height(plain) - corner_height(out) > 0.07
 
 
-def drawn_down(by: float, **values: float) -> Motion:
+def drawn_down(by: float, **values: Any) -> Motion:
     """Return a picture whose corners hang lower by so many canonical units."""
     driver = picture(**values)
     shapes = canonical.neutral() + rows(driver, "expression")
