@@ -10,7 +10,6 @@ from pathlib import Path
 from tests.conftest import REPO
 
 NETWORK = """
-from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper
 from thcli.core.onnx.sessions import open_session

@@ -217,8 +217,8 @@ def _rest_corners(shape: Array, seen: Array, source: Array) -> Array:
     share *= float(1 - smoothstep(*SHUT_MOUTH, canonical.mouth_opening(seen)))
     rest = height - share * (height - own_height)
     raised = max(_corner_height(shape) - rest, 0.0)
-    width, own_width = closure.mouth_widths(np.stack([shape, seen]))
-    return _move_corners(shape, share * (1 - own_width / width), -share * raised)
+    width, seen_width = closure.mouth_widths(np.stack([shape, seen]))
+    return _move_corners(shape, share * (1 - seen_width / width), -share * raised)
 
 
 def _corner_height(shape: Array) -> float:
