@@ -24,35 +24,34 @@ print(session.run(None, {"x": np.float32([1, 2])})[0].tolist())
 QUIET = ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS")
 
 
-def test_a_network_leaves_no_files_of_telemetry(tmp_path: Path) -> None:
-    folders = {name: tmp_path / name for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
-    for folder in folders.values():
-        folder.mkdir()
-    kept = {name: value for name, value in os.environ.items() if name not in QUIET}
-    environment = kept | {name: str(folder) for name, folder in folders.items()}
-    command = [sys.executable, "-P", "-c", NETWORK]
+def run(code: str, without: tuple[str, ...], given: dict[str, str], folder: Path) -> str:
+    """Run a program in a process of its own and return what it prints.
+
+    without: variables that its environment lacks.  given: those that it has.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in without}
     done = subprocess.run(
-        command,
-        env=environment | {"PYTHONPATH": str(REPO)},
-        cwd=tmp_path,
+        [sys.executable, "-P", "-c", code],
+        env=kept | given | {"PYTHONPATH": str(REPO)},
+        cwd=folder,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == "[-1.0, -2.0]\n"
+    return done.stdout
+
+
+def test_a_network_leaves_no_files_of_telemetry(tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    for folder in folders.values():
+        folder.mkdir()
+    given = {name: str(folder) for name, folder in folders.items()}
+    assert run(NETWORK, QUIET, given, tmp_path) == "[-1.0, -2.0]\n"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_users_decide_themselves() -> None:
-    code = "import os, thcli; print(*(os.environ[name] for name in {!r}))"
+def test_users_decide_themselves(tmp_path: Path) -> None:
     names = ("ORT_DISABLE_TELEMETRY", "RAY_USAGE_STATS_ENABLED")
-    kept = {name: value for name, value in os.environ.items() if name not in names}
-    for given, expected in (({}, "1 0\n"), (dict.fromkeys(names, "user"), "user user\n")):
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", code.format(names)],
-            env=kept | given | {"PYTHONPATH": str(REPO)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout == expected
+    code = f"import os, thcli; print(*(os.environ[name] for name in {names}))"
+    assert run(code, names, {}, tmp_path) == "1 0\n"
+    assert run(code, names, dict.fromkeys(names, "user"), tmp_path) == "user user\n"

@@ -135,28 +135,24 @@ def corner_height(shape: Array) -> float:
     return float(shape[list(topology.MOUTH_CORNERS), 1].mean() - shape[13, 1])
 
 
-@pytest.mark.parametrize("count", [1, 20])
-def test_corners_that_rise_more_than_the_face_models_rise_in_the_result(count: int) -> None:
-    """The rest of the laugh counted as the face at rest: its corners hung in an open mouth."""
-    driver = picture(count=count, smile=0.9, jaw=0.6)
-    shapes = canonical.neutral() + rows(driver, "expression")
-    plain = canonical_shapes(retargeted(driver, MotionOptions()))[0]
-    lips = np.unique(np.r_[topology.LIPS_OUTER, topology.LIPS_INNER])
-    beside = shapes[:, lips, 0] / shapes[:, topology.MOUTH_CORNERS[1], None, 0]
-    shapes[:, lips, 1] -= 0.1 * np.minimum(beside**2, 1)
-    raised = {**driver.arrays, "expression": shapes - canonical.neutral()}
-    out = canonical_shapes(retargeted(replace(driver, arrays=raised), MotionOptions()))[0]
-    assert corner_height(plain) - corner_height(out) > 0.07
-
-
-def drawn_down(by: float, **values: Any) -> Motion:
-    """Return a picture whose corners hang lower by so many canonical units."""
-    driver = picture(**values)
+def with_lower_corners(driver: Motion, by: float) -> Motion:
+    """Return a driver whose mouth's corners are lower by so many canonical units."""
     shapes = canonical.neutral() + rows(driver, "expression")
     lips = np.unique(np.r_[topology.LIPS_OUTER, topology.LIPS_INNER])
     beside = shapes[:, lips, 0] / shapes[:, topology.MOUTH_CORNERS[1], None, 0]
     shapes[:, lips, 1] += by * np.minimum(beside**2, 1)
     return replace(driver, arrays={**driver.arrays, "expression": shapes - canonical.neutral()})
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_corners_that_rise_more_than_the_face_models_rise_in_the_result(count: int) -> None:
+    """The rest of the laugh counted as the face at rest: its corners hung in an open mouth."""
+    driver = picture(count=count, smile=0.9, jaw=0.6)
+    plain, out = (
+        canonical_shapes(retargeted(one, MotionOptions()))[0]
+        for one in (driver, with_lower_corners(driver, -0.1))
+    )
+    assert corner_height(plain) - corner_height(out) > 0.07
 
 
 @pytest.mark.parametrize(("own_smile", "least"), [(0.0, 0.05), (0.3, 0.07)])
@@ -166,7 +162,7 @@ def test_corners_that_a_picture_draws_down_hang_and_the_mouth_stays_wide(
     """A sulk was taken for the person's own mouth; of the rest half went into a narrower one."""
     source = synthetic.source(smile=own_smile)
     plain, out = (
-        canonical_shapes(retargeted(drawn_down(by), MotionOptions(), source))[0]
+        canonical_shapes(retargeted(with_lower_corners(picture(), by), MotionOptions(), source))[0]
         for by in (0.0, 0.08)
     )
     assert corner_height(out) - corner_height(shape_of(source)) > least
@@ -174,14 +170,12 @@ def test_corners_that_a_picture_draws_down_hang_and_the_mouth_stays_wide(
 
 
 def test_corners_of_open_mouths_and_those_that_many_have_are_the_persons_own() -> None:
-    for by, values in ((0.02, {}), (0.08, {"jaw": 0.5})):
-        heights = [
-            corner_height(
-                canonical_shapes(retargeted(drawn_down(one, **values), MotionOptions()))[0]
-            )
-            for one in (0.0, by)
-        ]
-        assert heights[1] - heights[0] < 0.6 * by
+    for by, driver in ((0.02, picture()), (0.08, picture(jaw=0.5))):
+        plain, out = (
+            canonical_shapes(retargeted(one, MotionOptions()))[0]
+            for one in (driver, with_lower_corners(driver, by))
+        )
+        assert corner_height(out) - corner_height(plain) < 0.6 * by
 
 
 def test_the_frame_that_the_source_shows_is_its_own_rest() -> None:
