@@ -18,7 +18,7 @@ from thcli.engines.mesh.background.windows import iterate_blocks_in, pixels_of, 
 from thcli.engines.mesh.opening import Region
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.sampling import mix, remap, shift, to_levels
-from thcli.engines.mesh.warp import WarpMap
+from thcli.engines.mesh.warp import Cut, WarpMap
 
 MOVED = (blocks.MOVED_PERSON, blocks.MOVED_MIXED)
 # Motion of a person, of the picture's longer side, over which it loses what is brighter than its
@@ -53,7 +53,9 @@ def render(
         _render_whole(out, image, positions, grid, moving)
     else:
         _render_layers(out, alpha, layers, positions, warp_map, moving)
-    _render_cut(out, alpha, image, warp_map)
+    for cut in (warp_map.cut, warp_map.overlap):
+        if cut is not None:
+            _render_cut(out, alpha, image, cut)
     return out
 
 
@@ -254,11 +256,8 @@ def _extremes(positions: Array32) -> tuple[Array32, Array32]:
     return low, high
 
 
-def _render_cut(out: Image, alpha: Image | None, image: Image, warp_map: WarpMap) -> None:
-    """Render the face along the outlines where it is merged by colours, in place."""
-    cut = warp_map.cut
-    if cut is None:
-        return
+def _render_cut(out: Image, alpha: Image | None, image: Image, cut: Cut) -> None:
+    """Render a part of the face that is merged by colours, in place."""
     size, grid = (out.shape[1], out.shape[0]), cut.grid
     for region, block in iterate_blocks_in(cut.opacity, grid, size):
         texture = sample_part(image, upsample_block(cut.positions, block, grid, region))

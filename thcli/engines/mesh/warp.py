@@ -15,6 +15,8 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy, raster
 from thcli.engines.mesh.anatomy import Indices
+from thcli.engines.mesh.head import overlaps
+from thcli.engines.mesh.head.overlaps import Overlap
 from thcli.engines.mesh.head.shoulders import Shoulders
 from thcli.engines.mesh.head.silhouette import find_silhouette
 from thcli.engines.mesh.picture_limits import keep_below_chin, keep_inside
@@ -34,6 +36,7 @@ CUT_JUMP = (0.035, 0.065)
 OUTLINE_WEIGHT = 0.5  # blend weight of the mesh up to which that is looked for
 CUT_EDGE = (0.1, 0.6)  # blend weights of the mesh: its surroundings show, the mesh alone
 MIRRORED = 0.005  # face heights beyond the picture's edges that may show, mirrored
+Covered = npt.NDArray[np.uint8]
 STILL = 0.02  # pixels of displacement below which nothing is rendered again
 
 
@@ -66,6 +69,7 @@ class WarpMap:
     face: grid of the mesh alone.  ids: (rows, columns) int32 triangles on `face`, -1 outside.
     mesh_weight: (rows, columns) float32 in 0..1 on `face`, blend weight of the mesh.
     cut: the face where it hides what is beside it; None where nothing is hidden.
+    overlap: its parts where they hide other parts; None where none does.
     shoulders: their motion, which the map contains; None for still ones.
     beyond: (rows, columns) float32 in 0..1, how far samples lie beyond the top of a head that the
     picture cuts off; None where none does.
@@ -80,6 +84,7 @@ class WarpMap:
     ids: Indices
     mesh_weight: Array32
     cut: Cut | None = None
+    overlap: Cut | None = None
     shoulders: Shoulders | None = None
     beyond: Array32 | None = None
     drawn_out: Array32 | None = None
@@ -151,36 +156,78 @@ def build_map(
         no_triangles = np.full(shape, -1, np.int32)
         no_face = np.zeros(shape, np.float32)
         return WarpMap(
-            fine, displacement, fine, no_triangles, no_face, None, shoulders, beyond, drawn_out
+            fine,
+            displacement,
+            fine,
+            no_triangles,
+            no_face,
+            shoulders=shoulders,
+            beyond=beyond,
+            drawn_out=drawn_out,
         )
-    ids = raster.rasterize(target, anatomy.TRIANGLES, drawing_order(target), face)
-    maps = raster.linear_maps(target, texture.face - target[:, :2], anatomy.TRIANGLES)
-    holes = anatomy.TRIANGLES[: anatomy.HOLE_TRIANGLE_COUNT]
-    maps[: len(holes)] = raster.linear_maps(target, texture.holes - target[:, :2], holes)
     merge_samples = round(MERGE_WIDTH * anatomy.face_height(target) / step)
     # more samples than the grid has say the same, and OpenCV crashes from some thousands on
     merge_samples = max(LEAST_MERGE, min(merge_samples, max(face.rows, face.columns)))
-    mesh_displacement, mesh_weight = _fill_and_feather(
-        raster.sample_maps(ids, maps, face), ids, merge_samples, TEAR * step
-    )
+    mesh = _map_mesh(target, texture, face, merge_samples)
     on_face = face.within(fine)
     view = displacement[on_face]
     apart, cut = None, None
     if surroundings.matte:
-        jump = largest(mesh_displacement - view) * (ids >= 0)
+        jump = largest(mesh.displacement - view) * (mesh.ids >= 0)
         jump /= np.float32(anatomy.face_height(target))
-        apart = _find_cut(jump, mesh_weight, merge_samples)
+        apart = _find_cut(jump, mesh.weight, merge_samples)
     if apart is None:
-        view += mesh_weight[..., None] * (mesh_displacement - view)
+        view += mesh.weight[..., None] * (mesh.displacement - view)
     else:
         # the mesh is merged by colours wherever its displacement is left out
-        opacity = np.maximum(mesh_weight, find_silhouette(source, target, ids, merge_samples))
-        cut = _cut_face(mesh_displacement, opacity * np.minimum(2 * apart, 1), face)
-        merged = mesh_weight * np.minimum(2 - 2 * apart, 1)
-        view += merged[..., None] * (mesh_displacement - view)
+        opacity = np.maximum(mesh.weight, find_silhouette(source, target, mesh.ids, merge_samples))
+        cut = _cut_face(mesh.displacement, opacity * np.minimum(2 * apart, 1), face)
+        merged = mesh.weight * np.minimum(2 - 2 * apart, 1)
+        view += merged[..., None] * (mesh.displacement - view)
     if drawn_out is not None:
-        drawn_out[on_face] *= 1 - mesh_weight
-    return WarpMap(fine, displacement, face, ids, mesh_weight, cut, shoulders, beyond, drawn_out)
+        drawn_out[on_face] *= 1 - mesh.weight
+    over = None
+    if mesh.overlap is not None:
+        over = _cut_face(mesh.overlap.displacement, mesh.overlap.opacity * mesh.weight, face)
+    return WarpMap(
+        fine, displacement, face, mesh.ids, mesh.weight, cut, over, shoulders, beyond, drawn_out
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _MappedMesh:
+    """The mesh on its grid.
+
+    ids: (rows, columns) int32 triangles, -1 outside.  displacement: (rows, columns, 2) float32.
+    weight: (rows, columns) float32 in 0..1, its blend weight.
+    overlap: parts that cover others; None without any.
+    """
+
+    ids: Indices
+    displacement: Array32
+    weight: Array32
+    overlap: Overlap | None
+
+
+def _map_mesh(
+    target: Array, texture: TexturePositions, face: SampleGrid, merge_samples: int
+) -> _MappedMesh:
+    """Map a target mesh to the source; merge_samples: over which its outline is feathered."""
+    order = drawing_order(target)
+    ids = raster.rasterize(target, anatomy.TRIANGLES, order, face)
+    maps = raster.linear_maps(target, texture.face - target[:, :2], anatomy.TRIANGLES)
+    holes = anatomy.TRIANGLES[: anatomy.HOLE_TRIANGLE_COUNT]
+    maps[: len(holes)] = raster.linear_maps(target, texture.holes - target[:, :2], holes)
+    displacement = raster.sample_maps(ids, maps, face)
+    covered = (ids >= 0).astype(np.uint8)
+    around = np.ones((5, 5), np.uint8)
+    closed = np.asarray(cv2.morphologyEx(covered, cv2.MORPH_CLOSE, around), np.uint8)
+    _fill_holes(displacement, covered, closed)
+    smooth = box_mean(displacement, 3)
+    torn = largest(displacement - smooth) > TEAR * face.step
+    overlap = overlaps.separate(displacement, torn, ids, target, face, order)
+    displacement[torn] = smooth[torn]  # a ramp instead of stairs
+    return _MappedMesh(ids, displacement, _feather(closed, merge_samples), overlap)
 
 
 def _find_cut(jump: Array32, mesh_weight: Array32, reach: int) -> Array32 | None:
@@ -269,33 +316,27 @@ def drawing_order(target: Array) -> npt.NDArray[np.intp]:
     return np.argsort(-depth, kind="stable")
 
 
-def _fill_and_feather(
-    displacement: Array32, ids: Indices, reach: int, tear: float
-) -> tuple[Array32, Array32]:
-    """Fill the small holes of the mesh's displacement and feather its outline.
+def _fill_holes(displacement: Array32, covered: Covered, closed: Covered) -> None:
+    """Fill small holes of the mesh's displacement (rows, columns, 2), in place.
 
-    Args:
-        displacement: (rows, columns, 2) float32, changed in place.
-        ids: (rows, columns) triangles, -1 outside.
-        reach: samples; the weight is 0 at the outline and 1 from 2 * reach samples inwards.
-        tear: pixels of difference from the neighbours' mean above which a sample is smoothed.
-
-    Returns:
-        The displacement and its blend weight (rows, columns) float32 in 0..1.
+    covered, closed: (rows, columns), 1 where the mesh lies, without and with its small holes.
     """
-    covered = (ids >= 0).astype(np.uint8)
-    closed = cv2.morphologyEx(covered, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     holes = closed > covered
     if holes.any():
         near = box_mean(np.dstack([displacement, covered.astype(np.float32)]), 7)
         displacement[holes] = near[holes, :2] / np.maximum(near[holes, 2:], 1e-3)
-    # where one part covers another the displacement jumps: a ramp instead of stairs
-    smooth = box_mean(displacement, 3)
-    torn = largest(displacement - smooth) > tear
-    displacement[torn] = smooth[torn]
+
+
+def _feather(closed: Covered, reach: int) -> Array32:
+    """Return the blend weight of the mesh, (rows, columns) float32 in 0..1.
+
+    Args:
+        closed: (rows, columns), 1 where the mesh lies.
+        reach: samples; the weight is 0 at the outline and 1 from 2 * reach samples inwards.
+    """
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     core = np.asarray(
         cv2.erode(closed.astype(np.float32), disc, borderType=cv2.BORDER_CONSTANT, borderValue=1),
         np.float32,
     )
-    return displacement, box_mean(core, 2 * reach - 1)
+    return box_mean(core, 2 * reach - 1)

@@ -39,13 +39,15 @@ def move_map(warp_map: WarpMap, by: tuple[int, int], size: tuple[int, int]) -> W
         grid.columns + before[1] + after[1],
         grid.rows + before[0] + after[0],
     )
-    cut, beyond, drawn_out = warp_map.cut, warp_map.beyond, warp_map.drawn_out
+    cut, overlap = warp_map.cut, warp_map.overlap
+    beyond, drawn_out = warp_map.beyond, warp_map.drawn_out
     return replace(
         warp_map,
         grid=whole,
         displacement=extend(warp_map.displacement) - np.array(by, np.float32),
         face=warp_map.face.move(by),
         cut=None if cut is None else cut.move(by),
+        overlap=None if overlap is None else overlap.move(by),
         beyond=None if beyond is None else extend(beyond),
         drawn_out=None if drawn_out is None else extend(drawn_out),
         move=by,
