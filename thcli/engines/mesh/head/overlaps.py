@@ -65,11 +65,12 @@ def separate(
     Returns:
         The nearer parts; None where nothing covers a part of the face.
     """
-    margin = np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)
-    around = cv2.dilate(torn.astype(np.uint8), margin)
-    rows, columns = np.flatnonzero(around.any(1)), np.flatnonzero(around.any(0))
-    if not len(rows):
+    jumps = torn & _of_nose()[ids]
+    if not jumps.any():
         return None
+    margin = np.ones((4 * REACH + 1, 4 * REACH + 1), np.uint8)
+    around = cv2.dilate(jumps.astype(np.uint8), margin)
+    rows, columns = np.flatnonzero(around.any(1)), np.flatnonzero(around.any(0))
     kept = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     part = face.part(*kept)
     faces_us = anatomy.doubled_areas(target) * anatomy.FRONTAL_SIGNS > 0
