@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.commands import prepared_room
+from tests.parsed_once import parsed_once as parsed_once
 
 
 @pytest.fixture(scope="session")
