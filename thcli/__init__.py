@@ -22,10 +22,15 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Libraries that report what they run to their makers read these before their first use: onnxruntime
-# from 1.29 on, which leaves files in the cache and the temporary folder, too, and Ray.
-for _variable, _off in (("ORT_DISABLE_TELEMETRY", "1"), ("RAY_USAGE_STATS_ENABLED", "0")):
-    os.environ.setdefault(_variable, _off)
+# Libraries read these before their first use. onnxruntime from 1.29 on, which leaves files in the
+# cache and the temporary folder, too, and Ray report what they run to their makers. SVT-AV1 writes
+# its configuration to standard error, and has no other switch for it; 1 leaves its errors.
+for _variable, _quiet in (
+    ("ORT_DISABLE_TELEMETRY", "1"),
+    ("RAY_USAGE_STATS_ENABLED", "0"),
+    ("SVT_LOG", "1"),
+):
+    os.environ.setdefault(_variable, _quiet)
 
 _HOMES = {
     "thcli.core.errors": (

@@ -34,7 +34,6 @@ def silence_libraries() -> None:
     if sys.warnoptions or "--debug" in sys.argv:
         return
     warnings.simplefilter("ignore")
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its configuration
     logging.getLogger().addHandler(logging.NullHandler())  # without one, records go to stderr
     own = logging.getLogger("thcli")
     own.propagate = False

@@ -76,9 +76,6 @@ def configure_encoder(context: VideoCodecContext, form: VideoFormat) -> None:
         context.global_quality = round(float(quality) * _QP_TO_LAMBDA)
     if plan.encoder == "libx265" and min(form.size) < _X265_MIN_SIDE:
         options["x265-params"] += ":rc-lookahead=0:bframes=0:b-adapt=0:scenecut=0"
-    if plan.encoder == "libsvtav1":
-        # errors only: it writes a banner to standard error and has no other switch for it
-        os.environ.setdefault("SVT_LOG", "1")
     context.options = options
     if plan.tag:
         context.codec_tag = plan.tag
