@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.faults.commands import prepared_room
-from tests.parsed_once import parsed_once as parsed_once
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.parsed_once import parsed_once as parsed_once
 from tests.pipeline.face_clip import SIZE, write_face_clip
 from thcli.core.types import Image
 from thcli.evaluate.datasets.sample_clip import photograph
