@@ -195,6 +195,21 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def found_regions() -> dict[bytes, Any]:
+    """Return what the tests of a module that use `regions_once` have found."""
+    return {}
+
+
+@pytest.fixture
+def regions_once(found_regions: dict[bytes, Any]) -> Iterator[None]:
+    """Find the regions of a picture once for a module, see `tests.engines.mesh.regions_once`."""
+    from tests.engines.mesh import regions_once
+
+    with regions_once.regions_once(found_regions):
+        yield
+
+
 @pytest.fixture
 def interrupt_handler() -> Iterator[None]:
     """Handle Ctrl-C as the program does, which waits for functions that are not to be broken."""

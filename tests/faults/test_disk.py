@@ -25,6 +25,7 @@ from tests.faults.inject import (
 from tests.faults.kills import packets
 from thcli.media.writing.write import Writer
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 VIDEOS = [name for name, verb in VERBS.items() if verb.resumable]
 SHARES = {"nothing": 0.0, "middle": 0.5, "trailer": 0.999}
 NUMBERS = [errno.ENOSPC, errno.EIO]

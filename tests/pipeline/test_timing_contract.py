@@ -37,6 +37,7 @@ from thcli.pipeline.observe.inputs import probe
 from thcli.voices.backends import VOICES
 from thcli.weights.backend import Backend
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 VIDEOS = [f"video {name}" for name in CLIPS]
 STREAMS = [*VIDEOS, "folder", "gif", "stdin"]
 MOTIONS = [f"motion {name}" for name in CLIPS]
