@@ -48,6 +48,7 @@ def _writes(name: str) -> tuple[Any, str]:
     return (Writer, "write") if VERBS[name].resumable else (AtomicFile, "_check")
 
 
+@pytest.mark.usefixtures("regions_once")
 @pytest.mark.parametrize("moment", STAGES)
 @pytest.mark.parametrize("name", VERBS)
 def test_ctrl_c_leaves_nothing(name: str, moment: str, room: Path, tmp_path: Path) -> None:
@@ -71,6 +72,7 @@ RESUMABLE: dict[str, tuple[Fault, bool]] = {
 }
 
 
+@pytest.mark.usefixtures("regions_once")
 @pytest.mark.parametrize("moment", RESUMABLE)
 @pytest.mark.parametrize("name", ["reenact", "compare", "crop"])
 def test_ctrl_c_of_a_resumable_job_keeps_its_segments(
@@ -85,6 +87,7 @@ def test_ctrl_c_of_a_resumable_job_keeps_its_segments(
     assert packets(tmp_path / "out" / verb.output) == unbroken
 
 
+@pytest.mark.usefixtures("regions_once")
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 @pytest.mark.parametrize("moment", ["segment 1", "segment 2", "muxing", "named"])
 @pytest.mark.parametrize("name", ["reenact", "compare", "crop"])

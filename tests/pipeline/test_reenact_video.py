@@ -31,6 +31,7 @@ from thcli.engines.backends import ENGINES
 from thcli.pipeline.reenact import reenact
 from thcli.weights.backend import Backend
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 Clip = Callable[..., Path]
 SIDE = 96
 PLAIN = ReenactOptions(engine="shade", output=OutputOptions(codec="ffv1"))

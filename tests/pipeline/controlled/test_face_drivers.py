@@ -35,6 +35,7 @@ from thcli.pipeline.reenact import reenact
 from thcli.pipeline.render.drivers import frames_at, nearest_rows
 from thcli.pipeline.render.face_shares import draw, face_shares
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 Clip = Callable[..., Path]
 SMALL = MeshOptions(long_side=300)
 LOSSLESS = ReenactOptions(output=OutputOptions(codec="ffv1"), read=ReadOptions(end=0.3))

@@ -28,6 +28,7 @@ from thcli.motion.file.reader import MotionFile
 from thcli.pipeline.reenact import reenact
 from thcli.pipeline.sources.rest_driver import write_rest_driver
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 Clip = Callable[..., Path]
 LOSSLESS = ReenactOptions(output=OutputOptions(codec="ffv1"))
 

@@ -23,6 +23,7 @@ from thcli.pipeline.observe.face_finder import FaceFinder
 from thcli.voices.backends import VOICES
 from thcli.weights.backend import Backend
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 Clip = Callable[..., Path]
 FRAMES = 4
 COLOURS = {"pq": Colour(9, 1, 9, 16), "hlg": Colour(9, 1, 9, 18)}

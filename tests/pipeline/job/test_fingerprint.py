@@ -35,6 +35,7 @@ from thcli.pipeline.job.fingerprint import describe, identify
 from thcli.pipeline.job.job import Job
 from thcli.weights import WeightsStore
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 FILE = "a.png"
 
 

@@ -24,6 +24,7 @@ from thcli.pipeline.observe.track_log import TrackLog
 from thcli.voices.backends import VOICES
 from thcli.weights.backend import Backend
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 Clip = Callable[..., Path]
 PLAIN = "--codec ffv1 --json --smooth 0 --threads 1"
 

@@ -34,6 +34,7 @@ from thcli.pipeline.reenact import reenact
 from thcli.pipeline.speak import speak
 from thcli.weights.backend import Backend
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 Clip = Callable[..., Path]
 SIDE = 96
 LOSSLESS = ReenactOptions(engine="tint", output=OutputOptions(codec="ffv1"))
