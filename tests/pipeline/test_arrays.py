@@ -14,6 +14,7 @@ import thcli
 from tests.pipeline.conftest import Clip
 from tests.pipeline.face_clip import SIZE
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 PLAIN = thcli.RunOptions(device="cpu", threads=1)
 
 

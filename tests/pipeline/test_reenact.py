@@ -23,6 +23,7 @@ from thcli.evaluate.reports.contact_sheet import save_image
 from thcli.media.info import Colour
 from thcli.pipeline.reenact import reenact
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 Clip = Callable[..., Path]
 LOSSLESS = ReenactOptions(output=OutputOptions(codec="ffv1"))
 

@@ -37,6 +37,7 @@ from thcli.weights.registry import registry
 from thcli.weights.store import WeightsStore
 from thcli.weights.tensors import load_tensors
 
+pytestmark = pytest.mark.usefixtures("regions_once")
 Wave = Callable[..., Path]
 LOUD, END = 0.4, 1.0  # seconds at which a tone begins and ends
 
