@@ -202,12 +202,11 @@ def found_regions() -> dict[bytes, Any]:
 
 
 @pytest.fixture
-def regions_once(found_regions: dict[bytes, Any]) -> Iterator[None]:
-    """Find the regions of a picture once for a module, see `tests.engines.mesh.regions_once`."""
-    from tests.engines.mesh import regions_once
+def regions_once(monkeypatch: pytest.MonkeyPatch, found_regions: dict[bytes, Any]) -> None:
+    """Find the regions of a picture once for a module, see `find_once`."""
+    from tests.engines.mesh.regions_once import find_once
 
-    with regions_once.regions_once(found_regions):
-        yield
+    find_once(monkeypatch, found_regions)
 
 
 @pytest.fixture

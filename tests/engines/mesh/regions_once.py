@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -15,16 +13,16 @@ from thcli.engines.mesh.source_networks import ParsedSource, SourceNetworks
 KEPT = 4  # of 10 MB each
 
 
-@contextmanager
-def regions_once(found: dict[bytes, ParsedSource | None]) -> Iterator[None]:
-    """Let the block find the regions of a face once for equal pictures, faces and options.
+def find_once(patch: pytest.MonkeyPatch, found: dict[bytes, ParsedSource | None]) -> None:
+    """Let a test find the regions of a face once for equal pictures, faces and options.
 
     For tests that animate one picture again and again and are not about its regions: their networks
     are a quarter of a short job's time. They are not loaded where their result is known, so that a
     job's note does not name them.
 
     Args:
-        found: what earlier blocks found.
+        patch: of the test.
+        found: what earlier tests found.
     """
     parse = SourceNetworks.parse
 
@@ -36,6 +34,4 @@ def regions_once(found: dict[bytes, ParsedSource | None]) -> Iterator[None]:
             found[key] = parse(self, image, face)
         return found[key]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SourceNetworks, "parse", find)
-        yield
+    patch.setattr(SourceNetworks, "parse", find)

@@ -93,3 +93,8 @@ def neutral_height() -> float:
 def neutral_distances(points: npt.NDArray[np.integer]) -> Array:
     """Return each point's distance (468,) to the nearest of some in a mean face, face heights."""
     return np.asarray(canonical.neutral_distances(points) / neutral_height())
+
+
+def turned_away(mesh: Array) -> npt.NDArray[np.bool_]:
+    """Return which triangles (K,) of a mesh (468, 2+) show their back."""
+    return np.asarray(doubled_areas(mesh) * FRONTAL_SIGNS <= 0)

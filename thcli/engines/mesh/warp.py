@@ -36,8 +36,8 @@ CUT_JUMP = (0.035, 0.065)
 OUTLINE_WEIGHT = 0.5  # blend weight of the mesh up to which that is looked for
 CUT_EDGE = (0.1, 0.6)  # blend weights of the mesh: its surroundings show, the mesh alone
 MIRRORED = 0.005  # face heights beyond the picture's edges that may show, mirrored
-Covered = npt.NDArray[np.uint8]
 STILL = 0.02  # pixels of displacement below which nothing is rendered again
+Covered = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +186,10 @@ def build_map(
         view += merged[..., None] * (mesh.displacement - view)
     if drawn_out is not None:
         drawn_out[on_face] *= 1 - mesh.weight
-    over = None
-    if mesh.overlap is not None:
-        over = _cut_face(mesh.overlap.displacement, mesh.overlap.opacity * mesh.weight, face)
+    nearer, over = mesh.overlap, None
+    if nearer is not None:
+        weight = mesh.weight[nearer.grid.within(face)]
+        over = _cut_face(nearer.displacement, nearer.opacity * weight, nearer.grid)
     return WarpMap(
         fine, displacement, face, mesh.ids, mesh.weight, cut, over, shoulders, beyond, drawn_out
     )
@@ -308,7 +309,7 @@ def drawing_order(target: Array) -> npt.NDArray[np.intp]:
     What is turned away comes first (it fills folds), then the holes, through which it would be seen
     otherwise, then the face from far to near, so that the nose covers the cheek.
     """
-    away = anatomy.doubled_areas(target) * anatomy.FRONTAL_SIGNS <= 0
+    away = anatomy.turned_away(target)
     depth, size = target[:, 2].take(anatomy.TRIANGLES).mean(1), anatomy.face_height(target)
     depth += np.where(away, 2e4, 0) * size
     holes = slice(anatomy.HOLE_TRIANGLE_COUNT)

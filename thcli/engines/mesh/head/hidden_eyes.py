@@ -51,7 +51,7 @@ def find(out: Image, target: Array, warp_map: WarpMap) -> list[Skin]:
     """
     if abs(sine_of_yaw(target)) < LEAST_TURN:
         return []
-    found, faces_us = [], anatomy.doubled_areas(target) * anatomy.FRONTAL_SIGNS > 0
+    found, faces_us = [], ~anatomy.turned_away(target)
     faces_us[: anatomy.HOLE_TRIANGLE_COUNT] = False
     is_skin = np.append(faces_us, False)  # the last one for no triangle
     for ring, beside in zip(anatomy.EYES, _BESIDE, strict=True):

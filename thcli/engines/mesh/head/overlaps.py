@@ -35,10 +35,11 @@ Flags = npt.NDArray[np.bool_]
 class Overlap:
     """The nearer parts of a face along the edges where they cover others.
 
-    displacement: (rows, columns, 2) float32 on the face's grid, of the nearer parts and their
-    continuation.  opacity: (rows, columns) float32 in 0..1, theirs; 0 away from the edges.
+    grid: part of the face's.  displacement: (rows, columns, 2) float32 of the nearer parts and
+    their continuation.  opacity: (rows, columns) float32 in 0..1, theirs; 0 away from the edges.
     """
 
+    grid: SampleGrid
     displacement: Array32
     opacity: Array32
 
@@ -73,11 +74,11 @@ def separate(
     rows, columns = np.flatnonzero(around.any(1)), np.flatnonzero(around.any(0))
     kept = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     part = face.part(*kept)
-    faces_us = anatomy.doubled_areas(target) * anatomy.FRONTAL_SIGNS > 0
-    folded = np.append(~faces_us, False)[ids[kept]]  # seen from behind: a gap beside an edge
+    # seen from behind: a gap beside an edge
+    folded = np.append(anatomy.turned_away(target), False)[ids[kept]]
     own = displacement[kept].copy()
     folded |= _between(own) > STEEP * face.step
-    near, far = _sides(torn[kept] & ~folded, folded, ids[kept], target, part)
+    near, far = _sides(torn[kept], folded, ids[kept], target, part)
     (to_near, nearest), (to_far, furthest) = nearest_to(near), nearest_to(far)
     beside = np.maximum(to_near, to_far) <= REACH
     near, far, folded = near & beside, far & beside, folded & beside
@@ -88,11 +89,9 @@ def separate(
     goes_on = beside & ~is_near
     displacement[kept] = np.where((near | folded)[..., None], flat[furthest], own)
     torn[kept] &= ~(near | far | folded)
-    nearer, opacity = displacement.copy(), np.zeros(ids.shape, np.float32)
-    nearer[kept] = box_mean(np.where(goes_on[..., None], flat[nearest], own), 3)
+    nearer = box_mean(np.where(goes_on[..., None], flat[nearest], own), 3)
     covered = _coverage(ids[kept][is_near], target, order, part)
-    opacity[kept] = box_mean(covered * np.float32(beside), 3)
-    return Overlap(nearer, opacity)
+    return Overlap(part, nearer, box_mean(covered * np.float32(beside), 3))
 
 
 def _between(displacement: Array32) -> Array32:
@@ -127,7 +126,7 @@ def _sides(
     # positive where depth grows towards the side that turns away
     across = np.sign(sine_of_yaw(target)) * (down[1] * x - down[0] * y)
     along = np.abs(down[0] * x + down[1] * y)
-    edge = torn & inside & (high - low > LEAST_DEPTH * height) & (across > ACROSS * along)
+    edge = torn & ~folded & inside & (high - low > LEAST_DEPTH * height) & (across > ACROSS * along)
     is_near = depth < (low + high) / 2
     return edge & is_near & _of_nose()[ids], edge & ~is_near
 
