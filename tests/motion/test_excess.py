@@ -72,7 +72,7 @@ def test_eyes_that_a_laugh_narrows_are_narrowed_more_than_narrow_eyes() -> None:
 
 def test_a_picture_at_rest_moves_nothing() -> None:
     source = synthetic.source()
-    out = retargeted(picture(), MotionOptions(), source)
+    out = retargeted(picture(yaw=0.0), MotionOptions(), source)
     height = np.ptp(np.asarray(source.mesh)[:, 1])
     assert np.abs(rows(out, "points")[0] - np.asarray(source.mesh)).max() < 0.005 * height
     assert not rows(out, "gaze").any()
@@ -91,7 +91,7 @@ def test_the_shut_mouth_of_a_picture_shuts_that_of_the_source() -> None:
     assert canonical.mouth_opening(shape) < 0.01
 
 
-@pytest.mark.parametrize(("blink", "low", "high"), [(0.5, 0.2, 0.6), (-0.5, 1.1, 1.5)])
+@pytest.mark.parametrize(("blink", "low", "high"), [(0.5, 0.2, 0.7), (-0.5, 1.1, 1.5)])
 def test_narrow_and_wide_eyes_of_a_picture_are_taken(blink: float, low: float, high: float) -> None:
     out = retargeted(picture(blink=blink), MotionOptions())
     assert low < rows(out, "opening").min() <= rows(out, "opening").max() < high
@@ -100,11 +100,28 @@ def test_narrow_and_wide_eyes_of_a_picture_are_taken(blink: float, low: float, h
     assert ratio.min() > 0.75
 
 
-def test_the_gaze_of_a_picture_is_taken_unless_its_head_is_turned_or_its_eyes_are_shut() -> None:
-    aside = retargeted(picture(gaze_x=0.15), MotionOptions())
-    assert rows(aside, "gaze")[0, :, 0].min() > 0.1
-    for hidden in (picture(gaze_x=0.15, yaw=30.0), picture(gaze_x=0.15, blink=0.9)):
-        assert np.abs(rows(retargeted(hidden, MotionOptions()), "gaze")).max() < 0.01
+def test_a_source_looks_as_far_beside_the_camera_as_a_picture() -> None:
+    """A head that is turned aside and looks into the camera made a frontal source look aside."""
+    looks = {
+        (yaw, aside): rows(retargeted(picture(gaze_x=aside, yaw=yaw), MotionOptions()), "gaze")
+        for yaw, aside in ((0.0, 0.15), (30.0, 0.15), (30.0, 0.0))
+    }
+    assert looks[0.0, 0.15][0, :, 0].min() > 0.1
+    assert np.abs(looks[30.0, 0.15]).max() < 0.01
+    assert looks[30.0, 0.0][0, :, 0].max() < -0.1
+    shut = retargeted(picture(gaze_x=0.15, blink=0.9), MotionOptions())
+    assert np.abs(rows(shut, "gaze")).max() < 0.01
+
+
+@pytest.mark.parametrize(("blink", "brow"), [(0.4, 0.0), (-0.4, 0.0), (0.0, 1.5), (0.0, -1.5)])
+def test_narrow_eyes_and_low_brows_of_a_source_give_way_to_those_of_a_picture(
+    blink: float, brow: float
+) -> None:
+    source = synthetic.source(blink=blink, brow=brow)
+    out = retargeted(picture(), MotionOptions(), source)
+    opened = np.log(rows(out, "opening").mean())
+    rises = brows.measure(canonical_shapes(out) - shape_of(source))[0].mean()
+    assert opened * blink > 0.02 if blink else rises * brow < -0.01
 
 
 def test_a_driver_that_laughs_throughout_makes_the_source_laugh() -> None:
