@@ -113,7 +113,7 @@ def test_a_source_looks_as_far_beside_the_camera_as_a_picture() -> None:
     assert np.abs(rows(shut, "gaze")).max() < 0.01
 
 
-@pytest.mark.parametrize(("blink", "brow"), [(0.4, 0.0), (-0.4, 0.0), (0.0, 1.5), (0.0, -1.5)])
+@pytest.mark.parametrize(("blink", "brow"), [(0.4, 0.0), (0.0, 1.5), (0.0, -1.5)])
 def test_narrow_eyes_and_low_brows_of_a_source_give_way_to_those_of_a_picture(
     blink: float, brow: float
 ) -> None:
@@ -122,6 +122,14 @@ def test_narrow_eyes_and_low_brows_of_a_source_give_way_to_those_of_a_picture(
     opened = np.log(rows(out, "opening").mean())
     rises = brows.measure(canonical_shapes(out) - shape_of(source))[0].mean()
     assert opened * blink > 0.02 if blink else rises * brow < -0.01
+
+
+def test_wide_eyes_of_a_source_are_its_own_unless_the_pictures_are_wide_too() -> None:
+    """Large eyes of drawings would be drawn down to those of a person."""
+    wide = synthetic.source(blink=-0.4)
+    for blink, low, high in ((0.0, 0.93, 1.07), (-0.4, 0.93, 1.07), (-0.8, 1.07, 1.3)):
+        opened = rows(retargeted(picture(blink=blink), MotionOptions(), wide), "opening").mean()
+        assert low < opened < high
 
 
 def test_a_driver_that_laughs_throughout_makes_the_source_laugh() -> None:

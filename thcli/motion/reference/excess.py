@@ -49,7 +49,6 @@ REST_WIDTH, REST_CORNERS = 0.55, 0.0
 CORNERS_VARY, SHUT_MOUTH = 0.03, (0.03, 0.1)
 # Opening of eyes at rest: 93 neutral faces have .220, and vary by .023
 EYES_AT_REST = 0.22
-MOST_WIDENED = 0.04  # by which an expression widens a source's eyes: those of drawings are large
 SHUT_SOURCE = 0.1  # opening of a source's eyes below which they are shut
 LEAST_RATIO = 0.1  # of eyes to a source's
 LAUGHING_EYES = 0.2  # usual opening of eyes that laugh in a reference: of a video at most
@@ -99,7 +98,8 @@ def _usual_eyes(opening: float, own: float, smile: float) -> float:
         smile: 0..1, how far the picture smiles more than the source, which narrows eyes.
     """
     own = EYES_AT_REST if own < SHUT_SOURCE else own
-    seen, kept = opening - EYES_AT_REST, min(own - EYES_AT_REST, MOST_WIDENED)
+    seen = opening - EYES_AT_REST
+    kept = min(own - EYES_AT_REST, max(seen, 0.0))
     change = HELD_SHARE * (seen - kept) + (1 - HELD_SHARE) * smile * min(seen, 0.0)
     ratio = max(1 + change / own, LEAST_RATIO)
     return SHUT_OPENING + max(opening - SHUT_OPENING, 0.0) / ratio

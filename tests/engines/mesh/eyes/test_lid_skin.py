@@ -159,11 +159,9 @@ def test_skin_that_is_drawn_out_has_the_grain_of_the_picture(grain: float) -> No
     assert 0.4 * grain <= fine <= 1.2 * grain + 0.5
 
 
-@pytest.mark.parametrize(("brightest", "warmer"), [(255, True), (225, False)])
-def test_lids_of_a_face_whose_light_is_cut_off_have_the_colour_of_its_shade(
-    brightest: int, warmer: bool
-) -> None:
-    """Darkened in proportion, white skin was a grey patch on an orange face."""
+@pytest.mark.parametrize("brightest", [255, 225])
+def test_lids_have_the_colour_of_the_shade_of_their_face(brightest: int) -> None:
+    """Darkened in proportion, bright skin was a grey patch on an orange face."""
     mesh = faces.centred_mesh(SIZE, SIZE)
     light = np.linspace(0.5, 1.15, SIZE)[None, :, None] * np.ones((SIZE, 1, 1))
     image = np.clip(brightest * light ** np.array([0.1, 1.0, 2.0]), 0, brightest).astype(np.uint8)
@@ -173,7 +171,7 @@ def test_lids_of_a_face_whose_light_is_cut_off_have_the_colour_of_its_shade(
     red, _, blue = tone
     at = tuple(np.rint(mesh[EYES[0]][:, :2].mean(0) - (0, 30)).astype(int)[::-1])
     own = image[at].astype(float)
-    assert ((red - blue) / tone.mean() > 1.3 * (own[0] - own[2]) / own.mean()) == warmer
+    assert (red - blue) / tone.mean() > 1.15 * (own[0] - own[2]) / own.mean()
 
 
 def test_lids_take_the_light_of_their_own_side() -> None:

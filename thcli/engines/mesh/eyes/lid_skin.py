@@ -31,8 +31,11 @@ BROWS = topology.BROWS[0][:4:-1], topology.BROWS[1][5:]  # lower edges, from the
 BELOW_LEFT = np.array([100, 101, 118, 119, 120], np.int32)  # skin below the eye
 BELOW = BELOW_LEFT, topology.PAIRS[BELOW_LEFT]
 CHEEKS = np.split(topology.CHEEKS, 2)  # on the same sides
-# Face around the eyes: between the ends of the brows, and down over the nose
-AROUND = np.concatenate([*topology.BROWS, *EYES, topology.NOSE])
+RIDGE = 6, 4  # of the nose, between the eyes and at its tip
+# Face around each eye: from its brow down to the tip of the nose
+AROUND = [
+    np.concatenate([brow, eye, RIDGE]) for brow, eye in zip(topology.BROWS, EYES, strict=True)
+]
 LEAST_HEIGHT = 0.05  # widths of an eye from its brow to its lid
 DRAWN_OUT = (1.1, 1.4)  # height of the skin over the source's from which it is drawn out in a band
 BAND = 0.2  # height of the band over that of the skin
@@ -49,9 +52,8 @@ LIGHT, OWN_LIGHT, GROWTH = 0.735, 0.46, 0.41
 LEAST_LIGHT = 4.0  # levels from which light tells
 OWN_HUE = 0.6  # share of the own hue, the rest is that of the cheeks
 DARK = (0.3, 0.6)  # own light over that of the cheeks, over which it shows a hue
-# Levels of the cheeks' brightest channel from which a picture cuts their light off. Darkened, such
-# skin is grey: it takes a share of the colour that the face around the eyes has at that light
-CUT_OFF, SHADED = (235.0, 252.0), 0.6
+SHADED = 0.6  # share of the colour that the face around the eyes has at that light: darker skin has
+# more colour than bright cheeks, most of all where a picture cuts their light off
 EVEN = (1.1, 1.5)  # height over the source's, over which the skin takes that light
 MOST_EVEN = 0.8  # share of that light
 # Shares of the height over which it begins at the brow and ends at the lid; widths beside an eye
@@ -120,9 +122,8 @@ def extract(
     """
     found: list[LidSkin | None] = []
     cheeks = [tone_at(image, mesh, points if bare is None else bare) for points in CHEEKS]
-    is_cut_off = max(cheek.max() for cheek in cheeks) > CUT_OFF[0]
-    around = tones.fit_tones(face_box(image, mesh[AROUND])) if is_cut_off else None
-    for ring, brow, below, cheek, eye in zip(EYES, BROWS, BELOW, cheeks, eyes, strict=True):
+    sides = zip(EYES, BROWS, BELOW, AROUND, cheeks, eyes, strict=True)
+    for ring, brow, below, around, cheek, eye in sides:
         if eye.hidden:
             found.append(None)
             continue
@@ -134,10 +135,11 @@ def extract(
         dark = np.quantile(rows, DARK_PART, 1)
         smooth = cv2.GaussianBlur(dark, (0, 0), LIGHT_BLUR).ravel()[INNER]
         band = float(ACROSS[INNER][smooth.argmax()])
-        tone = None if are_drawn else _tones(image, above, band, cheek / lit, lit)
-        if tone is not None and around is not None:
-            shaded = np.float32(SHADED * float(smoothstep(*CUT_OFF, cheek.max())))
-            tone += shaded * (tones.tone(tones.luma(tone), around.slopes) - tone)
+        tone = None
+        if not are_drawn:
+            tone = _tones(image, above, band, cheek / lit, lit)
+            slopes = tones.fit_tones(face_box(image, mesh[around])).slopes
+            tone += np.float32(SHADED) * (tones.tone(tones.luma(tone), slopes) - tone)
         skin = below if bare is None else bare
         grain = _grain(image, mesh[skin, :2].mean(0), above.width)
         height = anatomy.face_height(mesh)
