@@ -59,6 +59,20 @@ def test_occlusion_holds_the_expression_and_not_the_pose() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("jaw", "share", "hidden"), [(0.1, 0.69, True), (1.2, 0.69, False), (1.2, 0.6, True)]
+)
+def test_a_mouth_that_opens_wide_is_not_occluded(jaw: float, share: float, hidden: bool) -> None:
+    """A shout kept the mouth of a source video for ten frames."""
+    curves = sliders.SliderCurves(jaw=jaw)
+    motion = sliders.motion_from_sliders(curves, np.arange(40), synthetic.TIME_BASE, synthetic.SIZE)
+    logit = np.full(40, 28.0, np.float32)
+    logit[20:23] = share * 28
+    shout = replace(motion, arrays={**motion.arrays, "logit": logit})
+    unoccluded = read_timeline(synthetic.buffer(shout)).unoccluded
+    assert (~unoccluded).sum() == 7 * hidden
+
+
 @pytest.mark.parametrize("logit", [17.0, 8.0])
 def test_blinks_are_followed_while_a_cup_covers_the_mouth_alone(logit: float) -> None:
     """Between two blinks eyes were held shut for as long as the mouth was covered."""

@@ -14,6 +14,7 @@ from thcli.core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.protocols import MotionStore
 from thcli.core.types import Array, Motion
+from thcli.motion.canonical import mouth_opening, neutral
 from thcli.motion.file.windows import windows
 from thcli.motion.picture import jumps, visibility
 from thcli.motion.picture.camera import discard_unlikely, remove_camera
@@ -113,8 +114,8 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
     parts = [_read_scalars(window, drives) for window in windows(store)]
     if not parts:
         parts = [_read_scalars(store.window(0, 0), drives)]
-    seconds, valid, pose, gaze, track, logit, cut, camera, beyond, torso, inside = (
-        np.concatenate([p[i] for p in parts]) for i in range(11)
+    seconds, valid, pose, gaze, track, logit, mouth, cut, camera, beyond, torso, inside = (
+        np.concatenate([p[i] for p in parts]) for i in range(12)
     )
     shot = np.cumsum(cut).astype(np.intp)
     if drives:
@@ -127,7 +128,7 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
     pose = remove_camera(pose, camera)
     scene_begins, framing_begins = _find_cuts(valid, pose, track, cut)
     scene = np.cumsum(scene_begins).astype(np.intp)
-    unoccluded = visibility.find_unoccluded(valid, logit, pose, speed, shot)
+    unoccluded = visibility.find_unoccluded(valid, logit, pose, mouth, speed, shot)
     unseen_gaps = _interpolate_gaps(seconds, valid)
     # a segment ends with its scene, and at a long gap
     detected = np.flatnonzero(valid)
@@ -159,7 +160,7 @@ def read_timeline(store: MotionStore, *, drives: bool = False) -> Timeline:
 
 def _read_scalars(
     motion: Motion, drives: bool
-) -> tuple[Array, Bools, Array, Array, Ints, Array, Bools, Array, Array, Array, Array]:
+) -> tuple[Array, Bools, Array, Array, Ints, Array, Array, Bools, Array, Array, Array, Array]:
     """Return the scalars of one window; what lies beyond the edges is measured for a driver."""
     seconds = motion.pts.astype(np.float64) * float(motion.time_base)
     arrays, zeros, unmoved = motion.arrays, np.zeros(len(motion)), np.zeros((len(motion), 4))
@@ -170,6 +171,7 @@ def _read_scalars(
         np.asarray(arrays["gaze"], np.float64),
         np.asarray(arrays.get("track", zeros), np.intp),
         np.asarray(arrays.get("logit", zeros), np.float64),
+        mouth_opening(neutral() + np.asarray(arrays["expression"], np.float64)),
         np.asarray(arrays.get("cut", zeros), bool),
         np.asarray(arrays.get("camera", unmoved), np.float64),
         visibility.share_beyond_edges(motion) if drives else zeros,

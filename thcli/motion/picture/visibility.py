@@ -14,6 +14,8 @@ OCCLUDED_LOGIT_SHARE = 0.72  # of the median logit; below it the face is occlude
 # The same of a face that turns away from where it mostly looks, and radians of yaw and pitch by
 # which it does
 TURNED_LOGIT_SHARE, TURNED_RANGE = 0.55, (np.radians(5.0), np.radians(12.0))
+# The same of a mouth that is open, and openings of one that speaks and of one that shouts
+WIDE_LOGIT_SHARE, WIDE_RANGE = 0.64, (0.2, 0.4)
 # Distances of its eyes a second by which a head moves that is blurred: a logit falls as far then
 FAST_RANGE = (1.5, 2.5)
 # Above either, the share of the other frames' median below which frames beside such ones count as
@@ -56,12 +58,21 @@ def leave_out_cut_off(valid: Bools, logit: Array, beyond: Array, shot: Ints) -> 
     return whole if whole.any() else valid
 
 
-def find_unoccluded(valid: Bools, logit: Array, pose: Array, speed: Array, shot: Ints) -> Bools:
+def find_unoccluded(
+    valid: Bools, logit: Array, pose: Array, mouth: Array, speed: Array, shot: Ints
+) -> Bools:
     """Return the frames at least OCCLUSION_MARGIN away from logits far below the clip's median.
 
-    What hides the face in one shot does not in the next.
-    A hand over the mouth lowers the logit by a third; speech by up to a quarter, turns by up to two
-    fifths, blur by a third.
+    What hides the face in one shot does not in the next. A hand over the mouth lowers the logit by
+    a third; speech by up to a quarter, shouts and blur by a third, turns by up to two fifths.
+
+    Args:
+        valid: (T,) frames that show a face.
+        logit: (T,) of the face's presence.
+        pose: (T, 7) of the head, in radians, without the camera's motion.
+        mouth: (T,) its opening.
+        speed: (T,) of the head, see `head_speeds`.
+        shot: (T,) number of each frame's shot.
     """
     median = float(np.median(logit[valid])) if valid.any() else 0.0
     if median <= 0:
@@ -71,6 +82,8 @@ def find_unoccluded(valid: Bools, logit: Array, pose: Array, speed: Array, shot:
     least = OCCLUDED_LOGIT_SHARE + np.maximum(turned, smoothstep(*FAST_RANGE, speed)) * (
         TURNED_LOGIT_SHARE - OCCLUDED_LOGIT_SHARE
     )
+    wide = smoothstep(*WIDE_RANGE, mouth) * (WIDE_LOGIT_SHARE - OCCLUDED_LOGIT_SHARE)
+    least = np.minimum(least, OCCLUDED_LOGIT_SHARE + wide)
     occluded = valid & (logit < least * median)
     usual = float(np.median(logit[valid & ~occluded])) if (valid & ~occluded).any() else median
     coming = valid & (logit < (least + COMING_SHARE) * usual)
