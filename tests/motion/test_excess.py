@@ -132,6 +132,15 @@ def test_wide_eyes_of_a_source_are_its_own_unless_the_pictures_are_wide_too() ->
         assert low < opened < high
 
 
+def test_the_open_eye_of_a_source_that_winks_stays_as_it_is() -> None:
+    both = synthetic.source()
+    shut = synthetic.source(blink=1.0)
+    left = np.asarray(both.mesh)[:, :1] < np.asarray(both.mesh)[168, 0]
+    wink = synthetic.face(np.where(left, np.asarray(shut.mesh), np.asarray(both.mesh)))
+    out = rows(retargeted(picture(), MotionOptions(), wink), "opening")
+    assert out[0, 1] == pytest.approx(1, abs=0.08)
+
+
 def test_a_driver_that_laughs_throughout_makes_the_source_laugh() -> None:
     t = np.arange(20)
     driver = picture(count=20, smile=0.9, jaw=0.5 + 0.1 * np.sin(t))
