@@ -12,7 +12,7 @@ from thcli.core.types import Array
 from thcli.motion import anatomy, canonical, closure, smiles
 from thcli.motion.canonical import PosedShape, neutral
 from thcli.motion.reference.frames import MIN_BLINK_AMPLITUDE, SHUT_OPENING, DriverReference
-from thcli.motion.reference.lids import count_near_eye
+from thcli.motion.reference.lids import SHUT_EYE_RANGE, count_near_eye, near_eyes
 from thcli.motion.sliders import load_slider_shapes
 from thcli.motion.timeline import Bools
 
@@ -29,9 +29,6 @@ WIDE_OPENING, WIDER_SHARE = 0.28, 0.2
 LEAST_WIDER = 1.15  # ratio to which eyes open that are wide in the source
 SOURCE_EYE_RANGE = (0.06, 0.12)  # source eye opening; below it opening ratios are not defined
 SQUINT_DEPTH, SQUINT_END = 0.13, 0.8  # most of what is added to squints; ratio where they end
-# Source eye opening below which the neutral eye's gap is used: lids are shut, or lowered so far
-# that others take the place of the eyes
-SHUT_EYE_RANGE = (0.1, 0.105)
 # Share by which eyes open that are both shut: the mesh's rims lie on the skin, beyond the lashes
 OPENED_SHARE = 0.92
 # Share by which eyes open less that a laugh shuts; radians by which a head is lowered whose shut
@@ -180,8 +177,7 @@ def judge_eyes(source: PosedShape) -> Array:
     Of two shut eyes that are read a little differently, one alone would open. The far eye of a
     turned head is read as half open beside a near one that is shut.
     """
-    eyes, yaw = canonical.eye_openings(source.shape), rotvec_from_matrix(source.rotation)[1:2]
-    near = count_near_eye(eyes[None], yaw, anatomy.UNSURE_EYE_YAW)[0]
+    eyes, near = canonical.eye_openings(source.shape), near_eyes(source)
     eyes = eyes + (1 - smoothstep(*CLEARLY_OPEN, eyes)) * np.minimum(near - eyes, 0)
     alike = 1 - smoothstep(*ALIKE_RANGE, np.ptp(eyes))
     return np.asarray(eyes + alike * (eyes.mean() - eyes))

@@ -79,11 +79,11 @@ def find_unoccluded(
         return valid
     away = np.linalg.norm(pose[:, :2], axis=-1)
     turned = smoothstep(*TURNED_RANGE, away - np.median(away[valid]))
-    least = OCCLUDED_LOGIT_SHARE + np.maximum(turned, smoothstep(*FAST_RANGE, speed)) * (
-        TURNED_LOGIT_SHARE - OCCLUDED_LOGIT_SHARE
+    moves, wide = np.maximum(turned, smoothstep(*FAST_RANGE, speed)), smoothstep(*WIDE_RANGE, mouth)
+    least = OCCLUDED_LOGIT_SHARE + np.minimum(
+        moves * (TURNED_LOGIT_SHARE - OCCLUDED_LOGIT_SHARE),
+        wide * (WIDE_LOGIT_SHARE - OCCLUDED_LOGIT_SHARE),
     )
-    wide = smoothstep(*WIDE_RANGE, mouth) * (WIDE_LOGIT_SHARE - OCCLUDED_LOGIT_SHARE)
-    least = np.minimum(least, OCCLUDED_LOGIT_SHARE + wide)
     occluded = valid & (logit < least * median)
     usual = float(np.median(logit[valid & ~occluded])) if (valid & ~occluded).any() else median
     coming = valid & (logit < (least + COMING_SHARE) * usual)

@@ -17,7 +17,7 @@ from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
 from thcli.faces.landmarks import topology
-from thcli.motion import anatomy, canonical, closure, smiles
+from thcli.motion import canonical, closure, smiles
 from thcli.motion.brows import eye_distances, weights
 from thcli.motion.canonical import PosedShape, fit_rigid_points
 from thcli.motion.model3d import (
@@ -28,7 +28,7 @@ from thcli.motion.model3d import (
     project,
 )
 from thcli.motion.reference.frames import SHUT_OPENING, DriverReference
-from thcli.motion.reference.lids import count_near_eye
+from thcli.motion.reference.lids import SHUT_EYE_RANGE, near_eyes
 
 # Coefficients that mean nothing (faces at rest reach them); larger ones lose a part. Blinks
 # are told by the openings of the eyes
@@ -50,7 +50,6 @@ REST_WIDTH, REST_CORNERS = 0.55, 0.0
 CORNERS_VARY, SHUT_MOUTH = 0.03, (0.03, 0.1)
 # Opening of eyes at rest: 93 neutral faces have .220, and vary by .023
 EYES_AT_REST = 0.22
-SHUT_SOURCE = 0.1  # opening of a source's eyes below which they are shut
 LEAST_RATIO = 0.1  # of a result's eyes to the source's
 LAUGHING_EYES = 0.2  # usual opening of eyes that laugh in a reference: of a video at most
 SEEN_IRIS = (0.09, 0.13)  # opening of the eyes from which on their gaze is seen
@@ -81,17 +80,10 @@ def add_picture(reference: DriverReference, source: PosedShape, gaze: Array) -> 
     shape = _rest_mouth(shape, source.shape, laugh)
     shape = _rest_corners(shape, reference.shape, source.shape)
     opening = float(reference.eyes.mean())
-    usual = _usual_eyes(opening, _open_eye(source), smile)
+    usual = _usual_eyes(opening, float(near_eyes(source).max()), smile)
     eyes = usual * reference.eyes / max(opening, 1e-6)
     looks = reference.gaze - _gaze_change(reference, source, gaze)
     return replace(reference, shape=shape, eyes=eyes, usual_eyes=usual, gaze=looks)
-
-
-def _open_eye(source: PosedShape) -> float:
-    """Return the opening of the eye of a source that is further open, of a turned head the near."""
-    yaw = rotvec_from_matrix(source.rotation)[1:2]
-    eyes = canonical.eye_openings(source.shape)[None]
-    return float(count_near_eye(eyes, yaw, anatomy.UNSURE_EYE_YAW).max())
 
 
 def _usual_eyes(opening: float, own: float, smile: float) -> float:
@@ -102,11 +94,11 @@ def _usual_eyes(opening: float, own: float, smile: float) -> float:
 
     Args:
         opening: of the picture's eyes.
-        own: of the source's, see `_open_eye`. Others take the place of shut ones, and open as far
-            as at rest.
+        own: of the source's, if it winks of the open one. Others take the place of shut ones, and
+            open as far as at rest.
         smile: 0..1, how far the picture smiles more than the source, which narrows eyes.
     """
-    own = EYES_AT_REST if own < SHUT_SOURCE else own
+    own = EYES_AT_REST if own < SHUT_EYE_RANGE[0] else own
     seen = opening - EYES_AT_REST
     kept = min(own - EYES_AT_REST, max(seen, 0.0))
     change = HELD_SHARE * (seen - kept) + (1 - HELD_SHARE) * smile * min(seen, 0.0)

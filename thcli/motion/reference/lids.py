@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from thcli.core.geometry import rotvec_from_matrix
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array
-from thcli.motion.canonical import eye_openings
+from thcli.motion import anatomy
+from thcli.motion.canonical import PosedShape, eye_openings
 from thcli.motion.timeline import Bools, Timeline
 
 # Eye opening by which lids are off their smoothed motion: noise at least, and a blink above it
@@ -18,6 +20,9 @@ LID_FADE = 2  # frames beside those without eyes over which measured lids fade o
 WINK_SECONDS, WINK_FRAMES = 0.28, 5
 # Turn to a side from which the far eye hardly shows: it is read as shut or open by chance
 FAR_EYE_YAW = (np.radians(25.0), np.radians(40.0))
+# Source eye opening below which the neutral eye's gap is used: lids are shut, or lowered so far
+# that others take the place of the eyes
+SHUT_EYE_RANGE = (0.1, 0.105)
 
 
 def lid_limits(eyes: Array, unoccluded: Bools, smoothing: float) -> tuple[float, float]:
@@ -60,6 +65,13 @@ def count_near_eye(eyes: Array, yaw: Array, turned: tuple[float, float]) -> Arra
     """
     near = np.where(yaw > 0, eyes[:, 1], eyes[:, 0])[:, None]
     return np.asarray(eyes + smoothstep(*turned, np.abs(yaw))[:, None] * (near - eyes))
+
+
+def near_eyes(face: PosedShape) -> Array:
+    """Return openings (2,) of the eyes of a picture, of a turned head both those of the nearer."""
+    yaw = rotvec_from_matrix(face.rotation)[1:2]
+    near = count_near_eye(eye_openings(face.shape)[None], yaw, anatomy.UNSURE_EYE_YAW)
+    return np.asarray(near[0])
 
 
 def keep_fast_lids(

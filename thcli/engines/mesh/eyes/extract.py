@@ -19,7 +19,8 @@ from thcli.engines.mesh.head.covered_points import NO_COVERS, Cover, are_eyes_hi
 from thcli.engines.mesh.opening import Opening
 from thcli.engines.mesh.sampling import remap
 from thcli.motion import canonical
-from thcli.motion.openings import SHUT_EYE_RANGE, judge_eyes
+from thcli.motion.openings import judge_eyes
+from thcli.motion.reference.lids import SHUT_EYE_RANGE
 
 CLOSED_GAP = 0.12  # gap / width of a source eye below which its eyeball cannot be used
 FACES_US = 0.65  # foreshortening of an eye that a turn back brings into view from behind hair

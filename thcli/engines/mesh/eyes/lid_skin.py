@@ -52,8 +52,9 @@ LIGHT, OWN_LIGHT, GROWTH = 0.735, 0.46, 0.41
 LEAST_LIGHT = 4.0  # levels from which light tells
 OWN_HUE = 0.6  # share of the own hue, the rest is that of the cheeks
 DARK = (0.3, 0.6)  # own light over that of the cheeks, over which it shows a hue
-SHADED = 0.6  # share of the colour that the face around the eyes has at that light: darker skin has
-# more colour than bright cheeks, most of all where a picture cuts their light off
+# Share of the colour that the face around an eye has at that light: darker skin has more colour
+# than bright cheeks, most of all where a picture cuts their light off
+SHADED = 0.6
 EVEN = (1.1, 1.5)  # height over the source's, over which the skin takes that light
 MOST_EVEN = 0.8  # share of that light
 # Shares of the height over which it begins at the brow and ends at the lid; widths beside an eye
@@ -139,7 +140,7 @@ def extract(
         if not are_drawn:
             tone = _tones(image, above, band, cheek / lit, lit)
             slopes = tones.fit_tones(face_box(image, mesh[around])).slopes
-            tone += np.float32(SHADED) * (tones.tone(tones.luma(tone), slopes) - tone)
+            tone += SHADED * (tones.tone(tones.luma(tone), slopes) - tone)
         skin = below if bare is None else bare
         grain = _grain(image, mesh[skin, :2].mean(0), above.width)
         height = anatomy.face_height(mesh)
