@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh import anatomy, warp
 from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.frame import render_frame
+from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.cheeks import grown_cheek
 from thcli.engines.mesh.head.outline import (
     LEFT_EAR,
@@ -19,6 +22,7 @@ from thcli.engines.mesh.head.outline import (
     fit_rigid_head,
     turned_sides,
 )
+from thcli.engines.mesh.head.steep_texture import BorderHair
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.source_networks import ParsedSource
@@ -95,6 +99,25 @@ def test_hair_beside_a_cheek_covers_it_from_the_outline_inwards(turn: float, sid
         widths.append(edge)
     shown = widths[1] / widths[0]
     assert shown < 0.97 if turn > 30 else shown <= 1
+
+
+@pytest.mark.parametrize("angle", [-37.0, 37.0])
+def test_no_skin_is_made_over_hair_that_covers_a_cheek(angle: float) -> None:
+    """It was a brown patch in the hair: the cheek's rim, drawn out."""
+    image, mesh, person = with_hair()
+    noise = np.random.default_rng(0).normal(0, 12, image.shape[:2])
+    image = np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
+    bare = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), SeenPersons(person))
+    hair = BorderHair(np.zeros(len(mesh)), np.ones(len(mesh)))
+    target = faces.make_target(bare, turn=(0, angle, 0))
+    covered = steep_texture.covered_share(bare.normals, mesh, target.points, hair) == 1
+    x, y = np.rint(target.points[covered, :2]).astype(int).clip(0, SIDE - 1).T
+    made = []
+    for source in (bare, replace(bare, border_hair=hair)):
+        without = replace(source, grown_cheek=None)
+        shown, left = (render_frame(s, target, None).astype(int) for s in (source, without))
+        made.append(np.abs(shown - left)[y, x].mean())
+    assert made[0] > 1 and made[1] < 0.1 * made[0]
 
 
 @pytest.mark.parametrize("angle", [-37.0, 37.0])

@@ -101,6 +101,18 @@ def _by_sides(hair: Array, limits: tuple[float, float]) -> Array:
     return np.where(across < 0, left, right)
 
 
+def covered_share(normal: Array, mesh: Array, target: Array, hair: BorderHair) -> Array:
+    """Return how far hair that hangs beside a cheek covers it in a turn, (468,) 0..1.
+
+    Args:
+        normal: (468, 3) `inward_normals` of the source.
+        mesh, target: (468, 3) source and target meshes.
+        hair: of the source.
+    """
+    growth = turned_cosines(normal, mesh, target) - normal[:, 2]
+    return np.asarray(hair.beside * smoothstep(*COVERED, growth))
+
+
 def texture_positions(
     normal: Array, mesh: Array, target: Array, hair: BorderHair = NO_HAIR
 ) -> Array:
@@ -112,7 +124,7 @@ def texture_positions(
         hair: of the source.
     """
     growth = turned_cosines(normal, mesh, target) - normal[:, 2]
-    covered = hair.beside * smoothstep(*COVERED, growth)
+    covered = covered_share(normal, mesh, target, hair)
     pulled = PULL * (1 - hair.before) * smoothstep(*TURN, growth)
     return shifted_positions(normal, mesh, pulled - covered * (pulled + PUSH))
 
