@@ -85,17 +85,18 @@ def test_hair_and_upper_neck_hang_from_the_head_and_cloth_below_it_stays() -> No
     assert cloth[80, 30] < 0.05 and cloth[170, 100] < 0.05
 
 
-def test_hair_that_the_parser_sees_is_the_person_s_where_the_matte_s_network_doubts() -> None:
+@pytest.mark.parametrize("part", ["hair", "l_ear"])
+def test_what_the_parser_sees_of_a_head_is_the_person_s_where_the_network_doubts(part: str) -> None:
     mesh, (x, y), (left, right), face = face_on_a_wall()
-    beside = (x > right) & (x < right + 30) & (abs(y - 128) < 50)  # doubtful hair
+    beside = (x > right) & (x < right + 30) & (abs(y - 128) < 50)  # doubtful
     apart = (x < left) & (x > left - 30) & (abs(y - 128) < 50)  # wall that the parser takes for it
     probability = np.where(face, 1.0, np.where(beside, 0.4, 0.0)).astype(np.float32)
     image = np.full((256, 256, 3), 120, np.uint8)
     image[face | beside] = (160, 150, 130)  # hardly lighter than the wall, which tells nothing
 
-    def alpha_with(hair: float) -> Array32:
+    def alpha_with(share: float) -> Array32:
         planes = np.zeros((len(CLASSES), 256, 256), np.float32)
-        planes[class_number("hair"), beside | apart] = hair
+        planes[class_number(part), beside | apart] = share
         regions = Regions(Crop(np.eye(3), (256, 256)), planes)
         separated = separate_person(image, probability, mesh, regions)
         assert separated is not None

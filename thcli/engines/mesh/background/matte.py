@@ -34,10 +34,12 @@ from thcli.engines.mesh.sampling import (
 )
 from thcli.faces.compositing.guided_filter import guided_filter
 from thcli.faces.landmarks.topology import OVAL
+from thcli.faces.parsing.classes import EARS
 from thcli.faces.parsing.crops import Regions
 
 CERTAIN = (0.25, 0.75)  # probabilities below which is background, above which is person
-# Probabilities between which the doubt about what the parser sees as hair begins to count for it.
+# Probabilities between which the doubt about what the parser sees as hair or an ear begins to count
+# for it
 DOUBTFUL = (0.1, 0.3)
 MATTE_SAMPLES = 128  # samples per face height at which the matte's edge is refined
 FILL_MARGIN = 0.01  # face heights around the person that the plate is not filled from
@@ -119,11 +121,11 @@ def separate_person(
     small = resize(image, size, shrink=True).astype(np.float32) / np.float32(255)
     oval_points = to_samples(mesh[OVAL, :2], step)
     likely = resize(probability, size)
-    worn = np.zeros_like(likely)
+    on_head = np.zeros_like(likely)
     if regions is not None:
         likely *= beside_cheeks.person_share(likely, oval_points, regions, step)
-        worn = regions.mask_in(sample_crop(size, step), HEADWEAR)
-        likely += (1 - likely) * worn * smoothstep(*DOUBTFUL, likely)
+        on_head = regions.mask_in(sample_crop(size, step), HEADWEAR | EARS)
+        likely += (1 - likely) * on_head * smoothstep(*DOUBTFUL, likely)
     coarse = np.clip((likely - CERTAIN[0]) / (CERTAIN[1] - CERTAIN[0]), 0, 1)
     refined = guided_filter(small, coarse, max(2, round(0.05 * face_size / step)), 1e-4)
     alpha = np.clip((refined - 0.1) / 0.8, 0, 1)
@@ -147,7 +149,7 @@ def separate_person(
     apart = hole if beside is None else hole | (resize(beside.astype(np.uint8), size) > 0)
     tolerance = _background_contrast(levels, apart)
     other = levels - filled_small
-    lit = _find_lights(other, np.maximum(alpha, worn), face_size / step)
+    lit = _find_lights(other, np.maximum(alpha, on_head), face_size / step)
     grown += lit * (alpha - grown)
     background = (1 - grown) * (1 - _strangeness(other, tolerance)[..., 0])
     radius = odd_size(2 * TONE_RADIUS * face_size / step)
