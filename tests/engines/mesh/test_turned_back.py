@@ -243,18 +243,3 @@ def test_hair_before_one_cheek_is_no_texture_of_the_other(
     found = mirrored_cheek.prepare(source.image, source.mesh, regions)
     largest = 0.0 if found is None else float(found.hidden[shown].max())
     assert (largest > 0.5 * known.hidden.max()) == is_kept
-
-
-@pytest.mark.parametrize(("angle", "is_kept"), [(8.0, False), (20.0, True)])
-def test_a_frontal_cheek_in_the_shade_is_no_texture_of_the_lit_one(
-    angle: float, *, is_kept: bool
-) -> None:
-    source = turned_source(angle)
-    even = mirrored_cheek.prepare(source.image, source.mesh)
-    assert even is not None
-    for dark_left in (True, False):
-        light = np.interp(np.arange(512), [236, 276], [0.4, 1.0] if dark_left else [1.0, 0.4])
-        lit = np.asarray(source.image * light[:, None], np.uint8)
-        found = mirrored_cheek.prepare(lit, source.mesh)
-        largest = 0.0 if found is None else float(found.hidden.max())
-        assert (largest > 0.5 * even.hidden.max()) == is_kept

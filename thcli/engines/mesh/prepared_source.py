@@ -55,6 +55,7 @@ from thcli.engines.mesh.source_networks import ParsedSource
 from thcli.engines.mesh.surroundings import Surroundings, bare_beside
 from thcli.engines.mesh.unfold import follow_corners, unfold_skin
 from thcli.engines.mesh.warp import map_step
+from thcli.faces.detection.hands import NO_HANDS
 from thcli.faces.landmarks.surface import inward_normals
 from thcli.faces.landmarks.topology import OVAL
 
@@ -259,7 +260,8 @@ def prepare(
     rigid = [weight for weight in (worn, held) if weight is not None]
     regions = None if parsed is None else parsed.face
     border_hair = BorderHair.find(normals, mesh, regions)
-    cheek = mirrored_cheek.prepare(image, mesh, regions, border_hair)
+    hands = NO_HANDS if parsed is None else parsed.hands
+    cheek = mirrored_cheek.prepare(image, mesh, regions, border_hair, hands)
     if cheek is not None:  # hair would lie on the mirrored skin
         border_hair = replace(border_hair, beside=border_hair.beside * (1 - cheek.hidden))
     far: FarSide | None = None

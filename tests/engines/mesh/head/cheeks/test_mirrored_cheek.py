@@ -7,7 +7,7 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.imaging import smoothstep
-from thcli.core.types import Array, Image
+from thcli.core.types import Array, Crop, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.eyes.extract import extract_eyes
 from thcli.engines.mesh.eyes.layer import visibilities
@@ -17,6 +17,8 @@ from thcli.engines.mesh.head.covered_points import covered
 from thcli.engines.mesh.prepared_source import prepare
 from thcli.faces.landmarks.surface import inward_normals
 from thcli.faces.landmarks.topology import PAIRS
+from thcli.faces.parsing.classes import CLASSES, class_number
+from thcli.faces.parsing.crops import Regions
 
 SIDE = 320
 RIDGE = (6, 197, 195, 5)
@@ -87,24 +89,58 @@ def test_a_hidden_cheek_has_the_light_of_its_side_not_of_the_bright_one(angle: f
     assert shown.max() < 1.5 * in_view
 
 
-def in_shade_at_the_near_side(mesh: Array, depth: float) -> Image:
-    """Render a face, evenly lit up to the rim of its near cheek, which lies in the shade."""
+def test_a_cheek_is_mirrored_as_a_whole_or_not_at_all() -> None:
+    """Half transparent it would be a ghost before the source's own."""
+    largest = []
+    for angle in np.arange(2.0, 20.0, 0.5):
+        mesh = turned_mesh(angle)
+        image = faces.render_face(mesh, SIDE, SIDE, plain=True)
+        cheek = mirrored_cheek.prepare(image, mesh)
+        largest.append(0.0 if cheek is None else float(cheek.hidden.max()))
+    assert largest[0] == 0 and min(largest[12:]) == 1
+    assert sum(0 < share < 0.9 for share in largest) <= 2
+
+
+@pytest.mark.parametrize("angle", [8.0, -8.0])
+def test_a_lit_cheek_is_mirrored_from_one_in_the_shade(angle: float) -> None:
+    """A head that turns back past the front has no cheek of its own there: it would be broad."""
+    mesh = turned_mesh(angle)
     image = faces.render_face(mesh, SIDE, SIDE, plain=True).astype(np.float64)
     middle, width = mesh[list(RIDGE), 0].mean(), float(np.ptp(mesh[:, 0]))
     near = np.sign(mesh[PAIRS[list(FAR_FLANK[far_sign(mesh)])], 0].mean() - middle)
-    away = (np.arange(SIDE) - middle) * near / width
-    light = 1 - depth * smoothstep(0.3, 0.45, away)
-    return np.asarray(image * light[None, :, None], np.uint8)
+    light = 1 - 0.7 * smoothstep(0.3, 0.45, (np.arange(SIDE) - middle) * near / width)
+    shaded = np.asarray(image * light[None, :, None], np.uint8)
+    cheek = mirrored_cheek.prepare(shaded, mesh)
+    assert cheek is not None and cheek.hidden.max() > 0.9
 
 
-@pytest.mark.parametrize("angle", [7.0, -7.0])
-def test_shade_is_not_mirrored_onto_a_lit_cheek_that_is_hardly_hidden(angle: float) -> None:
+def test_a_hand_on_the_cheek_that_is_seen_is_not_mirrored() -> None:
+    mesh = turned_mesh(20.0)
+    image = faces.render_face(mesh, SIDE, SIDE, plain=True)
+    free = mirrored_cheek.prepare(image, mesh)
+    assert free is not None
+    on_cheek = free.positions[free.hidden > 0.9]
+    below = on_cheek + np.array([0, anatomy.face_height(mesh)])
+    for points, is_mirrored in ((on_cheek, False), (below, True)):
+        hand = np.resize(points, (1, 21, 2))
+        assert (mirrored_cheek.prepare(image, mesh, hands=hand) is not None) == is_mirrored
+
+
+@pytest.mark.parametrize(("angle", "is_mirrored"), [(8.0, False), (20.0, True)])
+def test_no_skin_is_mirrored_to_where_hair_falls_before_a_cheek(
+    angle: float, *, is_mirrored: bool
+) -> None:
     mesh = turned_mesh(angle)
-    lit, shaded = (
-        mirrored_cheek.prepare(in_shade_at_the_near_side(mesh, depth), mesh) for depth in (0.0, 0.7)
-    )
-    assert lit is not None and lit.hidden.max() > 0.3
-    assert shaded is None or shaded.hidden.max() < 0.3 * lit.hidden.max()
+    image = faces.render_face(mesh, SIDE, SIDE, plain=True)
+    hidden = mirrored_cheek.prepare(image, mesh)
+    assert hidden is not None
+    planes = np.zeros((len(CLASSES), SIDE, SIDE), np.float32)
+    planes[class_number("skin")] = 1
+    for x, y in np.rint(mesh[hidden.hidden > 0.5, :2]).astype(int):
+        beside = slice(y - 4, y + 5), slice(x - 4, x + 5)
+        planes[class_number("hair")][beside], planes[class_number("skin")][beside] = 1, 0
+    regions = Regions(Crop(np.eye(3), (SIDE, SIDE)), planes)
+    assert (mirrored_cheek.prepare(image, mesh, regions) is not None) == is_mirrored
 
 
 @pytest.mark.parametrize("angle", [45.0, -45.0])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.types import Array, Array32
 from thcli.engines.mesh import anatomy
@@ -71,3 +72,11 @@ def find_hands(hands: Array, parts: Parts, face_size: float) -> Array32 | None:
     reach, soft = (odd_size(2 * width * face_size / parts.step) for width in (FINGER, SOFTNESS))
     round_ends = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     return box_mean(np.asarray(cv2.dilate(held, round_ends), np.float32), soft)
+
+
+def under_hands(hands: Array, positions: Array, face_size: float) -> npt.NDArray[np.bool_]:
+    """Return which pixels (P, 2) hands (N, 21, 2) lie over, (P,)."""
+    if not len(hands):
+        return np.zeros(len(positions), bool)
+    away = np.linalg.norm(positions[:, None] - hands.reshape(-1, 2), axis=2).min(1)
+    return np.asarray(away < FINGER * face_size)

@@ -17,6 +17,7 @@ from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Crop, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head import overlay
+from thcli.engines.mesh.head.cheeks.head_parts import under_hands
 from thcli.engines.mesh.head.continuation import continue_smoothly
 from thcli.engines.mesh.head.outline import sine_of_yaw
 from thcli.engines.mesh.head.shades.corner_shades import ShownCorners
@@ -38,6 +39,7 @@ from thcli.engines.mesh.sampling import (
     to_levels,
 )
 from thcli.engines.mesh.warp import WarpMap
+from thcli.faces.detection.hands import NO_HANDS
 from thcli.faces.landmarks.surface import CORNER_COUNTS, inward_normals, sum_at_points
 from thcli.faces.landmarks.topology import PAIRS, TRIANGLES
 from thcli.faces.parsing.classes import FACE, HAIR, SKIN, class_number
@@ -45,8 +47,8 @@ from thcli.faces.parsing.crops import Regions
 
 MIN_WEIGHT = 0.05  # largest weight below which nothing is rendered
 SPREAD_STEPS = 3  # times that the weights are spread over neighbouring triangles
-STEEP = (0.35, 0.7)  # cosines in the source: replaced, and kept
-LESS_SEEN = (0.1, 0.3)  # cosines by which the other side is seen better: not, and well enough
+STEEP = (0.5, 0.8)  # cosines in the source: replaced, and kept
+LESS_SEEN = (0.05, 0.2)  # cosines by which the other side is seen better: not, and well enough
 GROWTH = (0.08, 0.24)  # of the cosine by which a point turned into view: none, full
 REACH = 0.08  # face heights over which these colours are averaged
 LEAST_SKIN = 0.25  # share of skin there from which they are known
@@ -64,10 +66,15 @@ PERSON = 0.5  # share from which the pixels are the person's alone
 # Sine of a source's yaw up to which what it mirrors has to be skin, from which it may be hair: hair
 # before one cheek of a frontal source is no texture of the other one. Share of skin: none, enough
 FRONTAL, SKIN_SHARE = (0.12, 0.25), (0.4, 0.8)
-# Log brightness of one side over the other, or of the skin in view over the mirrored one beside it,
-# up to which a source mirrors its cheek, and from which it does not: the shade has another colour,
-# and its own shadows. Sine of a yaw up to which that counts; beyond it more is hidden
-UNEVEN, HARDLY_TURNED = (0.3, 0.5), (0.145, 0.16)
+# Sine of a source's yaw up to which it shows both cheeks, and from which it has a hidden one
+TURNED = (0.1, 0.12)
+# Share of a cheek that reasons against it leave, up to which it is not mirrored, and from which it
+# is: half transparent it would be a ghost before the source's own
+DECIDED = (0.5, 0.8)
+# Share of the side that is mirrored over which a hand lies: not, and so that it would show twice
+IN_HAND = (0.04, 0.1)
+# Share of hair over the hidden side, which falls before the cheek of a frontal source: not, and so
+OWN_HAIR = (0.28, 0.38)
 # Share of hair over the side that is mirrored, above which no source mirrors it: strands before one
 # cheek would lie in the middle of the other one
 MOST_HAIR = 0.28
@@ -114,15 +121,22 @@ class MirroredCheek:
 
 
 def prepare(
-    image: Image, mesh: Array, regions: Regions | None = None, hair: BorderHair = NO_HAIR
+    image: Image,
+    mesh: Array,
+    regions: Regions | None = None,
+    hair: BorderHair = NO_HAIR,
+    hands: Array = NO_HANDS,
 ) -> MirroredCheek | None:
-    """Find the hidden half of a source; None when both cheeks are seen, or the seen one has hair.
+    """Find the hidden half of a source.
+
+    None when both cheeks are seen, hair falls before one, or a hand lies on the one that is seen.
 
     Args:
         image: (H, W, 3) uint8.
         mesh: (468, 3) pixels.
         regions: of the face, whose skin alone has the light of both sides; None takes all of it.
         hair: at the border, which mirrors nothing in a frontal source whose hair hangs beside it.
+        hands: (N, 21, 2) pixels, points of hands near the face.
     """
     normal = inward_normals(mesh)
     cosine = normal[:, 2]
@@ -131,28 +145,30 @@ def prepare(
         behind = region_share(regions, BACKGROUND, mesh[:, :2])
         hidden = np.maximum(hidden, smoothstep(*BEYOND, behind))
     hidden = hidden * _less_seen(cosine)
+    yaw = abs(sine_of_yaw(mesh))
+    hidden = hidden * smoothstep(*TURNED, yaw)
     if hidden.max() < MIN_WEIGHT:
         return None
     colour, share = _skin_colours(image, mesh, regions)
     seen = np.minimum(share, share[PAIRS]) > LEAST_SKIN
     trusted = (np.minimum(cosine, cosine[PAIRS]) > TRUSTED_COSINE) & seen
-    known = hidden * (share[PAIRS] > LEAST_SKIN)
-    gains, light, step = _gains(np.log(colour), trusted, hidden, known)
+    gains = _gains(np.log(colour), trusted, hidden)
     positions = _positions(mesh, normal)
     other_hidden = (hidden[PAIRS] > hidden)[:, None]
     gains = np.where(other_hidden, 1.0, gains)
     positions = np.where(other_hidden, positions, positions[PAIRS])
-    yaw = abs(sine_of_yaw(mesh))
-    frontal, hardly = (1 - float(smoothstep(*limits, yaw)) for limits in (FRONTAL, HARDLY_TURNED))
-    hidden = hidden * (1 - hardly * smoothstep(*UNEVEN, max(abs(light), step)))
-    hidden = hidden * (1 - frontal * hair.beside)
+    frontal = 1 - float(smoothstep(*FRONTAL, yaw))
+    kept = 1 - frontal * np.maximum(hair.beside, _hair_before(regions, mesh, hidden))
+    in_hand = np.average(under_hands(hands, positions, anatomy.face_height(mesh)), weights=hidden)
+    kept = kept * (1 - float(smoothstep(*IN_HAND, float(in_hand))))
+    hidden = hidden * smoothstep(*DECIDED, kept)
     if hidden.max() < MIN_WEIGHT:
         return None
     if regions is not None:
         found = region_share(regions, HAIR, mesh[PAIRS, :2])
         in_hair = float(np.average(found, weights=hidden))
         skin = smoothstep(*SKIN_SHARE, region_share(regions, FACE, positions))
-        hidden = hidden * (1 - frontal * (1 - skin))
+        hidden = hidden * smoothstep(*DECIDED, 1 - frontal * (1 - skin))
         if in_hair > MOST_HAIR or hidden.max() < MIN_WEIGHT:
             return None
     opaque, growth = _of_profiles(OPAQUE, PROFILE_OPAQUE, yaw), _growth(yaw)
@@ -162,6 +178,14 @@ def prepare(
 def _less_seen(cosine: Array) -> Array:
     """Return how far points are seen less than their mirror points, (468,) 0..1."""
     return np.asarray(smoothstep(*LESS_SEEN, cosine[PAIRS] - cosine))
+
+
+def _hair_before(regions: Regions | None, mesh: Array, hidden: Array) -> float:
+    """Return how far hair falls before the hidden cheek of a source, 0..1."""
+    if regions is None:
+        return 0.0
+    found = region_share(regions, HAIR, mesh[:, :2])
+    return float(smoothstep(*OWN_HAIR, float(np.average(found, weights=hidden))))
 
 
 def _growth(yaw: float) -> tuple[float, float]:
@@ -200,28 +224,20 @@ def _skin_colours(image: Image, mesh: Array, regions: Regions | None) -> tuple[A
     return colour.astype(np.float64) + 4, share.astype(np.float64)
 
 
-def _gains(
-    logs: Array, trusted: npt.NDArray[np.bool_], hidden: Array, known: Array
-) -> tuple[Array, float, float]:
-    """Find what colours of mirror points are multiplied by.
+def _gains(logs: Array, trusted: npt.NDArray[np.bool_], hidden: Array) -> Array:
+    """Return what colours of mirror points are multiplied by, (468, 3).
 
     Args:
         logs: (468, 3) log colours of the points.
         trusted: (468,) where both sides are seen.
         hidden: (468,) 0..1, see `MirroredCheek`.
-        known: (468,) the same of points whose mirror points are skin.
-
-    Returns:
-        (468, 3) gains, the log brightness of the hidden side over the other one, and that of the
-        skin in view, as it goes on, over the mirrored skin.
     """
     other = logs[PAIRS]
     ratio = continue_smoothly(np.clip(logs - other, *np.log(GAIN_RANGE)), trusted)
     light = float(np.average(ratio.mean(1), weights=hidden))
     own = continue_smoothly(logs, trusted) - other
-    step = float(known @ (own - ratio).mean(1) / max(known.sum(), 1e-6))
     shaded, own = float(smoothstep(*SHADED, -light)), np.clip(own, *np.log(SHADED_GAIN))
-    return np.exp(ratio + shaded * np.minimum(own - ratio, 0)), light, step
+    return np.asarray(np.exp(ratio + shaded * np.minimum(own - ratio, 0)))
 
 
 def _positions(mesh: Array, normal: Array) -> Array:
@@ -242,11 +258,12 @@ def may_show(normal: Array, mesh: Array, target: Array) -> bool:
         normal: (468, 3) `inward_normals` of the source.
         mesh, target: (468, 3) source and target meshes.
     """
-    if _less_seen(normal[:, 2]).max() < MIN_WEIGHT:
+    yaw = abs(sine_of_yaw(mesh))
+    if yaw <= TURNED[0] or _less_seen(normal[:, 2]).max() < MIN_WEIGHT:
         return False
     view = turned_cosines(np.eye(3), mesh, target)
     moved = float(np.hypot(np.hypot(view[0], view[1]), view[2] - 1))
-    return moved > _growth(abs(sine_of_yaw(mesh)))[0]
+    return moved > _growth(yaw)[0]
 
 
 def shown_weights(cheek: MirroredCheek, mesh: Array, target: Array) -> Array | None:
