@@ -62,6 +62,19 @@ def test_largest_weighs_size_and_time() -> None:
     assert statistics_of([], BOTH, []).choose("largest") == [7]
 
 
+def test_a_face_is_one_of_several_beside_another_of_about_its_size() -> None:
+    pair = [face(4, 300, 70), face(7, 50, 80)]
+    for frames, is_one in (
+        ([pair] * 3, True),
+        ([BOTH] * 3, False),
+        ([[face(7, 50, 80)], *[pair] * 3], False),  # comes in later
+        ([pair, *[[face(7, 50, 80)]] * 9], False),  # leaves
+    ):
+        statistics = statistics_of(*frames)
+        assert statistics.choose("largest") == [7]
+        assert statistics.is_one_of_several(7) == is_one
+
+
 def test_first_is_the_first_to_appear_and_of_several_the_largest() -> None:
     assert statistics_of([], SMALL_LONG, BOTH).choose("first") == [4]
     assert statistics_of(BOTH, BOTH).choose("first") == [7]

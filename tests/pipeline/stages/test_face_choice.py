@@ -63,6 +63,16 @@ def test_the_motion_of_the_face_that_speaks(
     assert not np.array_equal(meshes["0"], meshes["1"]) and compared == [talk]
 
 
+def test_a_driver_with_several_faces_is_reported(thcli: Thcli, pair: Path, tmp_path: Path) -> None:
+    """A comparison shows a picture beside its moving copy: nothing moves if it is followed."""
+    for name, words in (("a", ()), ("b", ("--face", "1"))):
+        path = tmp_path / f"{name}.motion.safetensors"
+        ran = thcli("encode", pair, "-o", path, "--json", *words)
+        assert ran.code == 0, ran.err
+        told = [text for text in ran.report["warnings"] if "Choose with --face (0: " in text]
+        assert len(told) == (not words)
+
+
 def test_the_face_that_speaks_is_corrected_and_refined(
     thcli: Thcli, talk: Path, compared: list[Path], tmp_path: Path
 ) -> None:

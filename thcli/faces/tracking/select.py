@@ -20,6 +20,7 @@ from thcli.faces.tracking.shape import SAME_PERSON_POSSIBLE, shape_distance
 SAMPLE_FRAMES = (1, 12, 48, 192, 768)  # frames of a track in which its identity is encoded
 AREA_BINS = 8  # of the histogram of areas, per doubling
 SPEAKING = "speaking"  # value of --face
+ALIKE = 0.5  # prominence over that of a face, from which another may be meant as well
 SURE_MARGIN = 0.1  # of the scores of speech: one choice in four below it is wrong, in clips of 5 s
 
 
@@ -46,6 +47,11 @@ class TrackSummary:
         """Median area of the box in square pixels, within 5 %."""
         middle = int(np.searchsorted(np.cumsum(self.areas), (self.frames + 1) // 2))
         return float(2.0 ** ((middle + 0.5) / AREA_BINS))
+
+    @property
+    def prominence(self) -> float:
+        """Median area times the number of frames."""
+        return self.area * self.frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ class TrackStatistics:
                 "Faces must be larger than about 20 pixels and not occluded.",
             )
         if select == "largest":
-            return [max(tracks, key=lambda t: t.area * t.frames).track]
+            return [max(tracks, key=lambda t: t.prominence).track]
         if select == "first":
             return [min(tracks, key=lambda t: (t.first, -t.area)).track]
         if select == "all":
@@ -163,6 +169,14 @@ class TrackStatistics:
         if reference is None:
             raise UsageError(f"--face {select!r} is an image, which cannot be used here.")
         return [_most_similar_track(self, reference(), where, warn)]
+
+    def is_one_of_several(self, track: int) -> bool:
+        """Return whether the first frame with faces shows another one that is as prominent."""
+        least = ALIKE * self.summaries[track].prominence
+        there = self.first_seen_tracks
+        return track in there and any(
+            self.summaries[other].prominence >= least for other in there if other != track
+        )
 
     def find(self, face: TrackSummary) -> int:
         """Return the track of a face of the same clip, tracked once more after small changes."""

@@ -85,6 +85,12 @@ def _observe_faces(
                 f"{info.path} shows {len(chosen)} faces, but only one can drive.",
                 "Choose it with --face N.",
             )
+        if driver.select == "largest" and statistics.is_one_of_several(chosen[0]):
+            job.warn(
+                f"{info.path} shows several faces of about one size; number "
+                f"{statistics.first_seen_tracks.index(chosen[0])} is followed. "
+                f"Choose with --face ({statistics.describe_faces()})."
+            )
         metadata = {"source": info.path.name, "made_by": f"thcli {__version__}"}
         if log.last_duration:
             metadata[LAST_DURATION] = str(log.last_duration)
