@@ -10,10 +10,12 @@ import pytest
 
 from tests.engines.mesh import synthetic_faces as faces
 from thcli.core.types import Image
+from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.frame import render_frame
 from thcli.engines.mesh.head import crown
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
+from thcli.engines.mesh.raster import SampleGrid
 from thcli.faces.landmarks.topology import OVAL
 
 SIDE, HAIR = 256, (30, 25, 20)
@@ -93,7 +95,33 @@ def test_strands_that_reach_the_edge_end_there() -> None:
     person[0, middle + 30 : middle + 36 : 2, 3] = 255
     strands = crown.find(person, mesh)
     assert strands is not None and abs(strands.middle - middle - 32) < 1
-    assert strands.radius - strands.below < 0.05 * (whole.radius - whole.below)
+    assert strands.height < 0.05 * whole.height
     person[0, middle : middle + 20, 3] = 255  # closer than GAP: one part with the strands
     joined = crown.find(person, mesh)
     assert joined is not None and strands.middle > joined.middle > middle
+
+
+@pytest.mark.parametrize("slopes", [(3.0, 3.0), (1.5, 3.5), (2.5, 1.0)])
+def test_a_dome_begins_in_the_direction_of_the_outline(slopes: tuple[float, float]) -> None:
+    """Part of one circle, it made a corner with a head that is cut off low."""
+    source = cut_source()
+    mesh, rows = source.mesh, np.arange(SIDE)[:, None]
+    middle, half = round(mesh[:, 0].mean()), round(0.35 * anatomy.face_height(mesh))
+    left, right = middle - half - rows / slopes[0], middle + half + rows / slopes[1]
+    person = np.zeros((SIDE, SIDE, 4), np.uint8)
+    person[(np.arange(SIDE) >= left) & (np.arange(SIDE) <= right)] = 255
+    found = crown.find(person, mesh)
+    assert found is not None
+    high = round(0.5 * anatomy.face_height(mesh))
+    grid = SampleGrid(0, -high, 1, SIDE, high)
+    beyond = found.distance_beyond(np.zeros((high, SIDE, 2), np.float32), grid)
+    assert beyond is not None
+    inside = beyond <= 0
+    up = np.arange(1, 7)
+    ends = [np.flatnonzero(row)[[0, -1]] for row in inside[high - up]]
+    for side, slope in enumerate(slopes):
+        inwards = np.abs(
+            np.array([end[side] for end in ends]) - (middle - half, middle + half)[side]
+        )
+        assert (inwards > up / slope - 1).all() and (inwards < 2.2 * up / slope + 1).all()
+    assert found.height < 0.5 * anatomy.face_height(mesh) and not inside[0].any()

@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from thcli.core.imaging import smoothstep
 from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.raster import SampleGrid
+
+Mask = npt.NDArray[np.bool_]
 
 CUT_ALPHA = 128  # of the person in the picture's first row, from which the edge cuts it off
 RADIUS = 0.62  # face heights of the top of a head with its hair
@@ -22,24 +25,36 @@ MOST_HEIGHT = 0.45  # face heights of a dome
 # that are cut as one
 REACH, GAP = 0.8, 0.1
 EDGE = 0.02  # face heights over which a dome ends
+OUTLINE = (
+    0.12  # face heights below the edge in which the direction of the head's outline is measured
+)
+SLOPES = (0.4, 4.0)  # least and greatest steepness of an outline, rows per column
+LEAST_STEEP = (
+    2.1  # steepness of an ellipse over its mean one from the edge to the top; a parabola's is 2
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Crown:
-    """Dome above a picture's upper edge: the part of a circle that lies above it.
+    """Dome above a picture's upper edge: halves of two ellipses with one top.
 
-    middle: pixels along the edge.  below: pixels from the edge down to the circle's middle.
-    radius: of the circle.  edge: pixels over which the dome ends.
+    Each begins in the direction of the head's outline, which would have a corner there.
+
+    middle: pixels along the edge.  height: of the top above it.  below: pixels from the edge down
+    to the middle of the left and of the right ellipse.  reach: their half widths.  edge: pixels
+    over which the dome ends.
     """
 
     middle: float
-    below: float
-    radius: float
+    height: float
+    below: tuple[float, float]
+    reach: tuple[float, float]
     edge: float
 
     def flip(self, width: int) -> Crown:
         """Return the dome of the mirror image of a picture of a width."""
-        return replace(self, middle=width - 1 - self.middle)
+        below, reach = self.below[::-1], self.reach[::-1]
+        return replace(self, middle=width - 1 - self.middle, below=below, reach=reach)
 
     def distance_beyond(self, displacement: Array32, grid: SampleGrid) -> Array32 | None:
         """Return how far samples (rows, columns) lie beyond the dome, in pixels; None within it.
@@ -55,7 +70,13 @@ class Crown:
         if above.max() <= 0:
             return None
         across = displacement[..., 0] + x - np.float32(self.middle)
-        beyond = np.hypot(across, above + np.float32(self.below)) - np.float32(self.radius)
+        on_left = across < 0
+        below, reach = (
+            np.where(on_left, *(np.float32(side) for side in sides))
+            for sides in (self.below, self.reach)
+        )
+        tall = below + np.float32(self.height)
+        beyond = tall * (np.hypot(across / reach, (above + below) / tall) - 1)
         beyond = np.minimum(beyond, above)
         return np.asarray(beyond, np.float32) if beyond.max() > 0 else None
 
@@ -68,7 +89,8 @@ def find(person: Image, mesh: Array, left: int = 0) -> Crown | None:
     """Find the dome of a head that the upper edge cuts off; None where it does not.
 
     It is that of the widest part of the hair on the edge: of strands that just reach it, hardly
-    one. A head that is cut off at a side, too, has none: nothing is seen beside it.
+    one. Its height is between that of a head of usual size and that of a circle that goes on as the
+    outline does. A head that is cut off at a side, too, has none: nothing is seen beside it.
 
     Args:
         person: (H, W, 4) uint8, premultiplied colour and alpha.
@@ -91,6 +113,35 @@ def find(person: Image, mesh: Array, left: int = 0) -> Crown | None:
         return None
     half = (last + 1 - first) / 2
     radius = max(RADIUS * size, half)
-    height = min(radius - np.sqrt(radius**2 - half**2), MOST_HEIGHT * size)
-    radius = float(half**2 + height**2) / float(2 * height)
-    return Crown((first + last) / 2 - left, radius - float(height), radius, EDGE * size)
+    usual = radius - np.sqrt(radius**2 - half**2)
+    near_edge = person[: max(2, round(OUTLINE * size)), :, 3] >= CUT_ALPHA
+    slopes = [
+        _steepness(near_edge[:, : last + 1][:, ::-1], last - first),
+        _steepness(near_edge[:, first:], last - first),
+    ]
+    round_on = half * np.tan(np.arctan(slopes).mean() / 2)
+    height = min(np.sqrt(usual * round_on), MOST_HEIGHT * size, min(slopes) * half / LEAST_STEEP)
+    shares = [1 / (slope * half / height - 1) for slope in slopes]
+    below = [share * height / (1 - share) for share in shares]
+    reach = [half / np.sqrt(1 - share**2) for share in shares]
+    return Crown(
+        (first + last) / 2 - left,
+        float(height),
+        (float(below[0]), float(below[1])),
+        (float(reach[0]), float(reach[1])),
+        EDGE * size,
+    )
+
+
+def _steepness(shown: Mask, column: int) -> float:
+    """Return how steep the right outline of a head is at a picture's edge, rows per column.
+
+    Args:
+        shown: (n, W) the first rows of the picture, from the left end of the head on.
+        column: at which the head ends in the first of them.
+    """
+    rows = np.arange(len(shown))
+    near = shown[:, : column + 1 + round(len(shown) / SLOPES[0])]
+    ends = near.shape[1] - 1 - near[:, ::-1].argmax(1)
+    away = np.where(near.any(1), ends - column, 0)
+    return float(np.clip((rows @ rows) / max(float(rows @ away), 1e-6), *SLOPES))
