@@ -89,8 +89,9 @@ def find(person: Image, mesh: Array, left: int = 0) -> Crown | None:
     """Find the dome of a head that the upper edge cuts off; None where it does not.
 
     It is that of the widest part of the hair on the edge: of strands that just reach it, hardly
-    one. Its height is between that of a head of usual size and that of a circle that goes on as the
-    outline does. A head that is cut off at a side, too, has none: nothing is seen beside it.
+    one. A head that is cut off at a side, too, has none: nothing is seen beside it. Between steep
+    outlines it is higher than that of a head of usual size: its height is the geometric mean with
+    that of a circle that goes on as they do.
 
     Args:
         person: (H, W, 4) uint8, premultiplied colour and alpha.
@@ -112,25 +113,31 @@ def find(person: Image, mesh: Array, left: int = 0) -> Crown | None:
     if first == 0 or last == person.shape[1] - 1:
         return None
     half = (last + 1 - first) / 2
-    radius = max(RADIUS * size, half)
-    usual = radius - np.sqrt(radius**2 - half**2)
     near_edge = person[: max(2, round(OUTLINE * size)), :, 3] >= CUT_ALPHA
-    slopes = [
+    slopes = (
         _steepness(near_edge[:, : last + 1][:, ::-1], last - first),
         _steepness(near_edge[:, first:], last - first),
-    ]
-    round_on = half * np.tan(np.arctan(slopes).mean() / 2)
-    height = min(np.sqrt(usual * round_on), MOST_HEIGHT * size, min(slopes) * half / LEAST_STEEP)
-    shares = [1 / (slope * half / height - 1) for slope in slopes]
-    below = [share * height / (1 - share) for share in shares]
-    reach = [half / np.sqrt(1 - share**2) for share in shares]
-    return Crown(
-        (first + last) / 2 - left,
-        float(height),
-        (float(below[0]), float(below[1])),
-        (float(reach[0]), float(reach[1])),
-        EDGE * size,
     )
+    return _over((first + last) / 2 - left, half, slopes, size)
+
+
+def _over(middle: float, half: float, slopes: tuple[float, float], size: float) -> Crown:
+    """Return the dome of a head.
+
+    Args:
+        middle, half: of the cut, and half of its width, in pixels.
+        slopes: `_steepness` of the left and of the right outline.
+        size: of the face, in pixels.
+    """
+    radius = max(RADIUS * size, half)
+    usual = radius - float(np.sqrt(radius**2 - half**2))
+    round_on = half * float(np.tan(np.arctan(slopes).mean() / 2))
+    height = min(max(usual, float(np.sqrt(usual * round_on))), MOST_HEIGHT * size)
+    steep = [max(slope * half / height, LEAST_STEEP) for slope in slopes]
+    left, right = (1 / (share - 1) for share in steep)
+    below = left * height / (1 - left), right * height / (1 - right)
+    reach = half / float(np.sqrt(1 - left**2)), half / float(np.sqrt(1 - right**2))
+    return Crown(middle, height, below, reach, EDGE * size)
 
 
 def _steepness(shown: Mask, column: int) -> float:
