@@ -51,6 +51,13 @@ def with_hair(width: float = 0.05) -> tuple[Image, Array, Array32]:
     return image, mesh, head.astype(np.float32)
 
 
+def source_with_grain() -> MeshSource:
+    image, mesh, person = with_hair()
+    noise = np.random.default_rng(0).normal(0, 12, image.shape[:2])
+    image = np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
+    return prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), SeenPersons(person))
+
+
 def source_with_hair() -> MeshSource:
     image, mesh, person = with_hair()
     return prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), SeenPersons(person))
@@ -104,10 +111,8 @@ def test_hair_beside_a_cheek_covers_it_from_the_outline_inwards(turn: float, sid
 @pytest.mark.parametrize("angle", [-37.0, 37.0])
 def test_no_skin_is_made_over_hair_that_covers_a_cheek(angle: float) -> None:
     """It was a brown patch in the hair: the cheek's rim, drawn out."""
-    image, mesh, person = with_hair()
-    noise = np.random.default_rng(0).normal(0, 12, image.shape[:2])
-    image = np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
-    bare = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), SeenPersons(person))
+    bare = source_with_grain()
+    mesh = bare.mesh
     hair = BorderHair(np.zeros(len(mesh)), np.ones(len(mesh)))
     target = faces.make_target(bare, turn=(0, angle, 0))
     covered = steep_texture.covered_share(bare.normals, mesh, target.points, hair) == 1
@@ -122,10 +127,7 @@ def test_no_skin_is_made_over_hair_that_covers_a_cheek(angle: float) -> None:
 
 @pytest.mark.parametrize("angle", [-37.0, 37.0])
 def test_the_near_cheek_of_a_turned_head_has_no_streaks(angle: float) -> None:
-    image, mesh, person = with_hair()
-    noise = np.random.default_rng(0).normal(0, 12, image.shape[:2])
-    image = np.clip(image + noise[..., None], 0, 255).astype(np.uint8)
-    source = prepare(image, faces.make_face(mesh, faces.iris_points(mesh)), SeenPersons(person))
+    source = source_with_grain()
     target = faces.make_target(source, turn=(0, angle, 0))
     out = render_frame(source, target, None).astype(float).mean(-1)
     detail = []

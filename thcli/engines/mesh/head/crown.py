@@ -25,13 +25,11 @@ MOST_HEIGHT = 0.45  # face heights of a dome
 # that are cut as one
 REACH, GAP = 0.8, 0.1
 EDGE = 0.02  # face heights over which a dome ends
-OUTLINE = (
-    0.12  # face heights below the edge in which the direction of the head's outline is measured
-)
+# Face heights below the edge in which the direction of the head's outline is measured
+OUTLINE = 0.12
 SLOPES = (0.4, 4.0)  # least and greatest steepness of an outline, rows per column
-LEAST_STEEP = (
-    2.1  # steepness of an ellipse over its mean one from the edge to the top; a parabola's is 2
-)
+# Steepness at the edge of an ellipse over its mean one from there to the top; a parabola's is 2
+LEAST_STEEP = 2.1
 
 
 @dataclass(frozen=True, slots=True)

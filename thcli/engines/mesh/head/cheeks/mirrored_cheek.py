@@ -2,7 +2,7 @@
 
 Where the far cheek of the source comes into view, it takes the colour of the near one. Points that
 the source hides are found by the cosine between surface and view. They take the colour of their
-mirror points, matched in tone. See docs/mesh-engine.md, "Background".
+mirror points, matched in tone. See docs/mesh-engine.md, "Sides of a turned head".
 """
 
 from __future__ import annotations
