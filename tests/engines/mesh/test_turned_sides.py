@@ -13,7 +13,6 @@ from thcli.core.types import Array, Array32, Crop, Image
 from thcli.engines.mesh import anatomy, warp
 from thcli.engines.mesh.background.persons import SeenPersons
 from thcli.engines.mesh.frame import render_frame
-from thcli.engines.mesh.head import steep_texture
 from thcli.engines.mesh.head.cheeks import grown_cheek
 from thcli.engines.mesh.head.outline import (
     LEFT_EAR,
@@ -22,7 +21,7 @@ from thcli.engines.mesh.head.outline import (
     fit_rigid_head,
     turned_sides,
 )
-from thcli.engines.mesh.head.steep_texture import BorderHair
+from thcli.engines.mesh.head.steep_texture import BorderHair, turned_cosines
 from thcli.engines.mesh.prepared_source import MeshSource, prepare
 from thcli.engines.mesh.raster import SampleGrid
 from thcli.engines.mesh.source_networks import ParsedSource
@@ -115,7 +114,8 @@ def test_no_skin_is_made_over_hair_that_covers_a_cheek(angle: float) -> None:
     mesh = bare.mesh
     hair = BorderHair(np.zeros(len(mesh)), np.ones(len(mesh)))
     target = faces.make_target(bare, turn=(0, angle, 0))
-    covered = steep_texture.covered_share(bare.normals, mesh, target.points, hair) == 1
+    normals = bare.normals
+    covered = hair.covers(turned_cosines(normals, mesh, target.points) - normals[:, 2]) == 1
     x, y = np.rint(target.points[covered, :2]).astype(int).clip(0, SIDE - 1).T
     made = []
     for source in (bare, replace(bare, border_hair=hair)):

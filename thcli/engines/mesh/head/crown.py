@@ -16,8 +16,6 @@ from thcli.core.types import Array, Array32, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.raster import SampleGrid
 
-Mask = npt.NDArray[np.bool_]
-
 CUT_ALPHA = 128  # of the person in the picture's first row, from which the edge cuts it off
 RADIUS = 0.62  # face heights of the top of a head with its hair
 MOST_HEIGHT = 0.45  # face heights of a dome
@@ -138,7 +136,7 @@ def _over(middle: float, half: float, slopes: tuple[float, float], size: float) 
     return Crown(middle, height, below, reach, EDGE * size)
 
 
-def _steepness(shown: Mask, column: int) -> float:
+def _steepness(shown: npt.NDArray[np.bool_], column: int) -> float:
     """Return how steep the right outline of a head is at a picture's edge, rows per column.
 
     Args:

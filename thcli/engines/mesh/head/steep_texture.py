@@ -87,6 +87,13 @@ class BorderHair:
         )
         return BorderHair(before, beside)
 
+    def covers(self, growth: Array) -> Array:
+        """Return how far hair that hangs beside a cheek covers it, (468,) 0..1.
+
+        growth: (468,) by which the cosines of its points to the view have grown in a turn.
+        """
+        return np.asarray(self.beside * smoothstep(*COVERED, growth))
+
 
 NO_HAIR = BorderHair(np.zeros(POINTS), np.zeros(POINTS))
 
@@ -101,18 +108,6 @@ def _by_sides(hair: Array, limits: tuple[float, float]) -> Array:
     return np.where(across < 0, left, right)
 
 
-def covered_share(normal: Array, mesh: Array, target: Array, hair: BorderHair) -> Array:
-    """Return how far hair that hangs beside a cheek covers it in a turn, (468,) 0..1.
-
-    Args:
-        normal: (468, 3) `inward_normals` of the source.
-        mesh, target: (468, 3) source and target meshes.
-        hair: of the source.
-    """
-    growth = turned_cosines(normal, mesh, target) - normal[:, 2]
-    return np.asarray(hair.beside * smoothstep(*COVERED, growth))
-
-
 def texture_positions(
     normal: Array, mesh: Array, target: Array, hair: BorderHair = NO_HAIR
 ) -> Array:
@@ -124,7 +119,7 @@ def texture_positions(
         hair: of the source.
     """
     growth = turned_cosines(normal, mesh, target) - normal[:, 2]
-    covered = covered_share(normal, mesh, target, hair)
+    covered = hair.covers(growth)
     pulled = PULL * (1 - hair.before) * smoothstep(*TURN, growth)
     return shifted_positions(normal, mesh, pulled - covered * (pulled + PUSH))
 

@@ -21,7 +21,7 @@ from thcli.core.types import Array, Image
 from thcli.engines.mesh import anatomy
 from thcli.engines.mesh.head import overlay, steep_texture
 from thcli.engines.mesh.head.continuation import continue_smoothly
-from thcli.engines.mesh.head.steep_texture import turned_cosines
+from thcli.engines.mesh.head.steep_texture import NO_HAIR, BorderHair, turned_cosines
 from thcli.engines.mesh.sampling import (
     box_mean,
     merge_positions,
@@ -201,21 +201,25 @@ def _spread_out(mesh: Array) -> Array:
     return out
 
 
-def weights(cheek: GrownCheek, mesh: Array, target: Array) -> Array | None:
+def weights(
+    cheek: GrownCheek, mesh: Array, target: Array, hair: BorderHair = NO_HAIR
+) -> Array | None:
     """Return each point's shares (468, 2) of made and of calmed skin; None where none is shown.
 
     Args:
         cheek: of the source.
         mesh, target: (468, 3) source and target meshes.
+        hair: at the border, over which nothing is made where it covers the cheek.
     """
     own, cosine = cheek.normals[:, 2], turned_cosines(cheek.normals, mesh, target)
-    made = cheek.steep * smoothstep(*GROWTH, cosine - own)
+    growth = cosine - own
+    made = cheek.steep * smoothstep(*GROWTH, growth)
     ratio = np.maximum(cosine, LEAST_COSINE) / np.maximum(own, LEAST_COSINE)
-    stretch = smoothstep(*STRETCHED, cosine - own) * smoothstep(*STRETCH, ratio)
+    stretch = smoothstep(*STRETCHED, growth) * smoothstep(*STRETCH, ratio)
     calmed = cheek.calmed * stretch * (1 - made)
     if max(made.max(), calmed.max()) < LEAST:
         return None
-    return np.stack([made, calmed], 1)
+    return np.stack([made, calmed], 1) * (1 - hair.covers(growth))[:, None]
 
 
 def render(

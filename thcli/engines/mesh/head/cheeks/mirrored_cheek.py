@@ -158,15 +158,18 @@ def prepare(
     gains = np.where(other_hidden, 1.0, gains)
     positions = np.where(other_hidden, positions, positions[PAIRS])
     frontal = 1 - float(smoothstep(*FRONTAL, yaw))
-    kept = 1 - frontal * np.maximum(hair.beside, _hair_before(regions, mesh, hidden))
+    on_hair = np.zeros(len(mesh))
+    if regions is not None:
+        on_hair = region_share(regions, HAIR, mesh[:, :2])
+    hair_before = float(smoothstep(*OWN_HAIR, float(np.average(on_hair, weights=hidden))))
+    kept = 1 - frontal * np.maximum(hair.beside, hair_before)
     in_hand = np.average(under_hands(hands, positions, anatomy.face_height(mesh)), weights=hidden)
     kept = kept * (1 - float(smoothstep(*IN_HAND, float(in_hand))))
     hidden = hidden * smoothstep(*DECIDED, kept)
     if hidden.max() < MIN_WEIGHT:
         return None
     if regions is not None:
-        found = region_share(regions, HAIR, mesh[PAIRS, :2])
-        in_hair = float(np.average(found, weights=hidden))
+        in_hair = float(np.average(on_hair[PAIRS], weights=hidden))
         skin = smoothstep(*SKIN_SHARE, region_share(regions, FACE, positions))
         hidden = hidden * smoothstep(*DECIDED, 1 - frontal * (1 - skin))
         if in_hair > MOST_HAIR or hidden.max() < MIN_WEIGHT:
@@ -178,14 +181,6 @@ def prepare(
 def _less_seen(cosine: Array) -> Array:
     """Return how far points are seen less than their mirror points, (468,) 0..1."""
     return np.asarray(smoothstep(*LESS_SEEN, cosine[PAIRS] - cosine))
-
-
-def _hair_before(regions: Regions | None, mesh: Array, hidden: Array) -> float:
-    """Return how far hair falls before the hidden cheek of a source, 0..1."""
-    if regions is None:
-        return 0.0
-    found = region_share(regions, HAIR, mesh[:, :2])
-    return float(smoothstep(*OWN_HAIR, float(np.average(found, weights=hidden))))
 
 
 def _growth(yaw: float) -> tuple[float, float]:

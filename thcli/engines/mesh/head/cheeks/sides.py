@@ -75,11 +75,9 @@ def render(
             far, plate = source.far_side, source.layers.plate
             far_side.render(frame, far, plate, mirrored, sides.back, points, warp_map)
     if source.grown_cheek is not None:
-        shares = grown_cheek.weights(source.grown_cheek, source.mesh, points)
+        hair = source.border_hair
+        shares = grown_cheek.weights(source.grown_cheek, source.mesh, points, hair)
         if shares is not None:
-            hair = source.border_hair
-            covered = steep_texture.covered_share(source.normals, source.mesh, points, hair)
-            shares = shares * (1 - covered)[:, None]
             if mirrored is not None:
                 unmoved = 1 - smoothstep(0, MOVED, mirrored)
                 shares = shares * np.stack([1 - mirrored, unmoved], 1)
